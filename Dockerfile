@@ -19,7 +19,7 @@ COPY pdp pdp
 COPY rego rego
 COPY judge_prompts judge_prompts
 RUN /opt/tools/bin/python -m pip wheel -q --no-deps --no-build-isolation --wheel-dir /opt/wheel . && \
-    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --no-index --find-links /opt/wheel pdp
+    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --no-index --find-links /opt/wheel toolcall-pdp
 # what the image holds, CycloneDX 1.6
 RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --output-file /opt/sbom.cdx.json /opt/pdp/bin/python
 # others may write nothing that decides

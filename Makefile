@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-part durations tools quick quick-tests lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-part durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -101,10 +101,18 @@ scorecard: .venv/ready .tools/bin/scorecard ## OpenSSF Scorecard of the commit, 
 	rm -rf .tools/commit && mkdir .tools/commit && git archive HEAD | tar -x -C .tools/commit
 	.tools/bin/scorecard --local .tools/commit --checks Binary-Artifacts,License,Pinned-Dependencies,Security-Policy --format json | $(BIN)/python -m devtools.delivery.gates scorecard -
 
-provenance: .venv/ready ## dist/: the wheel of the commit, with signed provenance (KEY=builder.pem BUILDER=https://ci.example/release)
-	rm -rf dist
+changelog: .venv/ready ## CHANGELOG.md of the version in pdp/__init__.py, from the fragments in changes/, which go
+	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'import pdp; print(pdp.__version__)')"
+
+release: .venv/ready ## dist/: wheel, sdist and SBOM of the commit, the wheel tried alone with each extra, all signed (KEY=builder.pem BUILDER=https://ci.example/release)
+	@test -z "$$(find changes -name '*.*.md')" || { echo "changes/ has fragments that CHANGELOG.md lacks: make changelog, and commit"; exit 1; }
+	rm -rf dist .tools/sbom
 	$(BIN)/python -m devtools.delivery.gates vulnerabilities --release
 	$(BIN)/python -m devtools.delivery.provenance build dist
+	$(BIN)/python -m devtools.delivery.installs dist
+	$(PYTHON) -m venv .tools/sbom
+	.tools/sbom/bin/pip install -q --require-hashes -r docker/build.lock
+	.tools/sbom/bin/cyclonedx-py requirements --output-reproducible --spec-version 1.6 --output-file dist/sbom.cdx.json docker/requirements.lock
 	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER)
 
 environments: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## what the tests need (`make -j 2 environments`: two at a time)
@@ -182,13 +190,18 @@ screenshots: .venv/ready ## take docs/img/console-*.png anew, in Chromium (a min
 
 generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration
 	$(BIN)/python docs/generate.py
-	$(BIN)/pdp config example > docs/config.example.yaml
 
 stubs: .venv/ready ## generate pdp/v1 and pdp/vendored from proto/
 	$(BIN)/python proto/generate.py
 	$(BIN)/python proto/snapshot.py
 
-lock: ## resolve the lock files again (needs uv)
+.tools/bin/uv:
+	@mkdir -p .tools/bin
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/pip install -q uv==0.13.9
+	ln -sf ../uv/bin/uv $@
+
+lock: .tools/bin/uv ## resolve the lock files again
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras --group dev pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

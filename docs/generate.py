@@ -11,9 +11,12 @@ from typing import Any
 
 from approval_states import picture
 
+from devtools import config_reference
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED, Code
 from pdp.core.call.interpreters import KINDS
 from pdp.core.outcome.codes import CONTROLS, SERVED, UNSERVED
+from pdp.runtime.config.reference import DESCRIPTIONS, EXAMPLE
+from pdp.runtime.config.settings import Settings
 from pdp.tools.checklist.items import ITEMS, PHASES, SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +24,7 @@ PAGES = {
     "facts": ROOT / "docs" / "policy-input.md",
     "baseline": ROOT / "docs" / "policy-baseline.md",
     "controls": ROOT / "docs" / "controls.md",
-    "checklist": ROOT / "docs" / "checklist.md",
+    "checklist": ROOT / "docs" / "checklist-items.md",
     "guards": ROOT / "docs" / "argument-guards-codes.md",
     "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
     "bench": ROOT / "docs" / "bench.md",
@@ -41,7 +44,7 @@ INPUT = ROOT / "rego" / "schemas" / "input.json"
 RECORD = ROOT / "pdp" / "proof" / "record.schema.json"
 _TITLE = re.compile(r"^# title: (.+)$", re.MULTILINE)
 _RULE = re.compile(r"^(allow|hide|deny|require|oblige|label) contains \{(.*?)^\}", re.MULTILINE | re.DOTALL)
-_FIELD = re.compile(r'^\t"(code|control|waivable|kind|stage|min_assurance)": "?([^",]+)"?,$', re.MULTILINE)
+_FIELD = re.compile(r'^\t"(code|control|waivable|kind|stage|min_assurance)": "?(\[[^]]+\]|[^",]+)"?,$', re.MULTILINE)
 
 
 def facts() -> str:
@@ -73,8 +76,16 @@ def rules() -> str:
             kind = f"`{found[1]}`" + (f" {field['kind']}, stage {field['stage']}" if "stage" in field else "")
             kind += ", by passkey" if field.get("min_assurance") == "passkey" else ""
             waivable = "yes" if field.get("waivable") == "true" else "no"
-            lines.append(f"| `{field['code']}` | {field['control']} | {kind} | {waivable} | {titles[-1]} |")
+            lines.append(f"| `{field['code']}` | {_named(field['control'])} | {kind} | {waivable} | {titles[-1]} |")
     return "\n".join(lines)
+
+
+def _controls(text: str) -> list[str]:
+    return re.findall(r"[A-Z0-9.-]+", text)
+
+
+def _named(text: str) -> str:
+    return ", ".join(_controls(text))
 
 
 def guards() -> str:
@@ -153,10 +164,12 @@ def _shares(row: Mapping[str, Any] | None) -> tuple[str, str, str]:
 def controls() -> str:
     """The controls, with the codes of the denials that serve each."""
     served: dict[str, list[str]] = {control: [] for control in CONTROLS}
-    for code, control in SERVED.items():
-        served[control].append(f"`{code}`" if "." in code or code == "already_redeemed" else f"`{code}.*`")
-    for code, control in re.findall(r"^\| `([^`]+)` \| (\S+) \|", rules(), re.MULTILINE):
-        served[control].append(f"`{code}`")
+    for code, named in SERVED.items():
+        for control in named:
+            served[control].append(f"`{code}`" if "." in code or code == "already_redeemed" else f"`{code}.*`")
+    for code, cell in re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", rules(), re.MULTILINE):
+        for control in _controls(cell):
+            served[control].append(f"`{code}`")
     lines = ["| control | item | codes |", "|---|---|---|"]
     lines += [f"| {c} | {item} | {', '.join(served[c]) or UNSERVED[c]} |" for c, item in CONTROLS.items()]
     return "\n".join(lines)
@@ -352,8 +365,8 @@ def drafts() -> str:
 
 def main() -> int:
     """Write the tables of facts and of the baseline from rego/, the tables of guards, the table of controls and the
-    picture of a request's states from the core, the figures from docs/bench.json and of sessions; with --check,
-    report stale ones."""
+    picture of a request's states from the core, the figures from docs/bench.json and of sessions, the example
+    of the configuration and what its keys mean; with --check, report stale ones."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
@@ -371,6 +384,7 @@ def main() -> int:
     }
     fresh = {PAGES[name]: page(name, table) for name, table in tables.items()}
     fresh |= {PICTURE: picture(), GUARDS: guards_rego()}
+    fresh |= {EXAMPLE: config_reference.example(Settings), DESCRIPTIONS: config_reference.descriptions(Settings)}
     fresh |= {path: with_kinds(path, indent) for path, indent in ((INPUT, 2), (RECORD, 1))}
     stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}
     for path, new in stale.items():

@@ -1,3 +1,3 @@
 """A policy decision point for the tool calls of AI agents."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -217,7 +217,7 @@ def credentials_(root: Path, *, accept: bool) -> None:
     if accept:
         comments = [line for line in listed.read_text().splitlines() if line[:1] == "#"] if known else []
         listed.write_text("\n".join([*comments, *sorted(seen)]) + "\n")
-        known |= set(seen)
+        known = {*comments, *seen}
     found = [f"{line.split()[0]}:{at}: {line.split()[1]}" for line, at in seen.items() if line not in known]
     lines = {line: number for number, line in enumerate(listed.read_text().splitlines(), 1)} if known else {}
     gone = sorted(lines[line] for line in known - set(seen) if line[:1] != "#" or credentials(line))

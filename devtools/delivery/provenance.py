@@ -1,8 +1,8 @@
 """Provenance of a delivery: from which commit its files were built, by whom, with what; signed.
 
-`build` makes the wheel of a commit; `sign` says so of every file in the folder; `verify` is for those who receive it.
-The statement is in-toto's (v1) with SLSA's predicate for builds (v1), in a DSSE envelope with an Ed25519 signature,
-which other tools read as well. Exit: 0 well, 1 not, 2 usage.
+`build` makes the wheel and the source distribution of a commit; `sign` says so of every file in the folder;
+`verify` is for those who receive it. The statement is in-toto's (v1) with SLSA's predicate for builds (v1), in a
+DSSE envelope with an Ed25519 signature, which other tools read as well. Exit: 0 well, 1 not, 2 usage.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = "provenance.dsse.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
-BUILD_TYPE = "urn:pdp:build:wheel:1"
+BUILD_TYPE = "urn:pdp:build:2"
 LOCKS = ("docker/build.lock", "docker/requirements.lock", "Dockerfile")  # what a build is made of, beside the source
 _GIT = shutil.which("git") or "git"
-_TOOLS = ("hatchling", "pip")
+_TOOLS = ("hatchling",)
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -58,10 +58,10 @@ def main(context: click.Context, repository: Path) -> None:  # noqa: D103 - its 
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @click.pass_obj
 def build_command(repository: Path, out: Path) -> None:
-    """Build the wheel of the commit that is checked out into OUT: the same bytes each time, from no other file."""
+    """Build wheel and sdist of the checked out commit into OUT: the same bytes each time, from no other file."""
     out.mkdir(parents=True, exist_ok=True)
-    made = build(repository, commit_of(repository), out)
-    click.echo(f"{made.name}: {_sha256(made)}")
+    for made in build(repository, commit_of(repository), out):
+        click.echo(f"{made.name}: {_sha256(made)}")
 
 
 @main.command("sign")
@@ -70,7 +70,7 @@ def build_command(repository: Path, out: Path) -> None:
 @click.option("--builder", required=True, help="URI of where and by whom it was built.")
 @click.pass_obj
 def sign_command(repository: Path, out: Path, key: Path, builder: str) -> None:
-    """Sign the provenance of every file in OUT: the wheel, and what lies beside it, such as an image and its SBOM."""
+    """Sign the provenance of every file in OUT: what `build` made, and others, such as an image and its SBOM."""
     made = statement(repository, out, builder, datetime.now(UTC))
     payload = canonical(made)
     envelope = dsse.Envelope(PAYLOAD_TYPE, payload, (dsse.sign(PAYLOAD_TYPE, payload, read_private(key)),))
@@ -82,7 +82,7 @@ def sign_command(repository: Path, out: Path, key: Path, builder: str) -> None:
 @click.argument("out", type=_FOLDER)
 @click.option("--key", required=True, type=_FILE, help="The builder's public key, PEM.")
 @click.option("--commit", help="The commit that it has to be of.")
-@click.option("--rebuild", is_flag=True, help="Build the wheel again, from the commit in this repository.")
+@click.option("--rebuild", is_flag=True, help="Build it again, from the commit in this repository.")
 @click.pass_obj
 def verify_command(repository: Path, out: Path, key: Path, commit: str | None, *, rebuild: bool) -> None:
     """Say whether OUT holds the files that were signed, and no other."""
@@ -101,32 +101,30 @@ def commit_of(repository: Path) -> str:
     return _git(repository, "rev-parse", "HEAD")
 
 
-def build(repository: Path, commit: str, out: Path) -> Path:
-    """The wheel of a commit, from the files of the commit alone, with its instant for a date."""
+def build(repository: Path, commit: str, out: Path) -> list[Path]:
+    """Wheel and source distribution of a commit, from its files alone and with its date, sorted by name."""
     with tempfile.TemporaryDirectory() as scratch:
-        source, wheels = Path(scratch) / "source", Path(scratch) / "wheels"
+        source, made = Path(scratch) / "source", Path(scratch) / "made"
         archive = subprocess.run([_GIT, "archive", commit], cwd=repository, check=False, capture_output=True)
         if archive.returncode:
             raise NotProven(f"commit {commit} is not in this repository; fetch it")
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(source, filter="data")
         epoch = _git(repository, "show", "-s", "--format=%ct", commit)
-        command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "."]
+        command = [sys.executable, "-m", "hatchling", "build", "--directory", str(made)]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch}
-        command += ["--wheel-dir", str(wheels)]
         built = subprocess.run(command, cwd=source, check=False, env=environment, capture_output=True, text=True)
         if built.returncode:
             last = built.stderr.strip().rpartition("\n")[2]
-            raise NotProven(f"no wheel can be built from commit {commit}: {last or 'pip does not say why'}")
-        [wheel] = wheels.iterdir()
-        return Path(shutil.copy(wheel, out))
+            raise NotProven(f"nothing can be built from commit {commit}: {last or 'hatchling does not say why'}")
+        return [Path(shutil.copy(each, out)) for each in sorted(made.iterdir())]
 
 
 def statement(repository: Path, out: Path, builder: str, at: datetime) -> dict[str, Any]:
     """The in-toto statement about the files in a folder. Raises NotProven."""
     subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in _files(out)]
     if not subjects:
-        raise NotProven("there is no file; `build` makes the wheel")
+        raise NotProven("there is no file; `build` makes some")
     commit = commit_of(repository)
     made_of = [
         {"name": name, "digest": {"sha256": _sha256(repository / name)}}
@@ -183,10 +181,10 @@ def _compare(found: Mapping[str, Any], out: Path) -> None:
 
 def _rebuilt(repository: Path, found: Mapping[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        wheel = build(repository, _commit(found), Path(scratch))
         stated = {each["name"]: each["digest"]["sha256"] for each in found["subject"]}
-        if stated.get(wheel.name) != _sha256(wheel):
-            raise NotProven(f"{wheel.name}: built again from {_commit(found)}, it is another file")
+        for each in build(repository, _commit(found), Path(scratch)):
+            if stated.get(each.name) != _sha256(each):
+                raise NotProven(f"{each.name}: built again from {_commit(found)}, it is another file")
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from devtools.exposure.exposure import PROFILES, errs
-from devtools.sessions.replay import BENIGN, OUTWARD, Known, RecordedSession, replayed
+from devtools.sessions.replay import BENIGN, Known, RecordedSession, replayed
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.facts import Facts
+from pdp.core.call.mandates import NO_MANDATE, OUTWARD
 from pdp.core.call.origins import EMPTY, ORIGINS
 from pdp.core.check import NS
 from pdp.core.errors import Fault
@@ -45,6 +46,7 @@ class Variant:
     profile: str
     people: str = "filter"
     medium: str = "none"
+    destructive: str = "ask"
     known: Known = field(default_factory=Known)
 
 
@@ -89,7 +91,7 @@ class LoadedProfiles:
 
     def __init__(self, folder: Path, servers: Sequence[str]) -> None:
         self._folder, self._servers, self._host = folder, servers, EngineHost()
-        self._loaded: dict[tuple[str, str, str], LoadedPolicy] = {}
+        self._loaded: dict[tuple[str, ...], LoadedPolicy] = {}
         self._known: dict[tuple[str, ...], str] = {}
 
     async def who(self, variant: Variant, facts: Facts) -> str:
@@ -104,7 +106,7 @@ class LoadedProfiles:
         await self._host.close()
 
     async def _policy(self, variant: Variant) -> LoadedPolicy:
-        name = (variant.profile, variant.people, variant.medium)
+        name = (variant.profile, variant.people, variant.medium, variant.destructive)
         if name not in self._loaded:
             folder = self._folder / "-".join(name)
             pack = folder / "packs" / "suites"
@@ -112,6 +114,7 @@ class LoadedProfiles:
             (pack / "suites.rego").write_text(_PACK % json.dumps(self._servers))
             (folder / "data").mkdir()
             data = json.loads((shipped_rego() / "data" / "org.json").read_text())
+            data["mandate"] = {"destructive": variant.destructive}
             data |= {"profile": variant.profile, "judge": {"people": variant.people, "medium": variant.medium}}
             (folder / "data" / "org.json").write_text(json.dumps(data))
             bundle = read_bundle(shipped_rego(), folder)
@@ -293,8 +296,9 @@ def _read(facts: Facts) -> tuple[str, ...]:
     sinks = [[sink.pointer, sink.origin] for sink in arguments.origins.sinks]
     findings = [list(each) for each in sorted({(finding.kind, finding.detail) for finding in arguments.findings})]
     state: Json = [session.observed, list(session.labels), session.task_source, arguments.check.status]
+    mandate = facts.mandate.fact() if facts.mandate is not NO_MANDATE else None
     return (
         facts.server.id,
         facts.targets[0].key,
-        canonical([origins, sinks, arguments.origins.traced, findings, state]).decode(),
+        canonical([origins, sinks, arguments.origins.traced, findings, state, mandate]).decode(),
     )

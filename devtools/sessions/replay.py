@@ -18,7 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from devtools.sessions.plans import Imperfection, Plans
 from pdp.content.arguments import ArgumentContent
+from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
 from pdp.core.call.facts import (
     AgentFact,
@@ -34,9 +36,11 @@ from pdp.core.call.facts import (
     TargetFact,
     Waiver,
 )
+from pdp.core.call.mandates import NO_MANDATE, OUTWARD, SLOT, MandateFact, MandateStep, Seen, covered, slot_kind
 from pdp.core.call.origins import (
     OWN,
     TASK,
+    UNTRUSTED,
     Atoms,
     OriginsFact,
     binding_values,
@@ -58,7 +62,6 @@ from pdp.registry.snapshot import verified_tool
 from pdp.tools.judge_eval.cases import AT_NS
 
 BENIGN, ATTACK = "benign", "attack"
-OUTWARD = ("network", "email", "message")  # kinds of sinks, as in rego/lib/targets.rego
 _MAX_BYTES = 64 << 20
 _TENANT, _OWNER = "acme", "security@acme.example"
 
@@ -69,10 +72,23 @@ class SeenAtoms:
 
     atoms: dict[str, set[str]] = field(default_factory=dict)
     overflown: bool = False  # something that untraces was too long to keep, so no own result traces
+    began: dict[tuple[str, str], str] = field(default_factory=dict)  # when it was seen first
 
-    def add(self, seen: Atoms) -> None:
+    def add(self, seen: Atoms, at: str = "") -> None:
         self.atoms.setdefault(seen.kind, set()).update(seen.atoms)
+        if at:
+            for each in seen.atoms:
+                self.began.setdefault((seen.kind, each), at)
         self.overflown |= seen.overflows
+
+    def leave(self, kind: str) -> None:
+        """Begin another session: what fills slots is of one alone."""
+        self.atoms = {each: atoms for each, atoms in self.atoms.items() if not each.startswith(kind)}
+        self.began = {each: at for each, at in self.began.items() if not each[0].startswith(kind)}
+
+    def first(self, kind: str, atom: str) -> str:
+        """As a decision's id would be compared."""
+        return self.began.get((kind, atom), "0" if self.held(kind, atom) else "")
 
     def held(self, kind: str, atom: str) -> bool:
         return atom in self.atoms.get(kind, ()) and not (kind == OWN and self.overflown)
@@ -120,6 +136,9 @@ class Known:
     own: bool = True  # values of own results are traced
     sinks: bool = True  # it is told what goes into each sink
     believed: bool = False  # every value counts as the task's: what the origins keep back
+    external: bool = True  # what others wrote is known to be theirs
+    carried: bool = False  # one subject's agent does all tasks of a suite, and its labels and atoms stay
+    plans: Imperfection | None = None  # each task has a mandate, as such a planner makes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,26 +181,82 @@ def read_sessions(path: Path) -> SessionFile:
     return SessionFile(path.name, sha256_hex(data), tuple(made))
 
 
-def replayed(sessions: Sequence[RecordedSession], review: Review, known: Known) -> Iterator[StepFacts]:
-    """The facts of every step, sessions one by one, each of a (subject, agent) of its own."""
+def replayed(
+    sessions: Sequence[RecordedSession],
+    review: Review,
+    known: Known,
+    reference: Sequence[RecordedSession] = (),
+) -> Iterator[StepFacts]:
+    """The facts of every step, sessions one by one, each of a (subject, agent) of its own. Plans are made of the
+    sessions `reference`, without any of these."""
     content, tools = ArgumentContent(), ReviewedTools(review)
+    plans = None
+    if known.plans is not None:
+        plans = Plans(tools, known.plans)
+        plans.learn(reference or sessions)
+    kept: dict[str, tuple[SeenAtoms, set[str]]] = {}
+    clock = 0
     for session in sessions:
-        seen, labels = SeenAtoms(), set[str]()
+        fresh = SeenAtoms(), set[str]()
+        seen, labels = kept.setdefault(session.suite, fresh) if known.carried else fresh
+        seen.leave(SLOT)
         task = of_task(session.task if known.task else "")
+        mandate = ReplayedMandate(session, plans.steps(session.suite, session.task)) if plans and known.task else None
         for number, step in enumerate(session.steps):
+            clock += 1
             target, pinned = tools.of(session, step.tool)
             raw = json.dumps(step.arguments).encode()
             arguments = content.arguments(raw, pinned)
             origins = _origins(arguments, target, task, seen, known)
             facts = _facts(session, target, replace(arguments, origins=origins), frozenset(labels), known)
+            if mandate is not None:
+                facts = replace(facts, mandate=mandate.fact(target, arguments.value, seen, known))
             yield StepFacts(session, number, facts)
             labels.update(target.labels)
             every = binding_values(step.arguments, None) or ()
             traced = {at for at, value in every if origin_of(value, task, seen.held) in (TASK, OWN)}
-            seen.add(of_arguments(step.arguments, frozenset(traced)))
+            seen.add(of_arguments(step.arguments, frozenset(traced)), f"{clock:09}")
             result = of_result(step.result, target.labels)
-            if result.kind != OWN or (known.own and not leads(call_values(step.arguments), task, seen.held)):
+            if (known.external and result.kind != OWN) or (
+                result.kind == OWN and known.own and not leads(call_values(step.arguments), task, seen.held)
+            ):
                 seen.add(result)
+            if mandate is not None and known.external:
+                mandate.read(step, target, seen, f"{clock:09}")
+
+
+@dataclass(slots=True)
+class ReplayedMandate:
+    """The mandate of one session as it is used up."""
+
+    session: RecordedSession
+    steps: tuple[MandateStep, ...]
+    used: dict[int, int] = field(default_factory=dict)
+    untrusted: set[str] = field(default_factory=set)
+
+    def fact(self, target: TargetFact, arguments: Json, seen: SeenAtoms, known: Known) -> MandateFact:
+        """What it covers of a call, which takes place."""
+        outward = [sink.argument for sink in target.sinks if sink.kind in OUTWARD]
+        what = Seen(seen.first, self.untrusted, complete=known.labels and not seen.overflown)
+        planned, found = covered(
+            self.steps,
+            self.used,
+            (target.key, target.server, target.name, target.manifest_sha256),
+            arguments,
+            what,
+            lambda pointer: any(json_pointer.within(pointer, each) for each in outward),
+        )
+        if found:
+            self.used[found[0].step] = self.used.get(found[0].step, 0) + 1
+        return MandateFact("active", "planner", planned, found) if self.steps else NO_MANDATE
+
+    def read(self, step: SessionStep, target: TargetFact, seen: SeenAtoms, at: str) -> None:
+        """Keep a result of a tool that fills slots."""
+        source = f"{target.server}/{target.name}"
+        if any(source in each.sources for each in self.steps):
+            seen.add(replace(of_result(step.result, ()), kind=slot_kind(source)), at)
+        if UNTRUSTED in target.labels:
+            self.untrusted.add(source)
 
 
 class ReviewedTools:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from pdp.cli.commands import FOLDER, IN_FILE
-from pdp.host.http_listener import server_tls
+from pdp.host.listener_tls import server_tls
 from pdp.proof.note import LogKey, read_private
 from pdp.proof.witness import MAX_BODY, Witness
 from pdp.proof.witness_listener import WitnessListener

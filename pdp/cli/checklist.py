@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,12 +23,47 @@ from pdp.runtime.config import settings
 from pdp.tools.checklist.acceptances import FILE, SignedAcceptances, load
 from pdp.tools.checklist.acceptances import sign as sign_acceptances
 from pdp.tools.checklist.assessment import PROFILES, Assessment, ItemResult, ItemStatus, assess, read_document, stale
-from pdp.tools.checklist.collect import collect, kept_records
+from pdp.tools.checklist.collect import GivenFiles, collect, kept_records
 from pdp.tools.checklist.items import ITEMS, PHASES
 
 FAILS = 1
 _DAYS = 90
 _COLOURS = {ItemStatus.FAIL: "red", ItemStatus.ACCEPTED: "yellow"}
+
+
+# what is given about each of several: the option, whose it is, its field in `GivenFiles`, and what the file is
+_NAMED = (
+    ("--doctor", "CALLER", "reports", "What `pdp doctor --json` said of it."),
+    ("--runs", "SERVER", "runs", "How it runs: `docker inspect`, Kubernetes manifests, a unit of systemd."),
+    ("--scan", "SERVER", "scans", "What examined it: SARIF; CycloneDX with vulnerabilities, OSV-Scanner, pip-audit."),
+    ("--isolation", "SERVER", "isolation", "What `pdp drill isolation --json` said of it."),
+    ("--environment", "SERVER", "environments", "Its /proc/PID/environ, names alone will do; `pdp` for the server."),
+    ("--siem", "RECEIVER", "siem", "Events that the SIEM of an `audit.push` gave back, as JSON."),
+)
+
+
+def _files(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options for files of evidence, as the argument `given`."""
+
+    @wraps(command)
+    def taken(*, alerts: Path | None, discovered: tuple[Path, ...], **values: Any) -> None:
+        named = {field: tuple(_owned(option, text) for text in values.pop(field)) for option, _, field, _ in _NAMED}
+        command(given=GivenFiles(alerts=alerts, discovered=discovered, **named), **values)
+
+    for option, whose, field, text in reversed(_NAMED):
+        taken = click.option(option, field, multiple=True, metavar=f"{whose}=FILE", help=text)(taken)
+    says = "What `pdp tools discover --json` said of a machine; repeat."
+    taken = click.option("--discovered", multiple=True, type=IN_FILE, help=says)(taken)
+    return click.option("--alerts", type=IN_FILE, help="The alert rules that your Prometheus has loaded.")(taken)
+
+
+def _owned(option: str, text: str) -> tuple[str, Path]:
+    """`NAME=FILE`."""
+    name, sign, file = text.partition("=")
+    if not sign or not name or not file:
+        whose = next(owner for each, owner, _, _ in _NAMED if each == option)
+        raise click.UsageError(f"{option}: say {whose}=FILE, as in {option} name=report.json")
+    return name, Path(file)
 
 
 @click.group(cls=Commands, invoke_without_command=True)
@@ -38,10 +75,7 @@ _COLOURS = {ItemStatus.FAIL: "red", ItemStatus.ACCEPTED: "yellow"}
     show_default=True,
     help="What must not fail: categories 1 and 2 of the minimum bar, or every item.",
 )
-@click.option("--alerts", type=IN_FILE, help="The alert rules that your Prometheus has loaded.")
-@click.option(
-    "--doctor", "reports", multiple=True, metavar="CALLER=FILE", help="What `pdp doctor --json` said of it."
-)
+@_files
 @click.option("--accepted", type=IN_FILE, help="What `pdp checklist sign` made: statements that are signed.")
 @click.option("--against", type=IN_FILE, help="A result kept earlier (--json): say whether it is stale.")
 @click.option(
@@ -54,8 +88,7 @@ def checklist(
     *,
     path: Path | None,
     profile: str,
-    alerts: Path | None,
-    reports: tuple[str, ...],
+    given: GivenFiles,
     accepted: Path | None,
     against: Path | None,
     shown: str | None,
@@ -74,7 +107,7 @@ def checklist(
     if path is None:
         raise click.UsageError("Give --config FILE: the configuration of the server to look at.")
     try:
-        assessment = _assessed(path, profile, (alerts, accepted), reports)
+        assessment = _assessed(path, profile, accepted, given)
         reasons = stale(read_document(against.read_bytes()), assessment) if against is not None else []
     except (ConfigurationFault, RegistryFault) as fault:
         raise click.UsageError(fault.message) from None
@@ -112,25 +145,12 @@ def sign(draft: Path, *, key: Path, expires: int | None, yes: bool) -> None:
     click.echo(f"{FILE}: {signatures} signed, holds until {document.expires}")
 
 
-def _assessed(
-    path: Path, profile: str, given_files: tuple[Path | None, Path | None], reports: tuple[str, ...]
-) -> Assessment:
-    """`given_files` are the rules of alarms and the signed statements."""
-    alerts, accepted = given_files
+def _assessed(path: Path, profile: str, accepted: Path | None, given: GivenFiles) -> Assessment:
+    """`accepted` are the signed statements."""
     loaded = settings.load(path, os.environ, tolerant=True)
-    given = dict(map(_report, reports))
-    at_ns = time.time_ns()
-    evidence = collect(loaded, at_ns, alerts=alerts, reports=given, records=kept_records(loaded, at_ns))
+    evidence = collect(loaded, time.time_ns(), given=given, records=kept_records)
     signed = load(accepted, load_keys(loaded.registry)) if accepted is not None else SignedAcceptances()
     return assess(evidence, profile, signed)
-
-
-def _report(text: str) -> tuple[str, Path]:
-    """`CALLER=FILE`."""
-    name, sign, file = text.partition("=")
-    if not sign or not name or not file:
-        raise click.UsageError("--doctor: say CALLER=FILE, as in --doctor gateway=report.json")
-    return name, Path(file)
 
 
 def _show(assessment: Assessment) -> None:

@@ -15,7 +15,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.people.console.wording import counted
 from pdp.runtime import preflight
 from pdp.runtime.config import settings
-from pdp.runtime.config.reference import Setting, example, explain
+from pdp.runtime.config.reference import EXAMPLE, Setting, explain
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import Origins, origins, variables
 from pdp.runtime.preflight import ConfigProblem, ConfigReport, Risk
@@ -79,7 +79,7 @@ def check(path: Path, *, explaining: bool, syntax_only: bool, as_json: bool) -> 
 @config.command("example")
 def show_example() -> None:
     """Print a complete, commented configuration."""
-    click.echo(example(Settings), nl=False)
+    click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
 
 
 def _invalid(code: str, line: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -19,11 +19,19 @@ from pdp.cli.commands import IN_PATH
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
 from pdp.host.confinement import Confinement
+from pdp.host.program_files import ProgramChangedError, program_digest
 
 if TYPE_CHECKING:
     from pdp.registry.live import Definitions, HttpServer, StdioServer
 
 _LAST_LINES, _LAST_BYTES, _LAST_WORDS_SECONDS = 20, 4096, 1.0  # of what a server says on standard error
+LIMITS: Sequence[Literal["tasks", "memory", "cpu", "open_files", "file_size"]] = (
+    "tasks",
+    "memory",
+    "cpu",
+    "open_files",
+    "file_size",
+)  # of `Confinement`
 _MOST_LOOKED_AT, _PEM_BYTES = 200, 16_384
 
 
@@ -37,22 +45,44 @@ def confinement_options(command: Callable[..., None]) -> Callable[..., None]:
         allow_write: tuple[Path, ...],
         allow_network: bool,
         unconfined: bool,
+        limit: tuple[str, ...],
         **given: Any,
     ) -> None:
-        if unconfined and (allow_read or allow_write or allow_network):
-            raise click.UsageError("--unconfined allows everything: leave out the other options that allow something")
+        if unconfined and (allow_read or allow_write or allow_network or limit):
+            raise click.UsageError(
+                "--unconfined allows everything: leave out the other options that allow or limit something"
+            )
         read, write = ([str(path.absolute()) for path in paths] for paths in (allow_read, allow_write))
-        rules = None if unconfined else Confinement(tuple(read), tuple(write), allow_network)
+        rules = None if unconfined else Confinement(tuple(read), tuple(write), allow_network, **_limits(limit))
         command(confinement=rules, **given)
 
     for option in (
         click.option("--unconfined", is_flag=True, help="COMMAND runs with all your rights."),
+        click.option(
+            "--limit",
+            multiple=True,
+            metavar="NAME=N",
+            help="Most of what COMMAND may use: tasks, memory, cpu, open_files, file_size (seconds, bytes); repeat.",
+        ),
         click.option("--allow-network", is_flag=True, help="COMMAND may use the network."),
         click.option("--allow-write", multiple=True, type=IN_PATH, help="COMMAND may read and write below; repeat."),
         click.option("--allow-read", multiple=True, type=IN_PATH, help="COMMAND may read below, too; repeat."),
     ):
         confined = option(confined)
     return confined
+
+
+def _limits(given: tuple[str, ...]) -> dict[str, Any]:
+    """Limits by name. Raises UsageError."""
+    found: dict[str, int] = {}
+    for each in given:
+        name, _, number = each.partition("=")
+        if name not in LIMITS or name in found or not (number.isascii() and number.isdecimal() and int(number)):
+            raise click.UsageError(
+                f"--limit: give each of {', '.join(LIMITS)} once at most, with a number: tasks=100"
+            )
+        found[name] = int(number)
+    return found
 
 
 def live_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,6 +129,10 @@ class LiveServer:
         if self.url:
             return listed_by(HttpServer(self.url), timeout_seconds=self.timeout, legacy=self.legacy)
         say_confinement(self.confinement, name)
+        with contextlib.suppress(OSError):
+            click.echo(
+                f"{name}: what it runs is {program_digest(command, os.curdir)} (pdp proxy --program)", err=True
+            )
         server = StdioServer(command[0], tuple(command[1:]), self.env, confinement=self.confinement)
         return listed_by(server, timeout_seconds=self.timeout, legacy=self.legacy)
 
@@ -178,8 +212,22 @@ def _hear(reading: int, said: bytearray) -> None:
             del said[:-_LAST_BYTES]
 
 
-def not_started(error: Exception) -> ConfigurationFault:
-    """What is said of a server that did not start, or that ended."""
+def not_started(
+    error: BaseException, again: str = "pin its tools again, and give the digest that is said"
+) -> ConfigurationFault:
+    """What is said of a server that did not start, or that ended; `again` is how it is read once more."""
+    causes: list[BaseException | None] = [error]
+    for each in causes:  # grows
+        if isinstance(each, BaseExceptionGroup):
+            causes += each.exceptions
+        elif each is not None:
+            causes.append(each.__cause__)
+    if any(isinstance(each, ProgramChangedError) for each in causes):
+        return ConfigurationFault(
+            "proxy.changed",
+            "What the command starts is not what was read: its files have changed since, so it is not started. If "
+            f"that was you, an update for example, {again}. If not, find out who it was.",
+        )
     return ConfigurationFault(
         "proxy.server",
         "The server did not start, or ended. Confined, it may need more: --allow-read, --allow-write or "

@@ -1,4 +1,5 @@
-"""`pdp drill`: planted attacks through a real caller. Exit codes of `run`: 0, 10 drift, 1 not found out, 2 usage."""
+"""`pdp drill`: planted attacks through a real caller, two identities at a server. Exit codes: 0 as expected, 10 not,
+1 not found out, 2 usage."""
 
 from __future__ import annotations
 
@@ -25,9 +26,10 @@ from pdp.tools.doctor.drill import (
     Reasons,
     forged,
     judged,
-    load_drill,
     samples,
 )
+from pdp.tools.doctor.isolation import IsolationDrill, IsolationPlan, report
+from pdp.tools.doctor.plans import P, load_plan
 from pdp.tools.doctor.planted_server import serve as serve_planted
 from pdp.v1 import explain_pb2, explain_pb2_grpc
 
@@ -41,11 +43,17 @@ _WORDS = {
     "unheard": "UNKNOWN: no decision is known",
     "unexplained": "UNKNOWN: decided, and why could not be asked",
 }
+_APART = {
+    "apart": "apart",
+    "leaked": "LEAKED",
+    "unseen": "UNKNOWN",
+    "unheard": "UNKNOWN",
+}
 
 
 @click.group(cls=Commands)
 def drill() -> None:
-    """Planted attacks through a real caller: each must be refused, and a harmless call allowed."""
+    """Planted attacks through a real caller, and whether a server keeps its users apart."""
 
 
 @drill.command()
@@ -63,10 +71,7 @@ def run(plan_file: Path, metrics_file: Path | None, *, as_json: bool) -> None:
     Exit codes: 0 all is as expected, 10 an attack was not refused as expected or a harmless call was refused, 1 that
     could not be found out, 2 usage.
     """
-    try:
-        plan = load_drill(plan_file)
-    except ConfigurationFault as fault:
-        raise click.UsageError(fault.message) from None
+    plan = _read(plan_file, DrillPlan)
     folder = plan_file.parent
     reasons = _explained(plan.explain, folder) if plan.explain is not None else None
     results = asyncio.run(Drill(plan, _bearers(plan, folder)).run())
@@ -86,10 +91,43 @@ def run(plan_file: Path, metrics_file: Path | None, *, as_json: bool) -> None:
 
 
 @drill.command()
+@click.argument("plan_file", metavar="PLAN", type=IN_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, pdp.isolation/1, for `pdp checklist`.")
+def isolation(plan_file: Path, *, as_json: bool) -> None:
+    """Write as one identity, seek as another, through the real server that PLAN (YAML) names.
+
+    Looks into memory, files, temporary folders and cached answers, as far as PLAN says by which tools; nothing is
+    shown of a place where the identity that wrote does not find it again.
+
+    Exit codes: 0 each is apart, 10 one identity saw what another wrote, 1 that could not be found out, 2 usage.
+    """
+    plan = _read(plan_file, IsolationPlan)
+    results = asyncio.run(IsolationDrill(plan, _both(plan, plan_file.parent)).run())
+    if as_json:
+        click.echo(json.dumps(report(plan, results, time.time_ns()), indent=2))
+    for each in () if as_json else results:
+        click.echo(f"{each.place:<12} {_APART[each.verdict]}{visible(f': {each.why}' if each.why else '')}")
+    if any(each.verdict == "leaked" for each in results):
+        sys.exit(DRIFTED)
+    sys.exit(UNHEARD if any(each.verdict != "apart" for each in results) else 0)
+
+
+@drill.command()
 @click.option("--poisoned", is_flag=True, help="List one tool with another description than the one to be pinned.")
 def serve(*, poisoned: bool) -> None:
     """An MCP server over stdio whose tools do nothing, to stand behind your gateway for the drill."""
     asyncio.run(serve_planted(poisoned=poisoned))
+
+
+def _read(path: Path, plan: type[P]) -> P:
+    try:
+        return load_plan(path, plan)
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+
+
+def _both(plan: IsolationPlan, folder: Path) -> dict[str, str]:
+    return {name: read_token(folder / file, f"bearer_files.{name}") for name, file in plan.bearer_files.items()}
 
 
 def _plain(each: DrillResult) -> Mapping[str, object]:

@@ -42,7 +42,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "drill": (
         "pdp.cli.drill:drill",
-        "Planted attacks through a real caller: each must be refused, and a harmless call allowed.",
+        "Planted attacks through a real caller, and whether a server keeps its users apart.",
         TOOLS,
     ),
     "explain": (

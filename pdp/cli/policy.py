@@ -14,7 +14,7 @@ from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.local.scaffold import new_pack
 from pdp.people.console.wording import counted
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.gate import ERROR, GateFinding, TestResult
+from pdp.policy.gate.report import ERROR, GateFinding, TestResult
 from pdp.policy.opa.bundle import ROOTS, archive
 from pdp.tools.authoring.check import CheckResult, check_folder
 from pdp.tools.authoring.test import TestRun, coverage_lines, element_lines, junit, run_folder
@@ -35,6 +35,10 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
         "diff": (
             "pdp.cli.policy_replay:diff",
             "Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.",
+        ),
+        "prove": (
+            "pdp.cli.policy_prove:prove",
+            "Prove that NEW lets nothing through that OLD did not, or show a call that it does.",
         ),
         "release": (
             "pdp.cli.policy_release:release",

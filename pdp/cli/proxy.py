@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from pdp.cli.commands import FOLDER, IN_FILE, program_first
 from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
+
+if TYPE_CHECKING:
+    from pdp.client.mcp.token_exchange import TokenExchange
 
 _LOOPBACK = ("127.0.0.1", "::1")
 _UNIX = "unix:"
@@ -35,10 +39,16 @@ _UNIX = "unix:"
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
 @click.option("--listen", help="127.0.0.1:PORT: streamable HTTP at /mcp; users bring their tokens.")
 @click.option("--authorization-server", help="With --listen: URL of the issuer at which clients sign in.")
+@click.option("--token-endpoint", help="With --url: the issuer's, for tokens of the server's own (RFC 8693).")
+@click.option("--client-id", help="As whom the proxy asks there.")
+@click.option("--client-secret-file", type=IN_FILE, help="The secret of that client; read for every token.")
+@click.option("--resource", help="Audience of the token that every request to the server carries.")
 @click.option(
     "--patience", type=click.FloatRange(0, 600), default=25.0, show_default=True, help="Seconds for people."
 )
 @click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
+@click.option("--program", help="sha256:HEX of what COMMAND runs, as `pdp tools pin` said it; with --target.")
+@click.option("--unwatched", is_flag=True, help="Do not have the kernel tell what COMMAND does; with --target.")
 @click.option("--ca", type=IN_FILE, help="PEM of who signs the decision point's certificate.")
 @click.option("--certificate", type=IN_FILE, help="The proxy's certificate, instead of a caller token; with --key.")
 @click.option("--key", type=IN_FILE, help="Its private key.")
@@ -55,8 +65,14 @@ def proxy(
     env_names: tuple[str, ...],
     listen: str | None,
     authorization_server: str | None,
+    token_endpoint: str | None,
+    client_id: str | None,
+    client_secret_file: Path | None,
+    resource: str | None,
     patience: float,
     observe: bool,
+    unwatched: bool,
+    program: str | None,
     ca: Path | None,
     certificate: Path | None,
     key: Path | None,
@@ -75,9 +91,11 @@ def proxy(
     files = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file}
     files |= {"--ca": ca, "--certificate": certificate, "--key": key}
     named = {**files, "--url": url, "--listen": listen, "--authorization-server": authorization_server}
+    named |= {"--token-endpoint": token_endpoint, "--client-id": client_id, "--resource": resource}
+    named |= {"--client-secret-file": client_secret_file, "--program": program}
     if target is None:
-        if observe:
-            raise click.UsageError("--observe is about a decision point of your organisation: give --target")
+        if observe or unwatched:
+            raise click.UsageError("--observe and --unwatched go with --target, a decision point of an organisation")
         _own(command, state, server, env_names, patience, confinement, named, pinning=pinning)
         return
     if pinning or state is not None or server is None:
@@ -105,6 +123,10 @@ def proxy(
         tls_files=(ca, certificate, key),
         patience=patience,
         observe=observe,
+        exchange=_exchange(token_endpoint, client_id, client_secret_file),
+        resource=resource,
+        watched=not unwatched,
+        program=program or "",
     ).serve(opening, address, authorization_server)
 
 
@@ -145,12 +167,34 @@ def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:
     """Raises UsageError for what a named decision point needs besides."""
     if bool(named["--url"]) == bool(command):
         raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
+    if named["--program"] is not None and not command:
+        raise click.UsageError("--program is about a command: a server at --url runs elsewhere")
     if named["--authorization-server"] is not None and named["--listen"] is None:
         raise click.UsageError("--authorization-server goes with --listen")
     if bool(named["--listen"]) == bool(named["--bearer-file"]):
         raise click.UsageError("give --bearer-file (stdio: one user), or --listen (HTTP: each user's own token)")
+    exchanging = [named[name] is not None for name in ("--token-endpoint", "--client-id", "--client-secret-file")]
+    if any(exchanging) != all(exchanging) or (named["--resource"] is not None and not all(exchanging)):
+        raise click.UsageError(
+            "--token-endpoint, --client-id and --client-secret-file go together; --resource needs them"
+        )
+    if any(exchanging) and not named["--url"]:
+        raise click.UsageError("--token-endpoint goes with --url: a command is given no token")
     if named["--caller-token-file"] is None and named["--certificate"] is None:
         raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
+
+
+def _exchange(endpoint: str | None, client_id: str | None, secret: Path | None) -> TokenExchange | None:
+    """At the issuer that is named. Raises UsageError."""
+    if endpoint is None or client_id is None or secret is None:
+        return None
+    from pdp.cli.connection import read_token  # noqa: PLC0415 - as above
+    from pdp.client.mcp.token_exchange import TokenExchange  # noqa: PLC0415
+
+    try:
+        return TokenExchange(endpoint, client_id, lambda: read_token(secret, "--client-secret-file"))
+    except ValueError as error:
+        raise click.UsageError(f"--token-endpoint: {error}") from None
 
 
 def _socket_folder(target: str) -> Path | None:

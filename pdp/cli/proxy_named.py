@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
+import math
+import os
+import signal
 import socket
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pdp.cli.commands import PLAINTEXT
 from pdp.cli.confining import not_started
 from pdp.cli.connection import read_token, tls_of
-from pdp.client import AsyncClient, Listing, PlaintextRefusedError, Session, ToolList
+from pdp.client import AsyncClient, Listing, PlaintextRefusedError, ToolList
+from pdp.client.compact import claims_of
 from pdp.client.mcp.answers import DENIED, SAFE_MESSAGE
+from pdp.client.mcp.client_sessions import ClientSessions
 from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions
 from pdp.client.mcp.proxy import Upstream, over_stdio
 from pdp.client.mcp.proxy import proxy as proxy_server
+from pdp.client.mcp.token_exchange import KIND, TokenExchange, Wanted
 from pdp.client.values import Credential
 from pdp.host.confinement import Confinement
 from pdp.host.mcp_transport import read_message, refusal
@@ -67,6 +71,10 @@ class NamedProxy:
     tls_files: tuple[Path | None, Path | None, Path | None]
     patience: float
     observe: bool
+    exchange: TokenExchange | None = None
+    watched: bool = True
+    program: str = ""
+    resource: str | None = None  # what each request to `url` needs a token for
 
     def serve(self, opening: ClientStreams | None, address: tuple[str, int] | None, issuer: str | None) -> None:
         """Until the client of `opening` hangs up, or at `address` until a signal. Raises UsageError, Fault."""
@@ -74,49 +82,80 @@ class NamedProxy:
 
         def connect() -> AsyncClient:
             token = None if file is None else lambda: read_token(file, "--caller-token-file")
-            return AsyncClient(self.target, tls=tls, token=token, observe=self.observe)
+            duties = () if self.exchange is None else (KIND,)
+            return AsyncClient(self.target, tls=tls, token=token, observe=self.observe, obligations=duties)
 
-        session = None if opening is None else Session(f"proxy-{uuid.uuid4()}")  # one user, one agent, this start
+        credential = _credential(self.bearer_file)
+        if opening is None:
+            sessions = ClientSessions(_subject)
+        else:  # one user, one agent, this start; the file may have a newer token by then
+            sessions = ClientSessions(lambda _ctx: "", math.inf, credential=lambda: _token_of(self.bearer_file))
         options = EnforcementOptions(
-            credential=_credential(self.bearer_file),
-            session=lambda _ctx: session,
+            credential=credential,
+            session=sessions,
             patience=self.patience,
             inspects_results=True,
+            exchange=self.exchange,
         )
         enforcement = Enforcement(self.server, connect, options)
-        upstream = Upstream(self.command, self.url, self.env, confinement=self.confinement)
+        upstream = Upstream(
+            self.command,
+            self.url,
+            self.env,
+            confinement=self.confinement,
+            exchange=self.exchange,
+            watched=self.watched,
+            program=self.program,
+            resource=Wanted(self.resource) if self.resource is not None else None,
+        )
         if opening is not None:
-            serving = over_stdio(enforcement, upstream, opening)
+            serving = over_stdio(enforcement, upstream, opening, lambda: _token_of(self.bearer_file))
         else:
             serving = _listen(enforcement, upstream, address or ("127.0.0.1", 0), issuer)
         try:
-            asyncio.run(serving)
+            asyncio.run(_until_stopped(serving, listens=opening is None))
         except PlaintextRefusedError:
             raise click.UsageError(PLAINTEXT) from None
         except ExceptionGroup as error:
             raise not_started(error) from None
 
 
+async def _until_stopped(serving: Coroutine[Any, Any, None], *, listens: bool) -> None:
+    """Serve; a signal ends it as a client does that hangs up. The HTTP server has a handler of its own, and raises
+    the signal once more when it has ended."""
+    task = asyncio.create_task(serving)
+    stop = (lambda: None) if listens else task.cancel
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    await asyncio.wait((task,))
+    if task.cancelled():
+        os._exit(128 + signal.SIGTERM)  # a thread may still write what nobody reads
+    task.result()
+
+
+def _token_of(bearer_file: Path | None) -> Credential:
+    return read_token(bearer_file, "--bearer-file") if bearer_file is not None else None
+
+
 def _credential(bearer_file: Path | None) -> Callable[[Context], Credential]:
     """For whom: the token of the file, or the one in the HTTP request that brought the message."""
-
-    def of_file(_ctx: Context) -> Credential:
-        return read_token(bearer_file, "--bearer-file") if bearer_file is not None else None
 
     def of_request(ctx: Context) -> Credential:
         header = str(ctx.request.headers.get("authorization", "")) if ctx.request is not None else ""
         return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
 
-    return of_request if bearer_file is None else of_file
+    return of_request if bearer_file is None else lambda _ctx: _token_of(bearer_file)
 
 
 async def _listen(enforcement: Enforcement, upstream: Upstream, address: tuple[str, int], issuer: str | None) -> None:
     """Streamable HTTP on a loopback address; a page of another origin, or under another name, is refused."""
     try:
-        async with upstream.connected():
-            pass  # one that does not start is told now
+        if upstream.resource is None:  # else nobody is there yet in whose name it could be
+            async with upstream.connected():
+                pass  # one that does not start is told now
         async with upstream.connections() as behind:
-            server = proxy_server(enforcement, lambda ctx: behind.of(_subject(ctx)))
+            server = proxy_server(
+                enforcement, lambda ctx: behind.of(_subject(ctx), enforcement.options.credential(ctx))
+            )
             await _served(server, _Subjects(enforcement), *address, issuer)
     finally:
         await enforcement.close()
@@ -195,7 +234,7 @@ class _Subjects:
         shown = await self._enforcement.client.filter_tools(Listing(self._enforcement.server, []), token)
         if not shown.allowed or shown.valid_until is None:
             return shown
-        claims = _claims(token)
+        claims = claims_of(token)
         named = [claims.get("iss"), claims.get("sub")]
         subject = json.dumps(named) if all(isinstance(each, str) for each in named) else key.hex()
         self._kept = {each: kept for each, kept in self._kept.items() if now < kept[1]}
@@ -241,16 +280,6 @@ def challenged(authorization: Sequence[str], now: float | None = None) -> str:
     expired. "" for what the decision point is to look at."""
     if len(authorization) != 1 or not authorization[0].lower().startswith(_BEARER):
         return "Bearer"
-    expires = _claims(authorization[0]).get("exp")
+    expires = claims_of(authorization[0]).get("exp")
     expired = isinstance(expires, int | float) and expires <= (time.time() if now is None else now)
     return _INVALID if expired else ""
-
-
-def _claims(token: str) -> Mapping[str, object]:
-    """What a JWT says, unverified; nothing of another kind of token."""
-    try:
-        body = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    except (IndexError, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -16,7 +16,7 @@ import click
 from typing_extensions import override
 
 from pdp.cli import proxy_pin
-from pdp.cli.confining import listed_by, not_started, refuse_reach, say_confinement
+from pdp.cli.confining import LIMITS, listed_by, not_started, refuse_reach, say_confinement
 from pdp.cli.connection import decided_in_time
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
 from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
@@ -27,6 +27,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
+from pdp.host.program_files import program_digest
 from pdp.local import hook
 from pdp.local import installed as local
 from pdp.local.installed import LocalInstallation, LocalServer
@@ -99,7 +100,8 @@ class OwnProxy:
             patience=self.patience,
             inspects_results=True,
         )
-        upstream = Upstream(tuple(server.command), None, _environment(server), server.folder, server.confinement)
+        env, rules = _environment(server), server.confinement
+        upstream = Upstream(tuple(server.command), None, env, server.folder, rules, program=server.program)
         beginning = asyncio.create_task(resident.begun())  # it takes seconds, as the server may
         beginning.add_done_callback(lambda task: None if task.cancelled() else task.exception())
         enforcement = Enforcement(server.id, lambda: _PatientClient(home, self, resident), options)
@@ -111,7 +113,7 @@ class OwnProxy:
         ending.cancel()
         beginning.cancel()
         if serving.done():
-            _ended(serving)
+            self._ended(serving)
             return
         serving.cancel()
         await asyncio.wait((serving,), timeout=_END_SECONDS)  # the server ends, and its home goes
@@ -147,6 +149,10 @@ class OwnProxy:
             network=allowed.network,
             unconfined=self.confinement is None,
             env=list(self.env),
+            limits={
+                name: most for name in LIMITS if (most := getattr(allowed, name)) != getattr(Confinement(), name)
+            },
+            program=_program(self.command, here),
         )
 
     def _startable(self) -> None:
@@ -163,10 +169,20 @@ class OwnProxy:
             )
 
     def _not_pinned(self) -> ConfigurationFault:
-        command = shlex.join(["pdp", "proxy", "--pin", *self._state(), "--", *self.command])
         return ConfigurationFault(
-            "proxy.not_pinned", f"Nobody has read what this server offers, so nothing is started. Run: {command}"
+            "proxy.not_pinned",
+            f"Nobody has read what this server offers, so nothing is started. Run: {self._again()}",
         )
+
+    def _ended(self, serving: asyncio.Task[None]) -> None:
+        """Raises ConfigurationFault `proxy.server`, `proxy.changed`, where the client did not end it."""
+        try:
+            serving.result()
+        except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
+            raise not_started(error, f"read it again: {self._again()}") from None
+
+    def _again(self) -> str:
+        return shlex.join(["pdp", "proxy", "--pin", *self._state(), "--", *self.command])
 
     def said_pending(self, call: ToolCall, decision: Decision) -> None:
         """Tell the user, on standard error, what waits and how to answer."""
@@ -176,9 +192,8 @@ class OwnProxy:
 
     def said_unpinned(self, call: ToolCall) -> None:
         """Tell the user that something is not what was read."""
-        again = shlex.join(["pdp", "proxy", "--pin", *self._state(), "--", *self.command])
         name = visible(label_of(call.kind, call.tool))
-        _say(f"{name} is not what you read, and was refused. To read it again: {again}")
+        _say(f"{name} is not what you read, and was refused. To read it again: {self._again()}")
 
     def _approvals(self, *words: str) -> str:
         state = () if self.state is None else ("--proxy-state", str(self.state.absolute()))
@@ -290,12 +305,12 @@ class _PatientClient(AsyncClient):
         return decision
 
 
-def _ended(serving: asyncio.Task[None]) -> None:
-    """Raises ConfigurationFault `proxy.server` where the client did not end it."""
+def _program(command: tuple[str, ...], folder: Path) -> str:
+    """The digest of what the command runs. Raises UsageError."""
     try:
-        serving.result()
-    except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
-        raise not_started(error) from None
+        return program_digest(command, str(folder))
+    except OSError as error:
+        raise click.UsageError(f"COMMAND: what it runs cannot be read ({error.strerror or error})") from None
 
 
 def _apart(home: LocalInstallation, server: LocalServer) -> None:

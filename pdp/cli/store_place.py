@@ -13,12 +13,10 @@ from typing import Any
 import click
 
 from pdp.cli.commands import IN_FILE, IN_FOLDER
-from pdp.core.errors import ConfigurationFault
 from pdp.proof.archive import ArchiveFolder
 from pdp.runtime.config import settings
 from pdp.store.options import StoreOptions
 from pdp.store.reading import FromArchive, StoreReader, no_archive, reading
-from pdp.store.sqlite.opening import FILE
 
 archive_option = click.option("--archive", type=IN_FOLDER, help="Where archived records are.")
 
@@ -48,10 +46,6 @@ class StorePlace:
     @contextmanager
     def reader(self) -> Iterator[StoreReader]:
         """Its records. Raises ConfigurationFault `store.path`."""
-        if self.store is not None and not (self.store / FILE).is_file():
-            raise ConfigurationFault(
-                "store.path", f"there is no {FILE} here; give the folder that `store.path` names"
-            )
         options, password, archive = self.opening()
         with reading(options, password, archive) as reader:
             yield reader

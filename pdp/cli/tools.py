@@ -20,6 +20,7 @@ from pdp.cli.confining import LiveServer, live_options, refuse_reach, say_confin
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
+from pdp.cli.tools_discover import discover_command
 from pdp.cli.tools_folder import (
     agents,
     before_signing,
@@ -74,7 +75,20 @@ def tools() -> None:
     """
 
 
-for _command in (agents, diff, prune, quarantine, restore, review, scan_command, shadow, verify, vet, withdraw):
+for _command in (
+    agents,
+    diff,
+    discover_command,
+    prune,
+    quarantine,
+    restore,
+    review,
+    scan_command,
+    shadow,
+    verify,
+    vet,
+    withdraw,
+):
     tools.add_command(_command)
 
 
@@ -293,7 +307,7 @@ def _of_schema(manifest: Manifest) -> list[str]:
     if endless := unbounded(manifest.input_schema):
         warnings.append(f"tool.unbounded_text: {', '.join(endless)} (capped by content.max_unbounded_text)")
     if "outputSchema" not in manifest.definition:
-        warnings.append("no output schema")
+        warnings.append("no output schema: results are capped")
     return warnings
 
 

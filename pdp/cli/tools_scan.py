@@ -40,7 +40,6 @@ from pdp.runtime.config import settings
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import SystemEntropy
 from pdp.runtime.judge import start_judge
-from pdp.store.reading import Having, records_with
 from pdp.tools.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 from pdp.tools.judge_eval.definitions import DefinitionAdvice, advise
 
@@ -247,9 +246,9 @@ def shadow(store: StorePlace, tenant: str | None, since: int | None, limit: int,
     Reads only, while the service runs. Each of these requests was denied. Archived records are read in their archive;
     without it the command refuses, rather than to leave them out.
     """
-    query = Having(MARK, KINDS, tenant, time.time_ns() - since * NS if since is not None else 0)
-    options, password, archive = store.opening()
-    report = shadows(records_with(options, query, password=password, archive=archive))
+    since_ns = time.time_ns() - since * NS if since is not None else 0
+    with store.reader() as reader:
+        report = shadows(reader.holding(MARK, KINDS, tenant, since_ns))
     if as_json:
         value = {"shadows": [s.fact() for s in report.found], "beyond": report.beyond}
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))

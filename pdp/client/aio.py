@@ -174,14 +174,17 @@ class AsyncClient:
         *,
         session: Session | None = None,
         effects: Sequence[tuple[str, str]] = (),
+        observed: tuple[Sequence[str], str] | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> Inspected:
         """May the result of the call that `decision` allowed be passed on, and what of it?
 
         `result` is an MCP `result` object, `credential` and `session` are those of the call, `effects` what the tool
-        was seen to do, as kind and object: `("network.connect", "api.example.org:443")`. Never raises: whatever goes
-        wrong withholds the result. The same result again, under the same `request_id`, is safe.
+        was seen to do, as kind and object: `("network.connect", "api.example.org:443")`. `observed` says which kinds
+        would have been seen, and why some may have been missed all the same, "" where none was; None: nobody looked.
+        Never raises: whatever goes wrong withholds the result. The same result again, under the same `request_id`, is
+        safe.
         """
         question = results.ResultQuestion(
             requests_decide.new_id(request_id),
@@ -191,6 +194,7 @@ class AsyncClient:
             credential,
             session,
             effects,
+            observed,
         )
         send = results.streamed(self._calls.stub.InspectResult)
         return await self._ask(question, self._calls, send, timeout)

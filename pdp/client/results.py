@@ -40,6 +40,7 @@ class ResultQuestion:
     credential: Credential
     session: Session | None
     effects: Sequence[tuple[str, str]] = ()  # kind and object
+    observed: tuple[Sequence[str], str] | None = None  # kinds that were looked at, and why some may be missed
     refuse: Refuse[Inspected] = withheld
 
     @fitting
@@ -62,7 +63,11 @@ class ResultQuestion:
         for at in range(0, len(data), CHUNK):
             yield message(chunk=decision_pb2.ResultChunk(data=data[at : at + CHUNK]))
         seen = (decision_pb2.ObservedEffect(kind=kind, object=what) for kind, what in self.effects)
-        yield message(end=decision_pb2.ResultEnd(is_error=self.result.get("isError") is True, observed_effects=seen))
+        looked = None
+        if self.observed is not None:
+            looked = decision_pb2.EffectObservation(kinds=self.observed[0], missed=self.observed[1])
+        failed = self.result.get("isError") is True
+        yield message(end=decision_pb2.ResultEnd(is_error=failed, observed_effects=seen, observation=looked))
 
     def read(self, response: decision_pb2.InspectResultResponse, _now: float) -> Inspected:
         """See `Question`."""

@@ -1,7 +1,8 @@
 """The program of a process that searches arguments (`argument_workers`): one call's after another, from standard
 input to standard output, until the input ends.
 
-    server -> worker   JSON {id, size, seconds, interpreters, own, hosts} and a line break, then so many bytes of JSON
+    server -> worker   JSON {id, size, seconds, interpreters, own, hosts, personal} and a line break, then so many
+                       bytes of JSON
     worker -> server   "ready", once; for each call a line, [id, [[kind, pointer, detail], …]]
 
 It answers or ends: an exception is nobody's to read. Nothing that it found is kept.
@@ -46,7 +47,10 @@ def _answered(head: dict[str, object], questions: BinaryIO) -> bytes:
     own = tuple(OwnToken(*each) for each in _pairs(head["own"]))
     hosts = head["hosts"]
     listed = hosts if isinstance(hosts, list) else ()
-    found = (*text_findings(value, interpreters, own), *guard_findings(value, interpreters, listed))
+    personal = head["personal"]
+    countries = tuple(map(str, personal)) if isinstance(personal, list) else None
+    in_texts = text_findings(value, interpreters, own, countries)
+    found = (*in_texts, *guard_findings(value, interpreters, listed))
     signal.alarm(0)
     return json.dumps([head["id"], [[each.kind, each.pointer, each.detail] for each in found]]).encode() + b"\n"
 

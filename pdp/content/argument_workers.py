@@ -26,7 +26,7 @@ from pdp.host.fair_limiter import FairQueue, OverloadedError
 
 INLINE = 8_192  # bytes of a call that are searched in the event loop: in less than 5 ms
 INLINE_FOR: Mapping[str, int] = {name: kind["inline_bytes"] for name, kind in INTERPRETERS.items()}  # likewise
-KINDS = SECRET_KINDS | {"hidden_unicode", "steering"} | CODES.keys()
+KINDS = SECRET_KINDS | {"hidden_unicode", "personal_data", "steering"} | CODES.keys()
 READY = b"ready\n"
 _START_SECONDS = 30.0  # at least
 _QUEUED = 256
@@ -86,7 +86,11 @@ class ArgumentWorker:
         return worker
 
     async def read(
-        self, raw: bytes, interpreters: Sequence[Interpreter], own: Sequence[OwnToken]
+        self,
+        raw: bytes,
+        interpreters: Sequence[Interpreter],
+        own: Sequence[OwnToken],
+        personal: Sequence[str] | None,
     ) -> tuple[Finding, ...]:
         """What it finds. Raises WorkerError, OSError, TimeoutError; then it is of no use any more."""
         if self._process.stdin is None:
@@ -99,6 +103,7 @@ class ArgumentWorker:
             "interpreters": [[each.kind, each.argument] for each in interpreters],
             "own": [[each.whose, each.token] for each in own],
             "hosts": self._hosts,
+            "personal": None if personal is None else list(personal),
         }
         async with asyncio.timeout(self._seconds):
             self._process.stdin.write(json.dumps(head).encode() + b"\n" + raw)
@@ -137,7 +142,12 @@ class ArgumentWorkers:
         self.all: set[ArgumentWorker] = set()
 
     async def read(
-        self, raw: bytes, interpreters: Sequence[Interpreter], own: Sequence[OwnToken], whose: str
+        self,
+        raw: bytes,
+        interpreters: Sequence[Interpreter],
+        own: Sequence[OwnToken],
+        whose: str,
+        personal: Sequence[str] | None = None,
     ) -> tuple[Finding, ...] | None:
         """What a worker finds in arguments that were parsed. None: they were not searched."""
         waiting = asyncio.timeout(self._seconds)
@@ -145,7 +155,7 @@ class ArgumentWorkers:
             async with contextlib.AsyncExitStack() as stack:
                 async with waiting:
                     await stack.enter_async_context(self.taken(whose))
-                return await self._read(raw, interpreters, own)
+                return await self._read(raw, interpreters, own, personal)
         except OverloadedError:
             log.warning("arguments were not searched: too many wait (content.argument_workers)")
         except TimeoutError:
@@ -173,11 +183,15 @@ class ArgumentWorkers:
         self.all.difference_update(idle)
 
     async def _read(
-        self, raw: bytes, interpreters: Sequence[Interpreter], own: Sequence[OwnToken]
+        self,
+        raw: bytes,
+        interpreters: Sequence[Interpreter],
+        own: Sequence[OwnToken],
+        personal: Sequence[str] | None,
     ) -> tuple[Finding, ...]:
         worker = self._idle.pop() if self._idle else await self._started()
         try:
-            found = await worker.read(raw, interpreters, own)
+            found = await worker.read(raw, interpreters, own, personal)
         except BaseException:  # of a request that was given up, the answer would be the next one's
             self._discard(worker)
             raise

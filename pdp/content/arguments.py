@@ -68,7 +68,13 @@ class ArgumentContent:
         self._guarded: LRUCache[tuple[str, bytes], tuple[Finding, ...]] = LRUCache(COMPILED)
 
     def arguments(
-        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), *, digest: bytes = b""
+        self,
+        raw: bytes,
+        tool: PinnedTool | None,
+        own: tuple[OwnToken, ...] = (),
+        *,
+        digest: bytes = b"",
+        personal: tuple[str, ...] | None = None,
     ) -> ArgumentsFact:
         """The fact about one call's arguments; empty bytes read as `{}`. `own` are the tokens that it came with;
         `digest` is the SHA-256 of `raw`, where that is known.
@@ -79,25 +85,30 @@ class ArgumentContent:
         """
         fact = self._parsed(raw, tool)
         if tool is None or not tool.interpreters:
-            in_texts = text_findings(fact.value, (), own)
+            in_texts = text_findings(fact.value, (), own, personal)
             return replace(fact, findings=(*fact.findings, *in_texts)) if in_texts else fact
         key = (tool.manifest_sha256, digest or sha256(raw).digest())
         if key not in self._guarded:
             self._guarded[key] = guard_findings(fact.value, tool.interpreters, self._options.listed_hosts)
-        found = (*text_findings(fact.value, tool.interpreters, own), *self._guarded[key])
+        found = (*text_findings(fact.value, tool.interpreters, own, personal), *self._guarded[key])
         return replace(fact, findings=(*fact.findings, *found)) if found else fact
 
     async def checked(
-        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
+        self,
+        raw: bytes,
+        tool: PinnedTool | None,
+        own: tuple[OwnToken, ...] = (),
+        whose: str = "",
+        personal: tuple[str, ...] | None = None,
     ) -> ArgumentsFact:
         """See `ports.Content.checked`."""
         interpreters = tool.interpreters if tool is not None else ()
         digest = sha256(raw).digest() if interpreters else b""
         known = tool is None or not interpreters or (tool.manifest_sha256, digest) in self._guarded
         if len(raw) <= (INLINE if known else longest_inline(interpreters)):
-            return self.arguments(raw, tool, own, digest=digest)
+            return self.arguments(raw, tool, own, digest=digest, personal=personal)
         fact = self._parsed(raw, tool)
-        found = await self.workers.read(raw, interpreters, own, whose)
+        found = await self.workers.read(raw, interpreters, own, whose, personal)
         if found is None:
             return replace(fact, check=_UNREAD if fact.check.ok else fact.check, findings=(*fact.findings, _NOT_READ))
         return replace(fact, findings=(*fact.findings, *found))
@@ -135,7 +146,13 @@ class ArgumentContent:
         return parse_objects(raws, field, max_depth=DEFINITION_DEPTH, max_values=LISTED * self._options.max_values)
 
     def inspecting(
-        self, tool: PinnedTool | None, content_type: str, *, error: bool, own: tuple[OwnToken, ...] = ()
+        self,
+        tool: PinnedTool | None,
+        content_type: str,
+        *,
+        error: bool,
+        own: tuple[OwnToken, ...] = (),
+        personal: tuple[str, ...] | None = None,
     ) -> Callable[[bytes], Inspection]:
         """See `ports.Content.inspecting`."""
         from pdp.content.results import inspect  # noqa: PLC0415 - it rests on this module
@@ -147,9 +164,18 @@ class ArgumentContent:
             if key not in self._compiled:
                 self._compiled[key] = Compiled.of(schema)
             output = self._compiled[key]
-        limit = self._options.max_result_bytes
+        limits = self._options
+        described = tool is not None and (schema is not None or "inputSchema" not in tool.definition)
         return lambda raw: inspect(
-            raw, content_type, output, max_bytes=limit, pinned=schema is not None, error=error, own=own
+            raw,
+            content_type,
+            output,
+            max_bytes=limits.max_result_bytes,
+            pinned=schema is not None,
+            error=error,
+            own=own,
+            personal=personal,
+            cap=None if described else limits.max_unbounded_result,
         )
 
     def _check(self, value: Mapping[str, Json], tool: PinnedTool | None, *, size: int, depth: int) -> Check:
@@ -286,8 +312,9 @@ def _has_negative(root: Json) -> bool:
 
 MAX_PER_KIND = 16  # more of one kind tell policy nothing new
 _SHORTEST = 12  # no credential format is shorter
-_PLAIN = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$@:-]{0,63}\Z")
-CODED = re.compile("[A-Z0-9]{15}")  # an access key, an account, a card; in one word no shorter
+_PLAIN = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$:-]{0,63}\Z")  # no address of mail
+# an access key, an account, a card, in one word no shorter; or a person's number that begins with a letter
+CODED = re.compile(r"[A-Z0-9]{15}|\b[A-Z]{1,2}[0-9]{6,8}[A-Z]\b")
 MASK = "*"  # stands for a name that is not shown
 
 
@@ -297,7 +324,7 @@ def pointer(path: Iterable[str | int], shown: Callable[[str], bool]) -> str:
 
 
 def harmless(name: str) -> bool:
-    """A name that looks like one and holds no credential or account."""
+    """A name that looks like one and holds no credential, account, address of mail or number of a person."""
     return _PLAIN.match(name) is not None and CODED.search(name) is None and secret_in(name) is None
 
 
@@ -308,11 +335,24 @@ def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
 
 
 def text_findings(
-    value: Mapping[str, Json], interpreters: Sequence[Interpreter], own: tuple[OwnToken, ...]
+    value: Mapping[str, Json],
+    interpreters: Sequence[Interpreter],
+    own: tuple[OwnToken, ...],
+    personal: tuple[str, ...] | None = None,
 ) -> tuple[Finding, ...]:
-    """What stands in the texts, whatever reads them: credentials, hidden characters, files that steer; at most
-    `MAX_PER_KIND` of a kind. Pure, and may take long."""
-    return _distinct(_of_texts(value, interpreters, own))
+    """What stands in the texts, whatever reads them: credentials, hidden characters, files that steer, and where
+    countries are given personal data; at most `MAX_PER_KIND` of a kind. Pure, and may take long."""
+    found = _of_texts(value, interpreters, own)
+    return _distinct(found if personal is None else (*found, *_personal(value, personal)))
+
+
+def _personal(value: Mapping[str, Json], countries: tuple[str, ...]) -> Iterator[Finding]:
+    from pdp.content.personal import KIND, found_in  # noqa: PLC0415 - where an organisation has it looked for
+
+    for path, text in _texts(value):
+        named = next((part for part in reversed(path) if isinstance(part, str)), "")
+        for detail in found_in(text, named, countries):
+            yield Finding(KIND, pointer(path, harmless), detail)
 
 
 def guard_findings(
@@ -330,9 +370,12 @@ def guard_findings(
 
 def _distinct(found: Iterable[Finding]) -> tuple[Finding, ...]:
     """Each finding once, at most `MAX_PER_KIND` of each kind."""
+    every = tuple(found)
+    if len(every) < 2:
+        return every
     distinct: dict[Finding, None] = {}
     counts: Counter[str] = Counter()
-    for finding in found:
+    for finding in every:
         if finding not in distinct and counts[finding.kind] < MAX_PER_KIND:
             counts[finding.kind] += 1
             distinct[finding] = None
@@ -352,7 +395,7 @@ _COMMANDS = frozenset({"command", "commands", "cmd", "script", "shell_command"})
 def _of_texts(
     value: Mapping[str, Json], interpreters: Sequence[Interpreter], own: tuple[OwnToken, ...]
 ) -> Iterator[Finding]:
-    shells = tuple(each.argument for each in interpreters if each.kind == "shell")
+    shells = tuple([each.argument for each in interpreters if each.kind == "shell"]) if interpreters else ()
     for path, text in _texts(value):
         command = not _COMMANDS.isdisjoint(path)
         command = command or (shells != () and pointer(path, lambda _: True).startswith(shells))

@@ -25,6 +25,9 @@ class ContentOptions(Options):
     more is denied (`arguments.too_long`)."""
     max_result_bytes: int = Field(default=1 << 20, ge=1 << 10, le=16 << 20)
     """Of one result (`InspectResult`); more is RESOURCE_EXHAUSTED."""
+    max_unbounded_result: int = Field(default=1 << 18, ge=1 << 10, le=16 << 20)
+    """Characters of all texts in one result of a tool that has no output schema; the baseline cuts off the rest
+    (`result.unbounded`)."""
     max_inspections: int = Field(default=4, ge=1, le=64)
     """Results inspected at once; each takes up to 64 times its size in memory. More wait."""
     max_results_bytes: int = Field(default=64 << 20, ge=1 << 10, le=4 << 30)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from pdp.content.personal import KIND, accounts, personal
 from pdp.core.tables import tables
 from pdp.core.text.credentials import OwnToken, credentials, windows
 from pdp.core.text.patterns import ANY_HIDDEN, hidden_in
@@ -54,15 +55,24 @@ _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)")
 _OF_ERRORS = (*_shapes("leak"), _Shape("leak", "internal_host", _ADDRESS, _internal))
 
 
-def passages(text: str, *, of_error: bool, own: tuple[OwnToken, ...] = ()) -> Iterator[TextSpan]:
+def passages(
+    text: str,
+    *,
+    of_error: bool,
+    own: tuple[OwnToken, ...] = (),
+    countries: tuple[str, ...] | None = None,
+    named: str = "",
+) -> Iterator[TextSpan]:
     """Every passage of a text, in no order; `of_error` is whether the text is what an error says, `own` are the
-    tokens that its call came with."""
+    tokens that its call came with. Personal data other than accounts is looked for where `countries` are given, in
+    a text of a member that is `named` so."""
     for each in credentials(text, own):
         yield TextSpan(each.start, each.end, each.kind, each.name)
     shapes = (*_SHAPES, *_OF_ERRORS) if of_error else _SHAPES
     seen: set[TextSpan] = set()
     for offset, window in windows(text):
-        for span in _of_window(window, shapes):
+        more = () if countries is None else personal(window, named, countries)
+        for span in (*_of_window(window, shapes), *(TextSpan(*each[:2], KIND, each[2]) for each in more)):
             placed = TextSpan(span.start + offset, span.end + offset, span.kind, span.detail)
             if placed not in seen:
                 seen.add(placed)
@@ -78,53 +88,5 @@ def _of_window(text: str, shapes: tuple[_Shape, ...]) -> Iterator[TextSpan]:
         for match in shape.text.finditer(text):
             if shape.holds(match[0]):
                 yield TextSpan(match.start(), match.end(), shape.kind, shape.detail)
-    yield from _cards(text)
-    yield from _ibans(text)
-
-
-_DIGITS = re.compile(r"(?<![\w.])\d{3,19}(?:[ -]\d{3,7}){0,63}+(?!\w)")
-_GROUP = re.compile(r"\d+")
-_ISSUERS = re.compile(
-    r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
-    r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|3(?:0[0-5]|[689]\d)\d{11}"
-)
-_CARD = range(14, 20)  # digits
-
-
-def _cards(text: str) -> Iterator[TextSpan]:
-    """Numbers of payment cards: whole groups of digits, by issuer and check digit (ISO/IEC 7812, Luhn)."""
-    for run in _DIGITS.finditer(text):
-        groups = [(group.start(), group.end()) for group in _GROUP.finditer(text, *run.span())]
-        for first, (start, _) in enumerate(groups):
-            digits = ""
-            for begin, end in groups[first:]:
-                digits += text[begin:end]
-                if len(digits) >= _CARD.stop:
-                    break
-                if len(digits) in _CARD and _ISSUERS.fullmatch(digits) and _luhn(digits):
-                    yield TextSpan(start, end, "personal_data", "card")
-
-
-def _luhn(digits: str) -> bool:
-    doubled = (int(each) * (1 + place % 2) for place, each in enumerate(reversed(digits)))
-    return sum(each // 10 + each % 10 for each in doubled) % 10 == 0
-
-
-_LENGTHS = {country: int(length) for length, found in _TABLES["iban"].items() for country in found.split()}
-_IBAN = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}")
-_RESTS = {
-    length: re.compile(rf"(?:[ -]?[A-Z0-9]){{{length - 4}}}(?![A-Za-z0-9])") for length in set(_LENGTHS.values())
-}
-
-
-def _ibans(text: str) -> Iterator[TextSpan]:
-    """International bank account numbers: length by country, check digits (ISO 13616, modulo 97)."""
-    for begun in _IBAN.finditer(text):
-        length = _LENGTHS.get(begun[1])
-        rest = _RESTS[length].match(text, begun.end()) if length is not None else None
-        if rest is not None and _mod97(begun[0] + rest[0].replace(" ", "").replace("-", "")):
-            yield TextSpan(begun.start(), rest.end(), "personal_data", "iban")
-
-
-def _mod97(number: str) -> bool:
-    return int("".join(str(int(char, 36)) for char in number[4:] + number[:4])) % 97 == 1
+    for start, end, detail in accounts(text):
+        yield TextSpan(start, end, KIND, detail)

@@ -61,11 +61,14 @@ def inspect(  # noqa: PLR0913 - what one result is looked at with
     pinned: bool = False,
     error: bool = False,
     own: tuple[OwnToken, ...] = (),
+    personal: tuple[str, ...] | None = None,
+    cap: int | None = None,
 ) -> Inspection:
     """One result. `pinned` is whether an output schema is, and `output` that schema if it compiles; `error` says that
-    an error is told, even where the result does not; `own` are the tokens that it was asked with. The
-    check is `result.malformed` for what is no strict JSON object, or no text where that is its type. Takes seconds
-    for a megabyte: for a thread."""
+    an error is told, even where the result does not; `own` are the tokens that it was asked with; `personal` the
+    countries whose personal data is looked for besides accounts; `cap` the characters that its texts may have, where
+    no output schema says what it holds. The check is `result.malformed` for what is no
+    strict JSON object, or no text where that is its type. Takes seconds for a megabyte: for a thread."""
     try:
         value, depth = _parsed(raw, content_type, max_bytes)
     except InvalidRequest:
@@ -76,7 +79,8 @@ def inspect(  # noqa: PLR0913 - what one result is looked at with
     if pinned or output is not None:
         found += _schema(value if isinstance(value, Mapping) else {}, output, len(raw), depth)
     found += _types(value)
-    found += _passages(_texts(value), is_error=is_error or error, own=own)
+    found += _beyond(_texts(value), cap) if cap is not None and len(raw) > cap else ()
+    found += _passages(_texts(value), is_error=is_error or error, own=own, personal=personal)
     found += _instructions(_texts(value))  # again: a million short ones would take more than the result
     fact = ResultFact(OK, is_error, _findings(found), len(raw))
     return Inspection(fact, value, tuple(_bounded(found)))
@@ -154,8 +158,9 @@ def _texts(root: Json) -> Iterator[_Text]:
 
 
 def _usual(key: str) -> bool:
-    """A short name of one word: there is no room in it for anything but an account or an access key."""
-    return len(key) <= 24 and key.isascii() and key.isidentifier() and (len(key) < 15 or not CODED.search(key))
+    """A short name of one word: there is no room in it for anything but an account, an access key or the number of a
+    person."""
+    return len(key) <= 24 and key.isascii() and key.isidentifier() and (len(key) < 8 or not CODED.search(key))
 
 
 def _is_blob(key: str, around: Mapping[str, Json]) -> bool:
@@ -186,16 +191,39 @@ def _types(root: Json) -> Iterator[Passage]:
                 yield Passage("active_content", "type", tuple(path))
 
 
-def _passages(texts: Iterable[_Text], *, is_error: bool, own: tuple[OwnToken, ...]) -> Iterator[Passage]:
+_SHORT = 64
+_SHAPE = frozenset({"type", "mimeType", "role"})  # what says how a block is read: without it none is one
+
+
+def _beyond(texts: Iterable[_Text], cap: int) -> Iterator[Passage]:
+    """What comes after so many characters."""
+    left = cap
+    for text in texts:
+        size = len(text.value)
+        if size > left and not (size < _SHORT and text.path and text.path[-1] in _SHAPE):
+            exact = () if text.whole or not left else ((left, size),)
+            yield Passage("unbounded", "no_schema", text.place, exact, text.path)
+        left = max(0, left - size)
+
+
+def _passages(
+    texts: Iterable[_Text], *, is_error: bool, own: tuple[OwnToken, ...], personal: tuple[str, ...] | None
+) -> Iterator[Passage]:
     for text in texts:
         by_kind: dict[tuple[str, str], list[TextSpan]] = {}
-        for span in passages(text.value, of_error=is_error, own=own):
+        named = "" if personal is None else _name(text.path)
+        for span in passages(text.value, of_error=is_error, own=own, countries=personal, named=named):
             by_kind.setdefault((span.kind, span.detail), []).append(span)
         for (kind, detail), spans in by_kind.items():
             exact = (
                 () if text.whole or len(spans) > SPANS else tuple(sorted((each.start, each.end) for each in spans))
             )
             yield Passage(kind, detail, text.place, exact, text.path)
+
+
+def _name(path: Path) -> str:
+    """What the innermost member is called."""
+    return next((part for part in reversed(path) if isinstance(part, str)), "")
 
 
 def _instructions(texts: Iterable[_Text]) -> Iterator[Passage]:

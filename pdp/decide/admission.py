@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from pdp.core.call.request import Caller, Peer, Role
+from pdp.core.call.shares import Holder
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
 from pdp.core.outcome import Effect, Outcome
@@ -43,6 +45,32 @@ class Slots:
     taken: int = 0
 
 
+class Admitted(AbstractAsyncContextManager[Caller]):
+    """One call within `Admission`."""
+
+    __slots__ = ("_admission", "holders", "peer", "remaining_s", "role", "rpc", "slots", "who")
+
+    def __init__(
+        self, admission: Admission, peer: Peer, role: Role, rpc: str, remaining_s: float | None, slots: Slots
+    ) -> None:
+        self._admission, self.peer, self.role, self.rpc = admission, peer, role, rpc
+        self.remaining_s, self.slots = remaining_s, slots
+        self.who = _NOBODY
+        self.holders: tuple[Holder, ...] = ()
+
+    @override
+    async def __aenter__(self) -> Caller:
+        return await self._admission.enter(self)
+
+    @override
+    async def __aexit__(self, _: object, fault: BaseException | None, __: object) -> None:
+        self.slots.shares.leave(self.holders)
+        if fault is None:
+            self.slots.taken -= 1
+        else:
+            await self._admission.leave(self, fault)
+
+
 class Admission:
     """The first hop of every call."""
 
@@ -61,34 +89,41 @@ class Admission:
     def in_flight(self) -> int:
         return self._decisions.taken
 
-    @asynccontextmanager
-    async def admit(
-        self, peer: Peer, role: Role, rpc: str, remaining_s: float | None, *, waits: bool = False
-    ) -> AsyncIterator[Caller]:
-        """Yield the caller if it may use `role`. A refusal raised here or inside is recorded and goes on.
+    def admit(self, peer: Peer, role: Role, rpc: str, remaining_s: float | None, *, waits: bool = False) -> Admitted:
+        """A context manager that gives the caller if it may use `role`. A refusal raised on entering or inside is
+        recorded and goes on.
 
         `rpc` is the name of the call, for the record; `remaining_s` is the caller's deadline in
         seconds, None when it set none; `waits` is true for a call that is held until something changes.
         """
+        return Admitted(self, peer, role, rpc, remaining_s, self._waiting if waits else self._decisions)
+
+    async def enter(self, admitted: Admitted) -> Caller:
+        """The caller, which has a place from now on. Raises what is then to be told to `refused`."""
+        remaining_s, slots = admitted.remaining_s, admitted.slots
         if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
             raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
-        who, slots = _NOBODY, self._waiting if waits else self._decisions
         if slots.taken >= slots.most:
             raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
         slots.taken += 1
         try:
-            who = await self._callers.authenticate(peer, self._clock.now_ns())
-            if role not in who.roles:
-                raise Forbidden(
-                    "caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles."
-                )
-            with slots.shares.places(callers(who)):
-                yield who
-        except RECORDED as fault:
-            await self._note(who, fault, rpc)
+            who = admitted.who = await self._callers.authenticate(admitted.peer, self._clock.now_ns())
+            _require_role(who, admitted.role)
+            holders = callers(who)
+            slots.shares.enter(holders)
+            admitted.holders = holders
+        except BaseException as fault:
+            await self.leave(admitted, fault)
             raise
+        return who
+
+    async def leave(self, admitted: Admitted, fault: BaseException | None) -> None:
+        """Give the place back, once a refusal is recorded."""
+        try:
+            if isinstance(fault, RECORDED):
+                await self._note(admitted.who, fault, admitted.rpc)
         finally:
-            slots.taken -= 1
+            admitted.slots.taken -= 1
 
     def until(self, remaining_s: float | None) -> int:
         """The monotonic instant at which a caller stops waiting, or has waited as long as anybody may."""
@@ -125,6 +160,11 @@ class WorkerCrashQuota:
             reason.rule == "service" and reason.code in KILLS for reason in outcome.reasons
         ):
             self._kills.setdefault((caller.tenant, caller.name), deque()).append(at_ns)
+
+
+def _require_role(caller: Caller, role: Role) -> None:
+    if role not in caller.roles:
+        raise Forbidden("caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles.")
 
 
 def require_server(caller: Caller, server: str) -> None:

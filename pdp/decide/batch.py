@@ -240,7 +240,10 @@ class Batch:
         decide, claim, at = self.decide, decision.claim, run.at_ns
         decide.crash_quota.check(run.caller, at)
         await decide.facts.prepare(decision)
-        decide.facts.read(decision, await decide.recorder.for_call(decision))
+        stored = await decide.recorder.for_call(decision)
+        if stored.mandate is not None:
+            stored = await decide.with_slots(decision, stored)
+        decide.facts.read(decision, stored)
         row = (run.replies.get(claim.key) if claim is not None else None) or decision.stored.reply
         cached = decide.idempotency.cached(claim, row, run.snapshot, at)
         if cached is not None:
@@ -297,7 +300,8 @@ class Batch:
         if decision.plan is not None and decide.plans.due():
             entries = await decide.compared(decision, entries)
         run.results[each.place], run.entries[each.place] = decision, entries
-        if len(entries) > 1:  # what follows sees what this has opened or spent, as single calls would
+        # what follows sees what this has opened or spent, as single calls would
+        if len(entries) > 1 or entries[0].steps:
             run.end = each.place
         if (kept := entries[0].reply) is not None:
             run.replies[kept.key] = kept

@@ -14,7 +14,7 @@ from pdp.core.bytes.template import Template
 from pdp.core.call.facts import Facts, Identity
 from pdp.core.call.registered import RegistryChange
 from pdp.core.call.request import Caller, ListAsk
-from pdp.core.call.sessions import SessionEffects, narrowed
+from pdp.core.call.sessions import BY_TIME, SETTLED_NS, SessionEffects, end_of, narrowed
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.outcome import Effect, Outcome, denied
@@ -31,12 +31,15 @@ from pdp.core.record.stored import (
     RecordRef,
     RefusalCount,
     ReplyRow,
+    SessionOpening,
+    SessionOver,
     StoredCall,
     SwitchRow,
     ValueRow,
 )
 from pdp.decide.decision import Decision
 from pdp.decide.facts import SALT_BYTES
+from pdp.decide.mandates import mandate_steps
 from pdp.decide.plan import Marks, RecordTemplate, record_places, reply_places
 from pdp.decide.pseudonyms import Key, Pseudonyms, RecordStamp
 from pdp.decide.state import Snapshot
@@ -150,7 +153,14 @@ class Recorder:
             effects=effects,
             epoch=None if harmless else decision.snapshot.switches.epoch,
         )
-        return (entry, *self._session_events(decision), *decision.entries)
+        if decision.stored.mandate is not None:
+            entry = replace(entry, steps=mandate_steps(decision))
+        row = effects.session
+        if row is not None and row.opened_ns == row.used_ns and sealed.session:
+            opens = row.index, row.opened_ns, tenant, decision.caller.name, sealed.session, row.over_ns + SETTLED_NS
+            entry = replace(entry, opens=SessionOpening(*opens))
+        happens = effects.pairs or (effects.session is not None and effects.session.state != "open")
+        return (entry, *(self._session_events(decision) if happens else ()), *decision.entries)
 
     def template(self, decision: Decision, marks: Marks) -> RecordTemplate | None:
         """The template of records and kept answers like those of this decision, which rests on no evidence; None
@@ -209,13 +219,21 @@ class Recorder:
         )
         for event, true in happened:
             if true:
-                yield self.session_event(caller, name, event, decision.id, at_ns)
+                entry = self.session_event(caller, name, event, decision.id, at_ns)
+                ends = effects.session if event == "ended" else None
+                yield entry if ends is None else replace(entry, over=end_of(ends))
 
     def session_event(self, caller: Caller, session: str, event: str, by: str, at_ns: int, grants: int = 0) -> Commit:
         """The entry that tells of it."""
         stamp, index = self._event(at_ns, caller.tenant), self.session_index(caller, session) or ""
         data = events.session(stamp, caller=caller.name, session=index, event=event, by=by, grants=grants)
         return self._entry(stamp, "session", data)
+
+    def session_over(self, opening: SessionOpening, end: SessionOver, at_ns: int) -> Commit:
+        """The entry that tells of an end by time, which one of several processes can commit."""
+        stamp = self._event(at_ns, opening.tenant)
+        data = events.session(stamp, caller=opening.caller, session=opening.session, event="ended", by=BY_TIME)
+        return replace(self._entry(stamp, "session", data), over=end)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list. Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from pdp.core.outcome import Effect, Outcome, denied, observable
 from pdp.core.outcome.answer import ENFORCED, OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.ports import Clock, EvidenceSource
 from pdp.core.record.encoding import RecordTooLargeError
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.record.stored import Commit, RecordRef, StoredCall
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Approvals, Decision
@@ -57,7 +57,7 @@ class Decide:
         Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
         """
         require_server(caller, ask.target.server)
-        with self.shares.turn() as turn:
+        with Turn(self.shares) as turn:
             return await self._answered(ask, caller, turn)
 
     async def _answered(self, ask: Ask, caller: Caller, turn: Turn) -> tuple[Answer, RecordRef]:
@@ -78,20 +78,31 @@ class Decide:
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
                 await self.facts.prepare(decision)
-                self.facts.read(decision, await self.recorder.for_call(decision))
+                stored = await self.recorder.for_call(decision)
+                if stored.mandate is not None:
+                    stored = await self.with_slots(decision, stored)
+                self.facts.read(decision, stored)
                 again = tries < TRIES
-                with suppress(Conflict) if again else nullcontext():
-                    ref = await self._kept(decision) or await self._decided(decision, again=again)
+                try:
+                    ref = await self._kept(decision) if decision.stored.reply is not None else None
+                    ref = ref or await self._decided(decision, again=again)
                     if ref is not None and self.leaves(decision):
                         return decision.answer, ref
+                except Conflict:
                     if not again:
-                        raise overtaken()
+                        raise
+                if not again:
+                    raise overtaken()
                 redeeming = decision.redeeming
+
+    async def with_slots(self, decision: Decision, stored: StoredCall) -> StoredCall:
+        """What the store has about a call, with what results hold for the slots of its session's mandate."""
+        if not self.facts.fills_slots(decision, stored):
+            return stored
+        return replace(stored, atoms=(await self.recorder.for_call(decision)).atoms)
 
     async def _kept(self, decision: Decision) -> RecordRef | None:
         """The reference to the record of the answer that is replayed, if there is one."""
-        if decision.stored.reply is None:
-            return None
         kept = self.idempotency.cached(decision.claim, decision.stored.reply, decision.snapshot, decision.at_ns)
         if kept is None:
             return None
@@ -117,7 +128,7 @@ class Decide:
             self.crash_quota.note(decision.caller, decision.outcome, decision.at_ns)
             if not self.state.holds(decision.snapshot, decision.caller.tenant):
                 return None
-            if again and self.judged_long(decision):
+            if again and decision.evidence and self.judged_long(decision):
                 return None
             decision.id = self.recorder.new_id(decision.at_ns)
             await self.resolve(decision)
@@ -126,7 +137,8 @@ class Decide:
             if decision.plan is not None and self.plans.due():
                 entries = await self.compared(decision, entries)
             ref = (await self.recorder.commit_all(entries))[0]
-            self.learn(decision)
+            if decision.template is None:
+                self.learn(decision)
             return ref
         finally:
             self.facts.release(decision)
@@ -205,7 +217,8 @@ class Decide:
 
     async def compared(self, decision: Decision, entries: tuple[Commit, ...]) -> tuple[Commit, ...]:
         """The commit of an answer by a plan, which the plain path makes as well; a denial where the two differ. The
-        instant, what the store said and what was drawn are the same for both."""
+        instant, what the store said and what was drawn are the same for both. Where the engine does not answer the
+        same question a second time, nothing was compared."""
         ask, caller, snapshot, at = decision.ask, decision.caller, decision.snapshot, decision.at_ns
         if decision.evidence or decision.entries or decision.outcome.requirements:
             return entries  # people's and the judge's parts are on no plan
@@ -219,6 +232,8 @@ class Decide:
             if plain.keys == decision.keys:
                 self.facts.build(plain)
                 await settle(plain, self.evidence)
+                if decision.said and not plain.said and plain.document == decision.document:
+                    return entries
                 if plain.outcome == decision.outcome:
                     await self.resolve(plain)
                     if plain.answer == decision.answer and _alike(self.entries(plain)) == _alike(entries):
@@ -241,7 +256,8 @@ class Decide:
     def _learn(self, decision: Decision, plan: CallPlan | None) -> None:
         marks = self.plans.marks
         if plan is None:
-            plan = self.facts.plan(decision, marks, content_text)
+            if self.plans.comes_again(decision.ask, decision.caller):
+                plan = self.facts.plan(decision, marks, content_text)
             if plan is not None:
                 self.plans.keep(decision.ask, plan)
         elif self.plans.wants_record(decision, plan):

@@ -51,7 +51,7 @@ async def evaluate(
     document = answer = b""
     try:
         if plan is not None and not evidence:
-            asked = planned_question(plan.query, facts, at_ns, valid=policy.valid)
+            asked = planned_question(plan.query, facts, at_ns, valid=policy.valid, valid_varying=policy.valid_varying)
         else:
             asked = question(facts, evidence, at_ns, revision=policy.revision, packs=policy.packs, valid=policy.valid)
         document = asked.document

@@ -35,6 +35,7 @@ from pdp.core.call.facts import (
     SessionFact,
     TargetFact,
 )
+from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.call.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
 from pdp.core.call.origins import binding_values
 from pdp.core.call.registered import PinnedTool
@@ -70,10 +71,12 @@ from pdp.core.text.credentials import OwnToken
 from pdp.decide.budgets import keyed, standing_for
 from pdp.decide.decision import Decision
 from pdp.decide.idempotency import request_head
+from pdp.decide.mandates import mandate_fact, slot_query
 from pdp.decide.plan import CallPlan, Marks, marked_content, marked_query, until_of
 from pdp.decide.state import Snapshot
 
 SALT_BYTES = 32
+_META = "context.meta_json"
 MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
 
 
@@ -153,14 +156,15 @@ class FactBuilder:
                 f"{self._max_fact_bytes} bytes; send less of the observation",
             )
         # unused by policy, but no other parser may read it differently
-        self._content.object(ask.meta, "context.meta_json")
+        self._content.object(ask.meta, _META)
         registry, tenant = decision.snapshot.registry, caller.tenant
         target = self._target(ask, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
         # once is enough: it may have taken its whole time
         seen = seen if plan is not None and pinned == plan.pinned else None
-        raw, arguments = await self._arguments(ask, caller, target.name, pinned, seen)
+        personal = decision.snapshot.policy.personal
+        raw, arguments = await self._arguments(ask, caller, target.name, pinned, seen, personal)
         if ask.session.handle:
             ask = decision.ask = replace(ask, session=self.named(ask.session, caller, identity))
         reply = decision.claim.key if decision.claim is not None else ""
@@ -191,8 +195,11 @@ class FactBuilder:
         ask, caller, plan = decision.ask, decision.caller, decision.plan
         if plan is None or decision.claim is None or ask.fact_bytes > self._max_fact_bytes:
             return None
+        if ask.meta:
+            self._content.object(ask.meta, _META)
         whose = f"{caller.tenant}/{caller.name}"
-        return await self._content.checked(ask.target.arguments, plan.pinned, plan.own, whose)
+        personal = decision.snapshot.policy.personal
+        return await self._content.checked(ask.target.arguments, plan.pinned, plan.own, whose, personal)
 
     def _planned(self, decision: Decision, plan: CallPlan, arguments: ArgumentsFact) -> None:
         """The same by the plan of its kind, of arguments in which nothing is unusual."""
@@ -200,7 +207,7 @@ class FactBuilder:
         assert claim is not None  # noqa: S101 - or nothing was seen
         session, raw = ask.session.id, canonical(arguments.value)
         bound = plan.bound.filled(json_text(session)).encode()
-        call = replace(plan.call, session=session)
+        call = _same_call(plan.call, session)
         decision.target, decision.server, decision.checked, decision.arguments = (
             plan.target, plan.server, arguments, raw
         )  # fmt: skip
@@ -265,6 +272,17 @@ class FactBuilder:
         """A session by its id, where it is named by a handle; see the port."""
         return self._sessions.named(caller, identity, session)
 
+    def fills_slots(self, decision: Decision, stored: StoredCall) -> bool:
+        """Take note of the mandate of the call's session: such a call has no plan. Whether the store is to be read
+        again, for what results hold for the mandate's slots."""
+        if stored.mandate is None:
+            return False
+        decision.plan, mandate = None, stored.mandate.mandate
+        query = slot_query(decision, mandate) if mandate is not None else {}
+        decision.asked = {**decision.asked, **query}
+        decision.keys = replace(decision.keys, atoms=lookup_keys(decision.asked)) if query else decision.keys
+        return bool(query)
+
     def read(self, decision: Decision, stored: StoredCall) -> None:
         """Take what the store has; a kept answer only where its session is the one it was given in."""
         decision.stored = stored
@@ -303,6 +321,7 @@ class FactBuilder:
             waivers=waivers,
             budgets=standing_for(decision, session) if decision.budgets else (),
             questions=self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD,
+            mandate=NO_MANDATE if decision.stored.mandate is None else mandate_fact(decision, session),
             **told,
         )
         if plan is not None and plan.prompts != decision.facts.judge_prompts:
@@ -326,7 +345,8 @@ class FactBuilder:
     def session(self, decision: Decision) -> tuple[SessionFact, SessionRow | None]:
         """The session of a request, and its row with this call; see the port."""
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
-        return self._sessions.look(caller, identity, ask.session, at_ns, decision.keys, decision.stored)
+        keys, stored = decision.keys, decision.stored
+        return self._sessions.look(caller, identity, ask.session, at_ns, keys, stored, ask.client_address)
 
     def list(
         self,
@@ -417,7 +437,13 @@ class FactBuilder:
         return fact if check.ok else replace(fact, check=check)
 
     async def _arguments(
-        self, ask: Ask, caller: Caller, name: str, pinned: PinnedTool | None, seen: ArgumentsFact | None
+        self,
+        ask: Ask,
+        caller: Caller,
+        name: str,
+        pinned: PinnedTool | None,
+        seen: ArgumentsFact | None,
+        personal: tuple[str, ...] | None,
     ) -> tuple[bytes, ArgumentsFact]:
         """Of a URI they are the values of the variables of its template `name`. `seen` where they are known."""
         target, begun = ask.target, ask.method == COMPLETE
@@ -431,7 +457,7 @@ class FactBuilder:
         pinned = pinned.begun if pinned is not None and begun else pinned
         whose = f"{caller.tenant}/{caller.name}"
         own = own_tokens(ask.credential, caller)
-        arguments = seen or await self._content.checked(given, pinned, own, whose)
+        arguments = seen or await self._content.checked(given, pinned, own, whose, personal)
         return canonical(arguments.value), arguments
 
     def _asserted(self, ask: Ask, caller: Caller) -> Asserted:
@@ -474,7 +500,7 @@ class FactBuilder:
         committed = commitment(row.salt, "arguments", raw)
         call_digest = sha256_hex(b'%b,"%b"]' % (decision.bound, committed.encode()))
         if not known:
-            row = replace(row, digest=call_digest)
+            row = CallRow(row.index, row.tenant, row.subject, row.salt, call_digest, row.created_ns)
             # what is kept belongs to a row that came while the salt was drawn: the commit refuses
             stored = replace(stored, row=None, unknown_outcomes=0, redeemed=None, approvals=(), answers=())
         decision.salt, decision.commitment = row.salt, committed
@@ -491,7 +517,7 @@ class FactBuilder:
         }
         if self._judge is not None:
             told |= {"judge_prompts": self._judge.prompts(), "judge_refusals": stored.judge_refusals}
-        return told, {"call": replace(keys.call, digest=call_digest), "fresh": fresh, "stored": stored}
+        return told, {"call": _same_call(keys.call, keys.call.session, call_digest), "fresh": fresh, "stored": stored}
 
     def _drawn(self, decision: Decision) -> CallRow:
         keys, salt = decision.keys, self._entropy.bytes(SALT_BYTES)
@@ -599,6 +625,12 @@ def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> C
         tool=label_of(target.kind, target.name),
         manifest_sha256=target.manifest_sha256 or "",
     )
+
+
+def _same_call(call: Call, session: str, digest: str = "") -> Call:
+    """The same in this session, with this digest."""
+    who = call.subject, call.actors, call.agent, call.caller
+    return Call(digest, *who, session, call.server, call.tool, call.manifest_sha256)
 
 
 def own_tokens(credential: Credential, caller: Caller) -> tuple[OwnToken, ...]:

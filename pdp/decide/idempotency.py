@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache, partial
 from hashlib import sha256
@@ -49,12 +48,35 @@ class Claim:
         return f"{snapshot.epochs(self.tenant)}.{self.rights}"
 
 
+class SingleFlight:
+    """The place of the only request under way with its claim."""
+
+    __slots__ = ("_key", "_running")
+
+    def __init__(self, running: dict[str, asyncio.Event | None], claim: Claim | None) -> None:
+        self._running, self._key = running, "" if claim is None else claim.key
+
+    async def __aenter__(self) -> None:
+        while self._key in self._running:
+            ended = self._running[self._key]
+            if ended is None:
+                ended = self._running[self._key] = asyncio.Event()
+            await ended.wait()
+        if self._key:
+            self._running[self._key] = None
+
+    async def __aexit__(self, *_: object) -> None:
+        ended = self._running.pop(self._key) if self._key else None
+        if ended is not None:
+            ended.set()
+
+
 class Idempotency:
     """Finds kept answers, and lets two identical requests at once become one."""
 
     def __init__(self, index_key: bytes) -> None:
         self._key = index_key
-        self._running: dict[str, asyncio.Event] = {}
+        self._running: dict[str, asyncio.Event | None] = {}  # by key; an event where somebody waits for the end
 
     def content(self, ask: Ask) -> str:
         """The keyed HMAC of the request."""
@@ -71,20 +93,9 @@ class Idempotency:
         key = keyed_hex(self._key, continued(request_head(caller, identity), ask.request_id))
         return Claim(caller.tenant, key, self.content(ask), rights_of(identity))
 
-    @asynccontextmanager
-    async def single_flight(self, claim: Claim | None) -> AsyncIterator[None]:
-        """Wait until no request with the same claim is under way, then hold the place."""
-        if claim is None:
-            yield
-            return
-        while (running := self._running.get(claim.key)) is not None:
-            await running.wait()
-        done = self._running[claim.key] = asyncio.Event()
-        try:
-            yield
-        finally:
-            del self._running[claim.key]
-            done.set()
+    def single_flight(self, claim: Claim | None) -> SingleFlight:
+        """Wait until no request with the same claim is under way, then hold the place: a context manager."""
+        return SingleFlight(self._running, claim)
 
     @staticmethod
     def cached(claim: Claim | None, row: ReplyRow | None, snapshot: Snapshot, at_ns: int) -> Answer | None:

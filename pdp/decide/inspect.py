@@ -16,6 +16,7 @@ from typing import Any
 
 from pdp.core.bytes.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
 from pdp.core.call.facts import WORST_LABELS, Identity, ResultFact, TargetFact
+from pdp.core.call.mandates import slot_kind
 from pdp.core.call.origins import EXTERNAL, OWN, leads, of_result
 from pdp.core.call.request import Caller, ResultAsk
 from pdp.core.call.sessions import indexes_in_records
@@ -27,7 +28,7 @@ from pdp.core.outcome.elements import SaidElement, elements_of
 from pdp.core.ports import Clock, Store
 from pdp.core.record.atoms import AtomHashes, SightingRecorder, atom_query, known_atoms, lookup_keys
 from pdp.core.record.inspection import Inspection, carried_out
-from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow
+from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow, StoredCall
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.decide import overtaken
@@ -177,7 +178,13 @@ class Inspect:
             atoms = ()
         if kind == EXTERNAL or call.at_ns >= session.started_ns:
             sightings = SightingRecorder(ask.decision_id, at, call.subject_index, keys, session, stored)
-            recording = replace(recording, seen=sightings.returned(kind, atoms))
+            seen_texts = sightings.returned(kind, atoms)
+            if call.at_ns >= session.started_ns and fills(outcome, stored, call.kind, call.server, call.name):
+                source = slot_kind(f"{call.server}/{call.name}")
+                filling = partial(_filling, inspection.value, source, hashes)
+                slots = await asyncio.get_running_loop().run_in_executor(None, filling)
+                seen_texts = (*seen_texts, *sightings.filled(slots))
+            recording = replace(recording, seen=seen_texts)
         answer, ref = await recorded(self.recorder, recording, answer)
         if answer.effect is Effect.ALLOW and not self.state.holds(snapshot, caller.tenant):
             raise overtaken()
@@ -238,6 +245,7 @@ class Inspect:
             sha256_hex(ask.data),
             ask.is_error,
             effects,
+            *([] if ask.observed is None else [[list(ask.observed[0]), ask.observed[1]]]),
         ]
         key = keyed_index(self.index_key, KIND, caller.tenant, caller.name, ask.decision_id)
         return Claim(caller.tenant, key, keyed_hex(self.index_key, canonical([KIND, content])), rights_of(identity))
@@ -253,7 +261,9 @@ class Inspect:
     async def _inspected(self, ask: ResultAsk, caller: Caller, call: AllowedCall, snapshot: Snapshot) -> Inspection:
         pinned = snapshot.registry.pinned(caller.tenant, call.server, call.name, call.kind)
         own = own_tokens(ask.credential, caller)
-        inspecting = self.results.content.inspecting(pinned, ask.content_type, error=ask.is_error, own=own)
+        inspecting = self.results.content.inspecting(
+            pinned, ask.content_type, error=ask.is_error, own=own, personal=snapshot.policy.personal
+        )
         await self.slots.acquire()
         # in a thread: a large result must not hold decisions up; it keeps its slot though nobody may wait any more
         running = asyncio.get_running_loop().run_in_executor(None, inspecting, ask.data)
@@ -302,6 +312,18 @@ def _hashed(value: Json, labels: tuple[str, ...], hashes: AtomHashes) -> tuple[s
     if value is None:  # nobody could read it
         atoms = replace(atoms, kind=EXTERNAL, whole=False)
     return atoms.kind, hashes.all(atoms)
+
+
+def fills(outcome: Outcome, stored: StoredCall, kind: str, server: str, name: str) -> bool:
+    """Whether a result that is passed on fills slots of its session's mandate."""
+    mandate = stored.mandate.mandate if stored.mandate is not None else None
+    named = mandate is not None and kind == "tool" and f"{server}/{name}" in mandate.sources
+    return named and outcome.effect is Effect.ALLOW
+
+
+def _filling(value: Json, kind: str, hashes: AtomHashes) -> tuple[int, ...]:
+    """Hashes of the values that stand in a result, letter by letter."""
+    return hashes.all(replace(of_result(value, ()), kind=kind, whole=True)) if value is not None else ()
 
 
 def _whose(record: Mapping[str, Any]) -> tuple[object, object, object]:

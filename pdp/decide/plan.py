@@ -22,7 +22,9 @@ from pdp.core.approvals.hourly_limits import UNREAD
 from pdp.core.approvals.rows import Call
 from pdp.core.bytes.digest import continued, json_text, keyed_index
 from pdp.core.bytes.template import Template
+from pdp.core.bytes.trace_context import without_context
 from pdp.core.call.facts import Asserted, CallerFact, Facts, Identity, ServerFact, TargetFact, document
+from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.call.methods import TOOL_CALL, label_of
 from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import Ask, Caller, ToolTarget
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 CHECKED = 64  # of so many calls that a plan served, one is answered on both paths
 BUDGET = 16 << 20  # bytes of one tenant's plans: what one tenant asks pushes out no other's
 MOST_RECORDS = 8  # templates of records in one plan
+ONCE = 4_096  # kinds of one tenant's calls that are remembered as having come
 _LARGEST = 64 << 10  # bytes of one plan
 _ENTRY_BYTES = 4_096  # of a plan without its texts
 
@@ -52,9 +55,9 @@ KEYED = (
     "method", "credential", "protocol_version", "client_capabilities", "supported_obligations", "client_address",
     "server_peer", "target.server", "target.name", "target.definition", "target.definition_digest", "target.kind",
 )  # fmt: skip
-FILLED = ("request_id", "call_id", "until_ns", "target.arguments", "session.id", "session.task")
+FILLED = ("request_id", "call_id", "until_ns", "meta", "target.arguments", "session.id", "session.task")
 EMPTY = (
-    "observation", "extra", "meta", "resume_token", "client_answers", "session.parent", "session.handle",
+    "observation", "extra", "resume_token", "client_answers", "session.parent", "session.handle",
     "session.task_token", "session.task_by_agent", "session.context_reset",
 )  # fmt: skip
 RecordKind: TypeAlias = tuple[bytes, bool, bool]
@@ -136,6 +139,9 @@ class CallPlan:
         content = self.content.filled(
             json_text(ask.call_id), json_text(session.id), json_text(session.task), f'"{digest}"'
         )
+        meta = without_context(ask.meta) if ask.meta else b""
+        if meta:  # the last of the list, where there is any
+            content = f'{content[:-2]},"{sha256(meta).hexdigest()}"]]'
         return continued(self.request, ask.request_id), content.encode()
 
     def record_of(self, decision: Decision) -> RecordTemplate | None:
@@ -193,6 +199,7 @@ class Plans:
         self._erased = erasures()
         self._budget, self._checked, self._served = budget, checked, 0
         self._tenants: dict[str, LRUCache[Any, CallPlan]] = {}
+        self._came: dict[str, LRUCache[int, None]] = {}  # by tenant, hashes of kinds
 
     @property
     def status(self) -> KeptStatus:
@@ -234,6 +241,15 @@ class Plans:
         until_ns = _until(snapshot, plan.target, tenant, plan.identity, at_ns)
         plan.snapshot, plan.until_ns = snapshot, until_ns
         return at_ns < until_ns
+
+    def comes_again(self, ask: Ask, caller: Caller) -> bool:
+        """Whether a usual call of this kind came before: what comes once is not worth a plan."""
+        if unusual(ask, caller):
+            return False
+        came, kind = self._came.setdefault(caller.tenant, LRUCache(ONCE)), hash(_key(ask, caller))
+        again = kind in came
+        came[kind] = None
+        return again
 
     def due(self) -> bool:
         """Whether this call, which a plan serves, is to be answered on both paths."""
@@ -290,6 +306,8 @@ def until_of(decision: Decision) -> int:
         return 0
     if unusual(decision.ask, decision.caller) or facts.arguments.findings or facts.waivers:
         return 0
+    if facts.mandate is not NO_MANDATE:
+        return 0
     if policy.budgets or policy.reads_questions or facts.questions is not UNREAD or decision.claim is None:
         return 0
     return _until(decision.snapshot, decision.target, decision.caller.tenant, decision.identity, decision.at_ns)
@@ -300,7 +318,7 @@ def marked_content(ask: Ask, encoded: Callable[[Ask], str], marks: Marks) -> Tem
     call_id, name, task, arguments = marks.texts(4)
     session = replace(ask.session, id=name, task=task)
     target = replace(ask.target, arguments=arguments.encode())
-    text = encoded(replace(ask, call_id=call_id, session=session, target=target))
+    text = encoded(replace(ask, call_id=call_id, session=session, target=target, meta=b""))
     digest = sha256(arguments.encode()).hexdigest()
     return Template.of(text, [f'"{each}"' for each in (call_id, name, task, digest)])
 

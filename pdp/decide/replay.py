@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core.bytes.digest import canonical, commitment
+from pdp.core.call.facts import completed
 from pdp.core.errors import EngineFault
 from pdp.core.outcome import Outcome, conclude, denied, read
 from pdp.core.outcome.elements import EngineQuery, decision_of
@@ -149,6 +150,8 @@ def under(policy: LoadedPolicy, document: bytes) -> dict[str, Any]:
     document that this policy does not read."""
     told: dict[str, Any] = json.loads(document)
     told["policy"] = {**told["policy"], "revision": policy.revision, "packs": list(policy.packs)}
+    if not policy.valid(told):
+        told = completed(told)
     if not policy.valid(told):
         raise EngineFault("policy.input", "The input document does not match its schema.")
     return told

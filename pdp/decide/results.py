@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -117,7 +118,7 @@ class ResultFacts:
         are now. Raises InvalidRequest."""
         registry, tenant, document = snapshot.registry, caller.tenant, call.document
         pinned = registry.pinned(tenant, call.server, call.name, call.kind)
-        arguments = document["arguments"]
+        arguments, seen = document["arguments"], self._observed(ask, pinned)
         return Facts(
             phase="result",
             method=call.method,
@@ -134,15 +135,23 @@ class ResultFacts:
                 arguments["depth"],
             ),
             session=session,
-            asserted=Asserted(
-                observed_effects=tuple(
-                    {"kind": kind, "object": what, "detail": self.content.object(detail, "end.observed_effects")}
-                    for kind, what, detail in ask.effects
-                )
-            ),
+            asserted=Asserted(observed_effects=seen),
             waivers=registry.pins(tenant).waivers,
             call_digest=document["call"]["digest"],
-            result=replace(found, findings=(*found.findings, *not_permitted(ask, caller, pinned))),
+            result=replace(found, findings=(*found.findings, *_contradictions(seen, caller))),
+        )
+
+    def _observed(self, ask: ResultAsk, pinned: PinnedTool | None) -> tuple[Mapping[str, Json], ...]:
+        """What the tool was seen to do, and whether its manifest permits it. Raises InvalidRequest."""
+        may = pinned.effects if pinned is not None else ()
+        return tuple(
+            {
+                "kind": kind,
+                "object": what,
+                "detail": self.content.object(detail, "end.observed_effects"),
+                "permitted": permitted(may, kind, what),
+            }
+            for kind, what, detail in ask.effects
         )
 
     def session_of(
@@ -158,16 +167,27 @@ class ResultFacts:
         return self.sessions.look(caller, identity, ask.session, at_ns, keys, stored)[0]
 
 
-def not_permitted(ask: ResultAsk, caller: Caller, pinned: PinnedTool | None) -> tuple[Finding, ...]:
+def _watched(made: ResultRecording) -> dict[str, Json] | None:
+    """How much of what the tool did was seen, for the record; None where its caller said nothing of it."""
+    ask, seen = made.ask, made.facts.asserted.observed_effects
+    if ask.observed is None and not seen:
+        return None
+    kinds, missed = ask.observed or (tuple(sorted({str(each["kind"]) for each in seen})), "")
+    return {
+        "observed": list(kinds),
+        "missed": missed,
+        "seen": dict(Counter(str(each["kind"]) for each in seen)),
+        "contradict": dict(Counter(str(each["kind"]) for each in seen if not each["permitted"])),
+    }
+
+
+def _contradictions(seen: tuple[Mapping[str, Json], ...], caller: Caller) -> tuple[Finding, ...]:
     """What the tool was seen to do that its manifest, as it is now, does not permit: findings of kind `effect`, by
     their places among the observed effects. Of callers that may not vouch for what they saw there are none."""
     if not caller.may_assert.effects:
         return ()
-    may = pinned.effects if pinned is not None else ()
     return tuple(
-        Finding(EFFECT, f"/{place}", kind)
-        for place, (kind, what, _) in enumerate(ask.effects)
-        if not permitted(may, kind, what)
+        Finding(EFFECT, f"/{place}", str(each["kind"])) for place, each in enumerate(seen) if not each["permitted"]
     )
 
 
@@ -217,13 +237,16 @@ async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnsw
             labels=put,
             redactions=cut,
             elements=made.elements,
+            effects=_watched(made),
         )
     except record.RecordTooLargeError as fault:
         outcome = denied(fault.code, fault.message)
         worst = tuple(PutLabel(label, fault.code) for label in WORST_LABELS)
         answer = replace(answer, effect=outcome.effect, reasons=outcome.reasons, obligations=(), labels=worst)
         put = [(each.label, each.code, each.pack) for each in worst]
-        data = record.inspection(stamp, facts, outcome, pins, sealed, of_decision=of, labels=put, redactions=0)
+        data = record.inspection(
+            stamp, facts, outcome, pins, sealed, of_decision=of, labels=put, redactions=0, effects=_watched(made)
+        )
         reply = replace(reply, effect=answer.effect.value, reply=answer.to_bytes())
     values = [("input", made.document), ("result", digest)]
     rows = tuple(ValueRow(stamp.id, caller.tenant, made.subject_index, path, salt, each) for path, each in values)

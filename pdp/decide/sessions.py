@@ -1,4 +1,5 @@
-"""What an answer does to its session; and EndSession: what was bound to a session ends with it, in all processes."""
+"""What an answer does to its session; EndSession: what was bound to a session ends with it, in all processes; and the
+records of sessions that end by time."""
 
 from __future__ import annotations
 
@@ -11,16 +12,17 @@ from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account, Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
-from pdp.core.approvals.steps import EndGrant, Move
+from pdp.core.approvals.steps import EndGrant, EndMandates, Move
 from pdp.core.call.facts import Identity, TargetFact
+from pdp.core.call.mandates import MandateEvent
 from pdp.core.call.request import Caller, Credential, SessionAsk
-from pdp.core.call.sessions import SessionEffects, allowed, ended, took_part
+from pdp.core.call.sessions import SessionEffects, allowed, end_of, ended, over_by_time, took_part
 from pdp.core.check import OK
 from pdp.core.errors import Conflict, NotFound, Unavailable
 from pdp.core.outcome import END_SESSION, Effect
 from pdp.core.ports import Clock, Sessions, Store, Subjects
 from pdp.core.record.atoms import OVERFLOW, SightingRecorder, supplied_atoms
-from pdp.core.record.stored import CallKeys, PairChange, RecordRef
+from pdp.core.record.stored import CallKeys, PairChange, RecordRef, SessionOpening
 from pdp.decide.budgets import reserved
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Decision
@@ -78,7 +80,9 @@ class EndSession:
         for request in await self.store.read(lambda: self._requests(ask, caller, identity)):
             await self._cancel(request, at)
         entry = self.recorder.session_event(caller, ask.id, "ended", "caller", at, len(grants))
-        entry = replace(entry, session=ended(replace(row, calls=0), at))
+        row = ended(replace(row, calls=0), at)
+        ends = EndMandates(keys.session, MandateEvent.SESSION_ENDED, at)
+        entry = replace(entry, session=row, over=end_of(row), steps=(ends,) if stored.mandate is not None else ())
         [done] = await self.recorder.commit_all((entry,))
         self.subjects.forget(identity.subject.issuer or "", identity.subject.id or "")
         return done
@@ -135,6 +139,41 @@ class EndSession:
         return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class SessionSweep:
+    """Records each session that is over by time, once, whichever process comes first. It ends nothing: what was bound
+    to a session that is over holds for nothing that comes later. `idle_ns` is after how long without calls one is."""
+
+    store: Store
+    recorder: Recorder
+    clock: Clock
+    idle_ns: int
+
+    async def __call__(self) -> int:
+        """How many it has recorded. Raises Unavailable, Overloaded."""
+        at, recorded = self.clock.now_ns(), 0
+        while due := await self.store.read(lambda: self.store.due_openings(at, _PAGE)):
+            later: list[SessionOpening] = []
+            for opening in due:
+                stored = await self.store.for_call(CallKeys(opening.tenant, at, at, session=opening.index))
+                if stored.away:
+                    return recorded
+                found = over_by_time(opening, stored.session, self.idle_ns, at)
+                if isinstance(found, SessionOpening):
+                    later.append(found)
+                    continue
+                try:
+                    await self.recorder.commit_all((self.recorder.session_over(opening, found, at),))
+                    recorded += 1
+                except Conflict:  # another process was quicker
+                    continue
+            if later:
+                await self.store.put_off(later)
+            if len(due) < _PAGE:
+                break
+        return recorded
+
+
 def effects_of(decision: Decision) -> SessionEffects:
     """What the answer does to its session, to subject and agent, and to budgets."""
     answer, session, row = decision.answer, decision.facts.session, decision.session
@@ -159,7 +198,7 @@ def effects_of(decision: Decision) -> SessionEffects:
         effects = SessionEffects(labels=took_part(session, keys, () if session.reset else stored.labels))
     reset = (PairChange(keys.pair, reset=True),) if session.reset else ()
     taken = reserved(decision.facts) if allows and decision.facts.budgets else ()
-    return replace(effects, session=row, pairs=(*reset, *effects.pairs), reserves=taken)
+    return SessionEffects(row, effects.labels, (*reset, *effects.pairs), effects.seen, taken)
 
 
 def _supplied(decision: Decision) -> tuple[int, ...]:

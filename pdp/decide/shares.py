@@ -9,8 +9,8 @@ All questions of a caller without a verified subject are one subject's: a new ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import filterfalse
 
@@ -51,15 +51,6 @@ class Shares:
     def turn(self) -> Turn:
         """For one call; a context manager."""
         return Turn(self)
-
-    @contextmanager
-    def places(self, holders: tuple[Holder, ...]) -> Iterator[None]:
-        """Hold a place for each. Raises ShareExceeded."""
-        self.enter(holders)
-        try:
-            yield
-        finally:
-            self.leave(holders)
 
     def enter(self, holders: tuple[Holder, ...]) -> None:
         """Take a place for each. Raises ShareExceeded."""

@@ -69,7 +69,8 @@ _PATH_BENEATH = 1
 
 # linux/seccomp.h, filter.h
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_GET_SECCOMP, _MODE_FILTER = 38, 22, 21, 2
-_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_ALLOW, _ERRNO, _USER_NOTIFICATION = 0x7FFF0000, 0x00050000, 0x7FC00000
+_SECCOMP, _ACTION_AVAILABLE = {"x86_64": 317, "aarch64": 277}, 2
 _LOAD, _JEQ, _JGE, _JSET, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in struct seccomp_data, little-endian
 _X32 = 0x40000000
@@ -120,7 +121,8 @@ class Confinement:
     """What a server may reach besides what it needs to run. Paths are absolute; `write` means reading too. `alone`:
     a process of ours that is running: it starts no program and no process, touches no other, and of files it gets
     `read` only, not to run. A server with all that it started is ended above so many `tasks` (processes and threads),
-    or bytes of `memory`; 0 is half of the machine's."""
+    or bytes of `memory`; 0 is half of the machine's. Each of its processes has so many `open_files` at most, writes
+    none above `file_size` bytes, and ends after `cpu` seconds of its own; 0 is as this process may."""
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
@@ -128,6 +130,18 @@ class Confinement:
     alone: bool = False
     tasks: int = 2_048
     memory: int = 0
+    cpu: int = 0
+    open_files: int = 4_096
+    file_size: int = 4 << 30
+
+    @property
+    def watchable(self) -> bool:
+        """Whether it can be told what the process does."""
+        if self.alone or not _can_filter() or not hasattr(os, "pidfd_open"):
+            return False
+        action = ctypes.c_uint32(_USER_NOTIFICATION)
+        known = _libc().syscall(_SECCOMP[platform.machine()], _ACTION_AVAILABLE, 0, ctypes.byref(action))
+        return int(known) == 0
 
     @property
     def offline(self) -> bool:
@@ -158,16 +172,19 @@ class Confinement:
         return (*_installed(command), *_safe_folder(Path(folder)), *self.read, *self.write)
 
     @contextlib.contextmanager
-    def around(self, command: Sequence[str], folder: str) -> Iterator[tuple[list[str], dict[str, str]]]:
+    def around(
+        self, command: Sequence[str], folder: str, told: str = ""
+    ) -> Iterator[tuple[list[str], dict[str, str]]]:
         """The command that starts `command` confined in `folder`, and variables to set for it. Its home is there as
-        long as this lasts. On a system without any means it is the command itself."""
+        long as this lasts. On a system without any means it is the command itself. What it does is `told` at a Unix
+        socket, where one is named (`watching`)."""
         with tempfile.TemporaryDirectory(prefix="pdp-server-", ignore_cleanup_errors=True) as home:
             variables = {"HOME": home, "TMPDIR": home}
             if not _landlock_abi() and not _can_filter():
                 yield list(command), variables
                 return
             read = (*_SYSTEM, *self.reached(command, folder))
-            spec = json.dumps({**asdict(self), "read": read, "home": home, "parent": os.getpid()})
+            spec = json.dumps({**asdict(self), "read": read, "home": home, "parent": os.getpid(), "told": told})
             yield [sys.executable, "-I", "-S", __file__, spec, "--", *command], variables
 
 
@@ -341,7 +358,7 @@ def main(arguments: Sequence[str]) -> None:
     started. The code is 126 where it could not be confined or started."""
     spec, _, *command = arguments
     given = json.loads(spec)
-    home, parent = given.pop("home"), given.pop("parent")
+    home, parent, told = given.pop("home"), given.pop("parent"), given.pop("told", "")
     rules = Confinement(**{**given, "read": tuple(given["read"]), "write": tuple(given["write"])})
     os.closerange(3, _DESCRIPTORS)
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING | {signal.SIGCHLD})
@@ -350,20 +367,40 @@ def main(arguments: Sequence[str]) -> None:
         _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(_FAILED)
+    watched = _watching(rules) if told else None
     if not (server := os.fork()):
-        _become(rules, home, command)
+        _become(rules, home, command, watched)
+    if watched is not None:
+        written = None if not _landlock_abi() else rules.write
+        watched.watch(server, sys.modules["watching"].Teller(told, written, home))
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):  # the server's own, so that both ends of them see when it ends
         os.dup2(nothing, standard)
     os._exit(_watched(server, rules))
 
 
-def _become(rules: Confinement, home: str, command: list[str]) -> NoReturn:
+def _watching(rules: Confinement) -> Any:
+    """What has the server's calls looked at (`watching.Watched`). This program has no folder that is searched for
+    modules, so that one is read from beside it."""
+    import importlib.util  # noqa: PLC0415 - not for a server that nobody watches
+
+    spec = importlib.util.spec_from_file_location("watching", Path(__file__).with_name("watching.py"))
+    if spec is None or spec.loader is None or not rules.watchable:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    sys.modules["watching"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    machine = platform.machine()
+    return module.Watched(_ARCHITECTURES[machine].arch, list(_ARCHITECTURES).index(machine), machine)
+
+
+def _become(rules: Confinement, home: str, command: list[str], watched: Any = None) -> NoReturn:
     try:
         if sys.platform == "linux":
             _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         _limit(rules)
         confine(rules, home)
+        if watched is not None:
+            watched.held(files=bool(rules.write) or not _landlock_abi(), network=rules.network)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvp(command[0], command)  # noqa: S606 - that is what it is for
     except OSError as error:
@@ -372,7 +409,13 @@ def _become(rules: Confinement, home: str, command: list[str]) -> NoReturn:
 
 
 def _limit(rules: Confinement) -> None:
-    """What the kernel itself holds: how many tasks a user has (not root), and who goes first when memory is short."""
+    """What the kernel itself holds: processor time, files, how many tasks a user has (not root), and who goes first
+    when memory is short."""
+    kinds = {resource.RLIMIT_CPU: rules.cpu, resource.RLIMIT_NOFILE: rules.open_files}
+    for kind, most in (kinds | {resource.RLIMIT_FSIZE: rules.file_size}).items():
+        hard = resource.getrlimit(kind)[1]
+        if most and (hard == resource.RLIM_INFINITY or most < hard):
+            resource.setrlimit(kind, (most, most))
     if sys.platform != "linux":
         return
     user, present = os.getuid(), 0

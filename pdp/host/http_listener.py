@@ -1,39 +1,331 @@
-"""A small HTTP/1.1 server (h11): one request a connection; head, body, time and connections are bounded."""
+"""HTTP listeners: uvicorn's HTTP/1.1 in the event loop of the process, with bounds on connections, time and sizes.
+
+Connections are kept alive; the requests of one are answered one after the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import http
 import logging
+import os
 import socket
 import ssl
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import h11
+from typing_extensions import override
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from pdp.core.call.request import Peer
 from pdp.core.errors import ConfigurationFault
-from pdp.host.options import ListenerOptions
 from pdp.host.part import Part
+from pdp.host.peers import certified_peer
 from pdp.host.renewed_files import RenewedFiles, Take
 
 log = logging.getLogger("pdp.http")
 
-_MAX_HEAD = 16 << 10  # bytes
-_SECONDS = 10.0  # of a handshake, and of one exchange
-_CONNECTIONS = 64
-_CHUNK = 8 << 10  # bytes
+MAX_HEAD = 40 << 10  # bytes; a token has up to 32 KiB
+REQUEST_SECONDS = 10.0  # of a handshake; from the first byte, or from the connection, until a request has come whole
+WRITE_SECONDS = 30.0  # for a reader that takes nothing
+ANSWER_SECONDS = 60.0  # of a request that has come whole; a listener's own bounds are shorter
+_IDLE_SECONDS = 60  # between two requests
+_BACKLOG = 256
+_PLAIN: Mapping[str, str] = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many connections there may be, how long `drain` waits for answers under way, and the headers of answers in
+    the application's place."""
+
+    connections: int = 256
+    drain_seconds: float = 60.0
+    headers: Mapping[str, str] = field(default_factory=lambda: _PLAIN)
+
+
+class HttpServer:
+    """A bound address, and the ASGI application behind it. `start`, then `drain`; a new one for a new start.
+    `setting` is what messages call the address."""
+
+    bounds = Bounds()
+
+    def __init__(
+        self, listen: str, setting: str, app: Any, *, tls: ssl.SSLContext | None = None, said: str = ""
+    ) -> None:
+        host, _, port = listen.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._setting, self._said = setting, said
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._state = ServerState()
+        self._config = Config(
+            app,
+            http=HttpConnection,
+            interface="asgi3",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=_IDLE_SECONDS,
+            h11_max_incomplete_event_size=MAX_HEAD,
+        )
+        self._config.load()
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, with the port that the system chose for port 0."""
+        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Bind and serve. Raises ConfigurationFault `config.listen`."""
+        listening = _Listening(socket.AF_INET6 if ":" in self._host else socket.AF_INET, self.bounds.connections)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self._host, self._port))
+            self._server = await self._listen(self._tls, listening)
+        except OSError:
+            listening.close()
+            raise ConfigurationFault(
+                "config.listen", f"{self._setting}: cannot be bound; is the address ours and the port free?"
+            ) from None
+        self._port = listening.getsockname()[1]
+        log.info("%s on %s", self._said, self.address)
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part(self._setting, start=self.start, drain=self.drain)
+
+    def renewing(self, name: str, files: tuple[Path, ...] | None, tls: Callable[[], ssl.SSLContext | None]) -> Part:
+        """The same, of the section `name`, whose `files` are read anew by `tls` when they change; None: plaintext."""
+
+        def prepare() -> Take:
+            found = tls()
+
+            async def take() -> None:
+                if found is not None:
+                    await self.renew(found)
+
+            return take
+
+        return replace(self.part, renews=() if files is None else (RenewedFiles(name, files, prepare),))
+
+    async def renew(self, tls: ssl.SSLContext) -> None:
+        """Take other TLS files for connections that come from now on; those that are open go on. Raises
+        ConfigurationFault `config.listen`; then the former ones stay."""
+        former = self._server
+        if former is None:
+            return
+        try:
+            # the same socket, so that nobody is refused in between
+            again = _Listening(former.sockets[0].family, self.bounds.connections, os.dup(former.sockets[0].fileno()))
+        except OSError as error:
+            raise ConfigurationFault(
+                "config.listen", f"{self._setting}: cannot take other TLS files now ({error.strerror})."
+            ) from None
+        self._tls, self._server = tls, await self._listen(tls, again)
+        former.close()
+
+    async def _listen(self, tls: ssl.SSLContext | None, listening: _Listening) -> asyncio.Server:
+        def accepted() -> HttpConnection:
+            return HttpConnection(self._config, self._state, self.bounds, listening.shaken)
+
+        return await asyncio.get_running_loop().create_server(
+            accepted,
+            sock=listening,
+            ssl=tls,
+            ssl_handshake_timeout=REQUEST_SECONDS if tls else None,
+            backlog=_BACKLOG,
+        )
+
+    async def drain(self) -> None:
+        """Take no more, finish what was begun in time, close the rest."""
+        if self._server is not None:
+            self._server.close()
+        open_ = [each for each in self._state.connections if isinstance(each, HttpConnection)]
+        for each in open_:
+            each.shutdown()
+        if open_:
+            await asyncio.wait([each.lost for each in open_], timeout=self.bounds.drain_seconds)
+        for task in tuple(self._state.tasks):
+            task.cancel()
+        for each in open_:
+            each.transport.abort()
+
+
+class _Listening(socket.socket):
+    """Limits accepted connections whose TLS handshake is not done, which no `HttpConnection` counts yet: one more
+    ends the oldest of them."""
+
+    def __init__(self, family: int, most: int, fileno: int | None = None) -> None:
+        super().__init__(family, socket.SOCK_STREAM, fileno=fileno)
+        self._most = most
+        self._begun: dict[object, socket.socket] = {}  # by the other side's address, oldest first
+
+    @override
+    def accept(self) -> tuple[socket.socket, Any]:
+        connection, address = super().accept()
+        self._begun = {where: each for where, each in self._begun.items() if each.fileno() >= 0}
+        if len(self._begun) >= self._most:
+            oldest = self._begun.pop(next(iter(self._begun)))
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        self._begun[address] = connection
+        return connection, address
+
+    def shaken(self, address: object) -> None:
+        """A connection is counted with its kind from now on."""
+        self._begun.pop(address, None)
+
+
+class HttpConnection(H11Protocol):
+    """One HTTP connection. At the limit a new one replaces the longest idle one; connections with an answer under way
+    stay. A request's `state` has the `peer` that a caller is known by, but for its token."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        bounds: Bounds,
+        shaken: Callable[[object], None],
+    ) -> None:
+        super().__init__(config, server_state, {})
+        self._bounds, self._shaken = bounds, shaken
+        self._reading, self._writing = _Deadline(self.loop), _Deadline(self.loop)
+        self.lost = self.loop.create_future()
+        self._since = 0.0  # when it began to wait for a request, or to be silent
+
+    @property
+    def waits(self) -> bool:
+        """Whether no answer is under way: it is silent, or a request has not come whole."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        super().connection_made(transport)
+        self.app_state["peer"] = _peer(transport.get_extra_info("ssl_object"))
+        self._shaken(transport.get_extra_info("peername"))
+        self._expect()
+        if len(self.connections) > self._bounds.connections and not self._make_room():
+            self._refuse(503, "Too many connections; try again.\n", {"retry-after": "1"})
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._reading.stop()
+        self._writing.stop()
+        super().connection_lost(exc)
+        self.lost.set_result(None)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._expect()
+        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        super().data_received(data)
+        if not self.waits:
+            self._reading.stop()
+
+    @override
+    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio has it
+        """Who has said all still gets its answer, but by TLS, which knows no half-closed connection."""
+        if self.waits:
+            if self.conn.trailing_data[0] or self.conn.their_state is h11.SEND_BODY:
+                self._refuse(400, "The request ends in the middle.\n")
+            return False
+        self.cycle.keep_alive = False
+        return self.scheme == "http"
+
+    @override
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()  # it may be kept alive for a while
+        self._reading.stop()
+        super().on_response_complete()
+        if not self.cycle.response_complete and self.waits:  # the next request came with the last, in part
+            self._expect()
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._writing.start(WRITE_SECONDS, self.transport.abort)
+
+    @override
+    def resume_writing(self) -> None:
+        self._writing.stop()
+        super().resume_writing()
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(getattr(sys.exception(), "error_status_hint", 400), f"{msg}\n")  # of what h11 raised
+
+    def _expect(self) -> None:
+        if self._reading.start(REQUEST_SECONDS, self._too_slow):
+            self._since = self.loop.time()
+
+    def _too_slow(self) -> None:
+        self._refuse(408, "The request did not come in time.\n")  # an application learns of the disconnection
+
+    def _make_room(self) -> bool:
+        others = (each for each in self.connections if isinstance(each, HttpConnection) and each is not self)
+        silent = [each for each in others if each.waits]
+        if not silent:
+            return False
+        oldest = min(silent, key=lambda each: each._since)  # noqa: SLF001 - of its own kind
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+        return True
+
+    def _refuse(self, status: int, message: str, more: Mapping[str, str] = {}) -> None:
+        """Answer in the application's place, and close. Nothing is said in the middle of another answer."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            own = {"content-type": "text/plain; charset=utf-8", "connection": "close"}
+            headers = {**self._bounds.headers, **more, **own}
+            reason = http.HTTPStatus(status).phrase.encode()
+            response = h11.Response(status_code=status, headers=list(headers.items()), reason=reason)
+            for event in (response, h11.Data(data=message.encode("ascii")), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class _Deadline:
+    """A timer that runs at most once at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float, late: Callable[[], None]) -> bool:
+        """Whether it was not running yet."""
+        if self._timer is not None:
+            return False
+        self._timer = self._loop.call_later(seconds, late)
+        return True
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _peer(tls: ssl.SSLObject | None) -> Peer:
+    if tls is None:
+        return Peer("loopback", ())
+    shown = tls.getpeercert(binary_form=True)
+    return certified_peer(ssl.DER_cert_to_PEM_cert(shown).encode()) if shown else Peer("tls", ())
 
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One whole request. `headers` by their names in lower case; what stands twice is joined by a comma. `peer` is
-    known to an `HttpApi` alone."""
+    """One whole request. `headers` by their names in lower case; what stands twice is joined by a comma."""
 
     method: str
     target: str
@@ -53,11 +345,8 @@ class HttpReply:
     more: tuple[tuple[str, str], ...] = ()
 
 
-_BUSY = HttpReply(503, more=(("Retry-After", "1"),))
-
-
-class HttpListener(ABC):
-    """A bound address and what it answers. `start`, then `drain`. `setting` is what messages call the address."""
+class HttpListener(HttpServer, ABC):
+    """A bound address for whole requests, and what it answers."""
 
     def __init__(
         self,
@@ -67,80 +356,9 @@ class HttpListener(ABC):
         max_body: int = 0,
         tls: ssl.SSLContext | None = None,
         said: str = "",
-        connections: int = _CONNECTIONS,
     ) -> None:
-        host, _, port = listen.rpartition(":")
-        self._host, self._port = host.strip("[]"), int(port)
-        self._setting, self._said = setting, said
+        super().__init__(listen, setting, self._serve, tls=tls, said=said)
         self._max_body = max_body
-        self._tls = tls
-        self._slots = asyncio.Semaphore(connections)
-        self._servers: list[asyncio.Server] = []
-
-    @property
-    def address(self) -> str:
-        """HOST:PORT, with the port that the system chose for port 0."""
-        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
-
-    async def start(self) -> None:
-        """Bind and serve. Raises ConfigurationFault `config.listen`."""
-        try:
-            self._servers = [await self._listen(self._tls, host=self._host, port=self._port)]
-        except OSError:
-            raise ConfigurationFault(
-                "config.listen", f"{self._setting}: cannot be bound; is the port free?"
-            ) from None
-        self._port = self._servers[0].sockets[0].getsockname()[1]
-        log.info("%s on %s", self._said, self.address)
-
-    @property
-    def part(self) -> Part:
-        """What a running process does with it."""
-        return Part(self._setting, start=self.start, drain=self.drain)
-
-    def renewing(
-        self, name: str, options: ListenerOptions, tls: Callable[[], ssl.SSLContext | None], ca: Path | None = None
-    ) -> Part:
-        """The same, of the section `name`, whose files `tls` reads anew when they change."""
-
-        def prepare() -> Take:
-            found = tls()
-
-            async def take() -> None:
-                if found is not None:
-                    await self.renew(found)
-
-            return take
-
-        files = (*(options.pair or ()), *(() if ca is None else (ca,)))
-        return replace(self.part, renews=() if options.pair is None else (RenewedFiles(name, files, prepare),))
-
-    async def renew(self, tls: ssl.SSLContext) -> None:
-        """Take other TLS files for connections that come from now on; those that are open go on. Raises
-        ConfigurationFault `config.listen`; then the former ones stay."""
-        former, again = self._servers, list[socket.socket]()
-        try:
-            for each in (each for server in former for each in server.sockets):
-                again.append(each.dup())  # the same sockets, so that nobody is refused in between
-            made = [await self._listen(tls, sock=each) for each in again]
-        except OSError as error:
-            for each in again:
-                each.close()
-            raise ConfigurationFault(
-                "config.listen", f"{self._setting}: cannot take other TLS files now ({error.strerror})."
-            ) from None
-        self._tls, self._servers = tls, made
-        for server in former:
-            server.close()
-
-    async def _listen(self, tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
-        handshake = _SECONDS if tls else None
-        return await asyncio.start_server(self._serve, ssl=tls, ssl_handshake_timeout=handshake, **where)
-
-    async def drain(self) -> None:
-        """Take no more."""
-        for server in self._servers:
-            server.close()
 
     @abstractmethod
     async def answer(self, call: HttpCall) -> HttpReply:
@@ -150,110 +368,43 @@ class HttpListener(ABC):
         """The answer to a request whose body is too large, and is left out."""
         return HttpReply(413)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request; the connection ends with its answer. One connection too many is told to come back."""
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
-        with contextlib.suppress(OSError, TimeoutError):
-            if self._slots.locked():
-                writer.write(reply_bytes(connection, _BUSY))
-            else:
-                async with self._slots, asyncio.timeout(_SECONDS):
-                    await self._exchange(connection, reader, writer)
-                    await writer.drain()
-        writer.close()
-
-    async def _exchange(
-        self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        request = None
-        try:
-            request, whole = await whole_request(connection, reader, writer, self._max_body)
-        except h11.RemoteProtocolError as error:
-            reply = HttpReply(error.error_status_hint)
+    async def _serve(self, scope: Mapping[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+        """The ASGI application. A body of more than is allowed is read to its end, so that the answer arrives."""
+        body, more = bytearray(), True
+        while more:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                return
+            if len(body) <= self._max_body:
+                body += event["body"]
+            more = event["more_body"]
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            key, text = name.decode(), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        target = b"?".join(each for each in (scope["raw_path"], scope["query_string"]) if each).decode()
+        peer = replace(scope["state"]["peer"], authorization=headers.get("authorization", ""))
+        call = HttpCall(scope["method"], target, headers, bytes(body), peer)
+        if len(body) <= self._max_body:
+            reply = await self.answered(call)
         else:
-            reply = await self.answered(request) if whole else self.too_large(request)
-        writer.write(reply_bytes(connection, reply, is_head=request is not None and request.method == "HEAD"))
+            reply = self.too_large(replace(call, body=b""))
+        fields = (
+            ("Content-Type", reply.kind),
+            ("Content-Length", str(len(reply.body))),
+            ("Cache-Control", reply.kept),
+            ("X-Content-Type-Options", "nosniff"),
+            *reply.more,
+        )
+        raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
+        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+        await send({"type": "http.response.body", "body": reply.body})
 
-    async def answered(self, request: HttpCall) -> HttpReply:
+    async def answered(self, call: HttpCall) -> HttpReply:
         """The same, whatever happens."""
         try:
-            return await self.answer(request)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self.answer(call)
         except Exception:
             log.exception("%s: a request could not be answered", self._said)
             return HttpReply(500)
-
-
-async def whole_request(
-    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int
-) -> tuple[HttpCall, bool]:
-    """The next request, and whether it is whole: a body of more than `most` bytes is read to its end, so that the
-    answer arrives, and left out."""
-    head = await _event(connection, reader, writer)
-    if not isinstance(head, h11.Request):
-        raise ConnectionResetError  # it went away
-    body = bytearray()
-    while isinstance(event := await _event(connection, reader, writer), h11.Data):
-        if len(body) <= most:
-            body += event.data
-    whole = len(body) <= most
-    headers: dict[str, str] = {}
-    for name, value in head.headers:
-        key, text = name.decode(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return HttpCall(head.method.decode(), head.target.decode(), headers, bytes(body) if whole else b""), whole
-
-
-async def _event(connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> object:
-    while (event := connection.next_event()) is h11.NEED_DATA:
-        if connection.they_are_waiting_for_100_continue:
-            writer.write(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
-        connection.receive_data(await reader.read(_CHUNK))
-    return event
-
-
-def reply_bytes(
-    connection: h11.Connection, reply: HttpReply, *, is_head: bool = False, is_last: bool = True
-) -> bytes:
-    """The reply on the wire; to a HEAD, without its body. The last one closes its connection."""
-    headers = [
-        ("Content-Type", reply.kind),
-        ("Content-Length", str(len(reply.body))),
-        ("Cache-Control", reply.kept),
-        ("X-Content-Type-Options", "nosniff"),
-        *((("Connection", "close"),) if is_last else ()),
-        *reply.more,
-    ]
-    fields = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]  # as HTTP has them
-    reason = HTTPStatus(reply.status).phrase.encode()
-    head = h11.Response(status_code=reply.status, headers=fields, reason=reason)
-    body = h11.Data(data=b"" if is_head else reply.body)
-    return b"".join(connection.send(event) or b"" for event in (head, body, h11.EndOfMessage()))
-
-
-def server_tls(certificate_file: Path, key_file: Path, named: str) -> ssl.SSLContext:
-    """The TLS context of a listener; `named` is what messages call the two files.
-
-    Raises ConfigurationFault `config.tls`.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # never ask at a terminal
-        context.load_cert_chain(certificate_file, key_file, password=lambda: "")
-    except (OSError, ValueError):
-        raise ConfigurationFault("config.tls", f"{named} must be PEM, a pair, and without a password.") from None
-    return context
-
-
-def listener_tls(options: ListenerOptions, named: str) -> ssl.SSLContext | None:
-    """The same of the configuration's section `named`; None for plaintext."""
-    return None if options.pair is None else server_tls(*options.pair, f"{named}: certificate_file and key_file")
-
-
-def trust_clients(context: ssl.SSLContext, client_ca_file: Path, named: str) -> None:
-    """Let `context` accept certificates that the authorities in this PEM file have signed. Raises ConfigurationFault
-    `config.tls`."""
-    try:
-        context.load_verify_locations(client_ca_file)
-    except OSError:
-        raise ConfigurationFault("config.tls", f"{named}.client_ca_file: holds no PEM certificate.") from None

@@ -4,13 +4,14 @@ what it sent is no message."""
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import anyio
 import httpx2
@@ -215,10 +216,21 @@ async def to_url(
     in_all: bool = False,
     bearer: str | None = None,
     told: Callable[[int], None] = lambda _status: None,
+    authorize: Callable[[str], Awaitable[str | None]] | None = None,
 ) -> AsyncGenerator[TransportStreams]:
     """The server at a streamable HTTP endpoint; no redirect to another host is followed. `max_bytes` are of each
     answer, of a stream of each message; `in_all` of all together. A longer one fails. `told` is given the status of
-    each answer to a message, which the SDK keeps to itself."""
+    each answer to a message, which the SDK keeps to itself. `authorize` gives the token of each request, by
+    the method of its message ("" without one) and in its context; a request for which it raises is not sent."""
+    there = httpx2.URL(url)
+
+    async def authorized(request: httpx2.Request) -> None:
+        if authorize is None or (token := await authorize(_method(request))) is None:
+            return
+        if (request.url.scheme, request.url.host, request.url.port) != (there.scheme, there.host, there.port):
+            raise httpx2.ReadError("another host")
+        request.headers["authorization"] = f"Bearer {token}"
+
     bound = _Bound(max_bytes, in_all=in_all)
 
     async def status(response: httpx2.Response) -> None:
@@ -226,11 +238,20 @@ async def to_url(
             told(response.status_code)
 
     headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {bearer}"} if bearer is not None else {})
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [authorized], "response": [status, bound.take]}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=None, event_hooks={"response": [status, bound.take]}) as client,
+        httpx2.AsyncClient(headers=headers, timeout=None, event_hooks=hooks) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=max_bytes) as streams,
     ):
         yield streams
+
+
+def _method(request: httpx2.Request) -> str:
+    """Of the message that it carries."""
+    try:
+        return str(json.loads(request.content)["method"])
+    except (ValueError, LookupError, TypeError):  # an answer, or no message
+        return ""
 
 
 class _Bound:

@@ -113,7 +113,10 @@ class TokenVerifier:
     async def verify(self, token: str, at_ns: int) -> VerifiedToken | Refusal:
         """Verify one token at one instant."""
         mark = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        remembered = self._known.get(mark)
+        try:
+            remembered = self._known[mark]
+        except KeyError:
+            remembered = None
         parsed = parse(token) if remembered is None else remembered.token
         if isinstance(parsed, Refusal):
             return parsed
@@ -127,7 +130,10 @@ class TokenVerifier:
         if ring is None:
             return Refusal("keys_unavailable", "the issuer's keys cannot be had; try again, then tell the operator")
         if remembered is not None and remembered.ring is ring:
-            return self._recheck_cached(remembered.verified, at_ns)
+            # its signature was verified by the key set in force: only its times and revocation are left
+            found, told = remembered.verified, remembered.verified.issuer
+            refused = found.times.refusal(at_ns, told.skew_seconds * NS)
+            return refused or self._deny_list.refusal(told.issuer, found.token_id, at_ns) or found
         verified = self._verify_new(parsed, issuer.options, ring, at_ns)
         if isinstance(verified, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
             self._known[mark] = _Known(parsed, ring, verified)
@@ -138,12 +144,6 @@ class TokenVerifier:
         for mark, known in list(self._known.items()):
             if (known.verified.issuer.issuer, known.verified.subject) == (issuer, subject):
                 del self._known[mark]
-
-    def _recheck_cached(self, verified: VerifiedToken, at_ns: int) -> VerifiedToken | Refusal:
-        """A token whose signature was verified by the key set in force: only its times and revocation are left."""
-        issuer = verified.issuer
-        refused = verified.times.refusal(at_ns, issuer.skew_seconds * NS)
-        return refused or self._deny_list.refusal(issuer.issuer, verified.token_id, at_ns) or verified
 
     def _verify_new(
         self, parsed: CompactToken, issuer: IssuerOptions, ring: KeyRing, at_ns: int

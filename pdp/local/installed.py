@@ -101,11 +101,18 @@ class LocalServer(Closed):
     network: bool = False
     unconfined: bool = False
     env: list[str] = Field(default_factory=list)  # names of variables that are passed on
+    limits: dict[Literal["tasks", "memory", "cpu", "open_files", "file_size"], int] = Field(
+        default_factory=dict
+    )  # of `Confinement`, by its names
+    program: str = ""  # digest of what the command ran when it was read; "" of an earlier release, which did not look
 
     @property
     def confinement(self) -> Confinement | None:
         """What its process may reach; None for all."""
-        return None if self.unconfined else Confinement(tuple(self.read), tuple(self.write), self.network)
+        if self.unconfined:
+            return None
+        limits: Any = self.limits
+        return Confinement(tuple(self.read), tuple(self.write), self.network, **limits)
 
     @property
     def online(self) -> bool:

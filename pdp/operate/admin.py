@@ -13,7 +13,7 @@ from pdp.core.call.names import did_you_mean
 from pdp.core.call.request import ANY_TENANT, Caller, Role
 from pdp.core.call.switches import QUARANTINE, SCOPES, ended
 from pdp.core.errors import Forbidden, InvalidRequest
-from pdp.core.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
+from pdp.core.ports import Clock, Judge, KeptStatus, LoadedPolicy, Registry, Store, Subjects
 from pdp.core.record.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.decide.commit import Recorder
 from pdp.decide.shadow import ShadowStatus
@@ -55,7 +55,7 @@ class ServiceStatus:
     boot: str
     at_ns: int
     serving: str  # "starting" | "serving" | "not_serving" | "draining"
-    policy: Mapping[str, Json] | None
+    policy: LoadedPolicy | None
     policy_failure: Failure | None
     registry: Mapping[str, Json]
     keys: Mapping[str, Json]
@@ -67,6 +67,7 @@ class ServiceStatus:
     store_bytes: int  # on disk
     worker_deaths: int  # of the policy engine's, since the start
     store_problem: str  # code of why records cannot be written or read; empty while they can
+    policy_since_ns: int = 0
     sessions_problem: str = ""  # code of what is wrong with sessions outside the store
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
     kept: KeptStatus = field(default_factory=KeptStatus)
@@ -110,18 +111,8 @@ class Admin:
             boot=self.recorder.boot,
             at_ns=at,
             serving=serving,
-            policy=None
-            if policy is None
-            else {
-                "revision": policy.revision,
-                "digest": policy.digest,
-                "org_digest": policy.org_digest,
-                "packs": [about.fact() for about in policy.about],
-                "workers": policy.engine.workers,
-                "engine": policy.engine.name,
-                "engine_version": policy.engine.version,
-                "since_ns": self.reloads.policy_since_ns,
-            },
+            policy=policy,
+            policy_since_ns=self.reloads.policy_since_ns,
             policy_failure=self.reloads.policy_failure,
             registry=self.registry.status(at),
             keys=self.subjects.key_status(at),

@@ -100,6 +100,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
         metrics,
         declassifications=declassifications,
         lifts=lifts,
+        index_key=index_key,
         valid=valid,
         notifications=notifications,
     )

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery
-from pdp.core.approvals.rows import Account, Approval, Call
+from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.approvals.vote import Cast
-from pdp.core.bytes.digest import Json, sha256_hex
+from pdp.core.bytes.digest import Json
 from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
@@ -72,7 +72,9 @@ class Declassifications:
         at = requests.clock.now_ns()
         rows = await store.in_thread(self._rows, person.tenant, asked)
         calls = await store.in_thread(self._calls, rows)
-        approval = requests.request(person, DECLASSIFICATION, self._call(person, asked), (*subject, asked.agent), at)
+        # the requester acts for the subject, so has no vote either
+        call = requests.call(TOOL, asked.subject, (person.account,), asked.agent, asked.caller)
+        approval = requests.request(person, DECLASSIFICATION, call, (*subject, asked.agent), at)
         shown = requests.shown(approval, DECLASSIFICATION, {"labels": calls, "reason": asked.reason})
         fresh = tuple(row for row in rows if not row.shown)
         told = requests.recorder.event(
@@ -85,20 +87,6 @@ class Declassifications:
         # a call that was decided before, and found the label there, would not put it there again
         entries = (requests.opened(approval, shown), replace(told, supersedes=True))
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
-
-    def _call(self, person: Person, asked: DeclassifyAsk) -> Call:
-        """What stands for a call: the requester acts for the subject, so has no vote either."""
-        return Call(
-            digest=sha256_hex(self.requests.recorder.new_salt()),  # of no call: it settles none
-            subject=asked.subject,
-            actors=(person.account,),
-            agent=asked.agent,
-            caller=asked.caller,
-            session="",
-            server=DECLASSIFICATION.server,
-            tool=TOOL,
-            manifest_sha256="",
-        )
 
     def _rows(self, tenant: str, asked: DeclassifyAsk) -> tuple[LabelRow, ...]:
         """The labels to remove, the oldest first. In a thread."""

@@ -14,7 +14,7 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.quorum import satisfiable, wanted_by
-from pdp.core.approvals.rows import Approval, Call, Shown
+from pdp.core.approvals.rows import Account, Approval, Call, Shown
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open
 from pdp.core.approvals.vote import Cast
@@ -103,6 +103,11 @@ class OperatorRequests:
             said = f"Nobody may agree to this here; approvals.{matter.option} says who may."
             raise Outdated(f"{matter.name}.not_configured", said)
 
+    def call(self, tool: str, subject: Account, actors: tuple[Account, ...], agent: str, caller: str) -> Call:
+        """What stands for a call, but for its server: neither `subject` nor `actors` nor `agent` has a vote."""
+        digest = sha256_hex(self.recorder.new_salt())  # of no call: it settles none
+        return Call(digest, subject, actors, agent, caller, "", "", tool, "")
+
     def one_at_a_time(self, matter: OperatorMatter, query: ApprovalQuery) -> None:
         """Raises Outdated `….open` where such a request waits. In a thread."""
         if self.store.approvals(replace(query, states=OPEN, server=matter.server), Page(1)):
@@ -113,6 +118,7 @@ class OperatorRequests:
     ) -> Approval:
         """A new request. `call` says who has no vote, and what stands for the tool; `about` what no two open ones of
         a tenant are about. Raises Outdated `approval.unsatisfiable`."""
+        call = replace(call, server=matter.server)
         assert self.terms is not None  # noqa: S101 - `admit` has looked
         element, approval_id, policy = self.terms.element(), self.recorder.new_id(at_ns), self.running.policy
         tenant, subject = person.tenant, call.subject

@@ -16,9 +16,9 @@ from typing import Any
 
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery
-from pdp.core.approvals.rows import Account, Approval, Call
+from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.vote import Cast
-from pdp.core.bytes.digest import Json, sha256_hex
+from pdp.core.bytes.digest import Json
 from pdp.core.call.switches import QUARANTINE
 from pdp.core.check import NS
 from pdp.core.errors import NotFound, Outdated
@@ -68,26 +68,14 @@ class QuarantineLifts:
         at = requests.clock.now_ns()
         row = await store.in_thread(self._row, person.tenant, asked)
         seen, account = await store.in_thread(self._seen, row)
-        call = self._call(person, asked, account)
+        # neither the requester has a vote, nor the account for which the tool was called
+        actors = () if account in (None, person.account) else (account,)
+        call = requests.call(_label(asked.server, asked.tool), person.account, actors, "", asked.caller)
         approval = requests.request(person, LIFT, call, (asked.server, asked.tool), at)
         told: dict[str, Json] = {"server": asked.server, "tool": asked.tool, "seen": seen, "reason": asked.reason}
         shown = requests.shown(approval, LIFT, {**told, "quarantine": row.reason})
         entries = (requests.opened(approval, shown),)
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
-
-    def _call(self, person: Person, asked: LiftAsk, account: Account | None) -> Call:
-        """What stands for a call: neither the requester has a vote, nor the account for which the tool was called."""
-        return Call(
-            digest=sha256_hex(self.requests.recorder.new_salt()),  # of no call: it settles none
-            subject=person.account,
-            actors=() if account in (None, person.account) else (account,),
-            agent="",
-            caller=asked.caller,
-            session="",
-            server=LIFT.server,
-            tool=_label(asked.server, asked.tool),
-            manifest_sha256="",
-        )
 
     def _row(self, tenant: str, asked: LiftAsk) -> SwitchRow:
         """The quarantine, of which no request is open. In a thread."""

@@ -11,11 +11,13 @@ from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.rows import Account, Approval, Grant, Vote
-from pdp.core.approvals.states import FINAL, GrantState, State
-from pdp.core.approvals.steps import EndGrant, Insert, Sign
+from pdp.core.approvals.states import FINAL, Event, GrantState, State
+from pdp.core.approvals.steps import EndGrant, EndMandates, Insert, Sign
 from pdp.core.approvals.view import ApprovalView, presented
 from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
+from pdp.core.call.mandates import MandateEvent
+from pdp.core.call.sessions import named_session_index
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.ports import Answers, Clock, Passkeys
 from pdp.core.record.stored import Commit, RecordRef
@@ -145,6 +147,7 @@ class Votes:
     metrics: ApproverMetrics
     declassifications: Declassifications
     lifts: QuarantineLifts
+    index_key: bytes = field(repr=False)
     valid: Valid | None = None
     notifications: Notifications = NO_NOTIFICATIONS
 
@@ -267,6 +270,7 @@ class Votes:
                 *_signature(vote),
                 *self.notifications.moved(approval, cast.event, at_ns),
                 *claims_step(person, at_ns),
+                *self._refused(approval, cast, at_ns),
             ),
             at_ns,
             values=lambda record_id: records.erasable(
@@ -287,6 +291,13 @@ class Votes:
             ),
         )
         return voted, issued
+
+    def _refused(self, approval: Approval, cast: Cast, at_ns: int) -> tuple[EndMandates, ...]:
+        """The end of the mandate of a session in which a person said no."""
+        if cast.event is not Event.REFUSE or not approval.call.session:
+            return ()
+        index = named_session_index(self.index_key, approval.tenant, approval.call.caller, approval.call.session)
+        return (EndMandates(index, MandateEvent.PERSON_REFUSED, at_ns),)
 
     def _ended(self, visibility: Visibility, cast: Cast) -> tuple[Commit, ...]:
         """The ends of grants of a request that is revoked or withdrawn."""

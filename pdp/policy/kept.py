@@ -14,10 +14,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
+from pdp.core.call.facts import VARYING
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.elements import COMPOSED, NOTHING_ASSERTED, EngineQuery, encode
 from pdp.core.outcome.policy import Bundle, Reads
@@ -33,6 +34,8 @@ _KEY_BYTES = 32
 COMPOSED_PATHS = (("server", "id"), ("session", "task_source"))
 _composed = itemgetter(*COMPOSED, "targets")
 _SUBJECT = (("subject", "id"), ("subject", "issuer"))
+_VARYING = {(name,) for name in VARYING}
+_Named = TypeVar("_Named", bound=tuple[Any, ...])
 _MEMBER = ("", "")  # a path of so many steps ends at a member of a fact, and the input document is total
 
 
@@ -49,34 +52,56 @@ class AnswerKey:
         if any(path[0] in ("subject", "actors") for path in reads.paths if path):
             paths |= set(_SUBJECT)  # nothing is shared between subjects
         paths.discard(("targets",))
-        self._paths = sorted(path for path in paths if len(path) != len(_MEMBER))
+        longer = sorted(path for path in paths if len(path) != len(_MEMBER))
+        self._paths_varying, self._paths_fixed = _apart(longer)
         by_member = groupby(sorted(path for path in paths if len(path) == len(_MEMBER)), itemgetter(0))
-        self._members = [(name, itemgetter(*[path[1] for path in found])) for name, found in by_member]
+        members = [(name, itemgetter(*[path[1] for path in found])) for name, found in by_member]
+        self._varying, self._fixed = _apart(members)
 
     def of(self, asked: EngineQuery) -> bytes | None:
         """The key; None for a question whose answer is not kept."""
         document = asked.members
         if self._all or asked.fresh or not document or document["evidence"]:
             return None
-        instant = document["time"]
+        instant, kind = document["time"], asked.kind
         try:  # what every document has
-            members = [read(document[name]) for name, read in self._members]
+            varying = [read(document[name]) for name, read in self._varying]
+            start = None if kind is None else kind.get(self)
+            if start is None:
+                start = self._start.copy()
+                fixed = [read(document[name]) for name, read in self._fixed]
+                rest = [
+                    fixed,
+                    _at(document, self._paths_fixed),
+                    self._asserted and document["asserted"] != NOTHING_ASSERTED,
+                ]
+                start.update(
+                    "\0".join((*_composed(asked.texts), encode(rest), "")).encode()
+                )  # no JSON text holds NUL
+                if kind is not None:
+                    kind[self] = start
         except (KeyError, TypeError):
             return None
-        rest: list[Any] = [
-            members,
-            _at(document, self._paths) if self._paths else [],
+        own: list[Any] = [
+            varying,
+            _at(document, self._paths_varying) if self._paths_varying else [],
             list(map(_among, _at(document, self._ranged), self._bounds)) if self._ranged else [],
             [
                 (bisect_left(among, instant[name]), bisect_right(among, instant[name]))
                 for name, among in self._instants
-            ],
+            ]
+            if self._instants
+            else [],
             [waiver["expires_ns"] > instant["ns"] for waiver in document["waivers"]] if document["waivers"] else [],
-            self._asserted and document["asserted"] != NOTHING_ASSERTED,
         ]
-        key = self._start.copy()
-        key.update("\0".join((*_composed(asked.texts), encode(rest))).encode())  # no JSON text holds NUL
+        key = start.copy()
+        key.update(encode(own).encode())
         return key.digest()
+
+
+def _apart(named: Sequence[_Named]) -> tuple[list[_Named], list[_Named]]:
+    """What begins with a member that differs between calls of one kind, and what does not."""
+    return [each for each in named if each[:1] in _VARYING], [each for each in named if each[:1] not in _VARYING]
 
 
 def _at(document: Any, paths: Iterable[tuple[str, ...]]) -> list[list[Any]]:
@@ -133,8 +158,10 @@ class KeptAnswers:
 
     def find(self, key: bytes) -> bytes | None:
         """The answer, counted as a hit or a miss."""
-        answer = self._answers.get(key)
-        if answer is None:
+        try:
+            answer = self._answers[key]
+        except KeyError:
+            answer = None
             self.misses += 1
         else:
             self.hits += 1

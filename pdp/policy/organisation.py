@@ -1,11 +1,12 @@
 """An organisation's data (`data.org`) and its schema.
 
 The schema is closed and total, as the input document is: a key that policy reads and that is missing would make
-a `deny` vanish without a word.
+a `deny` vanish without a word. A key of a later release has a default, so that data and schemas of before go on.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -52,6 +53,7 @@ def read_schema(shipped: Folder, theirs: Folder | None) -> dict[str, Json]:
         return ours
     schema = read_object(theirs, SCHEMA)
     _closed(schema, "")
+    _add_defaults(schema, ours)
     _extends(schema, ours, "")
     return schema
 
@@ -72,11 +74,42 @@ def read_data(shipped: Folder, theirs: Folder | None, schema: dict[str, Json]) -
         where = present[0]
         value = read_object(folder, where) if where.endswith(".json") else _read_yaml(folder, where)
         break
+    value = _filled(value, read_object(shipped, SCHEMA))
     _validate(value, schema, where)
     org = canonical(value)
     if wrong := unsound(budgets_of(org)):
         raise BundleFault("bundle.data", f"{where}: {wrong}.")
     return org
+
+
+def _add_defaults(schema: dict[str, Json], ours: dict[str, Json]) -> None:
+    """Add keys of ours that came after a schema was copied: those have a default, which loosens nothing."""
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return
+    for key, mine in _properties(ours):
+        yours = properties.get(key)
+        if isinstance(yours, dict):
+            _add_defaults(yours, mine)
+        elif "default" in mine:
+            properties[key] = mine
+            required.append(key)
+
+
+def _filled(value: dict[str, Json], schema: Mapping[str, Json]) -> dict[str, Json]:
+    """Data with the keys that it may leave out, as they then are."""
+    filled = {key: each["default"] for key, each in _properties(schema) if "default" in each} | value
+    for key, each in _properties(schema):
+        below = filled.get(key)
+        if isinstance(below, dict):
+            filled[key] = _filled(below, each)
+    return filled
+
+
+def protected_countries(org: bytes) -> tuple[str, ...] | None:
+    """The countries whose personal data is protected, by data that matches its schema; None where none is."""
+    told = json.loads(org).get("personal_data", {})
+    return tuple(told["countries"]) if told.get("protected") else None
 
 
 def _validate(value: dict[str, Json], schema: dict[str, Json], where: str) -> None:

@@ -5,29 +5,34 @@ engine hosts that evaluate them.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jsonschema_rs
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.call.budgets import budgets_of
+from pdp.core.call.facts import VARYING
 from pdp.core.call.registered import Admits, admitted
 from pdp.core.check import Check
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
 from pdp.core.outcome.elements import COMPOSITION_SCHEMA
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Engine, Entropy, LoadedPolicy
-from pdp.policy import evaluation, gate
+from pdp.policy import evaluation
 from pdp.policy.bundle import read_bundle
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions
+from pdp.policy.gate import process
+from pdp.policy.gate.report import GateReport
 from pdp.policy.kept import KeptAnswers, KeptEngine
 from pdp.policy.opa.options import OpaOptions
+from pdp.policy.organisation import protected_countries
 
 OTHER_RELEASE = "bundle.release"
 
@@ -82,7 +87,7 @@ class FolderSource:
         host: Host,
         shipped: Path,
         organisation: Path | None,
-        check: Callable[[Bundle], gate.GateReport] = gate.check,
+        check: Callable[[Bundle], GateReport] = process.check,
         needed: Collection[str] = (),
         *,
         answers: KeptAnswers | None = None,
@@ -100,7 +105,7 @@ class FolderSource:
         self._seen = ""  # signature of the files as they were last judged
         self._problem: BundleFault | None = None
         self._passed = ""  # digest of the bundle that last passed the gate
-        self._report = gate.GateReport()  # about it
+        self._report = GateReport()  # about it
         self._handed: dict[str, Bundle] = {}  # by digest: the last one that was handed out, and the active one
 
     async def load(self, active: str | None) -> LoadedPolicy | None:
@@ -160,7 +165,7 @@ class FolderSource:
         if check is not None:
             raise BundleFault(check.code, check.message)
 
-    async def _gate(self, bundle: Bundle) -> gate.GateReport:
+    async def _gate(self, bundle: Bundle) -> GateReport:
         report = await asyncio.to_thread(self._check, bundle)
         if not report.ok:
             first = next(f for f in report.findings if f.severity == "error")
@@ -185,7 +190,8 @@ def unreleased(bundle: Bundle, admits: Admits | None) -> Iterator[Check]:
 
 def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
     """A bundle with the engine that answers for it."""
-    validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
+    schema = json.loads(bundle.input_schema)
+    validator, varying = jsonschema_rs.validator_for(schema), schema_of_varying(schema)
     return LoadedPolicy(
         revision=bundle.revision,
         digest=bundle.digest,
@@ -196,7 +202,22 @@ def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
         artefact=bundle.to_bytes(),
         budgets=budgets_of(bundle.org),
         reads_questions=bundle.reads_questions,
+        personal=protected_countries(bundle.org),
+        valid_varying=None if varying is None else jsonschema_rs.validator_for(varying).is_valid,
     )
+
+
+# members of a schema that say nothing of how the members of a document go together
+_APART = frozenset(
+    {"$schema", "$defs", "title", "description", "type", "additionalProperties", "required", "properties"}
+)
+
+
+def schema_of_varying(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the schema says of the members that differ between calls of one kind; None where it is more than that."""
+    if not schema.keys() <= _APART or not schema["properties"].keys() >= set(VARYING):
+        return None
+    return {**schema, "required": list(VARYING), "properties": {name: schema["properties"][name] for name in VARYING}}
 
 
 def signature(folder: Path) -> str:
@@ -232,4 +253,4 @@ class KeptBundles:
         self, artefact: bytes, document: bytes, named: tuple[tuple[str, str, str], ...]
     ) -> tuple[tuple[str, int], ...]:
         """See the port. Outside the event loop, in a process that can be killed."""
-        return await asyncio.to_thread(gate.places, Bundle.from_bytes(artefact), document, named)
+        return await asyncio.to_thread(process.places, Bundle.from_bytes(artefact), document, named)

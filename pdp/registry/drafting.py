@@ -200,7 +200,7 @@ class _Drafting:
         verbs, said = self._verbs_of_name(), self._verbs_of_description()
         effects: dict[str, str] = {}
         for verb in verbs or said[:1]:
-            effects = {**dict.fromkeys(_effects_of(verb), verb), **effects}
+            effects = {**dict.fromkeys(self._effects_of(verb), verb), **effects}
         if effects:  # the rest adds what acts; nothing takes it away
             for effect, reason in [*self._further(said), *self._by_arguments()]:
                 effects.setdefault(effect, reason)
@@ -216,11 +216,22 @@ class _Drafting:
     def _further(self, said: Sequence[str]) -> Iterator[tuple[str, str]]:
         """What the description adds."""
         for verb in said:
-            if "reads" not in (named := _effects_of(verb)):
+            if "reads" not in (named := self._effects_of(verb)):
                 yield from ((each, verb) for each in named)
         for row in _rules()["phrases"]:
             if re.search(row["pattern"], self.description, re.IGNORECASE):
                 yield row["effect"], "its description"
+
+    def _effects_of(self, verb: str) -> tuple[str, ...]:
+        """Those of a verb in its sense here."""
+        less = {
+            row["effect"]
+            for row in _rules()["senses"]
+            if row["verb"] == verb
+            and self.names & row["about"]
+            and any(_meets(each.words, row["arguments"]) for each in self.arguments)
+        }
+        return tuple(each for each in _effects_of(verb) if each not in less)
 
     def _by_arguments(self) -> Iterator[tuple[str, str]]:
         """What flags and programs among the arguments add."""
@@ -409,7 +420,7 @@ def _rules() -> Mapping[str, Any]:
     table = tables(__file__)
 
     def split(row: Mapping[str, Any]) -> dict[str, Any]:
-        lists = ("verbs", "words", "ends", "about", "format", "leaves", "stays", "paging", "files")
+        lists = ("verbs", "words", "ends", "about", "format", "leaves", "stays", "paging", "files", "arguments")
         return {k: frozenset(v.split()) if k in lists and isinstance(v, str) else v for k, v in row.items()}
 
     # `about` of an object is its name, not words
@@ -417,6 +428,7 @@ def _rules() -> Mapping[str, Any]:
     return {
         "effects": {name: split(row) for name, row in table["effects"].items()},
         "nouns": split(table["nouns"])["words"],
+        "senses": [split(row) for row in table["senses"]],
         "objects": objects,
         "reach": split(table["reach"]),
         "programs": split(table["programs"]),

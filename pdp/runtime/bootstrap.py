@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -17,6 +18,7 @@ from pdp.content import ArgumentContent
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.core.outcome.answer import Terms
+from pdp.core.ports import Judge
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.decide.admission import Admission, Limits, WorkerCrashQuota
 from pdp.decide.batch import Batch
@@ -30,7 +32,8 @@ from pdp.decide.inspect import HeldBytes, Inspect
 from pdp.decide.plan import Plans
 from pdp.decide.pseudonyms import ERASURES
 from pdp.decide.results import ResultFacts
-from pdp.decide.sessions import EndSession
+from pdp.decide.sessions import EndSession, SessionSweep
+from pdp.decide.shadow import ShadowPolicies
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
 from pdp.host import feature
@@ -42,13 +45,16 @@ from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
 from pdp.operate.reload import Reloads
 from pdp.operate.runs import Runs
-from pdp.policy.source import KeptBundles
+from pdp.policy.source import Host, KeptBundles
+from pdp.proof.index import SearchIndex
+from pdp.proof.pushes import Pushes
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import background, features
-from pdp.runtime.approvals import recognised, wire_approvals
+from pdp.runtime.approvals import WiredApprovals, recognised, wire_approvals
 from pdp.runtime.archive import archiving_part
+from pdp.runtime.background import Supervisor
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.instruments import (
@@ -60,11 +66,9 @@ from pdp.runtime.instruments import (
     wire_telemetry,
 )
 from pdp.runtime.judge import wire_judge
-from pdp.runtime.policy import wire_policy, wire_releases
-from pdp.runtime.process import Process
+from pdp.runtime.policy import shadows, wire_policy, wire_releases
 from pdp.runtime.renewal import server_tls, signers_keys
 from pdp.runtime.secrets.reference import secret, secrets_read
-from pdp.runtime.shadows import shadows
 from pdp.runtime.shared_sessions import shared_sessions
 from pdp.runtime.signed_log import WiredLog, first_seen, pushes, record_key, search_index, signed_log
 from pdp.sessions.stored import StoredSessions
@@ -72,6 +76,39 @@ from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 from pdp.wire.grpc.server import GrpcServer
 from pdp.wire.grpc.servicer import Services
+
+if TYPE_CHECKING:
+    from pdp.sessions.on_redis import RedisSessions
+
+
+@dataclass(slots=True)
+class Process:
+    """One running PDP: everything wired."""
+
+    settings: Settings
+    state: ServiceState
+    store: AnyStore
+    clock: StoreClock
+    host: Host
+    recorder: Recorder
+    runs: Runs
+    reloads: Reloads
+    admin: Admin
+    services: Services
+    server: GrpcServer
+    levels: Levels
+    approvals: WiredApprovals
+    judge: Judge | None
+    readings: Readings
+    pushes: Pushes
+    background: Supervisor
+    signed: WiredLog | None
+    index: SearchIndex | None
+    redis: RedisSessions | None
+    shadows: ShadowPolicies
+    content: ArgumentContent
+    secrets_read: tuple[str, ...] = ()  # names of settings
+
 
 if TYPE_CHECKING:
     from pdp.sessions.on_redis import RedisSessions
@@ -313,6 +350,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         shadowing.part,
         *background.judging(judge, settings.judge, max(PROMPTS_SECONDS, options.watch_seconds)),
         *approvals.parts(clock),
+        Part("session ends", chore=SessionSweep(store, recorder, clock, settings.sessions.idle_seconds * NS)),
         Part("content", close=content.close),
         runs.part,
         readings.part,

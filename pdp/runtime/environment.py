@@ -14,7 +14,7 @@ from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Entropy, EvidenceSource, Judge
 from pdp.core.ports.telemetry import Telemetry
 from pdp.host.durable import make_secret
-from pdp.policy.gate import check
+from pdp.policy.gate.process import check
 from pdp.policy.gate.report import GateReport
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.secrets.reference import secret

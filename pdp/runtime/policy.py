@@ -1,14 +1,19 @@
-"""Wiring of policy: the engine's hosts, the source of bundles, and what releases admit."""
+"""Wiring of policy: the engine's hosts, the source of bundles, what releases admit, and policies in its shadow."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
 from pdp.core.call.registered import Admits
+from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.decide.commit import Recorder
+from pdp.decide.shadow import ShadowPolicies
 from pdp.judge.prompts import PART, read_prompts, shipped_prompts
 from pdp.people.reach.directory import files_digest, part_of, read_files
 from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, deciding_host, released_parts, replaying_host
 from pdp.registry.marks import HighWater
@@ -71,3 +76,23 @@ def parts_of(settings: Settings) -> dict[str, str]:
             part_of(tenant): files_digest(read_files(each)) for tenant, each in settings.directory.tenants.items()
         }
     return parts
+
+
+log = logging.getLogger("pdp.policy")
+
+
+def shadows(
+    settings: Settings, environment: Environment, recorder: Recorder, clock: Clock, telemetry: Telemetry
+) -> ShadowPolicies:
+    """The configured shadows, none loaded yet. Each has one worker of the embedded engine, under the limits of
+    `policy`, whichever engine decides; past the same load gate, both answer alike."""
+    host = EngineHost(replace(settings.policy.embedded(), workers=1), on_kill=_lost)
+    sources = {
+        name: FolderSource(host, shipped_rego(), folder, environment.gate)
+        for name, folder in settings.policy.shadow.items()
+    }
+    return ShadowPolicies(sources, recorder, clock, settings.service.watch_seconds, host.close, telemetry)
+
+
+def _lost(why: str) -> None:
+    log.error("shadow: policy worker lost: %s", why)

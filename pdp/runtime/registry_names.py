@@ -14,7 +14,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.call.names import did_you_mean
 from pdp.core.errors import RegistryFault
 from pdp.core.ports import RegistryView
-from pdp.policy.gate import WARNING, GateFinding, RegistryName, RuleNames
+from pdp.policy.gate.report import WARNING, GateFinding, RegistryName, RuleNames
 from pdp.registry.draft import latest
 from pdp.registry.sign import load_manifest
 

@@ -11,7 +11,7 @@ from functools import partial
 from pdp.core.check import NS
 from pdp.core.ports.telemetry import Instrument
 from pdp.host.feature import Feature, Ports, Setup
-from pdp.host.http_listener import listener_tls
+from pdp.host.listener_tls import listener_tls
 from pdp.host.part import Part
 from pdp.identity.options import IdentityOptions
 from pdp.identity.security_events import SignalOptions, SignalStreams
@@ -48,7 +48,7 @@ def _wire(options: SignalOptions, ports: Ports) -> Part:
     )
     tls = partial(listener_tls, options, "signals")
     listener = SignalListener(options.listen, options.path, tls(), take)
-    return replace(listener.renewing("signals", options, tls), close=streams.close)
+    return replace(listener.renewing("signals", options.pair, tls), close=streams.close)
 
 
 def _longest_seconds(setup: Setup) -> int:

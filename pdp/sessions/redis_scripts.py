@@ -16,7 +16,7 @@ from pathlib import Path
 from pdp.core.record.stored import SessionRow
 
 FIELDS = tuple(field.name for field in fields(SessionRow) if field.name != "index")
-INDEXES = ("owner", "parent", "tree", "task")  # fields that hold keyed indexes, or nothing
+INDEXES = ("owner", "parent", "tree", "task", "address")  # fields that hold keyed indexes, or nothing
 
 
 def _script(name: str) -> str:
@@ -31,7 +31,7 @@ local function row_at(key)
   local values = redis.call('HMGET', key, unpack(names))
   if not values[1] then return false end
   local row = {{}}
-  for n, name in ipairs(names) do row[name] = values[n] end
+  for n, name in ipairs(names) do row[name] = values[n] or '' end
   return row
 end
 """

@@ -35,6 +35,10 @@ UNKNOWN = "The session is not known for this caller, subject and agent; start on
 _UNKNOWN = failed("session.unknown", UNKNOWN)
 _AWAY = failed("session.unavailable", "What is known of sessions cannot be read now; ask again later.")
 _TASK = failed("session.task_changed", "The task is not the one that this session was begun for; start another.")
+_GROWN = failed(
+    "session.scopes_grown",
+    "The token has a scope that the one which this session began with had not; start another under a new id.",
+)
 _UNPROVEN = failed(
     "session.parent_unproven",
     "session.parent must be the `session_handle` of an answer to the agent that started this session, beside "
@@ -91,8 +95,15 @@ class StoredSessions:
             also=self._memory(caller, identity, target),
         )
 
-    def look(
-        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, keys: CallKeys, stored: StoredCall
+    def look(  # noqa: C901, PLR0913, PLR0917 - the port
+        self,
+        caller: Caller,
+        identity: Identity,
+        ask: SessionAsk,
+        at_ns: int,
+        keys: CallKeys,
+        stored: StoredCall,
+        address: str | None = None,
     ) -> tuple[SessionFact, SessionRow | None]:
         """The session's facts, and its row with this call, to be written with the record.
 
@@ -100,7 +111,7 @@ class StoredSessions:
         row (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a handle that names
         none, what has ended and what was started by such a one, `session.identity_mismatch`, both in the same words;
         `session.parent_unproven` for a parent that is no handle, or is named without an id; `session.task_changed`,
-        `session.parent_changed`; `session.unavailable` where the call needs what is away.
+        `session.parent_changed`, `session.scopes_grown`; `session.unavailable` where the call needs what is away.
         """
         task, source = _task(caller, ask)
         worst = SessionFact(OK, task=task, task_source=source)
@@ -118,18 +129,33 @@ class StoredSessions:
             begun_for = keyed_index(self._key, "task of session", index, task)
         known = stored.session
         going = known if known is not None and known.over_ns > at_ns else None
+        scopes = _scopes(identity.subject.scopes)
         problem = self._problem(known, going, owner, begun_for, ask, keys, stored, at_ns)
+        if problem.ok and going is not None and address is not None and scopes != going.scopes:
+            problem = _GROWN if _grown(scopes, going.scopes) else OK
         if not problem.ok:
             return replace(worst, check=problem), None
-        row = self._row(going, at_ns, keys, owner, begun_for)
+        here = self._address_index(caller, ask.id, address) if address else ""
+        row = self._row(going, at_ns, keys, owner, begun_for, scopes, here)
         told: dict[str, Any] = {"started_ns": row.opened_ns, "handle": self._handle(caller, identity, ask, row)}
+        if row.address and address is not None:
+            told["client_address"] = "same" if row.address == here else "changed"
         if going is None:
             told |= {"calls": 0, "denials": 0}
         elif going.opened_ns:
             told |= {"known": True, "calls": going.calls, "denials": going.denials}
         return self._labelled(worst, caller, ask, keys, stored, row.tree, **told), row
 
-    def _row(self, going: SessionRow | None, at_ns: int, keys: CallKeys, owner: str, task: str) -> SessionRow:
+    def _row(  # noqa: PLR0913, PLR0917 - what a session is bound to
+        self,
+        going: SessionRow | None,
+        at_ns: int,
+        keys: CallKeys,
+        owner: str,
+        task: str,
+        scopes: str,
+        address: str,
+    ) -> SessionRow:
         """An open session with one call more; without one, one that begins with this call.
 
         Whose it is stays known, for each use, as long as it is open, though that is renewed only when a fifth of its
@@ -137,6 +163,7 @@ class StoredSessions:
         opened_ns, until_ns, parent, tree = at_ns, 0, keys.parent, keys.tree
         if going is not None:
             opened_ns, until_ns, parent, tree = going.opened_ns, going.until_ns, going.parent, going.tree
+            scopes, address = going.scopes or scopes, going.address or address
         if until_ns - at_ns < self._idle_ns:
             until_ns = max(until_ns, at_ns + self._idle_ns + self._idle_ns // 4)
         return SessionRow(
@@ -150,6 +177,8 @@ class StoredSessions:
             tree=tree or keys.pair,
             task=task,
             parent=parent,
+            scopes=scopes,
+            address=address,
         )
 
     def _labelled(
@@ -230,6 +259,10 @@ class StoredSessions:
         except (ValueError, InvalidTag):
             return None
 
+    def _address_index(self, caller: Caller, name: str, address: str) -> str:
+        index = session_index(first_secret(self._key), caller, name)
+        return lasting_index(self._key, "address of session", index, address)
+
     def _owner_index(self, caller: Caller, identity: Identity, name: str) -> str:
         return lasting_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
 
@@ -275,6 +308,16 @@ def _verified(identity: Identity) -> bool:
 
 def _owner(identity: Identity) -> tuple[str | None, str | None, str | None]:
     return identity.subject.issuer, identity.subject.id, identity.agent.id
+
+
+@lru_cache(1024)
+def _scopes(scopes: tuple[str, ...]) -> str:
+    return canonical(sorted(set(scopes))).decode()
+
+
+def _grown(scopes: str, began: str) -> bool:
+    """Whether there is one that a session did not begin with; of one by an older release that is not known."""
+    return began != "" and not set(json.loads(scopes)) <= set(json.loads(began))
 
 
 def _task(caller: Caller, ask: SessionAsk) -> tuple[str | None, str]:

@@ -4,13 +4,15 @@
 -- what a reset finds awaited.
 local work = cjson.decode(ARGV[3])
 local function later(a, b) return a > b and a or b end
+local bound = {'task', 'scopes', 'address'}
 local rows, ages = {}, {}
 for _, each in ipairs(work.sessions) do
   local e, s = each.row, rows[each.key]
   if s == nil then s = row_at(each.key) end
   if s then
     local over = s.owner ~= e.owner or s.state ~= 'open' or s.over_ns <= e.used_ns
-    local same = s.parent == e.parent and (e.task == '' or s.task == '' or s.task == e.task)
+    local same = s.parent == e.parent
+    for _, name in ipairs(bound) do same = same and (e[name] == '' or s[name] == '' or s[name] == e[name]) end
     local mine = s.owner == e.owner and s.state == 'open' and (s.over_ns <= e.used_ns or same)
     if s.until_ns >= work.now and not mine then return {lost, tonumber(seq), 'conflict'} end
     if s.until_ns < e.until_ns then ages[each.key] = each.age_ms end
@@ -20,7 +22,7 @@ for _, each in ipairs(work.sessions) do
       if e.state == 'open' then e.over_ns = later(s.over_ns, e.over_ns) end
       e.calls, e.denials = s.calls + e.calls, s.denials + e.denials
       e.parent, e.tree = s.parent, s.tree
-      if s.task ~= '' then e.task = s.task end
+      for _, name in ipairs(bound) do if s[name] ~= '' then e[name] = s[name] end end
     end
   else
     ages[each.key] = each.age_ms

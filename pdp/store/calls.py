@@ -15,6 +15,7 @@ from typing import Any
 
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.call.budgets import BudgetRow
+from pdp.core.call.mandates import MandateRow
 from pdp.core.call.sessions import MOST_LABELS, ordered
 from pdp.core.record.stored import (
     PEOPLE_AT_ONCE,
@@ -40,6 +41,7 @@ _ATOM = "place, session, atom, decision_id, at_ns"
 _ASKED = {"sqlite": "IN (SELECT value FROM json_each($17))", "postgresql": "= ANY ($17::bigint[])"}
 _BUDGETS = {"sqlite": "IN (SELECT value FROM json_each($18))", "postgresql": "= ANY ($18::text[])"}
 _BUDGET = "idx, task, used, in_flight"
+_MANDATE = "id, tenant, session, subject_index, state, version, document, used, created_ns, expires_ns"
 _ROWS = {"sqlite": "json_group_array(json_array({0}))", "postgresql": "json_agg(json_build_array({0}))::text"}
 
 _OF_SESSIONS = f"""
@@ -64,7 +66,8 @@ SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, {{of_sessions}}
       WHERE tenant = $1 AND asker = $11 AND created_ns >= $5 AND evidence.refused = 1)
   END,
   EXISTS (SELECT 1 FROM approvals WHERE tenant = $1 AND call_digest = calls.digest)
-    OR EXISTS (SELECT 1 FROM evidence WHERE tenant = $1 AND call_digest = calls.digest){{people}}
+    OR EXISTS (SELECT 1 FROM evidence WHERE tenant = $1 AND call_digest = calls.digest),
+  (SELECT {{mandates}} FROM mandates WHERE session = $3 AND tenant = $1 AND state = 'active'){{people}}
 FROM (
   SELECT count(*) FILTER (WHERE resolution <> 'approval.cancelled') AS refused,
     count(*) FILTER (WHERE resolution = 'approval.cancelled') AS withdrawn, coalesce(max(resolved_ns), 0) AS last_ns
@@ -83,6 +86,7 @@ STATEMENTS = {
     dialect: tuple(
         _STATEMENT.format(
             people=people,
+            mandates=rows.format(_MANDATE),
             of_sessions=_OF_SESSIONS.format(
                 rows=rows.format(_LABEL),
                 atoms=rows.format(_ATOM),
@@ -97,7 +101,7 @@ STATEMENTS = {
     for dialect, rows in _ROWS.items()
 }
 # Of the first parameters alone, for a call whose session is known, and that has no atoms and no budgets.
-BESIDE_SESSIONS = _STATEMENT.format(people="", of_sessions="", joined="")
+BESIDE_SESSIONS = _STATEMENT.format(people="", of_sessions="", joined="", mandates=_ROWS["sqlite"].format(_MANDATE))
 BESIDE_PARAMETERS = 12
 
 _place = attrgetter("index", "task")
@@ -145,7 +149,7 @@ def stored_call(
         rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 4],
         rest[_SESSION_COLUMNS + 4 :],
     )
-    call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked, *pseudonyms) = (
+    call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked, mandates, *pseudonyms) = (
         rest[:_CALL_COLUMNS],
         rest[_CALL_COLUMNS:],
     )
@@ -162,6 +166,7 @@ def stored_call(
         unknown_outcomes=unknown,
         turned_down=TurnedDown(refusals, withdrawals, last_ns),
         judge_refusals=judge_refusals,
+        mandate=None if mandates in _NONE else next(starmap(MandateRow, json.loads(mandates))),
         people={who: name for who, name in zip(keys.people, pseudonyms, strict=False) if name is not None},
     )
     return stored, bool(asked)

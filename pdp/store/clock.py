@@ -50,7 +50,12 @@ class StoreClock:
     def now_ns(self) -> int:
         """Wall clock, Unix nanoseconds. Raises Unavailable `clock.jumped` while it is not to be believed."""
         with self._lock:
-            now = self._read()
+            wall, monotonic = self._wall(), self.monotonic_ns()
+            ahead = wall - self._now - max(0, monotonic - self._read_at)
+            if self._now <= wall and -NS <= ahead <= self._limit:  # as almost always; what `_follow` does then
+                self._now, self._read_at, self._jumped, self._behind = wall, monotonic, False, False
+                return wall
+            now = self._follow(wall, monotonic)
             if self._jumped:
                 raise Unavailable(
                     JUMPED,
@@ -63,10 +68,9 @@ class StoreClock:
         """The same, and the time that went on by the monotonic clock while the wall clock is not to be believed; for
         records of that, and of the end."""
         with self._lock:
-            return self._read()
+            return self._follow(self._wall(), self.monotonic_ns())
 
-    def _read(self) -> int:
-        wall, monotonic = self._wall(), self.monotonic_ns()
+    def _follow(self, wall: int, monotonic: int) -> int:
         passed = max(0, monotonic - self._read_at)
         paced = self._now + passed
         self._jumped = wall - paced > self._limit
@@ -87,7 +91,7 @@ class StoreClock:
     def anomaly(self) -> str:
         """`clock.jumped`, `clock.behind`, or ""."""
         with self._lock:
-            self._read()
+            self._follow(self._wall(), self.monotonic_ns())
             if self._jumped:
                 return JUMPED
             return BEHIND if self._behind else ""

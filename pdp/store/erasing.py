@@ -28,6 +28,8 @@ def erase(db: Connection, tenant: str, subject: str) -> int:
     count += db.execute(
         delete(t.shown).where(t.shown.c.tenant == tenant, t.shown.c.subject_index == subject)
     ).rowcount
+    mine_too = t.mandates.c.tenant == tenant, t.mandates.c.subject_index == subject
+    count += db.execute(delete(t.mandates).where(*mine_too)).rowcount
     theirs = select(places.c.place).where(places.c.subject == subject)  # the index of a subject is the tenant's own
     mine = delete(atoms).where(atoms.c.place.in_(theirs))
     count += db.execute(mine.where(atoms.c.atom != OVERFLOW)).rowcount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from pdp.core.record.stored import (
     RefusalCount,
     ReplyRow,
     RevocationRow,
+    SessionOpening,
     SessionRow,
     StoredCall,
     StoredRecord,
@@ -291,6 +292,23 @@ class LogStore(PeopleReads, ABC):
 
     async def _write(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         return await self._writer.submit(lambda: self._ledger.write_all(entries), entries=entries)
+
+    def due_openings(self, at_ns: int, limit: int) -> tuple[SessionOpening, ...]:
+        """Sessions that may be over by time, the oldest first."""
+        c = t.openings.c
+        due = select(t.openings).where(c.due_ns <= at_ns).order_by(c.due_ns, c.idx, c.opened_ns).limit(limit)
+        return tuple(SessionOpening(*row.values()) for row in self._rows(due))
+
+    async def put_off(self, openings: Sequence[SessionOpening]) -> None:
+        """Look at these again when they say."""
+        c = t.openings.c
+        later = (update(t.openings).where(c.idx == o.index, c.opened_ns == o.opened_ns) for o in openings)
+        changes = [change.values(due_ns=o.due_ns) for change, o in zip(later, openings, strict=True)]
+
+        def work() -> None:
+            self._on_writer(lambda db: [db.execute(change) for change in changes])
+
+        await self._writer.submit(work)
 
     async def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete what was kept of a subject (a keyed index as in ValueRow) and return the number of rows. Records and

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,34 +36,6 @@ def no_archive(_index: int, _leaf: bytes) -> bytes:
     return b""
 
 
-@dataclass(frozen=True, slots=True)
-class Having:
-    """Records of these kinds that hold `text`; `tenant` None means every tenant."""
-
-    text: str
-    kinds: tuple[str, ...]
-    tenant: str | None = None
-    since_ns: int = 0
-
-
-def records_with(
-    options: StoreOptions, wanted: Having, *, password: bytes = b"", archive: FromArchive = no_archive
-) -> Iterator[bytes]:
-    """Their bytes in the log's order.
-
-    Raises ConfigurationFault `store.path` (no store there), `store.distribution` and Unavailable `store.unreadable`,
-    `record.archived` where an archived record may be one of them.
-    """
-    text = wanted.text.encode()
-    rows = _in_file(options.path, wanted) if options.url is None else _in_database(options, wanted, password)
-    with closing(rows):
-        for index, leaf, data in rows:
-            if data:
-                yield data
-            elif text in (there := _archived(archive, index, leaf)):
-                yield there
-
-
 def _archived(archive: FromArchive, index: int, leaf: bytes) -> bytes:
     """An archived record. Raises Unavailable `record.archived`."""
     data = archive(index, leaf)
@@ -77,64 +48,12 @@ def _archived(archive: FromArchive, index: int, leaf: bytes) -> bytes:
     return data
 
 
-def _in_file(directory: Path, wanted: Having) -> Generator[tuple[int, bytes, bytes]]:
-    """Index, leaf hash and bytes of each hit, and of each that was emptied."""
-    path = directory / FILE
-    if not path.is_file():
-        raise ConfigurationFault("store.path", f"there is no {FILE} here; give the folder that `store.path` names")
-    chosen = ", ".join("?" * len(wanted.kinds))
-    # one page ends where the index says, so pages without a hit move on as well
-    query = f"""SELECT idx, kind IN ({chosen}) AND time_ns >= ? AND (? IS NULL OR tenant = ?)
-        AND (instr(bytes, ?) > 0 OR length(bytes) = 0) AS hit, leaf, bytes
-        FROM records WHERE idx >= ? AND idx < ? ORDER BY idx"""  # noqa: S608 - only question marks are put in
-    given = (*wanted.kinds, wanted.since_ns, wanted.tenant, wanted.tenant, wanted.text.encode())
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as db:
-            end = db.execute("SELECT coalesce(max(idx) + 1, 0) FROM records").fetchone()[0]
-            for start in range(0, end, _PAGE):
-                rows = db.execute(query, (*given, start, start + _PAGE)).fetchall()
-                yield from ((index, bytes(leaf), bytes(raw)) for index, hit, leaf, raw in rows if hit)
-    except sqlite3.Error as error:
-        raise _unreadable(error) from None
-
-
-def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Generator[tuple[int, bytes, bytes]]:
-    """Likewise."""
-    try:
-        from pdp.store.postgres.connection import Bridge, DatabaseErrors, reading  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError:
-        raise postgres_missing() from None
-    c = records.c
-    hits = select(c.idx, c.leaf, c.bytes).where(c.kind.in_(wanted.kinds), c.time_ns >= wanted.since_ns)
-    held = func.pg_catalog.position(c.bytes, wanted.text.encode()) > 0
-    hits = hits.where(held | (func.length(c.bytes) == 0)).order_by(c.idx)
-    if wanted.tenant is not None:
-        hits = hits.where(c.tenant == wanted.tenant)
-    engine = reading(options, password, _NAME)
-
-    def rows(query: Select[Any]) -> Sequence[Any]:
-        with engine.connect() as db:
-            return db.execute(query).all()
-
-    with closing(Bridge("pdp-store-reader")) as bridge:
-        try:
-            ((end,),) = bridge.run(lambda: rows(select(func.coalesce(func.max(c.idx) + 1, 0))))
-            for start in range(0, end, _PAGE):
-                page = hits.where(c.idx >= start, c.idx < start + _PAGE)
-                found = bridge.run(partial(rows, page))
-                yield from ((row.idx, bytes(row.leaf), bytes(row.bytes)) for row in found)
-        except DatabaseErrors as error:
-            raise _unreadable(error) from None
-        finally:
-            bridge.run(engine.dispose)
-
-
 class StoreReader:
-    """Records and people of a store that processes may be writing. `rows` runs one query."""
+    """Records and people of a store that processes may be writing. `rows` runs one query; `place` is the database's
+    function for the place of bytes in others."""
 
-    def __init__(self, rows: Callable[[Select[Any]], Sequence[Any]], archive: FromArchive = no_archive) -> None:
-        self._rows = rows
-        self._archive = archive
+    def __init__(self, rows: Callable[[Select[Any]], Sequence[Any]], archive: FromArchive, place: Any) -> None:
+        self._rows, self._archive, self._place = rows, archive, place
 
     def _record(self, row: Any) -> bytes:
         """The bytes of a record. Raises Unavailable `record.archived`."""
@@ -191,6 +110,20 @@ class StoreReader:
             yield from ((self._record(row), held.get(row.idx, {})) for row in rows)
             progress(min(_OPENED, size - start))
 
+    def holding(
+        self, text: str, kinds: tuple[str, ...], tenant: str | None = None, since_ns: int = 0
+    ) -> Iterator[bytes]:
+        """All of these kinds that hold `text`, of a tenant or of every one, in order."""
+        c, sought = records.c, text.encode()
+        wanted = select(c.idx, c.leaf, c.bytes).where(c.kind.in_(kinds), c.time_ns >= since_ns)
+        wanted = wanted.where((self._place(c.bytes, sought) > 0) | (func.length(c.bytes) == 0))
+        if tenant is not None:
+            wanted = wanted.where(c.tenant == tenant)
+        for start in range(0, self.size(), _PAGE):
+            for row in self._rows(wanted.where(c.idx.between(start, start + _PAGE - 1)).order_by(c.idx)):
+                if sought in (record := self._record(row)):
+                    yield record
+
     def _values(self, first: int, last: int) -> dict[int, dict[str, tuple[bytes, bytes]]]:
         """Salt and value by index and path."""
         c = values.c
@@ -236,6 +169,16 @@ class StoreReader:
         found = self._rows(select(c.tenant, func.max(c.time_ns).label("at")).where(c.kind == kind).group_by(c.tenant))
         return {str(row.tenant): int(row.at) for row in found}
 
+    def instants(self, ids: Iterable[str]) -> dict[str, int]:
+        """When the records of these ids were written, of those that there are."""
+        c, wanted = records.c, sorted(ids)
+        pages = (wanted[start : start + _OPENED] for start in range(0, len(wanted), _OPENED))
+        return {
+            str(row.id): int(row.time_ns)
+            for page in pages
+            for row in self._rows(select(c.id, c.time_ns).where(c.id.in_(page)))
+        }
+
     def person(self, pseudonym: str) -> str | None:
         """The id of a person; "" for one who was erased, None for a pseudonym that nobody has."""
         found = self._rows(select(people.c.id).where(people.c.pseudonym == pseudonym))
@@ -244,7 +187,7 @@ class StoreReader:
 
 @contextmanager
 def reading(options: StoreOptions, password: bytes = b"", archive: FromArchive = no_archive) -> Iterator[StoreReader]:
-    """Raises Unavailable `store.unreadable`, ConfigurationFault `store.distribution`."""
+    """Raises Unavailable `store.unreadable`, ConfigurationFault `store.path` (none there), `store.distribution`."""
     if options.url is None:
         with _reading_file(options.path, archive) as reader:
             yield reader
@@ -261,7 +204,7 @@ def reading(options: StoreOptions, password: bytes = b"", archive: FromArchive =
 
     with closing(Bridge("pdp-store-reader")) as bridge:
         try:
-            yield StoreReader(lambda query: bridge.run(partial(rows, query)), archive)
+            yield StoreReader(lambda query: bridge.run(partial(rows, query)), archive, func.pg_catalog.position)
         except DatabaseErrors as error:
             raise _unreadable(error) from None
         finally:
@@ -270,12 +213,13 @@ def reading(options: StoreOptions, password: bytes = b"", archive: FromArchive =
 
 @contextmanager
 def _reading_file(directory: Path, archive: FromArchive) -> Iterator[StoreReader]:
+    path = directory / FILE
+    if not path.is_file():
+        raise ConfigurationFault("store.path", f"there is no {FILE} here; give the folder that `store.path` names")
     try:
-        with closing(
-            sqlite3.connect(f"file:{quote(str(directory / FILE))}?mode=ro", uri=True, isolation_level=None)
-        ) as db:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as db:
             connection = on(db)
-            yield StoreReader(lambda query: connection.execute(query).all(), archive)
+            yield StoreReader(lambda query: connection.execute(query).all(), archive, func.instr)
     except (sqlite3.Error, SQLAlchemyError) as error:
         raise _unreadable(error) from None
 

@@ -25,7 +25,8 @@ INDEXED: Mapping[Table, tuple[str, ...]] = {
     t.calls: ("idx", "subject"),
     t.replies: ("key", "content"),
     t.revocations: ("idx",),
-    t.sessions: ("idx", "owner", "parent", "tree", "task"),
+    t.openings: ("idx", "session"),
+    t.sessions: ("idx", "owner", "parent", "tree", "task", "address"),
     t.labels: ("pair",),
     t.awaited: ("pair",),
     t.atoms: ("place", "session"),
@@ -38,6 +39,7 @@ INDEXED: Mapping[Table, tuple[str, ...]] = {
     answers.shown: ("subject_index",),
     answers.grants: ("subject_index",),
     answers.consents: ("subject_index",),
+    answers.mandates: ("session", "subject_index"),  # what is in the document stays: such a mandate has ended
     answers.evidence: ("basis", "asker", "subject_index"),
 }
 

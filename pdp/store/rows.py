@@ -26,6 +26,7 @@ from pdp.core.record.stored import (
     ReplyRow,
     RevocationRow,
     SeenText,
+    SessionOpening,
     SessionRow,
     SwitchRow,
 )
@@ -86,11 +87,17 @@ REPLIES = Insert(
 # makes nobody's session another's. One that has ended, or whose task is another, refuses what was decided before that
 # was known; one that is over begins anew.
 _OVER = "sessions.owner <> excluded.owner OR sessions.state <> 'open' OR sessions.over_ns <= excluded.used_ns"
+_BOUND = ("task", "scopes", "address")  # what a session has once, from the call that told it first
+_KEPT = ",\n    ".join(
+    f"{each} = CASE WHEN {_OVER} OR sessions.{each} = '' THEN excluded.{each} ELSE sessions.{each} END"
+    for each in _BOUND
+)
+_SAME = " ".join(f"AND (excluded.{each} IN ('', sessions.{each}) OR sessions.{each} = '')" for each in _BOUND)
 SESSIONS = Insert(
     "sessions",
     (
         *("idx", "owner", "until_ns", "state", "opened_ns", "used_ns", "over_ns", "calls", "denials"),
-        *("parent", "tree", "task"),
+        *("parent", "tree", "task", "scopes", "address"),
     ),
     f"""ON CONFLICT (idx) DO UPDATE SET owner = excluded.owner, state = excluded.state,
     until_ns = CASE WHEN sessions.until_ns > excluded.until_ns THEN sessions.until_ns ELSE excluded.until_ns END,
@@ -103,11 +110,17 @@ SESSIONS = Insert(
     denials = CASE WHEN {_OVER} THEN 0 ELSE sessions.denials END + excluded.denials,
     parent = CASE WHEN {_OVER} THEN excluded.parent ELSE sessions.parent END,
     tree = CASE WHEN {_OVER} THEN excluded.tree ELSE sessions.tree END,
-    task = CASE WHEN {_OVER} OR sessions.task = '' THEN excluded.task ELSE sessions.task END
+    {_KEPT}
   WHERE sessions.until_ns < {{now}} OR sessions.owner = excluded.owner AND sessions.state = 'open' AND (
     sessions.over_ns <= excluded.used_ns
-    OR sessions.parent = excluded.parent AND (excluded.task IN ('', sessions.task) OR sessions.task = ''))""",
+    OR sessions.parent = excluded.parent {_SAME})""",
 )
+OPENINGS = Insert(
+    "openings",
+    ("idx", "opened_ns", "tenant", "caller", "session", "due_ns"),
+    "ON CONFLICT (idx, opened_ns) DO NOTHING",
+)
+_OVER_NOW = "DELETE FROM openings WHERE idx = $1 AND opened_ns >= $2 AND opened_ns < $3"
 # A label is its first decision's, until people are asked to remove it: then the next one's too.
 LABELS = Insert(
     "labels",
@@ -209,6 +222,7 @@ class Rows(ABC):
             CALLS,
             REPLIES,
             SESSIONS,
+            OPENINGS,
             ARTEFACTS,
             SWITCHES,
             REVOCATIONS,
@@ -294,12 +308,12 @@ class Rows(ABC):
     def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
         """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
         Conflict (a step's condition does not hold, a budget has not enough left, another request drew a salt for the
-        same call first, or the session is another's and was not over by then), and what the database raises (for a
-        duplicate id)."""
+        same call first, the session is another's and was not over by then, or its end by time is recorded already),
+        and what the database raises (for a duplicate id)."""
         if entry.reserves:
             self._reserve(entry)
-        if entry.session is not None:
-            self._session(entry.session, believed_ns)
+        if entry.session is not None or entry.opens is not None or entry.over is not None:
+            self._sessions(entry, believed_ns)
         for name, value in entry.high_water:
             self._insert(HIGH_WATER, (settable(name), value))
         if entry.steps:
@@ -356,6 +370,17 @@ class Rows(ABC):
             if not self._execute(self._reserved, budget_row(each)):
                 raise Conflict("store.conflict", "a budget has not enough left; send it again")
         self._insert(RESERVATIONS, *(reservation_row(entry.record_id, each) for each in entry.reserves))
+
+    def _sessions(self, entry: Commit, believed_ns: int) -> None:
+        """Its session, and what is known of when sessions began."""
+        if entry.session is not None:
+            self._session(entry.session, believed_ns)
+        if entry.opens is not None:
+            self._insert(OPENINGS, opening_row(entry.opens))
+        if (over := entry.over) is not None:
+            gone = self._execute(self._parameters(_OVER_NOW), (over.index, over.from_ns, over.before_ns))
+            if over.by_time and not gone:
+                raise Conflict("store.conflict", "another process has recorded the end of the session")
 
     def _session(self, row: SessionRow, believed_ns: int) -> None:
         """What traced values in a session ends with it."""
@@ -444,7 +469,12 @@ def person_row(p: PersonRow) -> tuple[Any, ...]:
 def session_row(s: SessionRow) -> tuple[Any, ...]:
     """Its columns."""
     times = s.until_ns, s.state, s.opened_ns, s.used_ns, s.over_ns
-    return s.index, s.owner, *times, s.calls, s.denials, s.parent, s.tree, s.task
+    return s.index, s.owner, *times, s.calls, s.denials, s.parent, s.tree, s.task, s.scopes, s.address
+
+
+def opening_row(o: SessionOpening) -> tuple[Any, ...]:
+    """Its columns."""
+    return o.index, o.opened_ns, o.tenant, o.caller, o.session, o.due_ns
 
 
 def label_row(label: LabelRow) -> tuple[Any, ...]:

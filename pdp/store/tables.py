@@ -117,9 +117,21 @@ sessions = Table(
     number("until_ns"),
     text("state", server_default="open"),
     *(number(name, server_default="0") for name in ("opened_ns", "used_ns", "over_ns", "calls", "denials")),
-    *(text(name, server_default="") for name in ("parent", "tree", "task")),
+    *(text(name, server_default="") for name in ("parent", "tree", "task", "scopes", "address")),
     Index("sessions_by_age", "until_ns"),
     Index("sessions_by_parent", "parent"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+openings = Table(  # of sessions of whose end no record tells yet; keyed indexes, and names that records have
+    "openings",
+    metadata,
+    key("idx"),
+    Column("opened_ns", Integer, primary_key=True, autoincrement=False),
+    *(text(name) for name in ("tenant", "caller", "session")),
+    number("due_ns"),
+    Index("openings_by_age", "due_ns"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

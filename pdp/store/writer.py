@@ -35,7 +35,6 @@ TIDY_WRITES = 400  # entries and commits after which it is due in any case: for 
 
 MAX_BATCH = 64  # entries of one commit
 COMPANY = 16  # entries that are worth no further wait
-MET = 0.25  # of the last batches, from when on company is waited for
 
 UNAVAILABLE = "record.unavailable"
 _SWITCHES = attrgetter("switch", "revoked", "supersedes")  # as `Commit.switches`, of each commit without a call
@@ -142,9 +141,8 @@ class Writer:
         self._ready = Condition()
         self._queue: list[Work] = []
         self._switches: list[Work] = []  # come first, in batches of their own: other entries may wait for a lock
-        self._wanted = 1  # queue length at which the writer wakes
-        self._met = 0.0  # the share of the last batches that came to be of several by and by
-        self._behind = False  # some came during the last commit
+        self._asking: asyncio.AbstractEventLoop | None = None  # which event loop is asked for more
+        self._whole = False  # the queue is to be written as it is
         self._closing = False
         self._locked_out = False  # the last batch was, by a lock that others perhaps do not need
         self._since_tidy = 0
@@ -167,15 +165,23 @@ class Writer:
                 raise Overloaded("store.overloaded", "too many records wait for the disk; ask again later")
             switches = any(map(any, map(_SWITCHES, entries)))
             (self._switches if switches else self._queue).append(work)
-        loop.call_soon(self._wake)  # with what else this iteration of the event loop submits
+            asked, self._asking = self._asking is loop, loop
+        if switches or not asked:
+            loop.call_soon(self._ask, loop, 0, loop.time() + self._pace.linger)
         made: T = await work.future
         return made
 
-    def _wake(self) -> None:
+    def _ask(self, loop: asyncio.AbstractEventLoop, had: int, until: float) -> None:
+        """Wake the writer once a turn of the event loop brings nothing more: then those who wait are all there are,
+        and a lone caller is held up by one turn."""
         with self._ready:
-            if self._switches or len(self._queue) >= self._wanted:
-                self._wanted = self._pace.max_queue + 1  # wake it once
+            has = len(self._queue)
+            more = had < has < COMPANY and not self._switches and loop.time() < until
+            if not more:
+                self._whole, self._asking = True, None
                 self._ready.notify()
+        if more:
+            loop.call_soon(self._ask, loop, has, until)
 
     def stop(self) -> None:
         """Finish what is queued, then end the thread. Blocks."""
@@ -218,29 +224,21 @@ class Writer:
         return True
 
     def _gather(self) -> list[Work]:
-        """The next batch; empty when it is time for something else. While work keeps meeting other work, a batch
-        waits a little for company; a lone caller never does."""
+        """The next batch; empty when it is time for something else."""
         with self._ready:
-            met = self._behind
-            if not self._queue and not self._switches and not self._closing:
-                self._wanted = 1
+            if not self._is_whole():
                 self._ready.wait(self._patience())
-            alone = len(self._queue)
-            hurry = self._switches or self._closing
-            if 0 < alone < COMPANY and self._met >= MET and self._pace.linger and not hurry:
-                self._wanted = COMPANY
-                self._ready.wait_for(self._is_enough, self._pace.linger)
-                met = met or len(self._queue) > alone
-            self._wanted = self._pace.max_queue + 1
+            if not self._is_whole():
+                return []
             queue = self._switches or self._queue
             batch = queue[:MAX_BATCH]
             del queue[:MAX_BATCH]
-        if batch:
-            self._met += (met - self._met) / 8
+            self._whole = self._whole and bool(self._queue)
         return batch
 
-    def _is_enough(self) -> bool:
-        return bool(self._switches) or self._closing or len(self._queue) >= COMPANY
+    def _is_whole(self) -> bool:
+        """Whether what waits is to be written now."""
+        return bool(self._whole or self._switches or self._closing or len(self._queue) >= COMPANY)
 
     def _patience(self) -> float | None:
         if self.state is WriterState.STALLED:
@@ -252,19 +250,19 @@ class Writer:
         if self.state is WriterState.OPEN:
             self._guarded(lambda: self._transaction(batch, results), of_batch=True)
         self._since_tidy += sum(max(1, len(work.entries)) for work in batch) + 1
-        self._behind = bool(self._queue)  # before it is told: what the told ask next met nobody
         _deliver(batch, results)
 
     def _transaction(self, batch: Sequence[Work], results: list[object]) -> None:
         entries = [entry for work in batch for entry in work.entries] if all(work.entries for work in batch) else []
         if entries and (refs := self._plain(entries)) is not None:
             self._ledger.plain_done(entries, refs)
-            positions = iter(refs)
-            results[:] = [tuple(itertools.islice(positions, len(work.entries))) for work in batch]
+            results[:] = _shared_out(refs, batch)
             return
         self._begin()
         try:
-            made = [work.job() for work in batch]
+            made: list[Any] = (
+                _shared_out(self._ledger.write_all(entries), batch) if entries else [work.job() for work in batch]
+            )
         except Exception as e:
             if self._db.at_fault(e):
                 raise
@@ -346,6 +344,11 @@ class Writer:
     def _tidy(self) -> None:
         self._db.tidy()
         self._since_tidy = 0
+
+
+def _shared_out(refs: tuple[RecordRef, ...], batch: Sequence[Work]) -> list[tuple[RecordRef, ...]]:
+    positions = iter(refs)
+    return [tuple(itertools.islice(positions, len(work.entries))) for work in batch]
 
 
 def _unwritable(cause: Exception) -> Unavailable:

@@ -798,6 +798,7 @@ class ResultEnd(_message.Message):
 
     IS_ERROR_FIELD_NUMBER: _builtins.int
     OBSERVED_EFFECTS_FIELD_NUMBER: _builtins.int
+    OBSERVATION_FIELD_NUMBER: _builtins.int
     is_error: _builtins.bool
     """True: the tool reported an error (`isError`). Asserted."""
     @_builtins.property
@@ -807,19 +808,56 @@ class ResultEnd(_message.Message):
         of any other it is asserted. Send what a sandbox or a proxy saw, never what the tool says of itself.
         """
 
+    @_builtins.property
+    def observation(self) -> Global___EffectObservation:
+        """What the caller looked at while the tool ran. Left out: nothing was observed, which is another thing than that
+        nothing happened.
+        """
+
     def __init__(
         self,
         *,
         is_error: _builtins.bool = ...,
         observed_effects: _abc.Iterable[Global___ObservedEffect] | None = ...,
+        observation: Global___EffectObservation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observation", b"observation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_error", b"is_error", "observed_effects", b"observed_effects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_error", b"is_error", "observation", b"observation", "observed_effects", b"observed_effects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResultEnd: _TypeAlias = ResultEnd  # noqa: Y015
+
+@_typing.final
+class EffectObservation(_message.Message):
+    """EffectObservation says how much a caller could see of what a tool did. Asserted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KINDS_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    missed: _builtins.str
+    """Why it may have missed some all the same, one word: `concurrent` (another call ran meanwhile), `outside` (something
+    happened between calls), `many`, `untold`, or one of the caller's own. Empty: it missed none.
+    """
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of effects that it would have seen, at most 16: of others it knows nothing."""
+
+    def __init__(
+        self,
+        *,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        missed: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "missed", b"missed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EffectObservation: _TypeAlias = EffectObservation  # noqa: Y015
 
 @_typing.final
 class ObservedEffect(_message.Message):

@@ -76,6 +76,20 @@ deny contains {
 }
 
 # METADATA
+# title: One session, one client address
+# description: |
+#   Where the organisation says so. A session's name that somebody else got hold of is used from elsewhere; so is an honest one after a change of
+#   networks, which begins another session. An address that is no longer told counts as another.
+deny contains {
+	"code": "session.address_changed",
+	"message": "The client's address is not the one that this session began with. Begin another session.",
+	"control": "MB-1.3",
+} if {
+	data.org.sessions.client_address == "one"
+	input.session.client_address == "changed"
+}
+
+# METADATA
 # title: Somebody approves what an unattended agent does
 # description: Where no person can confirm, the group that runs such agents approves what is more than harmless reading.
 require contains {
@@ -164,6 +178,38 @@ require contains {
 	some t in input.targets
 	t.key in data.lib.targets.destructive
 	t.risk_level < 4
+	not t.key in data.lib.judge.instead_of_others
+}
+
+# METADATA
+# title: A judge looks at destruction that the task states, instead of other people
+# description: |
+#   In the balanced profile, where the organisation says so (`mandate.destructive: stated`) and the task's mandate covers
+#   the call with values of the task alone. When the judge cannot tell, others approve after all.
+require contains {
+	"kind": "judge",
+	"id": "judge.destructive",
+	"code": "judge.destructive",
+	"control": "MCP06",
+	"stage": 1,
+	"ttl_seconds": 120,
+	"prompt": "task-fit",
+	"accepts": ["allow"],
+	"min_confidence": 0.8,
+	"otherwise": {
+		"kind": "approval",
+		"id": "judge.destructive.approve",
+		"code": "judge.destructive.approve",
+		"control": "MCP06",
+		"stage": 2,
+		"ttl_seconds": 3600,
+		"seats": [{"group_id": data.org.approvals.destructive, "n": 1}],
+		"deny_quorum": 1,
+		"reason_required": false,
+	},
+} if {
+	some t in input.targets
+	t.key in data.lib.judge.instead_of_others
 }
 
 # METADATA
@@ -397,11 +443,11 @@ require contains {
 	"prompt": "task-fit",
 	"weight": "veto",
 } if {
-	data.org.judge.people == "filter"
 	some t in input.targets
-	t.key in data.lib.targets.put_to_people
+	t.key in data.lib.judge.heard
 	not t.key in data.lib.judge.medium
 	not t.key in data.lib.judge.instead_of_subject
+	not t.key in data.lib.judge.instead_of_others
 }
 
 # METADATA
@@ -424,6 +470,7 @@ require contains {
 	t.key in data.lib.targets.put_to_people
 	not t.key in data.lib.judge.medium
 	not t.key in data.lib.judge.instead_of_subject
+	not t.key in data.lib.judge.instead_of_others
 }
 
 # METADATA
@@ -457,6 +504,64 @@ oblige contains {
 }
 
 # METADATA
+# title: Personal data is cut out of results where the organisation protects it
+# description: What a model reads it may repeat. `personal_data.countries` says whose numbers are looked for; see docs/personal-data.md.
+oblige contains {
+	"kind": "redact",
+	"code": "result.personal_data",
+	"control": "MCP10",
+	"findings": ["personal_data"],
+	"replacement": "[personal data removed]",
+} if {
+	data.org.personal_data.protected == true
+	some finding in input.result.findings
+	finding.kind == "personal_data"
+}
+
+# METADATA
+# title: No call carries protected personal data out in the strict profile, or with nobody to ask
+# description: Where the organisation protects it. Whom a message is addressed to may be told; what it says may not.
+deny contains {
+	"code": "arguments.personal_data",
+	"message": "An argument carries personal data out of the organisation. Leave it out, or pass a reference that the server resolves itself.",
+	"control": "MCP10",
+	"waivable": true,
+} if {
+	count(data.lib.personal.leaking) > 0
+	data.lib.personal.asked == false
+}
+
+# METADATA
+# title: The subject confirms a call that carries protected personal data out, in the balanced profile
+require contains {
+	"kind": "confirmation",
+	"id": "arguments.personal_data_out",
+	"code": "arguments.personal_data_out",
+	"control": "MCP10",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "signed_in",
+} if {
+	count(data.lib.personal.leaking) > 0
+	data.lib.personal.asked
+}
+
+# METADATA
+# title: The result of a tool that says nothing of its results has an end
+# description: Its pinned definition has no output schema, so nobody reviewed what it may return, and how much.
+oblige contains {
+	"kind": "redact",
+	"code": "result.unbounded",
+	"control": "MB-4.1",
+	"findings": ["unbounded"],
+	"replacement": "[cut off: too long for a tool without an output schema]",
+} if {
+	some finding in input.result.findings
+	finding.kind == "unbounded"
+}
+
+# METADATA
 # title: Structured results match the pinned output schema
 # description: What does not is of a tool that nobody reviewed, or of somebody in between.
 deny contains {
@@ -477,7 +582,7 @@ deny contains {
 deny contains {
 	"code": "result.effect",
 	"message": "The tool did what its manifest does not permit. Have it examined; permit the effect in its manifest, or do not use it.",
-	"control": "MB-3.2",
+	"control": ["MB-3.2", "MCP03"],
 } if {
 	some finding in input.result.findings
 	finding.kind == "effect"
@@ -489,10 +594,24 @@ deny contains {
 oblige contains {
 	"kind": "quarantine",
 	"code": "result.quarantine",
-	"control": "MB-3.2",
+	"control": ["MB-3.2", "MCP03"],
 } if {
 	some finding in input.result.findings
 	finding.kind == "effect"
+}
+
+# METADATA
+# title: A session knows of a tool that did what its manifest does not say
+# description: |
+#   Its caller saw it. Of one that may vouch for what it saw the tool is quarantined besides; of any other the label is
+#   what later rules may ask for.
+label contains {
+	"label": "contradicted",
+	"code": "result.contradicted",
+	"control": ["MB-3.2", "MCP03"],
+} if {
+	some effect in input.asserted.observed_effects
+	effect.permitted == false
 }
 
 # METADATA

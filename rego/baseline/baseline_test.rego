@@ -512,6 +512,39 @@ test_no_filter_where_the_organisation_wants_none if {
 		with data.org as testing.org
 }
 
+shipped_judge := object.union(testing.org, {"judge": {"high": "veto"}})
+
+with_judge(question) := object.union(question, {"call": object.union(question.call, {"judge_configured": true})})
+
+test_a_judge_is_heard_at_high_risk_as_shipped_once_one_is_configured if {
+	codes := testing.codes(baseline.require) with input as with_judge(vouched({"risk_level": 3})) with data.org as shipped_judge
+	codes == {"risk.high", "judge.filter"}
+}
+
+test_no_judge_is_heard_as_shipped_without_one_or_a_stated_task_or_at_another_risk if {
+	high := vouched({"risk_level": 3})
+	by_agent := object.union(high, {"session": object.union(high.session, {"task_source": "agent"})})
+	every question in [high, with_judge(by_agent), with_judge(vouched(medium_change)), with_judge(vouched({"risk_level": 4}))] {
+		codes := testing.codes(baseline.require) with input as question with data.org as shipped_judge
+		not "judge.filter" in codes
+	}
+}
+
+from_address(how) := object.union(testing.call({}), {"session": object.union(testing.call({}).session, {"client_address": how})})
+
+one_address := object.union(testing.org, {"sessions": {"client_address": "one"}})
+
+test_another_client_address_is_denied_where_the_organisation_says_so if {
+	"session.address_changed" in testing.codes(baseline.deny) with input as from_address("changed") with data.org as one_address
+}
+
+test_an_address_that_is_none_or_the_same_or_whose_change_nobody_minds_is_not if {
+	every how in ["none", "same"] {
+		not "session.address_changed" in testing.codes(baseline.deny) with input as from_address(how) with data.org as one_address
+	}
+	not "session.address_changed" in testing.codes(baseline.deny) with input as from_address("changed") with data.org as testing.org
+}
+
 org_with_advice := object.union(testing.org, {"judge": {"people": "advice", "medium": "none"}})
 
 test_advice_before_a_destructive_call if {

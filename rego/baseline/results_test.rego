@@ -11,7 +11,7 @@ test_credentials_are_cut_out_of_results if {
 		kind in cut.findings
 	}
 	baseline.oblige == set() with input as testing.result({})
-	baseline.oblige == set() with input as testing.result_with(["personal_data"])
+	baseline.oblige == set() with input as testing.result_with(["personal_data"]) with data.org as testing.org
 }
 
 test_traces_and_what_errors_leak_are_cut_out if {
@@ -20,11 +20,22 @@ test_traces_and_what_errors_leak_are_cut_out if {
 	}
 }
 
+test_what_nobody_bounded_is_cut_off if {
+	testing.codes(baseline.oblige) == {"result.unbounded"} with input as testing.result_with(["unbounded"])
+}
+
 test_a_tool_that_did_what_it_may_not_do_is_quarantined if {
 	given := testing.result_with(["effect"])
-	baseline.oblige == {{"kind": "quarantine", "code": "result.quarantine", "control": "MB-3.2"}} with input as given
+	baseline.oblige == {{"kind": "quarantine", "code": "result.quarantine", "control": ["MB-3.2", "MCP03"]}} with input as given
 	"result.effect" in testing.codes(baseline.deny) with input as given with data.org as testing.org
 	not "result.effect" in testing.codes(baseline.deny) with input as testing.result({}) with data.org as testing.org
+}
+
+test_a_session_knows_what_contradicts_a_manifest if {
+	seen := {"kind": "file.write", "object": "/srv/a", "detail": {}, "permitted": false}
+	labelled("result.contradicted", "contradicted") with input as testing.result({"asserted": {"observed_effects": [seen]}})
+	within := [object.union(seen, {"permitted": true})]
+	baseline.label == set() with input as testing.result({"asserted": {"observed_effects": within}})
 }
 
 test_a_result_that_breaks_its_schema_is_withheld if {

@@ -35,21 +35,48 @@ medium contains t.key if {
 }
 
 # METADATA
+# title: Calls of which a judge is heard before people are asked
+# description: |
+#   As shipped, those of high risk where one is configured. Without a task that somebody else than the agent stated there is nothing to compare a call
+#   with, and its veto would fall on honest calls.
+heard contains key if {
+	data.org.judge.people == "filter"
+	some key in data.lib.targets.put_to_people
+}
+
+heard contains t.key if {
+	data.org.judge.high == "veto"
+	input.call.judge_configured == true
+	input.session.task_source in {"subject_signed", "caller"}
+	some t in input.targets
+	t.risk_level == 3
+}
+
+# METADATA
 # title: Calls that a judge looks at instead of the subject, in the balanced profile
 # description: |
 #   The task licenses the action, as the judge reads it, and nobody else can have led the agent to it or chosen its
 #   values, or it can be undone and stays within. Never what is critical or destructive, and nothing like what was
 #   refused today.
 instead_of_subject contains t.key if {
+	trusted
+	some t in input.targets
+	t.key in data.lib.targets.put_to_people
+	not t.key in data.lib.targets.approved
+	t.key in licensed
+}
+
+# METADATA
+# title: A judge may stand in for people
+# description: In the balanced profile, for a person who can be asked, on a task that somebody else than the agent stated.
+default trusted := false
+
+trusted if {
 	data.org.profile == "balanced"
 	data.lib.subject.attended
 	input.session.task_source in {"subject_signed", "caller"}
 	not shopping
 	input.call.people_refusals == 0
-	some t in input.targets
-	t.key in data.lib.targets.put_to_people
-	not t.key in data.lib.targets.approved
-	t.key in licensed
 }
 
 # Nobody untrusted can have led the agent here. That says nothing of where a value goes.
@@ -63,17 +90,20 @@ licensed contains t.key if {
 licensed contains t.key if {
 	data.lib.origins.stated
 	some t in input.targets
+	t.key in data.lib.mandate.open
 }
 
 # What stays within the organisation: the user's own values will do, and at medium risk any.
 licensed contains t.key if {
 	data.lib.origins.traced
 	some t in input.targets
+	t.key in data.lib.mandate.open
 	not t.key in data.lib.targets.outward
 }
 
 licensed contains t.key if {
 	some t in input.targets
+	t.key in data.lib.mandate.open
 	t.risk_level <= 2
 	not t.key in data.lib.targets.outward
 }
@@ -81,8 +111,24 @@ licensed contains t.key if {
 # At medium risk, too, what sends nothing this time, or only to where the task says.
 licensed contains t.key if {
 	some t in input.targets
+	t.key in data.lib.mandate.open
 	t.risk_level <= 2
 	t.key in data.lib.origins.addressed
+}
+
+# What the task's mandate covers.
+licensed contains key if some key in data.lib.mandate.covered
+
+# METADATA
+# title: Destructive calls that a judge looks at instead of other people
+# description: Where the organisation says so, and the task itself says what is destroyed. Never what is critical.
+instead_of_others contains t.key if {
+	data.org.mandate.destructive == "stated"
+	trusted
+	some t in input.targets
+	t.key in data.lib.targets.destructive
+	t.key in data.lib.mandate.stated
+	t.risk_level < 4
 }
 
 # METADATA

@@ -14,7 +14,11 @@ complete if {
 	is_string(org.approvals.unattended)
 	is_string(org.judge.people)
 	is_string(org.judge.medium)
+	is_string(org.judge.high)
 	is_string(org.profile)
 	is_array(org.budgets)
 	is_array(org.vetting)
+	is_string(org.mandate.destructive)
+	is_string(org.sessions.client_address)
+	is_boolean(org.personal_data.protected)
 }

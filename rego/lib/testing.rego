@@ -132,7 +132,7 @@ base := {
 	"agent": {"status": "ok", "source": "verified", "id": "assistant", "kind": "oauth_client", "registration": {"status": "no_list", "owner": null, "server": false, "expires_ns": 0}},
 	"server": {"status": "ok", "id": "git", "resource": "https://git.example/mcp", "owner": "platform", "vetting": unvetted},
 	"targets": [base_tool],
-	"call": {"method": "tools/call", "digest": "call-1", "judge_refusals": 0, "unknown_outcomes": 0, "people_refusals": 0, "people_withdrawals": 0},
+	"call": {"method": "tools/call", "digest": "call-1", "judge_refusals": 0, "unknown_outcomes": 0, "people_refusals": 0, "people_withdrawals": 0, "judge_configured": false},
 	"arguments": {"status": "ok", "value": {}, "findings": [], "size": 2, "depth": 1, "origins": {"traced": true, "values": [], "sinks": []}},
 	"session": {
 		"status": "ok",
@@ -145,6 +145,7 @@ base := {
 		"calls": 1,
 		"denials": 0,
 		"started_ns": now_ns - 60000000000,
+		"client_address": "none",
 	},
 	"budgets": {"status": "ok", "items": []},
 	"questions": {
@@ -153,6 +154,7 @@ base := {
 		"subject": {"asked": 0, "limit": 60, "left": 60},
 		"groups": [],
 	},
+	"mandate": {"status": "none", "source": "none", "planned": false, "covers": []},
 	"result": {"status": "missing", "is_error": false, "findings": [], "size": 0},
 	"consents": [],
 	"grants": [],
@@ -213,7 +215,7 @@ listing := object.union(base, {
 org := {
 	"approvals": {"destructive": "approvers", "critical": "security", "unattended": "operators"},
 	"profile": "strict",
-	"judge": {"people": "none", "medium": "none"},
+	"judge": {"people": "none", "medium": "none", "high": "none"},
 	"delegation": {"max_actors": 2},
 	"roles": [
 		{"name": "developer", "groups": ["developers"], "grants": [{"server": "git", "tools": ["git_status", "git_log", "git_reset"]}]},
@@ -223,5 +225,8 @@ org := {
 	"limits": [{"name": "git_log.max_count", "max": 100}],
 	"budgets": [],
 	"vetting": [],
+	"mandate": {"destructive": "ask"},
 	"business_hours": {"weekdays": [1, 2, 3, 4, 5], "from_minute": 420, "to_minute": 1140},
+	"sessions": {"client_address": "any"},
+	"personal_data": {"protected": false, "countries": []},
 }

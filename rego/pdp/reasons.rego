@@ -25,7 +25,7 @@ pending_reasons contains reason(
 	text(r, "code"),
 	sprintf("Needs an answer: %s (%s).", [text(r, "kind"), text(r, "id")]),
 	sprintf("packs.%s.require", [r.pack]),
-	text(r, "control"),
+	control_shown(r),
 ) if {
 	some r in opened
 }
@@ -55,7 +55,7 @@ deny_reasons contains reason(
 	b.code,
 	sprintf("Requirement %s: %s.", [text(b.requirement, "id"), blocked_words[b.code]]),
 	sprintf("packs.%s.require", [b.requirement.pack]),
-	text(b.requirement, "control"),
+	control_shown(b.requirement),
 ) if {
 	count(spoilt) == 0
 	some b in blocked
@@ -78,7 +78,7 @@ element_reason(p, rule, element) := reason(
 	code,
 	text(element, "message"),
 	sprintf("packs.%s.%s", [p, rule]),
-	text(element, "control"),
+	control_shown(element),
 ) if {
 	code := element_code(element)
 }
@@ -90,6 +90,14 @@ element_code(element) := text(element, "code") if {
 # A text under `key`, or "": what is shown must not depend on a pack's good manners.
 text(element, key) := element[key] if {
 	has_text(element, key)
+} else := ""
+
+# Of several controls the first.
+control_shown(element) := element.control if {
+	has_text(element, "control")
+} else := element.control[0] if {
+	is_array(element.control)
+	is_string(element.control[0])
 } else := ""
 
 reason(code, message, rule, control) := {"code": code, "message": message, "rule": rule, "control": control}

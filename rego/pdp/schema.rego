@@ -61,8 +61,17 @@ has_key(e, name) if {
 worded(e) if {
 	has_text(e, "code")
 	is_string(object.get(e, "message", ""))
-	is_string(object.get(e, "control", ""))
+	controlled(object.get(e, "control", ""))
 	object.get(e, "waivable", true) == true
+}
+
+# What an element serves: one control, or several.
+controlled(named) if is_string(named)
+
+controlled(named) if {
+	is_array(named)
+	count(named) > 0
+	count([c | some c in named; is_string(c); c != ""]) == count(named)
 }
 
 asked_for(e) if {

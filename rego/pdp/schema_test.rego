@@ -42,6 +42,13 @@ test_whole_elements_conform if {
 	}
 }
 
+test_several_controls_are_a_list_of_texts if {
+	conforming("deny", {"code": "x", "message": "m", "control": ["MB-3.2", "MCP03"]})
+	every named in [[], [""], ["C", 1], 1, {"C"}, null] {
+		not conforming("deny", {"code": "x", "message": "m", "control": named})
+	}
+}
+
 test_an_element_without_a_field_breaks_its_schema if {
 	every rule, elements in whole_elements {
 		every element in elements {
@@ -63,12 +70,12 @@ test_an_element_with_another_field_breaks_its_schema if {
 	}
 }
 
-# No field may hold any of these, but for what an obligation says besides.
+# No field may hold any of these, but for what an obligation says besides, and several controls.
 test_a_field_of_another_type_breaks_the_schema if {
 	every rule, elements in whole_elements {
 		every element in elements {
 			every key in object.keys(element) - {"anything"} {
-				every value in [null, 0, -1, 1.5, [], ["x"], {"x": 1}, [{}]] {
+				every value in {null, 0, -1, 1.5, [], ["x"], {"x": 1}, [{}]} - {c | c := ["x"]; key == "control"} {
 					not conforming(rule, object.union(object.remove(element, [key]), {key: value}))
 				}
 			}

@@ -24,9 +24,20 @@ live_waivers(element) := {w.id |
 
 waivable(element) if {
 	element.waivable == true
-	is_string(element.control)
-	regex.match(`^(MB-[345]\.[0-9]+|MCP[0-9]+)$`, element.control)
+	named := controls_of(element)
+	count(named) > 0
+	every control in named {
+		regex.match(`^(MB-[345]\.[0-9]+|MCP[0-9]+)$`, control)
+	}
 }
+
+# What an element serves; none where it does not say so in texts.
+controls_of(element) := [element.control] if {
+	is_string(element.control)
+} else := element.control if {
+	is_array(element.control)
+	count([c | some c in element.control; is_string(c)]) == count(element.control)
+} else := []
 
 waived_elements contains waiver_use(element.code, id) if {
 	some element in packs.baseline.hide

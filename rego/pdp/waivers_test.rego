@@ -85,6 +85,14 @@ test_waiver_softens_a_denial_in_lists if {
 	count(listed.waived) == 1
 }
 
+test_of_several_controls_each_must_be_waivable if {
+	several := object.union(softenable, {"control": ["MB-3.2", "MCP03"]})
+	count(base_decide({"deny": {several}}, waived_call({})).waived) == 1
+	every named in [["MCP03", "MB-2.1"], ["MB-1.2"], [], ["MCP03", 1], 1] {
+		base_decide({"deny": {object.union(softenable, {"control": named})}}, waived_call({})).waived == set()
+	}
+}
+
 test_waiver_never_reaches_the_gate if {
 	question := object.union(
 		call({"waivers": [testing.waiver("subject.expired", "git")]}),

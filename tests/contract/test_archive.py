@@ -31,7 +31,6 @@ from pdp.proof.verification import read_checkpoint, verify_folder, verify_record
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 from pdp.store.options import StoreOptions
-from pdp.store.reading import Having, records_with
 from pdp.store.reading import reading as store_reading
 
 _RUNS = itertools.count()
@@ -354,14 +353,11 @@ async def test_records_with_a_text_are_looked_for_in_the_archive(
     archive = ArchiveFolder(tmp_path / "archive")
     await archived(store, archive)
     options, early, late = StoreOptions(**place.where), record(7), record(599)
-    for row in (early, late):
-        wanted = Having(row.decode(), ("decision",))
-        assert list(records_with(options, wanted, archive=archive.record)) == [row]
-        with pytest.raises(Unavailable, match="archive"):
-            list(records_with(options, wanted))
-    for nothing in (
-        Having("n", ("list",)),
-        Having("n", ("decision",), "globex"),
-        Having("n", ("decision",), None, AT + 1),
-    ):
-        assert list(records_with(options, nothing)) == []
+    with store_reading(options, archive=archive.record) as whole, store_reading(options) as lacking:
+        for row in (early, late):
+            assert list(whole.holding(row.decode(), ("decision",))) == [row]
+            with pytest.raises(Unavailable, match="archive"):
+                list(lacking.holding(row.decode(), ("decision",)))
+        assert list(lacking.holding("n", ("list",))) == []
+        assert list(lacking.holding("n", ("decision",), "globex")) == []
+        assert list(lacking.holding("n", ("decision",), None, AT + 1)) == []

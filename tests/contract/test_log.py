@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -342,17 +343,30 @@ async def test_a_lone_caller_waits_for_no_company(store: Any) -> None:
     assert store.size() == 15
 
 
-async def test_in_company_a_batch_waits_for_more(store: Any) -> None:
+async def test_while_others_come_a_batch_waits_for_them(store: Any) -> None:
     batches: list[int] = []
     store.observe(batches.append)
     store._writer._pace = replace(store._writer._pace, linger=1e9)
-    store._writer._met = 1.0
-    early = [asyncio.create_task(store.commit(entry(n))) for n in range(COMPANY - 1)]
-    await asyncio.sleep(0.05)  # by now it would have been written
-    assert batches == []
-    await store.commit(entry(COMPANY))
-    await asyncio.gather(*early)
-    assert batches == [COMPANY]
+    early = []
+    for n in range(COMPANY - 1):  # one in each turn of the event loop
+        early.append(asyncio.create_task(store.commit(entry(n))))
+        time.sleep(0.01)  # noqa: ASYNC251 - as above
+        await asyncio.sleep(0)
+    await asyncio.gather(*early)  # nobody else comes
+    assert batches == [COMPANY - 1]
+
+
+async def test_what_one_event_loop_waits_for_does_not_hold_up_another(store: Any) -> None:
+    store._writer._pace = replace(store._writer._pace, linger=1e9)
+    here = asyncio.create_task(store.commit(entry(0)))
+    await asyncio.sleep(0)  # submitted; this loop is asked in its next turn, which does not come
+
+    def there() -> int:
+        return asyncio.run(asyncio.wait_for(store.commit(entry(1)), 60)).index  # type: ignore[no-any-return]
+
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(there).result() in {0, 1}
+    assert (await here).index in {0, 1}
 
 
 async def test_closing_finishes_what_is_queued_and_then_refuses(place: Place) -> None:

@@ -383,6 +383,18 @@ async def test_bytes_bound_a_batch(store: AnyStore) -> None:
         assert all(len(got.body) < 1_100_000 for got in to.got)
 
 
+async def test_an_address_that_is_not_allowed_gets_nothing_and_is_told(
+    store: AnyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await write(store, 0, 1)
+    async with receiving() as to:
+        each = push(store, to, Now(), url=f"https://127.0.0.1:{to.port}/in", allow_internal=False)
+        await until_quiet(each)
+        assert (each.position, to.got) == (0, [])
+    why = "The receiver's host is at an address that is not allowed."
+    assert f"push siem: push.address ({why}); records from 0 on wait" in caplog.text
+
+
 async def test_a_bug_is_told_once_and_loses_nothing(store: AnyStore, caplog: pytest.LogCaptureFixture) -> None:
     """A record that a format does not know: it stays, and those before it have arrived."""
     await write(store, 0, 2)

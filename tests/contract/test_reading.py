@@ -16,7 +16,6 @@ from pdp.core.errors import Unavailable
 from pdp.core.record.stored import Artefact
 from pdp.store import reading
 from pdp.store.options import StoreOptions
-from pdp.store.reading import Having, records_with
 
 MARK = ".unknown"
 
@@ -33,25 +32,29 @@ def named(n: int, kind: str = "decision", **fields: Any) -> Any:
     return replace(entry(n, kind=kind), record=json.dumps(record).encode(), **fields)
 
 
-async def read(where: dict[str, Any], wanted: Having) -> list[bytes]:
-    return await asyncio.to_thread(lambda: list(records_with(StoreOptions(**where), wanted)))
+async def read(where: dict[str, Any], *wanted: Any) -> list[bytes]:
+    def look() -> list[bytes]:
+        with reading.reading(StoreOptions(**where)) as reader:
+            return list(reader.holding(MARK, *wanted))
+
+    return await asyncio.to_thread(look)
 
 
 async def test_what_matches_in_the_order_of_the_log(
     store: Any, where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "_PAGE", 3)  # several pages
-    assert await read(where, Having(MARK, ("decision",))) == []
+    assert await read(where, ("decision",)) == []
     entries = [named(1), entry(2), named(3, kind="approval"), named(4, tenant="other"), named(5, kind="list")]
     entries += [*map(entry, range(6, 16)), replace(named(16), at_ns=AT + 1)]  # a page without any
     for each in entries:
         await store.commit(each)
     one, other, listed, late = (entries[at].record for at in (0, 3, 4, 15))
     both = ("decision", "list")
-    assert await read(where, Having(MARK, both)) == [one, other, listed, late]
-    assert await read(where, Having(MARK, ("decision",), "acme")) == [one, late]
-    assert await read(where, Having(MARK, both, since_ns=AT + 1)) == [late]
-    assert await read(where, Having(MARK, both, "nobody")) == []
+    assert await read(where, both) == [one, other, listed, late]
+    assert await read(where, ("decision",), "acme") == [one, late]
+    assert await read(where, both, None, AT + 1) == [late]
+    assert await read(where, both, "nobody") == []
     assert store.size() == len(entries)
     assert store.healthy()
 
@@ -74,7 +77,7 @@ async def test_a_store_that_is_not_there(database: str, tmp_path: Path) -> None:
     if database == "postgres":
         where: dict[str, Any] = {"url": f"postgresql://pdp@/pdp?host={tmp_path}"}
         with pytest.raises(Unavailable, match="cannot be read"):
-            await read(where, Having(MARK, ("decision",)))
+            await read(where, ("decision",))
         return
     said = await asyncio.to_thread(asked, tmp_path, {"path": tmp_path / "none"})
     assert getattr(said.exception, "code", "") == "store.path"
@@ -101,6 +104,8 @@ async def test_records_with_their_values(store: Any, where: dict[str, Any], monk
     def look() -> None:
         with reading.reading(StoreOptions(**where)) as reader:
             assert reader.newest_ns() == AT + 9
+            newest = {kind: reader.latest(kind) for kind in ("decision", "approval", "review")}
+            assert newest == {"decision": {"acme": AT + 9}, "approval": {"acme": AT + 1}, "review": {}}
             for kinds, since_ns in ((("decision",), 0), (("decision", "approval"), 0), (("decision",), AT + 9)):
                 wanted = [e for e in entries if e.kind in kinds and e.at_ns >= since_ns]
                 found = list(reader.since(since_ns, kinds, seen.append))

@@ -18,9 +18,10 @@ from support.postgres import Postgres
 from support.stored import AT, a_consent, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.rows import Answered
-from pdp.core.approvals.steps import Insert, Open, PutAnswer
+from pdp.core.approvals.steps import BeginMandate, Insert, Open, PutAnswer
 from pdp.core.bytes.digest import chained, keyed_index
 from pdp.core.call.budgets import BudgetReservation
+from pdp.core.call.mandates import MandateRow, MandateState
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
 from pdp.core.record.atoms import OVERFLOW, AtomHashes
 from pdp.core.record.stored import (
@@ -34,6 +35,7 @@ from pdp.core.record.stored import (
     PersonRow,
     RevocationRow,
     SeenText,
+    SessionOpening,
     SessionRow,
     ValueRow,
 )
@@ -78,6 +80,7 @@ def made(key: bytes, n: int = 0, session: str = "s") -> Commit:
             own, of("owner"), UNTIL, opened_ns=AT, used_ns=AT, over_ns=UNTIL, calls=1,
             parent=of("parent"), tree=of("tree"), task=of("task"),
         ),
+        opens=SessionOpening(own, AT, "acme", "gateway", of("in records"), UNTIL),
         labels=(LabelRow(pair, "untrusted", "code", "pack", an_id(n), AT),),
         pairs=(PairChange(pair, awaits=(an_id(n),)),),
         seen=(
@@ -91,6 +94,9 @@ def made(key: bytes, n: int = 0, session: str = "s") -> Commit:
             Insert(a_grant(n, subject_index=subject)),
             Insert(a_consent(n, subject_index=subject)),
             PutAnswer(answered),
+            BeginMandate(MandateRow(
+                an_id(n), "acme", of(f"planned {n}"), subject, MandateState.ACTIVE, 1, "{}", "[]", AT, UNTIL
+            )),
         ),
     )  # fmt: skip
 
@@ -129,8 +135,9 @@ async def test_every_row_is_as_if_the_new_key_had_written_it(place: Any, later: 
     changed = await on(before, lambda db: rekey(db, later, portion=2))
     assert changed == sum(map(len, had.values()))
     translated = json.dumps(had)
-    names = [f"{kind} {n}" for kind in ("approval", "call", "reply", "mark", "host") for n in range(5)]
+    names = [f"{kind} {n}" for kind in ("approval", "call", "reply", "mark", "host", "planned") for n in range(5)]
     names += ["subject", "content", "owner", "parent", "tree", "task", "pair", "s0", "s1", "budget", "basis", "asker"]
+    names.append("in records")
     for name in names:
         assert keyed_index(FIRST, name) in translated
         translated = translated.replace(keyed_index(FIRST, name), keyed_index(key, name))
@@ -248,7 +255,7 @@ async def test_a_store_whose_key_nobody_knows_is_not_put_under_another(place: An
 
 def test_every_column_that_may_hold_an_index_is_known() -> None:
     names = {"idx", "index", "key", "content", "pair", "place", "session", "subject", "subject_index", "owner"}
-    names |= {"parent", "tree", "task", "basis", "asker"}
+    names |= {"parent", "tree", "task", "address", "basis", "asker"}
     there = {
         (table.name, column.name)
         for table in metadata.tables.values()

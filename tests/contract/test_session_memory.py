@@ -74,6 +74,8 @@ def some_entry(random: Random, n: int, at_ns: int) -> Any:
         parent=random.choice(("", "", "s")),
         tree=random.choice("pq"),
         task=random.choice(("", "task")),
+        scopes=random.choice(("", "[]")),
+        address=random.choice(("", "there")),
     )
     labels = tuple(
         LabelRow(random.choice("pqm"), random.choice("abc"), "code", "pack", an_id(n), at_ns)

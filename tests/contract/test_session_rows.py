@@ -41,6 +41,8 @@ def drawn(random: Random, n: int, at_ns: int, known: StoredCall) -> SessionEffec
             until_ns=ROW.until_ns + at_ns - AT,
             denials=random.randint(0, 1),
             task=random.choice(["", "task"]),
+            scopes=random.choice(["", "[]"]),
+            address=random.choice(["", "there"]),
         )
     labels = tuple(
         LabelRow(random.choice(pairs), random.choice("abc"), "code", "pack", an_id(n), at_ns)
@@ -134,16 +136,19 @@ async def test_a_tree_shares_its_labels(store: Any) -> None:
     [
         {"owner": "bob"},
         {"task": "another"},
+        {"scopes": '["more"]'},
+        {"address": "another"},
         {"parent": "another"},
         {"owner": "bob", "used_ns": AT + IDLE, "opened_ns": AT + IDLE},
     ],
 )
 async def test_what_another_commit_made_untrue_is_refused(store: Any, late: dict[str, Any]) -> None:
-    await store.commit(entry(1, session=replace(ROW, task="task")))
+    begun = replace(ROW, task="task", scopes="[]", address="there")
+    await store.commit(entry(1, session=begun))
     for more in ({}, {"labels": (LabelRow("p", "a", "code", "", an_id(2), AT),)}):
         with pytest.raises(Conflict):
             await store.commit(entry(2, session=replace(ROW, **late), **more))  # type: ignore[arg-type] # a field each
-    assert await store.for_call(KEYS) == StoredCall(session=replace(ROW, task="task"))
+    assert await store.for_call(KEYS) == StoredCall(session=begun)
 
 
 async def test_what_has_ended_refuses_every_later_call(store: Any) -> None:

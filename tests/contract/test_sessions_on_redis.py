@@ -322,7 +322,7 @@ async def test_under_another_index_key_all_is_found(
     first, last, later = b"first", chained((b"first", b"second", b"third")), (b"second", b"third")
     place.namespace = "before"
     store.keep_sessions(place.sessions(redis, "old"))
-    child = replace(ROW, index="child", parent="s", task="t")
+    child = replace(ROW, index="child", parent="s", task="t", scopes="[]", address="a")
     rows = (ROW, child, replace(ROW, index="over", state="ended"), *(replace(ROW, index=f"{n}") for n in range(9)))
     for n, row in enumerate(rows):
         pairs = (PairChange(keyed_index(first, "p"), awaits=(an_id(n),)),)

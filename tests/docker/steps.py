@@ -95,11 +95,11 @@ def main() -> int:
             scratch.compose(stage)
         sbom = json.loads((scratch.image(server) / "usr/share/doc/pdp/sbom.cdx.json").read_text())
         held = {component["name"] for component in sbom["components"]}
-        assert {"pdp", "grpcio", "gordon-to-regorus", "hvac"} <= held, held
+        assert {"toolcall-pdp", "grpcio", "gordon-to-regorus", "hvac"} <= held, held
         assert not held & {"pip", "pytest", "mypy", "cyclonedx-bom"}, held
         for stage, expected, *arguments in (
             (server, 0, "--version"),
-            (server, 0, "config", "check", "--syntax-only", str(ROOT / "docs/config.example.yaml")),
+            (server, 0, "config", "check", "--syntax-only", str(ROOT / "pdp/runtime/config/example.yaml")),
             (server, 2, "policy", "check"),
             (server, 1, "health", "--target", "127.0.0.1:1", "--timeout", "1"),
             (tools, 0, "--version"),

@@ -129,7 +129,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     installed = scratch.place("/opt/pdp/lib/python3.11/site-packages")
     with zipfile.ZipFile(wheel) as file:
         file.extractall(installed)
-    own = ("pdp", "_editable", "__editable")
+    own = ("pdp", "toolcall_pdp", "_editable", "__editable")
     for entry in next(Path(p) for p in sys.path if p.endswith("site-packages")).iterdir():
         if not (installed / entry.name).exists() and not entry.name.startswith(own) and entry.suffix != ".pth":
             (installed / entry.name).symlink_to(entry)
@@ -148,6 +148,8 @@ def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> N
         "_rego/capabilities.json",
         "_judge_prompts/task-fit.md",
         "proof/record.schema.json",
+        "runtime/config/example.yaml",
+        "runtime/config/descriptions.toml",
         "local/pack_template/pack.rego",
         "local/starter_pack/pack.rego",
     ):
@@ -244,7 +246,7 @@ def test_scaffold_comes_with_the_wheel(image: Scratch, tmp_path: Path) -> None:
 
 
 def test_configuration_is_checked(image: Scratch) -> None:
-    done = image.run(FINAL, "config", "check", "--syntax-only", str(ROOT / "docs/config.example.yaml"))
+    done = image.run(FINAL, "config", "check", "--syntax-only", str(ROOT / "pdp/runtime/config/example.yaml"))
     assert (done.returncode, done.stdout.startswith("ok: production")) == (0, True)
 
 

@@ -63,11 +63,9 @@ class Recorder:
                 lines.clear()
         self._context = context
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
-        """One file after the other."""
-        yield
-        items.sort(key=lambda item: item.nodeid.partition("::")[0])
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """One file after the other, whatever the order was: a file is written once."""
+        session.items.sort(key=lambda item: item.nodeid.partition("::")[0])
         self._switch("")
         self._lines.clear()  # of imports and collection
 
@@ -120,12 +118,10 @@ class Chosen:
         self._order = {test: number for number, test in enumerate(json.loads(tests.read_text()))}
         self._failed = failed
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
         """After every other order."""
-        result = yield
-        items[:] = sorted((i for i in items if i.nodeid in self._order), key=lambda i: self._order[i.nodeid])
-        return result
+        theirs = (item for item in session.items if item.nodeid in self._order)
+        session.items[:] = sorted(theirs, key=lambda item: self._order[item.nodeid])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the first failure."""

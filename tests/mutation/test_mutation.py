@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import json
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -177,3 +178,33 @@ def test_tests_are_found_by_the_lines_that_they_ran_before_a_change(
         site.old: [test.name[-1] for test in measured.running(site)] for site in sites(tmp_path / "now", "pdp/f.py")
     }
     assert found == {"a": ["a", "b"], "1": ["a"], "3": ["b"]}
+
+
+CONFTEST = """\
+import pytest
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items):
+    yield
+    items.sort(key=lambda item: item.name)
+"""
+
+
+def test_every_test_is_measured_whatever_the_order(tmp_path: Path) -> None:
+    """Also where tests of two files take turns, as the slow ones of several files do."""
+    (tmp_path / "pdp").mkdir()
+    (tmp_path / "pdp/__init__.py").touch()
+    (tmp_path / "pdp/f.py").write_text("def f():\n    return 1\n")
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    for file, tests in (("test_a", "13"), ("test_b", "24")):
+        made = (f"def test_{number}():\n    from pdp import f\n    f.f()\n" for number in tests)
+        (tmp_path / f"{file}.py").write_text("".join(made))
+    measured = tmp_path / "measured"
+    measured.mkdir()
+    code, said = sample._pytest(tmp_path, ["test_a.py", "test_b.py"], seconds=60, SAMPLE_MEASURED=str(measured))
+    assert code == 0, said
+    found = {path.name: json.loads(path.read_text()) for path in measured.iterdir()}
+    assert {file: set(each["lines"]["pdp/f.py"]) & set(each["tests"]) for file, each in found.items()} == {
+        "test_a.py.json": {"test_a.py::test_1", "test_a.py::test_3"},
+        "test_b.py.json": {"test_b.py::test_2", "test_b.py::test_4"},
+    }

@@ -23,6 +23,8 @@ from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, c
 from devtools.sandbox import ALICE, BOB, Sandbox
 from pdp.core.bytes.template import Template
 from pdp.core.call.request import Ask, Caller, SessionAsk, ToolTarget
+from pdp.core.errors import EngineFault
+from pdp.core.outcome.elements import EngineQuery
 from pdp.decide import plan as plans
 from pdp.decide.plan import Plans
 from pdp.registry.pin import pin
@@ -78,11 +80,13 @@ def _more(drawn: random.Random) -> Iterator[decision_pb2.DecideRequest]:
         yield drawn.choice((
             ask(protocol_version="2025-11-25"), ask(client_capabilities_json=b'{"a": 1}'),
             ask(supported_obligations=["end_session"]), ask(context=context(client_address="10.0.0.1")),
+            ask(context=context(meta_json=b'{"progressToken":1}')), ask(context=context(meta_json=b"[")),
+            ask(context=context(meta_json=b'{"traceparent":"00-%032x-%016x-01"}' % (7, drawn.getrandbits(60) + 1))),
         ))  # fmt: skip
     if drawn.random() < 0.1:
         yield drawn.choice((
             ask(context=context(observation="seen")), ask(context=context(extra_json=b'{"x":1}')),
-            ask(context=context(meta_json=b'{"progressToken":1}')), ask(resume_token="none"),
+            ask(resume_token="none"),
             ask(session=session(task_by_agent=True)), ask(session=session(parent="s1.none")),
             ask(session=session(context_reset=True)), ask(method="resources/read"),
         ))  # fmt: skip
@@ -149,7 +153,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def warmed(world: World) -> decision_pb2.DecideRequest:
     """A request of a kind that has a plan with a template."""
     asked = world.ask(ALICE, "git_status", READ, session="s")
-    for _ in range(4):
+    for _ in range(5):  # the second of a kind makes the plan, the fourth its template
         asked.request_id = world.fresh("request")
         assert (await answered(world, asked)).effect == ALLOW
     kept = world.process.services.decide.plans
@@ -330,6 +334,28 @@ async def test_a_plan_that_differs_denies_and_ends_all_plans(world: World) -> No
     assert (await answered(world, asked)).effect == ALLOW
 
 
+async def test_an_engine_that_is_late_with_the_second_answer_shows_no_difference(world: World) -> None:
+    asked = await warmed(world)
+    decide = world.process.services.decide
+    kept, engine = decide.plans, decide.state.snapshot().policy.engine
+    answers = engine.evaluate
+    asked_of_it: list[bytes] = []
+
+    async def late(question: EngineQuery) -> bytes:
+        asked_of_it.append(question.document)
+        if len(asked_of_it) > 1:
+            raise EngineFault("policy.timeout", "It took longer than its deadline.")
+        return await answers(question)
+
+    engine.evaluate = late  # type: ignore[method-assign]
+    answer = await answered(world, asked)
+    assert (answer.effect, len(asked_of_it)) == (ALLOW, 2)
+    assert asked_of_it[0] == asked_of_it[1]
+    assert (kept.on, kept.differed) == (True, False)
+    asked.request_id = world.fresh("request")
+    assert (await answered(world, asked)).effect == DENY  # the first answer is what counts
+
+
 async def test_items_of_a_batch_have_plans_too(world: World) -> None:
     asked = await warmed(world)
     kept, hits = world.process.services.decide.plans, world.process.services.decide.plans.hits
@@ -341,6 +367,15 @@ async def test_items_of_a_batch_have_plans_too(world: World) -> None:
         found = await world.process.services.batch(batch.asks(several, 0), caller)
     assert all(not isinstance(each, Exception) and each[0].permits for each in found)
     assert (kept.hits, kept.differed) == (hits + 8, False)
+
+
+async def test_what_came_once_has_no_plan(world: World) -> None:
+    kept = world.process.services.decide.plans
+    asked = world.ask(ALICE, "git_status", READ, session="s")
+    for plans_then in (0, 1, 1):
+        asked.request_id = world.fresh("request")
+        assert (await answered(world, asked)).effect == ALLOW
+        assert sum(map(len, kept._tenants.values())) == plans_then
 
 
 async def test_one_tenants_plans_push_out_no_others(world: World) -> None:

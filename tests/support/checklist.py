@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,21 @@ from devtools.sandbox import Sandbox
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import Fault
 from pdp.identity import development
+from pdp.proof.note import Checkpoint, read_private, sign
 from pdp.registry import keys
+from pdp.registry.manifest import parse_ns, render
 from pdp.registry.pin import PinnedServer, set_agents
 from pdp.registry.review import Review
 from pdp.registry.vetting import load_vetting, set_vetting
 from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
-from pdp.tools.checklist.acceptances import SignedAcceptances
+from pdp.tools.checklist.acceptances import AcceptanceEntry, SignedAcceptances
 from pdp.tools.checklist.assessment import Assessment, assess
 from pdp.tools.checklist.checks import CheckStatus
-from pdp.tools.checklist.collect import collect
+from pdp.tools.checklist.collect import GivenFiles, collect
 from pdp.tools.checklist.evidence import KeptRecords
 from pdp.tools.doctor.answers import CONTROLS, FAULTS
+from pdp.tools.doctor.isolation import PLACES
 
 ROOT = Path(__file__).parents[2]
 RULES = [
@@ -56,6 +59,7 @@ REVIEWED: Mapping[str, Any] = {
             "risk": "low",
             "permissions": ["git:read"],
             "sinks": [],
+            "interpreters": [{"kind": "path", "argument": "/path"}],
             "annotations": {"read_only": True, "open_world": False},
             "version": "1",
         },
@@ -82,6 +86,55 @@ VETTED: Mapping[str, Any] = {
     "expires": "2099-01-01T00:00:00Z",
     **dict.fromkeys(EXAMINATIONS, EXAMINED),
 }
+RECORD = "01a209d2-0bf8-7855-95e2-7faa2f6332cf"
+BUDGET = {"name": "git", "per": ["session"], "on": [{"server": "git", "tools": []}], "counts": "calls"}
+BUDGETS = [{**BUDGET, "argument": "", "decimals": 0, "window": "day", "limit": 1000}]
+CONTAINER: Mapping[str, Any] = {
+    "Name": "/git",
+    "State": {"Running": True},
+    "Config": {"User": "10001:10001", "Image": "registry.acme.example/mcp-server-git:1", "Env": ["PATH=/bin"]},
+    "HostConfig": {
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        "CapAdd": None,
+        "SecurityOpt": ["no-new-privileges"],
+        "ReadonlyRootfs": True,
+        "PidMode": "",
+        "IpcMode": "private",
+        "Memory": 268_435_456,
+        "PidsLimit": 64,
+        "Devices": [],
+        "Binds": ["/srv/repositories:/repositories:ro"],
+        "NetworkMode": "inner",
+        "PortBindings": {},
+    },
+    "Mounts": [{"Type": "bind", "Source": "/srv/repositories", "RW": False}],
+}
+NETWORK: Mapping[str, Any] = {
+    "Name": "inner",
+    "IPAM": {},
+    "Internal": True,
+    "Containers": {"a1": {"Name": "git"}, "b2": {"Name": "gateway"}},
+}
+DOCKER = [CONTAINER, NETWORK]
+SARIF: Mapping[str, Any] = {
+    "version": "2.1.0",
+    "runs": [
+        {
+            "tool": {"driver": {"name": "analyser", "rules": [{"id": "R1"}]}},
+            "automationDetails": {"id": "mcp-server-git/main"},
+            "invocations": [{"executionSuccessful": True}],
+            "results": [{"ruleId": "R1", "level": "note"}],
+        }
+    ],
+}
+SBOM: Mapping[str, Any] = {
+    "bomFormat": "CycloneDX",
+    "specVersion": "1.6",
+    "metadata": {"component": {"name": "mcp-server-git", "version": "1", "purl": "pkg:pypi/mcp-server-git@1"}},
+    "components": [{"name": "pydantic", "version": "2.11.0"}],
+    "vulnerabilities": [{"id": "CVE-2020-1", "analysis": {"state": "not_affected"}}],
+}
 SHORT = {CheckStatus.FAIL, CheckStatus.UNKNOWN, CheckStatus.ACCEPTED}
 
 
@@ -91,10 +144,10 @@ class SetUp:
 
     world: Sandbox
     values: dict[str, Any]
-    reports: dict[str, Path]
-    alerts: Path | None
+    given: GivenFiles
     records: KeptRecords | None
     releases: bool = True  # whatever is changed is released anew
+    statements: bool = True  # what no evidence shows was signed
 
     def set(self, path: str, value: Any) -> None:
         """Set, or with None remove, the setting at a dotted path."""
@@ -107,11 +160,41 @@ class SetUp:
         else:
             place[last] = value
 
+    def give(self, field: str, **files: str | bytes | Mapping[str, Any] | list[Any]) -> None:
+        """Give these files in place of what was given there: names by whose they are, with their contents."""
+        folder = self.world.folder.parent / "given"
+        folder.mkdir(exist_ok=True)
+        named = []
+        for whose, content in files.items():
+            path = folder / f"{field}-{whose}"
+            raw = content if isinstance(content, bytes | str) else json.dumps(content)
+            path.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+            named.append((whose, path))
+        self.given = replace(self.given, **{field: tuple(named)})
+
+    def without(self, field: str) -> None:
+        """Give nothing of this kind."""
+        self.given = replace(self.given, **{field: None if field == "alerts" else ()})
+
+    def age(self, field: str, days: int) -> None:
+        """The files of this kind are so old."""
+        for _, path in getattr(self.given, field):
+            seconds = time.time() - days * 86_400
+            os.utime(path, (seconds, seconds))
+
     def write(self) -> Path:
         if self.releases:
             self.release()
         self.world.config.write_text(yaml.safe_dump(self.values, sort_keys=False))
         return self.world.config
+
+    def checkpoint(self, size: int, key: Ed25519PrivateKey | None = None) -> None:
+        """The checkpoint of a log of so many records, signed with the configured key."""
+        path = self.world.folder / self.values["audit"]["key"].removeprefix("file:")
+        folder = self.world.folder / self.values["audit"]["folder"]
+        folder.mkdir(exist_ok=True)
+        head = Checkpoint("pdp/acme", size, bytes(32))
+        (folder / "checkpoint").write_text(sign(head, key or read_private(path.read_bytes())))
 
     def org(self, **data: Any) -> None:
         """Change the organisation's data."""
@@ -153,16 +236,82 @@ class SetUp:
     ) -> Assessment:
         if self.releases:
             self.release()
-        given = {"alerts": self.alerts, "reports": self.reports, "records": self.records, "gate": gate_once, **more}
+        given = {"given": self.given, "records": lambda *_: self.records, "gate": gate_once, **more}
         evidence = collect(self.settings(), at_ns or time.time_ns(), **given)
         return assess(evidence, profile, signed or SignedAcceptances())
 
-    def short(self) -> dict[str, set[str]]:
+    def options(self) -> list[str]:
+        """What is given, as options of the command."""
+        names = {
+            "--doctor": self.given.reports,
+            "--runs": self.given.runs,
+            "--scan": self.given.scans,
+            "--isolation": self.given.isolation,
+            "--environment": self.given.environments,
+            "--siem": self.given.siem,
+        }
+        alerts = [f"--alerts={self.given.alerts}"] if self.given.alerts is not None else []
+        found = [f"--discovered={path}" for path in self.given.discovered]
+        return [
+            *alerts,
+            *found,
+            *(f"{option}={name}={path}" for option, each in names.items() for name, path in each),
+        ]
+
+    def stated(self) -> SignedAcceptances:
+        """As if signed: what no evidence shows is so, in the words of now."""
+        open_ = {
+            (name, finding.id)
+            for each in self.assess().results
+            for name, finding in each.findings
+            if finding.status is CheckStatus.UNKNOWN
+        }
+        until = "2099-01-01T00:00:00Z"
+        entries = tuple(
+            AcceptanceEntry(
+                id=name, check=name, finding=finding, says="shown", owner="o", reason="looked at", expires=until
+            )
+            for name, finding in sorted(open_)
+        )
+        return SignedAcceptances(entries, parse_ns(until))
+
+    def short(self, signed: SignedAcceptances | None = None) -> dict[str, set[str]]:
         """Of each item the checks that do not plainly pass."""
         return {
             each.item.id: {check for check, finding in each.findings if finding.status in SHORT}
-            for each in self.assess().results
+            for each in self.assess(signed=signed).results
         }
+
+
+def _second(made: SetUp, document: Mapping[str, Any]) -> tuple[tuple[str, Path], ...]:
+    first = made.given.scans
+    made.give("scans", git__=document)
+    ((_, path),) = made.given.scans
+    made.given = replace(made.given, scans=first)
+    return (("git", path),)
+
+
+def isolation(**changed: Any) -> dict[str, Any]:
+    """What `pdp drill isolation --json` says of a server that keeps identities apart; `verdicts` by place."""
+    verdicts = dict.fromkeys(PLACES, "apart") | changed.pop("verdicts", {})
+    places = [{"place": place, "verdict": verdict, "why": ""} for place, verdict in verdicts.items() if verdict]
+    made = {"schema": "pdp.isolation/1", "server": "git", "at": render(time.time_ns()), "tools": ["git_status"]}
+    return made | {"places": places} | changed
+
+
+def discovery(**changed: Any) -> dict[str, Any]:
+    """What `pdp tools discover --json` says of a machine whose agents know a registered server."""
+    files = [{"host": "", "agent": "Cursor", "path": "~/.cursor/mcp.json", "problem": ""}]
+    server = {
+        "host": "",
+        "agent": "Cursor",
+        "path": "~/.cursor/mcp.json",
+        "name": "git",
+        "runs": "uvx mcp-server-git",
+    }
+    servers = [{**server, "proxied": True, "registered": True}]
+    made = {"schema": "pdp.discovery/1", "at": render(time.time_ns()), "files": files, "servers": servers}
+    return made | changed
 
 
 def reviewed(**tools: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,14 +391,29 @@ def _values(folder: Path, over: Mapping[str, Any]) -> dict[str, Any]:
 def ready(folder: Path) -> SetUp:
     """Such a system in `folder`, which is made."""
     world = sandbox.create(folder / "w", SERVER)
+    world.folder.chmod(0o700)
     values = _values(world.folder, yaml.safe_load(world.config.read_text()))
     alerts = folder / "alerts.yaml"
     alerts.write_text(yaml.safe_dump({"groups": [{"name": "pdp", "rules": RULES}]}))
-    kept = KeptRecords(7, time.time_ns(), {"decision": 5, "config": 2}, {"acme": time.time_ns()})
+    now = time.time_ns()
+    by_kind = {"decision": 5, "inspection": 3, "config": 2}
+    kept = KeptRecords(10, now, by_kind, {"acme": now}, {RECORD: now - 10**9})
     for name in RELEASERS:
         keys.generate(name, world.folder / "keys")
-    made = SetUp(world, values, {"gateway": report(folder / "gateway.json")}, alerts, kept)
+    reports = (("gateway", report(folder / "gateway.json")),)
+    made = SetUp(world, values, GivenFiles(alerts=alerts, reports=reports), kept)
     made.pin(REVIEWED)
+    made.give("runs", git=DOCKER)
+    made.give("scans", git=SARIF)
+    made.given = replace(made.given, scans=(*made.given.scans, *_second(made, SBOM)))
+    made.give("isolation", git=isolation())
+    made.give("environments", pdp="PATH=/bin\0HOME=/srv\0PDP_STORE__PASSWORD=file:x\0")
+    made.give("siem", siem=[{"metadata": {"uid": RECORD}}])
+    discovered = folder / "discovered.json"
+    discovered.write_text(json.dumps(discovery()))
+    made.given = replace(made.given, discovered=(discovered,))
+    made.org(budgets=BUDGETS)
+    made.checkpoint(10)
     (folder / "agents.yaml").write_text(yaml.safe_dump({"agents": AGENTS}))
     set_agents(world.registry, folder / "agents.yaml")
     world.sign(time.time_ns())

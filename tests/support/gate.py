@@ -23,9 +23,10 @@ from pathlib import Path
 import pdp
 from pdp.core.outcome.policy import Bundle, Module, Reads
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.gate import check, inventory, parsing
+from pdp.policy.gate import inventory, parsing
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.policy import Analysis, Policy, RuleKey
+from pdp.policy.gate.process import check
 from pdp.policy.gate.reads import reads
 from pdp.policy.gate.report import GateFinding, GateReport
 from pdp.policy.gate.syntax import Unit

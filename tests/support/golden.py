@@ -53,7 +53,7 @@ _LAB_TOOLS = (
     tool("critical_read", _NOTE),
     tool("critical_destroy", _NOTE),
     tool("destroy", _NOTE),
-    tool("send", {"to": {"type": "string"}}),
+    tool("send", {"to": {"type": "string"}, "body": {"type": "string"}}),
     tool("save", {"path": {"type": "string"}}),
     tool("run_line", {"command": {"type": "string"}}),
     tool("open_file", {"path": {"type": "string"}}),
@@ -195,13 +195,16 @@ BUDGETS = [
 ]
 
 
+PROTECTION = {"personal_data": {"protected": True, "countries": []}, "sessions": {"client_address": "one"}}
+
+
 def policy(folder: Path) -> Path:
     """The shipped organisation's folder with the lab's pack beside `acme`."""
     made = folder / "policy"
     shutil.copytree(shipped_rego() / "examples" / "acme", made)
     shutil.copytree(CASES / "lab", made / "packs" / "lab")
     data = made / "data" / "org.json"
-    data.write_text(json.dumps({**json.loads(data.read_text()), "budgets": BUDGETS}))
+    data.write_text(json.dumps({**json.loads(data.read_text()), "budgets": BUDGETS, **PROTECTION}))
     # acme's tests of the whole composition name the packs that are loaded, and here there is one more
     tests = made / "packs" / "acme" / "acme_test.rego"
     tests.write_text(tests.read_text().replace('["acme", "baseline"]', '["acme", "baseline", "lab"]'))

@@ -34,9 +34,9 @@ from pdp.local.installation import CALLER_AUDIENCE
 from pdp.operate.admin import SwitchAsk
 from pdp.registry.pin import pin
 from pdp.runtime import bootstrap
+from pdp.runtime.bootstrap import Process
 from pdp.runtime.config.settings import load
 from pdp.runtime.environment import Environment
-from pdp.runtime.process import Process
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 from pdp.wire.grpc import status
 from pdp.wire.grpc.codec import decisions
@@ -196,7 +196,7 @@ class World:
 
     def has_waiting_twin(self) -> bool:
         """Whether a request waits for another one with the same id."""
-        return any(running._waiters for running in self.process.services.decide.idempotency._running.values())
+        return any(ended is not None for ended in self.process.services.decide.idempotency._running.values())
 
     async def reload(self) -> None:
         """Look at policy, registry and keys again, as the watcher of a served process does every second."""

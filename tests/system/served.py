@@ -116,8 +116,10 @@ def make_world(
     tools: Mapping[str, Mapping[str, Any]] = TOOLS,
     days: int = 30,
     definition_check: str = "presented",
+    reviews: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Sandbox:
-    """A sandbox with the test server's tools pinned and signed, with its `others` too where they are wanted. The
+    """A sandbox with the test server's tools pinned and signed, with its `others` too where they are wanted, and what
+    `reviews` say of a tool besides. The
     callers of `sandbox.CALLERS`, and `root` (an operator and auditor of every tenant)."""
     everywhere = {"match": {"sans": ["uri:test:root"]}, "tenant": "*", "roles": ["operate", "audit"]}
     base: dict[str, Any] = {
@@ -133,7 +135,9 @@ def make_world(
         settings=sandbox._merged(base, over or {}),
     )
     check = {"definition_check": definition_check}
-    reviewed = {name: {**entry, **check} for name, entry in REVIEW["tools"].items() if name in tools}
+    said = reviews or {}
+    known = ((name, entry) for name, entry in REVIEW["tools"].items() if name in tools)
+    reviewed = {name: {**entry, **check, **said.get(name, {})} for name, entry in known}
     more = {of: {name: {**entry, **check} for name, entry in found.items()} for of, found in _OTHERS_REVIEW.items()}
     review = Review.model_validate({**REVIEW, "tools": reviewed, **(more if others else {})})
     now = time.time_ns()

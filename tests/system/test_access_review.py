@@ -156,6 +156,8 @@ def test_the_report_says_what_is_granted_and_what_was_used(reviewable: Reviewabl
     assert (scopes["git:read"], scopes["wiki:read"]) == ((True, False), (False, True))
     assert of(found["callers"], caller="second")["unused"]
     assert not of(found["callers"], caller="gateway")["unused"]
+    (agent,) = found["agents"]  # without a signed list any may act
+    assert (agent["registered"], agent["unused"]) == (None, False)
     (auditor,) = [row for row in found["requesters"] if "git/tool:git_log" in row["idle"]]
     assert auditor["subject"].startswith("p-")
     (consent,) = found["consents"]

@@ -38,6 +38,7 @@ from support.world import WEDNESDAY_NS, World, running
 from devtools.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
 from pdp.core.call.shares import Dimension, FairShare, Rates
+from pdp.host.http_listener import Bounds, HttpListener
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 _CONTEXT = {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"}
@@ -304,8 +305,8 @@ async def test_what_is_too_large_is_not_read(world: World) -> None:
 
 async def test_a_slow_sender_does_not_keep_others_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a request ends by itself, and with all places taken by such a new one still gets in."""
-    monkeypatch.setattr("pdp.host.http_api.READ_SECONDS", 0.2)
-    monkeypatch.setattr("pdp.host.http_api.CONNECTIONS", 2)
+    monkeypatch.setattr("pdp.host.http_listener.REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(HttpListener, "bounds", Bounds(2))
     host, _, port = world.listener("authzen").address.rpartition(":")
     slow = [await asyncio.open_connection(host, int(port)) for _ in range(4)]
     for _, writer in slow:

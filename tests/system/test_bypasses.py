@@ -44,8 +44,8 @@ from pdp.local.installation import DESK
 from pdp.people.persons import SignedIn
 from pdp.people.reach.scim import read_export
 from pdp.people.votes import BallotInput
-from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.gate import process
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, decision_pb2, types_pb2
 from pdp.wire.grpc.codec import approvals
 
@@ -251,7 +251,7 @@ def test_bypass_5_policy_with_a_quorum_of_zero_does_not_load(tmp_path: Path, pla
     pack.write_text(text.replace('"n": 1', planted))
     for place in (folder, *folder.rglob("*")):
         place.chmod(0o755 if place.is_dir() else 0o644)
-    assert not gate.check(read_bundle(shipped_rego(), folder)).ok
+    assert not process.check(read_bundle(shipped_rego(), folder)).ok
 
 
 # 6

@@ -36,8 +36,8 @@ from test_hooks_http import AGENT, EVENT
 from pdp.client.mcp.enforcement import Enforcement, UnsafeServerError, attach
 from pdp.core.bytes.digest import Json
 from pdp.wire.hooks.agents import AGENTS
+from pdp.wire.hooks.listener import SUBJECT_TOKEN
 from pdp.wire.hooks.options import HookOptions
-from pdp.wire.hooks.webhooks import SUBJECT_TOKEN
 
 pytestmark = pytest.mark.starts_server
 ROOT = Path(__file__).parents[2]

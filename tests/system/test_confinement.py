@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import json
 import os
 import platform
@@ -227,6 +228,20 @@ async def test_it_is_ended_where_it_uses_too_much(place: Place, rules: Confineme
             )
 
 
+async def test_it_types_on_no_terminal(place: Place) -> None:
+    """Refused before the kernel looks at what the descriptor is."""
+    code = """
+import errno, fcntl, termios
+for request in (termios.TIOCSTI, 0x541C):
+    try:
+        fcntl.ioctl(0, request, b"x")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+    async with started(place, Confinement()) as client:
+        assert await tried(client, "child", code=code) == "EACCES\nEACCES\n"
+
+
 async def test_a_user_has_no_more_processes_than_it_may_start(place: Place) -> None:
     """The kernel's own limit, for all but root: it holds before anybody has looked."""
     code = f"""
@@ -298,6 +313,25 @@ def test_modules_of_the_working_folder_are_not_run(place: Place) -> None:
     assert not (place.home / "ran").exists()
 
 
+def test_each_process_has_limits_that_it_cannot_raise(place: Place) -> None:
+    code = """
+import resource as r
+kinds = (r.RLIMIT_CPU, r.RLIMIT_NOFILE, r.RLIMIT_FSIZE)
+print([r.getrlimit(each) for each in kinds])
+with open("long", "wb") as file:
+    try:
+        file.write(b"x" * 5_000); file.flush()
+    except OSError as error:
+        print(error.errno)
+"""
+    rules = Confinement(write=(str(place.project),), cpu=5, open_files=64, file_size=4_096)
+    with rules.around((sys.executable, "-c", code), str(place.project)) as (whole, variables):
+        done = subprocess.run(
+            whole, cwd=place.project, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+        )
+    assert done.stdout.splitlines() == ["[(5, 5), (64, 64), (4096, 4096)]", str(errno.EFBIG)], done.stderr
+
+
 def under(code: str, *refused: int) -> subprocess.CompletedProcess[str]:
     """Python on a machine that refuses these system calls."""
     lines = f"""
@@ -330,6 +364,28 @@ def test_what_cannot_be_confined_after_all_is_not_started(refused: int, tmp_path
     done = under(f"c.main([{given}, '--', 'touch', {str(ran)!r}])", refused)
     assert done.returncode == 126
     assert "could not be confined" in done.stderr
+    assert not ran.exists()
+
+
+@pytest.mark.skipif(not Confinement().watchable, reason="this machine cannot tell what a process does")
+@pytest.mark.parametrize("refused", [317 if platform.machine() == "x86_64" else 277, 434, 438])
+def test_what_cannot_be_watched_after_all_is_not_started(refused: int, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    spec = {"read": ["/usr"], "write": [str(tmp_path)], "network": False, "home": str(tmp_path), "told": "x"}
+    code = f"""
+import types
+before = c._watching
+def without_socket(rules):
+    found = before(rules)
+    sys.modules["watching"].Teller = lambda *_: types.SimpleNamespace(tell=lambda *_: None, missed=lambda: None)
+    return found
+c._watching = without_socket
+c.main([c.json.dumps({spec!r} | {{'parent': os.getppid()}}), '--', 'touch', {str(ran)!r}])
+"""
+    assert under(code).returncode == 0
+    assert ran.exists()
+    ran.unlink()
+    assert under(code, refused).returncode in (1, 126)
     assert not ran.exists()
 
 

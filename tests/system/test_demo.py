@@ -175,14 +175,14 @@ def test_the_checklist_says_of_the_demo_what_a_reviewer_would(played: dict[str, 
     by_status: dict[str, set[str]] = {}
     for name, item in items.items():
         by_status.setdefault(item["status"], set()).add(name)
-    passing = "MB-2.1 MB-2.2 MB-2.3 MB-3.1 MB-3.2 MB-4.2 MB-4.3 MB-5.2 MCP03 MCP05 MCP07"
     assert done.exit_code == 1
-    assert by_status["PASS"] == set(passing.split())
-    assert by_status["ACCEPTED"] == {"MB-4.1", "ASI02"}
+    assert by_status["PASS"] == {"MB-3.1", "MB-4.3"}
+    assert by_status.keys() == {"PASS", "FAIL"}
     checks = {check["name"]: check for item in items.values() for check in item["checks"]}
     assert {name for name, check in checks.items() if check["status"] == "fail"} == {
         "access.reviewed",
         "agents.registered",
+        "budgets.set",
         "callers.servers",
         "people.reach",  # the console comes with --serve
         "identity.development",
@@ -191,6 +191,7 @@ def test_the_checklist_says_of_the_demo_what_a_reviewer_would(played: dict[str, 
         "records.durable",  # below /tmp, where this test has it
         "records.signed",
         "records.witnessed",
+        "registry.interpreters",  # its review says that nothing reads the address of `fetch`
         "registry.permissions",  # of the public server's tool `fetch`
         "results.inspected",
         "tokens.lifetime",
@@ -198,6 +199,10 @@ def test_the_checklist_says_of_the_demo_what_a_reviewer_would(played: dict[str, 
         "watch.metrics",
     }
     assert checks["records.recent"]["status"] == "pass"
+    unseen = {name for name, check in checks.items() if check["status"] == "unknown"}
+    assert unseen >= {"servers.isolated", "servers.contained", "secrets.environment", "callers.examined"}
+    planted = {"arguments.planted", "arguments.guarded", "registry.compared", "messages.structured"}
+    assert {checks[name]["status"] for name in planted} == {"pass"}
 
 
 def test_the_page_that_led_the_agent_is_named(played: dict[str, Played]) -> None:

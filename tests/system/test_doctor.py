@@ -151,8 +151,8 @@ FASTMCP = {
             'server = FastMCP("any")': """
 from dataclasses import replace
 class Enforcement(Enforcement):
-    async def decide(self, asked, ctx):
-        decision = await super().decide(asked, ctx)
+    async def decide(self, asked, ctx, **duties):
+        decision = await super().decide(asked, ctx, **duties)
         if decision.code.startswith("client."):
             decision = replace(decision, allowed=True, effect="allow", valid_until=1e12)
         return decision

@@ -308,6 +308,25 @@ async def test_erased_values_are_said_to_be_missing(world: World) -> None:
     assert "input" in found.message
 
 
+async def test_a_label_is_traced_to_the_call_that_put_it_there(world: World) -> None:
+    """With target and arguments, unless they are gone; to a caller of another server without both."""
+    who = type(ALICE)("labelled-person", ALICE.groups, ALICE.scopes)
+    first = (await decided(world, who, "git_status", session="labelled")).decision_id
+    mine = await decided(world, who, "git_status", session="labelled")
+    other = await decided(world, who, "scoped", server="lab", session="labelled")
+
+    async def sources(answer: Any, caller: str = "explainer") -> set[tuple[str, str, str, bytes]]:
+        found = await explain(world, caller, decision_id=answer.decision_id)
+        return {(each.decision_id, each.server, each.target, each.arguments_json) for each in found.labels}
+
+    assert await sources(mine) == await sources(other) == {(first, "git", "tool:git_status", b"{}")}
+    assert await sources(other, "narrow-explainer") == {(first, "", "", b"")}
+    world.process.store._opened.writer.execute(
+        "DELETE FROM \"values\" WHERE path = 'input' AND seq / 16 = (SELECT idx FROM records WHERE id = ?)", (first,)
+    )
+    assert await sources(mine) == {(first, "git", "tool:git_status", b"")}
+
+
 async def test_a_call_that_no_policy_saw_has_no_facts_to_explain(world: World) -> None:
     asked = world.ask(ALICE, "git_status", {})
     asked.resume_token = "made up"

@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from pdp.core.errors import Overloaded, Unavailable
 from pdp.decide.decide import Decide
 from pdp.decide.filter import Filter
 from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
+from pdp.wire.gateways.options import PASSES
 
 ERRORS = ext_mcp_pb2.AuthorizationError
 OVER: dict[str, Any] = {
@@ -213,6 +215,28 @@ def test_what_passes_without_a_decision(server: Served) -> None:
             ext_mcp_pb2.McpResponse(service_names=("git",), method=method, mcp_response=b"{}"),
         )
         assert result.WhichOneof("result") == "pass"
+
+
+@pytest.fixture
+def passing(tmp_path: Path) -> Iterator[Served]:
+    """One that lets a list pass as a request."""
+    passes = {"backends": {"git-backend": "git"}, "passes": [*PASSES, "prompts/list"]}
+    with served(make_world(tmp_path / "w", {**OVER, "gateways": passes}, definition_check="none")) as found:
+        yield found
+
+
+def test_a_list_that_passes_as_a_request_is_filtered_as_a_response(passing: Served) -> None:
+    server = passing
+    assert checked(server, request(b"{}", method="prompts/list")) is None
+    asked = ext_mcp_pb2.McpResponse(
+        service_names=("git",),
+        method="prompts/list",
+        metadata_context=metadata(authorization=f"Bearer {server.alice()}"),
+        mcp_response=b'{"prompts":[{"name":"nobody pinned it"}]}',
+    )
+    assert server.call(stub(server).CheckResponse, asked).mutated == b'{"prompts":[]}'
+    asked.ClearField("metadata_context")
+    denied(server.call(stub(server).CheckResponse, asked).error)
 
 
 def test_an_unknown_backend_is_denied(server: Served) -> None:

@@ -22,6 +22,7 @@ from pdp.tools.doctor.answers import CONTROLS, FAULTS
 # what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same
 NOT_INSPECTED = {"litellm": "it gives a guardrail nothing by which a result belongs to a call"}
 ERRORS_UNSEEN = {"openai": "it makes a text of a tool's error, and says so to nobody"}
+ENDS = ("adk", "langchain", "pydantic")  # they say when a run has come to its end; of others the application does
 NO_WAIT = ("claude", "cpex", "litellm")  # a call that waits is refused, and made again
 AWAY = "unix:/nonexistent/pdp.sock"
 
@@ -105,6 +106,20 @@ def test_a_call_that_was_approved_resumes_and_runs_once(found: Served, run: Driv
     assert run.resume().waiting["approval_url"] == waits.waiting["approval_url"]  # nobody has answered
     ended = approved(found, run, waits)
     assert (ended.told, ended.ran) == ("carried out", [["git_reset", asked]])
+
+
+def test_the_session_of_a_run_ends_with_it_and_not_while_a_call_waits(
+    found: Served, framework: tuple[str, str], run: Driven
+) -> None:
+    if framework[0] not in ENDS:
+        pytest.skip("it has no such event: docs/frameworks.md")
+    name = f"of-{framework[0]}-{time.monotonic_ns()}"
+    waits = run.call("git_reset", {"repo_path": f"/ends/{name}"}, **known(found, session=name))
+    index = found.records("decision")[-1]["session"]["index"]
+    assert (waits.ran, found.records("session", session=index)) == ([], [])
+    assert approved(found, run, waits).told == "carried out"
+    [ended] = found.records("session", session=index)
+    assert (ended["event"], ended["by"], ended["caller"]) == ("ended", "caller", "gateway")
 
 
 def test_other_arguments_than_those_approved_are_another_question(

@@ -259,7 +259,8 @@ def test_a_route_with_a_prefix_has_prompts_by_it_and_no_resources(server: Served
         assert there(method, params).error == (200, -32602, 7)
     shown = there("prompts/list", {}).body["result"]["prompts"]
     assert {prompt["name"] for prompt in shown} == {f"git__{name}" for name in PROMPTS}
-    assert there("resources/list", {}).body["result"] == {"resources": []}
+    listed = there("resources/list", {})
+    assert (listed.status, listed.body["result"]) == (200, {"resources": []})
 
 
 def filtered(found: Served, method: str, ones: Any, services: tuple[str, ...] = ("git-backend",)) -> Any:

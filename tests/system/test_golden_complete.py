@@ -32,6 +32,20 @@ ELSEWHERE = {
     "judge.high.confirm": ("rego/baseline/profiles_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     "judge.origins": ("rego/baseline/profiles_test.rego", "test_a_judge_where_the_task_says_to_whom"),
     "judge.origins.confirm": ("rego/baseline/profiles_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
+    # a session with a mandate, which only the store gives yet (how calls meet one: tests/system/test_mandates.py)
+    "judge.destructive": (
+        "rego/baseline/mandates_test.rego",
+        "test_a_judge_at_stated_destruction_where_the_organisation_says_so",
+    ),
+    "judge.destructive.approve": (
+        "rego/baseline/mandates_test.rego",
+        "test_a_judge_at_stated_destruction_where_the_organisation_says_so",
+    ),
+    # the balanced profile: these worlds' is the strict one, which denies instead (`arguments.personal_data`)
+    "arguments.personal_data_out": (
+        "rego/baseline/personal_test.rego",
+        "test_the_subject_confirms_it_in_the_balanced_profile_and_nobody_else_can",
+    ),
     # of results, by callers that may vouch for what they saw
     "result.effect": (
         "tests/system/test_behaviour.py",
@@ -107,6 +121,15 @@ ELSEWHERE = {
     "result.tool_changed": (
         "tests/system/test_inspection.py",
         "test_the_result_of_another_tool_by_that_name_is_withheld",
+    ),
+    "result.personal_data": ("tests/system/test_personal_data.py", "test_personal_data_is_cut_out_of_a_result"),
+    "result.unbounded": (
+        "tests/system/test_personal_data.py",
+        "test_the_result_of_a_tool_without_an_output_schema_is_cut_off",
+    ),
+    "result.contradicted": (
+        "tests/system/test_proxy_effects.py",
+        "test_what_a_server_does_is_in_the_record_and_what_its_manifest_does_not_say_on_the_session",
     ),
     # a session whose results were inspected, which these worlds' callers do not
     "sink.tainted": ("rego/baseline/baseline_test.rego", "test_one_label_is_no_flow"),

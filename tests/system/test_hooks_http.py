@@ -28,10 +28,9 @@ from pdp.core.check import NS
 from pdp.core.ports.telemetry import NONE, Attributes, Silent
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
-from pdp.wire.hooks.listener import HookListener, _hooks
+from pdp.wire.hooks.listener import LATE, HookListener, _hooks
 from pdp.wire.hooks.options import HookOptions
 from pdp.wire.hooks.own_tools import own_tool
-from pdp.wire.hooks.webhooks import LATE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENTRA_TENANT = "98e2f7d2-c1d3-4410-b87f-2396f157975f"

@@ -293,7 +293,7 @@ async def test_what_the_tool_was_seen_to_do_is_asserted(world: World) -> None:
     answer = await inspect(world, messages)
     document = json.loads(world.value(answer.decision_id, "input").data)
     assert document["asserted"]["observed_effects"] == [
-        {"kind": "network.connect", "object": "10.0.0.5:443", "detail": {"n": 1}}
+        {"kind": "network.connect", "object": "10.0.0.5:443", "detail": {"n": 1}, "permitted": False}
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import served
-from served import ALLOW, PENDING, Spawned, spawned, until
+from served import ALLOW, DENY, PENDING, Spawned, spawned, until
 from support import llm as model
 from support.llm import KEY, LlmStandIn
 from support.tools import GIT, resource
@@ -19,6 +19,7 @@ from support.world import Plan, create
 from devtools.sandbox import ALICE, Sandbox, definition_bytes
 from pdp.cli.operations import _lines
 from pdp.judge.isolation import PARTS
+from pdp.policy.bundle import shipped_rego
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 _REGION = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r[w-])")
@@ -39,7 +40,7 @@ def server(llm: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     def asks_the_judge(made: Sandbox, _at: int) -> None:
         path = made.policy / "data" / "org.json"
         data = json.loads(path.read_text())
-        data["judge"] = {"people": "none", "medium": "instead"}
+        data["judge"] = {"people": "none", "medium": "instead", "high": "veto"}
         data["business_hours"] = {"weekdays": [1, 2, 3, 4, 5, 6, 7], "from_minute": 0, "to_minute": 1440}
         path.write_text(json.dumps(data))
 
@@ -69,6 +70,17 @@ def commit(server: Spawned, message: str) -> decision_pb2.DecideRequest:
 def log(server: Spawned) -> decision_pb2.DecideRequest:
     """Nobody judges that."""
     return asked(server, "git_log", {"max_count": 3})
+
+
+def reset(server: Spawned, where: str = "a") -> decision_pb2.DecideRequest:
+    """A destructive call of high risk."""
+    return asked(server, "git_reset", {"repo_path": where})
+
+
+def decided(server: Spawned, request: decision_pb2.DecideRequest) -> decision_pb2.DecideResponse:
+    stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
+    found: decision_pb2.DecideResponse = stub.Decide(request, timeout=60, metadata=server.metadata("gateway"))
+    return found
 
 
 def descendants(pid: int) -> list[int]:
@@ -155,6 +167,22 @@ def test_the_status_says_what_the_kernel_says_of_the_judge_s_process(server: Spa
     for names, words in ((status.isolated, "isolated: "), (status.not_isolated, "NOT ISOLATED: ")):
         assert (f"{words}{', '.join(names)}" in shown) == bool(names)
     assert f"judge     {status.model}: up, restarts: 0" in shown
+
+
+def test_a_judge_is_heard_at_high_risk_as_shipped(server: Spawned, llm: LlmStandIn) -> None:
+    """Its denial ends the matter, its allow leaves it to people; on the agent's own word of the task it is not
+    asked."""
+    llm.forget()
+    llm.behave(model.says("deny", violated=("task.unrelated",)))
+    assert json.loads((shipped_rego() / "data/org.json").read_text())["judge"]["high"] == "veto"
+    assert decided(server, reset(server)).effect == DENY
+    llm.behave(model.says("allow"))
+    allowed = decided(server, reset(server, "b"))
+    assert (allowed.effect, len(llm.requests)) == (PENDING, 2)
+    assert {each.kind for each in allowed.pending.requirements} == {types_pb2.REQUIREMENT_KIND_APPROVAL}
+    by_agent = reset(server, "c")
+    by_agent.session.task_by_agent = True
+    assert (decided(server, by_agent).effect, len(llm.requests)) == (PENDING, 2)
 
 
 def test_what_nobody_judges_does_not_wait_for_what_the_judge_looks_at(server: Spawned, llm: LlmStandIn) -> None:

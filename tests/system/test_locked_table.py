@@ -46,6 +46,7 @@ READ_BY_ALL = {
     "atoms",
     "budgets",
     "calls",
+    "mandates",
     "evidence",
     "labels",
     "awaited",

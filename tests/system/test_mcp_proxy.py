@@ -16,9 +16,12 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, connected
+from support.own_proxy import SERVER
+from support.waiting import until
 
 from devtools.demo import stage
 from devtools.sandbox import ALICE, BOB, SandboxPerson
+from pdp.client.mcp import proxy
 from pdp.client.mcp.answers import SAFE_MESSAGE
 
 pytestmark = pytest.mark.timeout(LIMIT)
@@ -228,3 +231,34 @@ async def test_a_server_may_not_read_what_the_proxy_asks_with(
     )  # fmt: skip
     _, said = await process.communicate()
     assert (process.returncode, b"may read" in said) == (2, True), said
+
+
+async def test_the_connection_that_was_unused_for_longest_makes_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And its server ends. Where all are in use, there is no further one."""
+    monkeypatch.setattr(proxy, "MAX_CONNECTIONS", 2)
+    listed = tmp_path / "tools.json"
+    listed.write_text('{"tools": []}')
+
+    def servers() -> int:
+        words = f"{SERVER}\0{listed}\0".encode()
+        return sum(_started_with(path, words) for path in Path("/proc").glob("[0-9]*/cmdline"))
+
+    async with proxy.Upstream((sys.executable, str(SERVER), str(listed))).connections() as connections:
+        async with connections.of("a") as first, connections.of("b"):
+            with pytest.raises(proxy.UpstreamError, match="too many connections"):
+                await connections.begun("c")
+            assert servers() == 2
+        await connections.begun("c")  # b was left before a
+        await until(lambda: servers() == 2)
+        async with connections.of("a") as again:
+            assert again is first
+    await until(lambda: not servers())
+
+
+def _started_with(path: Path, words: bytes) -> bool:
+    try:
+        return path.read_bytes().endswith(words)
+    except OSError:
+        return False

@@ -57,20 +57,25 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-@asynccontextmanager
-async def listening(found: Served, folder: Path, target: str = "") -> AsyncIterator[str]:
-    """The URL of a proxy before `BEHIND`."""
+def before_behind(found: Served, folder: Path, *options: str, target: str = "") -> list[str]:
+    """The command of a proxy before `BEHIND`."""
     (folder / "behind.py").write_text(BEHIND)
     (folder / "tools.json").write_text(json.dumps(list(TOOLS.values())))
     caller = found.world.folder / "listens.token"
     caller.write_text(found.world.caller_token("gateway", time.time_ns()))
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
+    return [
         sys.executable, "-m", "pdp", "proxy", "--server", "git", "--target", target or found.world.socket,
-        "--caller-token-file", str(caller), "--listen", f"127.0.0.1:{port}", "--allow-read", str(folder),
+        "--caller-token-file", str(caller), *options, "--allow-read", str(folder),
         "--", sys.executable, str(folder / "behind.py"), str(folder / "tools.json"),
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    ]  # fmt: skip
+
+
+@asynccontextmanager
+async def listening(found: Served, folder: Path, target: str = "") -> AsyncIterator[str]:
+    """The URL of a proxy before `BEHIND`."""
+    port = free_port()
+    words = before_behind(found, folder, "--listen", f"127.0.0.1:{port}", target=target)
+    process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.PIPE)
     try:
         assert process.stderr is not None
         while b"listening" not in (line := await process.stderr.readline()):

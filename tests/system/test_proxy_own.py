@@ -20,7 +20,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from support.gate import PDP
-from support.own_proxy import ANSWER, SIGN, OwnProxy, tool
+from support.own_proxy import ANSWER, SERVER, SIGN, OwnProxy, tool
 from support.resident import end_residents, residents
 from support.terminal import at_terminal
 from support.warm import warm
@@ -224,6 +224,53 @@ async def test_a_changed_definition_is_refused_until_it_was_read_again(own: OwnP
         while len((await client.list_tools()).tools) < 3:  # noqa: ASYNC110 - the registry is looked at every second
             await asyncio.sleep(0.1)
         assert not (await client.call_tool("here", {})).is_error
+
+
+class OwnServer(OwnProxy):
+    """With a server that its user can change."""
+
+    @property
+    def script(self) -> Path:
+        return self.folder / "server" / SERVER.name
+
+    @property
+    def command(self) -> list[str]:
+        return ["--", sys.executable, str(self.script), str(self.listed)]
+
+    def writes(self, first: str = "") -> None:
+        """The server's program, with another first line."""
+        self.script.parent.mkdir(exist_ok=True)
+        self.script.write_text(first + SERVER.read_text())
+
+    async def ends(self) -> tuple[int, str]:
+        """Exit code and words of a proxy that does not start its server."""
+        process = await asyncio.create_subprocess_exec(
+            *self.program, "proxy", "--state", str(self.state), *self.command, cwd=self.project,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        said = await process.stderr.read()
+        return await process.wait(), said.decode()
+
+
+async def test_a_changed_program_is_not_started_until_it_was_read_again(tmp_path: Path) -> None:
+    own, ran = OwnServer(tmp_path), tmp_path / "project" / "ran"
+    own.writes()
+    own.lists(tool("here"), tool("put", "path"), tool("variables"))
+    try:
+        await asyncio.to_thread(pinned, own)
+        async with own.client() as client:
+            assert not (await client.call_tool("here", {})).is_error
+        own.writes(f"open({str(ran)!r}, 'w')\n")
+        code, said = await own.ends()
+        assert (code, "proxy.changed" in said, "pdp proxy --pin" in said, ran.exists()) == (1, True, True, False), (
+            said
+        )
+        own.writes()  # as it was read
+        async with own.client() as client:
+            assert not (await client.call_tool("here", {})).is_error
+    finally:
+        end_residents(own.state, signal.SIGKILL)
 
 
 def code_of(said: str) -> str:

@@ -27,6 +27,7 @@ from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.steps import Insert
 from pdp.core.call.facts import WORST_LABELS
 from pdp.policy.bundle import shipped_rego
+from pdp.sessions.options import SessionOptions
 from pdp.v1 import decision_pb2, types_pb2
 
 ALL = ApprovalQuery("acme")
@@ -86,6 +87,18 @@ async def test_what_has_ended_is_over_at_once(world: World) -> None:
     assert (next_one.effect, facts["calls"], facts["started_ns"]) == (ALLOW, 0, world.now_ns)
     assert facts["labels"][:2] == list(WORST_LABELS)
     assert {each["decision_id"] for each in facts["label_sources"]} == {first.decision_id}  # those stay
+
+
+async def test_one_that_is_over_by_time_leaves_a_record(world: World) -> None:
+    first = await answered(world, status(world, ALICE, "s"))
+    [chore] = [part.chore for part in world.process.background.parts if part.name == "session ends"]
+    assert chore is not None
+    world.stage.clock.advance(SessionOptions().idle_seconds + 61)
+    assert [await chore(), await chore()] == [1, 0]
+    record = json.loads(world.process.store.record_at(world.process.store.size() - 1).record)
+    assert (record["kind"], record["event"], record["by"]) == ("session", "ended", "time")
+    assert (record["session"], record["caller"]) == (world.record(first.decision_id)["session"]["index"], "gateway")
+    assert seen(world, await answered(world, status(world, ALICE, "s")))["calls"] == 0  # another one
 
 
 async def test_only_its_own_subject_ends_a_session_and_others_learn_nothing(world: World) -> None:

@@ -49,7 +49,7 @@ def _imported() -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.split(".")[0])
-    known = packages_distributions()
+    known = {"phonenumbers": ["phonenumberslite"], **packages_distributions()}
     return {_plain(each) for name in names for each in known.get(name, [name])}
 
 

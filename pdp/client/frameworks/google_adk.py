@@ -24,8 +24,8 @@ RESULT = "result"  # the name under which ADK itself puts a text
 class ToolGuardPlugin(BasePlugin):
     """Lets `guard` decide each tool call, the last of the runner's plugins.
 
-    `identify` takes a tool's context to the identity of its run, by `user_id` or `session.id`, from where the
-    application keeps it: ADK's session state is written by tools, and its metadata is stored.
+    `identify` takes a tool's context, or an invocation's, to the identity of its run, by `user_id` or `session.id`,
+    from where the application keeps it: ADK's session state is written by tools, and its metadata is stored.
     """
 
     def __init__(self, guard: ToolGuard, identify: Callable[[ToolContext], RunIdentity]) -> None:
@@ -40,6 +40,10 @@ class ToolGuardPlugin(BasePlugin):
         asked = (confirmation.args or {})["originalFunctionCall"]
         call = FrameworkCall(asked["name"], asked["args"], asked["id"], known.in_run(session_id))
         return (await asyncio.to_thread(self._guard.ahead, call)).waiting is None
+
+    @override
+    async def after_run_callback(self, *, invocation_context: Any) -> None:
+        await asyncio.to_thread(self._guard.over, self._identify(invocation_context))
 
     @override
     async def before_tool_callback(

@@ -72,6 +72,15 @@ class ToolGuardMiddleware(AgentMiddleware):
         content, failed = _content(result), _failed(result)
         return _passed(request, result, await asyncio.to_thread(self._guard.ran, verdict, content, failed=failed))
 
+    @override
+    def after_agent(self, state: Any, runtime: Any) -> None:
+        """A graph that is interrupted does not come here."""
+        self._guard.over(self._identify(runtime.context))
+
+    @override
+    async def aafter_agent(self, state: Any, runtime: Any) -> None:
+        await asyncio.to_thread(self._guard.over, self._identify(runtime.context))
+
     def _call(self, request: ToolCallRequest) -> FrameworkCall:
         thread = request.runtime.config.get("configurable", {}).get("thread_id", "")
         known, asked = self._identify(request.runtime.context).in_run(str(thread)), request.tool_call

@@ -33,6 +33,11 @@ class ToolGuardCapability(AbstractCapability[Any]):
         return CapabilityOrdering(position="innermost")
 
     @override
+    async def after_run(self, ctx: RunContext[Any], *, result: Any) -> Any:
+        await asyncio.to_thread(self._guard.over, self._identify(ctx.deps))
+        return result
+
+    @override
     async def wrap_tool_execute(
         self,
         ctx: RunContext[Any],

@@ -32,11 +32,12 @@ Outcome = Literal["done", "unknown"]
 class RunIdentity:
     """For whom an agent runs. The application puts it into the framework's own run context, where neither the model
     nor a tool can write. `run` tells calls of this run from calls of others that have the same id, and stays the same
-    when the run is resumed."""
+    when the run is resumed. `ends`: the session is this run's alone, and ends with it."""
 
     token: Credential = field(default=None, repr=False)
     session: Session | None = None
     run: str = ""
+    ends: bool = False
 
     def in_run(self, run: str) -> RunIdentity:
         """The same with this run, for an application that names none: the framework's own id of it."""
@@ -189,6 +190,17 @@ class ToolGuard:
         except Exception:
             logger.exception("a result of %r is withheld", verdict.call.tool)
             return WITHHELD
+
+    def over(self, known: RunIdentity) -> None:
+        """The run has come to its end: end its session, if that `ends` with it, unless a call in it waits for people,
+        with which it is resumed. Never raises; a session that could not be ended is over by time."""
+        with self._lock:
+            waits = any(each.call.identity.session == known.session for each in self._waiting.values())
+        if known.session is None or not known.ends or waits:
+            return
+        done = self._client.end_session(known.session, known.token)
+        if not done.noted and done.server_code != "session.unknown":  # of one in which nothing was decided
+            logger.warning("a session could not be ended, and ends by time: %s", done.code)
 
     def _kept(self, kept: OrderedDict[str, CallVerdict], verdict: CallVerdict) -> CallVerdict:
         if verdict.allowed:

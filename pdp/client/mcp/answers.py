@@ -125,10 +125,10 @@ def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...
     return tuple(call_parameters({"uri": uri}, SUBSCRIBE) for uri in uris or ())
 
 
-def unobliging(decision: Decision) -> Decision:
-    """The same, but a denial for an allow that obliges: nothing in a server fulfils an obligation for its client,
-    whatever the client of the decision point was made to declare."""
-    if not decision.obligations:
+def unobliging(decision: Decision, carried_out: Collection[str] = ()) -> Decision:
+    """The same, but a denial for an allow that obliges to anything but what is `carried_out` here, whatever the
+    client of the decision point was made to declare."""
+    if all(each.kind in carried_out for each in decision.obligations):
         return decision
     kinds = ", ".join(each.kind for each in decision.obligations)
     return refused(

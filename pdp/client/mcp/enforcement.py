@@ -7,12 +7,13 @@ on the way denies. Methods that no decision covers are denied unless the server'
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -28,9 +29,12 @@ from mcp_types.methods import is_input_required
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.mcp import answers, results, tool_search
 from pdp.client.mcp.answers import CallParameters, McpClient, NotACallError, Way
+from pdp.client.mcp.client_sessions import ClientSessions
+from pdp.client.mcp.effects import Observation, observed
 from pdp.client.mcp.nested_calls import Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
+from pdp.client.mcp.token_exchange import KIND, Carried, ExchangeError, TokenExchange, Wanted
 from pdp.client.mcp.tool_search import ToolSearch, UnreadableResultError
-from pdp.client.values import Credential, Elicited
+from pdp.client.values import Credential, Elicited, Outcome
 from pdp.core.bytes.uri_template import match
 from pdp.core.call.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
 
@@ -72,22 +76,26 @@ def no_session(_ctx: Context) -> Session | None:
 class EnforcementOptions:
     """What a server's owner may set.
 
-    `credential` and `session` say for whom and in which session a request is; never from what the agent sends.
+    `credential` and `session` say for whom and in which session a request is; never from what the agent sends. With
+    `ClientSessions` each client has one, which ends when it is gone; one that a function names, its owner ends.
     `passes` are further methods, and notifications of its own, that pass without a decision. `state_keys` seal what a
     client carries from round to round, 32 bytes of chance each, the first one seals; replicas share them. Without,
     they are made at start and good for this process alone. `patience` is the time in seconds for which one request
     waits for people. `search` are the tools that find and call others, where the server is no FastMCP, which tells by
-    itself. `inspects_results`: no result, error or question of the server leaves before it was inspected.
+    itself. `inspects_results`: no result, error or question of the server leaves before it was inspected. `exchange`
+    carries out the obligation `exchange_token`, which the decision point's client has to declare: a call then runs
+    with its token (`token_exchange.exchanged_token`), or not at all.
     """
 
     credential: Callable[[Context], Credential] = bearer
-    session: Callable[[Context], Session | None] = no_session
+    session: Callable[[Context], Session | None] | ClientSessions = no_session
     passes: frozenset[str] = frozenset()
     state_keys: Sequence[bytes] = field(default=(), repr=False)
     state_seconds: float = 3_600.0
     patience: float = 25.0
     search: ToolSearch = field(default_factory=ToolSearch)
     inspects_results: bool = False
+    exchange: TokenExchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,7 @@ class Enforcement:
         self.searches = True  # tool search is seen on the wire; False where the server itself asks about each tool
         self._connect = connect
         self._client: AsyncClient | None = None
+        self._watching: asyncio.Task[None] | None = None  # for clients that are gone
         self._found: dict[str, bytes] = {}  # definitions by name, as the last search showed them
         keys, seconds = self.options.state_keys, self.options.state_seconds
         security = (
@@ -134,17 +143,33 @@ class Enforcement:
         )
         self._boundary = RequestStateBoundary(security, default_audience=f"pdp:{server}")
 
+    async def end_sessions(self) -> None:
+        """End the sessions of all clients, where they have any: no request comes any more."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._client is not None and isinstance(self.options.session, ClientSessions):
+            await self.options.session.close(self._client)
+
     async def close(self) -> None:
-        """End the connection."""
+        """End the sessions and the connection."""
+        await self.end_sessions()
         if self._client is not None:
-            await self._client.close()
+            with anyio.CancelScope(shield=True):
+                await self._client.close()
 
     @property
     def client(self) -> AsyncClient:
         """The connection to the decision point."""
         if self._client is None:
             self._client = self._connect()
+            if isinstance(self.options.session, ClientSessions):
+                self._watching = asyncio.create_task(self.options.session.watch(self._client))
         return self._client
+
+    def session(self, ctx: Context) -> Session | None:
+        """In which session a request is."""
+        known = self.options.session
+        return known.of(ctx, self.options.credential(ctx)) if isinstance(known, ClientSessions) else known(ctx)
 
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """See `ServerMiddleware`. Raises MCPError for what is not allowed; without an id that is dropped."""
@@ -161,7 +186,13 @@ class Enforcement:
             raise _denied({"status": "deny"})
 
         async def sealed(plain: Context) -> HandlerResult:
-            return await self._call(plain, call_next)
+            known = self.options.session
+            with (
+                known.during(plain, self.options.credential(plain))
+                if isinstance(known, ClientSessions)
+                else nullcontext()
+            ):
+                return await self._call(plain, call_next)
 
         return await self._boundary(ctx, sealed)
 
@@ -188,9 +219,7 @@ class Enforcement:
     async def visible(self, definitions: Sequence[bytes], ctx: Context, method: str = LIST) -> ToolList:
         """Which of these tools, or of what else `method` lists, the subject of `ctx` may see."""
         listing = Listing(self.server, definitions, ctx.protocol_version, method=method)
-        return await self.client.filter_tools(
-            listing, self.options.credential(ctx), session=self.options.session(ctx)
-        )
+        return await self.client.filter_tools(listing, self.options.credential(ctx), session=self.session(ctx))
 
     async def _definitions(self, ctx: Context, call_next: CallNext, method: str) -> list[bytes]:
         """All that the server lists now by this method, on all pages: asked of the server itself, within this
@@ -254,7 +283,7 @@ class Enforcement:
             decision = await self.decide(await self._asked(ctx, call_next, call, _Round.read(None)), ctx)
             if not decision.allowed:
                 raise _denied(answers.data(decision), decision.safe_message)
-            await self._reported(decision, done=True)
+            await self._reported(decision, "done")
 
     async def _call(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         params = ctx.params or {}
@@ -277,26 +306,28 @@ class Enforcement:
         self, ctx: Context, call_next: CallNext, call: CallParameters, decision: Decision, before: _Round
     ) -> HandlerResult:
         """The server's own result. What became of a call that used up an answer is reported."""
+        carried = Carried(await self._exchanged(ctx, decision))
         if not decision.holds(time.time()):
             logger.warning("an allow for %s expired before the call could be made", self.server)
             raise _denied({"status": "deny"})
-        done = False
+        done, seen = False, Observation()
         # a completion or subscription enters nothing itself; whatever it calls, gets or reads is nested
         asked = snapshot(call.kind, call.name, call.stated)
         entered = asked if call.method in ROUNDS else None
         listed = partial(self._definition, ctx, call_next)
         token = executing.set(Execution(self, ctx, listed, entered, asked=(call.method, asked)))
         try:
-            answer = results.answered(self, ctx, decision, call_next)
-            result = await (self._closed(answer) if self.options.inspects_results else answer)
+            with carried, observed(seen):
+                answer = results.answered(self, ctx, decision, call_next, seen)
+                result = await (self._closed(answer) if self.options.inspects_results else answer)
             done = not result.get("isError") and not is_input_required(result)
             if self.searches and call.kind == "tool" and call.name in self.options.search.find:
                 result = await self._closed(self.searched(ctx, result))
         finally:
             executing.reset(token)
-            await self._reported(decision, done=done)
+            await self._reported(decision, "done" if done else "unknown")
         state = _Round(before.call_id, before.resume, of_server=True, server_state=result.get("requestState"))
-        shown = await self._closed(results.passed_on(self, ctx, call.method, decision, result))
+        shown = await self._closed(results.passed_on(self, ctx, call.method, decision, result, seen))
         return {**shown, "requestState": state.written()} if is_input_required(shown) else shown
 
     async def searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
@@ -331,12 +362,24 @@ class Enforcement:
         if not decision.allowed:
             raise _denied(answers.data(decision), decision.safe_message)
 
-    async def _reported(self, decision: Decision, *, done: bool) -> None:
-        if decision.redemption_id:
+    async def _exchanged(self, ctx: Context, decision: Decision) -> str | None:
+        """The token that the call goes with, where it was allowed for one. Raises MCPError where there is none to be
+        had: no call is made, and its outcome says so."""
+        try:
+            wanted = Wanted.of(decision)
+            if wanted is None or self.options.exchange is None:
+                return None
+            return await self.options.exchange.token(self.options.credential(ctx), wanted)
+        except ExchangeError as error:
+            logger.warning("no token is exchanged for a call of %s: %s %s", self.server, error, decision.decision_id)
+            await self._reported(decision, "failed")
+            raise _denied({"status": "deny"}) from None
+
+    async def _reported(self, decision: Decision, outcome: Outcome) -> None:
+        """Of a call that used up an answer, or with which something was to be carried out."""
+        if decision.redemption_id or decision.obligations:
             with anyio.CancelScope(shield=True):
-                await self.client.report_outcome(
-                    decision.decision_id, "done" if done else "unknown", redemption_id=decision.redemption_id
-                )
+                await self.client.report_outcome(decision.decision_id, outcome, redemption_id=decision.redemption_id)
 
     async def _asked(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> ToolCall:
         return ToolCall(
@@ -366,7 +409,7 @@ class Enforcement:
             asked = replace(asked, client_answers={before.confirmed[-1]: confirmed})
         elif action == "accept":
             await self._wait(before.resume, ctx, ends)
-        decision = await self.decide(asked, ctx)
+        decision = await self.decide(asked, ctx, duties=True)
         client = _mcp_client(ctx)
         action = confirmed or action
         if action in ("decline", "cancel") and decision.effect == "pending":
@@ -395,13 +438,15 @@ class Enforcement:
                     shown, ends = page, time.monotonic() + self.options.patience
                 if not await self._wait(again.resume_token, ctx, ends):
                     break
-            decision = await self.decide(again, ctx)
+            decision = await self.decide(again, ctx, duties=True)
         return decision
 
-    async def decide(self, asked: ToolCall, ctx: Context) -> Decision:
-        """The decision as it stands now; its reasons go to the log."""
-        asking = self.client.decide(asked, self.options.credential(ctx), session=self.options.session(ctx))
-        decision = answers.unobliging(await asking)
+    async def decide(self, asked: ToolCall, ctx: Context, *, duties: bool = False) -> Decision:
+        """The decision as it stands now; its reasons go to the log. `duties`: what it obliges to can be carried out
+        with this call."""
+        asking = self.client.decide(asked, self.options.credential(ctx), session=self.session(ctx))
+        exchanges = duties and self.options.exchange is not None
+        decision = answers.unobliging(await asking, (KIND,) if exchanges else ())
         if not decision.allowed:
             logger.info("%s of %s: %s %s", decision.effect, self.server, decision.code, decision.decision_id)
         elif decision.observed:

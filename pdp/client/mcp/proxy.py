@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -20,11 +20,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult, InputRequiredResult, ServerCapabilities
 from pydantic import BaseModel, TypeAdapter
 
+from pdp.client.mcp.effects import EffectWatch, observing
 from pdp.client.mcp.enforcement import Context, Enforcement, attach
-from pdp.core.call.methods import LISTS
+from pdp.client.mcp.token_exchange import Carried, TokenExchange, Wanted, exchanged_token
+from pdp.client.values import Credential
+from pdp.core.call.methods import CALLS, LISTS
 from pdp.host.confinement import Confinement
 from pdp.host.mcp_transport import from_client, to_command, to_url
 from pdp.host.opening import ClientStreams
+from pdp.host.program_files import compare
 
 logger = logging.getLogger(__name__)
 
@@ -52,23 +56,50 @@ class Upstream:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: str | None = None
     confinement: Confinement | None = None
+    exchange: TokenExchange | None = None
+    program: str = ""  # the digest of what the command runs (`program_files`); "" for whatever it is
+    watched: bool = False  # what the process of a command does is heard, where this machine can tell
+    resource: Wanted | None = None  # what every request to the address needs a token for; None: nothing
 
     @asynccontextmanager
-    async def connected(self, ended: Callable[[], None] = lambda: None) -> AsyncIterator[Client]:
+    async def connected(
+        self,
+        ended: Callable[[], None] = lambda: None,
+        credential: Callable[[], Credential] = lambda: None,
+        watch: EffectWatch | None = None,
+    ) -> AsyncIterator[Client]:
         """A client of it, whose answers are bounded (`mcp_transport`). `ended` is called when nothing more is to be
-        expected of it."""
+        expected of it. `credential` is the subject's, which is exchanged for what is sent; `watch` is told what its
+        process does. Raises ProgramChangedError."""
         if self.url is not None:
-            told = to_url(self.url, told=lambda status: ended() if status == HTTPStatus.NOT_FOUND else None)
+
+            async def token(method: str) -> str | None:
+                # the SDK lists tools in the course of a call
+                carried = exchanged_token() if method in CALLS else None
+                if carried is not None or self.exchange is None or self.resource is None:
+                    return carried
+                return await self.exchange.token(credential(), self.resource)
+
+            hung_up = HTTPStatus.NOT_FOUND
+            told = to_url(self.url, told=lambda status: ended() if status == hung_up else None, authorize=token)
             async with Client(told, cache=None) as client:
                 yield client
             return
+        if self.program:
+            await anyio.to_thread.run_sync(compare, self.program, self.command, self.folder or os.curdir)
         with ExitStack() as left:
             command, env = list(self.command), dict(self.env)
             if self.confinement is not None:
-                command, own = left.enter_context(self.confinement.around(command, self.folder or os.curdir))
+                heard = watch.path if watch is not None else ""
+                command, own = left.enter_context(self.confinement.around(command, self.folder or os.curdir, heard))
                 env |= own
             async with Client(to_command(command, env, self.folder, ended=ended), cache=None) as client:
                 yield client
+
+    @property
+    def watchable(self) -> bool:
+        """Whether what the server does can be heard."""
+        return bool(self.watched and self.command and self.confinement is not None and self.confinement.watchable)
 
     @asynccontextmanager
     async def connections(self) -> AsyncIterator[Connections]:
@@ -87,22 +118,26 @@ class Connections:
         self._by_owner: dict[str, _Connection] = {}
 
     @asynccontextmanager
-    async def of(self, owner: str) -> AsyncIterator[Client]:
-        """The client of an owner. Raises UpstreamError where there is none to be had."""
+    async def of(self, owner: str, credential: Credential = None) -> AsyncIterator[Client]:
+        """The client of an owner, who comes with this credential. Raises UpstreamError where there is none to be
+        had."""
         one = self._by_owner.get(owner)
         if one is None or one.ended:
             self._make_room()
             one = self._by_owner[owner] = _Connection()
             self._tasks.start_soon(self._hold, one)
+        one.credential = credential
         with one:
             await one.ready.wait()
             if one.client is None:
                 raise UpstreamError("the server behind did not start, or ended") from one.failure
-            yield one.client
+            seen = observing.get()
+            with one.watch.during(seen) if one.watch is not None and seen is not None else nullcontext():
+                yield one.client
 
-    async def begun(self, owner: str) -> None:
+    async def begun(self, owner: str, credential: Credential = None) -> None:
         """Have the connection of an owner before it is needed. Raises UpstreamError."""
-        async with self.of(owner):
+        async with self.of(owner, credential):
             pass
 
     def _make_room(self) -> None:
@@ -119,18 +154,28 @@ class Connections:
     async def _hold(self, one: _Connection) -> None:
         """The connection, in a task of its own, until it ends or is idle."""
         try:
-            async with self._upstream.connected(one.end) as one.client:
-                one.ready.set()
-                while not one.over.is_set() and (one.users or anyio.current_time() - one.used < IDLE_SECONDS):
-                    with anyio.move_on_after(IDLE_SECONDS):
-                        await one.over.wait()
-                one.end()
+            with Carried(None):  # what a connection sends by itself is of no call
+                await self._held(one)
         except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
             logger.warning("a connection to the server behind ended: %s", type(error).__name__)
             one.failure = error
         finally:
             one.end()
             one.ready.set()
+
+    async def _held(self, one: _Connection) -> None:
+        with EffectWatch.opened() if self._upstream.watchable else nullcontext() as one.watch:
+            await self._connected(one)
+
+    async def _connected(self, one: _Connection) -> None:
+        async with self._upstream.connected(one.end, lambda: one.credential, one.watch) as one.client:
+            if one.watch is not None:
+                one.watch.started()
+            one.ready.set()
+            while not one.over.is_set() and (one.users or anyio.current_time() - one.used < IDLE_SECONDS):
+                with anyio.move_on_after(IDLE_SECONDS):
+                    await one.over.wait()
+            one.end()
 
 
 class UpstreamError(Exception):
@@ -143,6 +188,8 @@ class _Connection:
 
     def __init__(self) -> None:
         self.client: Client | None = None
+        self.watch: EffectWatch | None = None
+        self.credential: Credential = None  # the last that its owner came with
         self.failure: Exception | None = None
         self.ready, self.over = anyio.Event(), anyio.Event()
         self.ended, self.users, self.used = False, 0, anyio.current_time()
@@ -238,15 +285,21 @@ def relay(name: str, upstream: Callable[[Context], AbstractAsyncContextManager[C
     return server
 
 
-async def over_stdio(enforcement: Enforcement, upstream: Upstream, opening: ClientStreams) -> None:
-    """Enforce before `upstream` for the client of `opening`, until it hangs up. Raises a group with an UpstreamError
-    for a server that does not start."""
+async def over_stdio(
+    enforcement: Enforcement,
+    upstream: Upstream,
+    opening: ClientStreams,
+    credential: Callable[[], Credential] = lambda: None,
+) -> None:
+    """Enforce before `upstream` for the client of `opening`, until it hangs up; `credential` is its user's. Raises a
+    group with an UpstreamError for a server that does not start."""
     try:
         async with upstream.connections() as behind, from_client(opening) as (incoming, outgoing):
-            server = proxy(enforcement, lambda _ctx: behind.of(ALL))
+            server = proxy(enforcement, lambda _ctx: behind.of(ALL, credential()))
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(behind.begun, ALL)
+                tasks.start_soon(behind.begun, ALL, credential())
                 await server.run(incoming, outgoing, server.create_initialization_options())
+                await enforcement.end_sessions()  # before the server behind, which may take its time
                 tasks.cancel_scope.cancel()
     finally:
         await enforcement.close()

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from pdp.client import Decision
 from pdp.client.mcp import answers
+from pdp.client.mcp.effects import Observation
 from pdp.client.values import Inspected
 from pdp.core.call.methods import TOOL_CALL
 
@@ -28,7 +29,12 @@ _STATE = "requestState"  # the server's own, which is sealed before it leaves
 
 
 async def passed_on(
-    enforcement: Enforcement, ctx: Context, method: str, decision: Decision, result: dict[str, Any]
+    enforcement: Enforcement,
+    ctx: Context,
+    method: str,
+    decision: Decision,
+    result: dict[str, Any],
+    observation: Observation,
 ) -> dict[str, Any]:
     """What the client gets of the result of an allowed call, or of the server's question in a round of it.
 
@@ -39,7 +45,7 @@ async def passed_on(
         return result
     asks = is_input_required(result)
     seen = {name: value for name, value in result.items() if name != _STATE or not asks}
-    found = await _inspected(enforcement, ctx, decision, seen)
+    found = await _inspected(enforcement, ctx, decision, seen, observation)
     if found.passes:
         passed: dict[str, Any] = found.result
         return passed
@@ -49,7 +55,9 @@ async def passed_on(
     return {**kind, "content": [{"type": "text", "text": found.safe_message}], "isError": True}
 
 
-async def answered(enforcement: Enforcement, ctx: Context, decision: Decision, call_next: CallNext) -> dict[str, Any]:
+async def answered(
+    enforcement: Enforcement, ctx: Context, decision: Decision, call_next: CallNext, observation: Observation
+) -> dict[str, Any]:
     """The server's result as it is, by the names of the wire. Raises MCPError: the server's error, or what else it
     raised as the protocol's version tells it, inspected as a result that is an error; withheld, a denial."""
     try:
@@ -61,7 +69,7 @@ async def answered(enforcement: Enforcement, ctx: Context, decision: Decision, c
     said: dict[str, Any] = {"content": [{"type": "text", "text": error.message}], "isError": True}
     if error.data is not None:
         said["data"] = error.data
-    found = await _inspected(enforcement, ctx, decision, said)
+    found = await _inspected(enforcement, ctx, decision, said, observation)
     if not found.passes:
         raise MCPError(answers.DENIED, found.safe_message, {"status": "deny"})
     raise MCPError(error.code, found.result["content"][0]["text"], found.result.get("data"))
@@ -86,11 +94,16 @@ def wire(result: HandlerResult) -> dict[str, Any]:
 
 
 async def _inspected(
-    enforcement: Enforcement, ctx: Context, decision: Decision, result: Mapping[str, Any]
+    enforcement: Enforcement, ctx: Context, decision: Decision, result: Mapping[str, Any], seen: Observation
 ) -> Inspected:
     options = enforcement.options
     found = await enforcement.client.inspect_result(
-        decision, result, options.credential(ctx), session=options.session(ctx)
+        decision,
+        result,
+        options.credential(ctx),
+        session=enforcement.session(ctx),
+        effects=tuple(seen.effects),
+        observed=(seen.kinds, seen.missed) if seen.kinds else None,
     )
     if not found.passes:
         logger.warning("a result of %s is withheld: %s %s", enforcement.server, found.code, found.decision_id)

@@ -26,6 +26,7 @@ from pdp.core.approvals.rows import (
     Vote,
 )
 from pdp.core.approvals.states import Event, GrantState
+from pdp.core.call.mandates import MandateEvent, MandateRow, MandateUse
 
 if TYPE_CHECKING:  # a commit holds steps
     from pdp.core.record.stored import LabelRow
@@ -213,6 +214,34 @@ class RemoveLabels:
     labels: tuple[LabelRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class BeginMandate:
+    """Insert an active mandate. Conflict while its session has one."""
+
+    row: MandateRow
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMandate:
+    """Another use of a mandate, which ends with `event` where that ends one. Conflict unless it is active, at this
+    version, and not expired."""
+
+    mandate_id: str
+    version: int
+    used: MandateUse
+    event: MandateEvent
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndMandates:
+    """End the mandate of a session, if there is an active one."""
+
+    session: str
+    event: MandateEvent
+    at_ns: int
+
+
 Step: TypeAlias = (
     Open
     | Move
@@ -234,4 +263,7 @@ Step: TypeAlias = (
     | Advance
     | ShowLabels
     | RemoveLabels
+    | BeginMandate
+    | ChangeMandate
+    | EndMandates
 )

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from pdp.core.approvals.hourly_limits import UNREAD, QuestionsFact
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetFact, standing_of
+from pdp.core.call.mandates import NO_MANDATE, MandateFact
 from pdp.core.call.origins import OriginsFact
 from pdp.core.call.revocation import Revocable
 from pdp.core.call.vetting import NOT_VETTED, PackageVetting
@@ -317,6 +319,7 @@ class SessionFact:
     calls: int = WORST_COUNT
     denials: int = WORST_COUNT
     started_ns: int = 0
+    client_address: str = "none"  # "none" (no call told one) | "same" | "changed"
     tree: str = ""  # keyed index of the pair whose labels it shares; not for policy
     handle: str = ""  # names the session to a child that its subject starts; not for policy
     reset: bool = False  # the agent's context was emptied before this call, as the caller vouches; not for policy
@@ -343,6 +346,7 @@ class SessionFact:
             "calls": self.calls,
             "denials": self.denials,
             "started_ns": self.started_ns,
+            "client_address": self.client_address,
         }
 
 
@@ -438,11 +442,13 @@ class Facts:
     result: ResultFact = NO_RESULT
     budgets: tuple[BudgetFact, ...] = ()  # that count the call
     questions: QuestionsFact = UNREAD
+    mandate: MandateFact = NO_MANDATE
 
 
 SCHEMA = "pdp.input/1"
 # of most calls
 _UNREAD, _NO_RESULT, _NO_BUDGETS = UNREAD.fact(), NO_RESULT.fact(), standing_of(())
+_NO_MANDATE = NO_MANDATE.fact()
 
 
 def document(
@@ -483,6 +489,7 @@ def document(
         "session": own["session"],
         "budgets": standing_of(facts.budgets) if facts.budgets else _NO_BUDGETS,
         "questions": _UNREAD if facts.questions is UNREAD else facts.questions.fact(),
+        "mandate": _NO_MANDATE if facts.mandate is NO_MANDATE else facts.mandate.fact(),
         "result": _NO_RESULT if facts.result is NO_RESULT else facts.result.fact(),
         "consents": [],
         "grants": [],
@@ -491,6 +498,21 @@ def document(
         "waivers": list(map(Waiver.fact, facts.waivers)),
         "asserted": facts.asserted.fact(),
     }
+
+
+_ADDED: Mapping[str, Mapping[str, Json]] = {
+    "call": {"judge_configured": False},
+    "session": {"client_address": "none"},
+}
+
+
+def completed(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of an earlier release, with what facts of later ones were where nothing was known of them."""
+    members = {name: {**_ADDED[name], **each} if name in _ADDED else each for name, each in told.items()}
+    return {"mandate": _NO_MANDATE, **members}
+
+
+VARYING = ("time", "call", "arguments", "session")
 
 
 def varying(facts: Facts, at_ns: int) -> dict[str, dict[str, Json]]:
@@ -505,6 +527,7 @@ def varying(facts: Facts, at_ns: int) -> dict[str, dict[str, Json]]:
             "unknown_outcomes": facts.unknown_outcomes,
             "people_refusals": facts.people_refusals,
             "people_withdrawals": facts.people_withdrawals,
+            "judge_configured": bool(facts.judge_prompts),
         },
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),

@@ -195,6 +195,13 @@ def origin_of(value: Scalar, task: Container[Scalar], known: IsKnown) -> str:
     return OWN if known(OWN, atom(value)) else NONE
 
 
+def supplied_by(value: Scalar, first: Callable[[str, str], str]) -> str:
+    """The decision by which the agent had supplied all of a value; empty where it had not. `first`: of a (kind, atom)
+    the decision that it came with, by age."""
+    found = [first(SUPPLIED, piece) for piece in _tokenized(text_of(value))]
+    return max(found) if found and all(found) else ""
+
+
 def _is_external(word: str, known: IsKnown) -> bool:
     return known(EXTERNAL, _loose(word)) or all(known(EXTERNAL, part) for part in _divided(word))
 

@@ -210,8 +210,9 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class ResultAsk:
-    """A result to be inspected, whole. `is_error` and `effects` are asserted: that the tool reported an error, and
-    what it was seen to do. `of` is the server and the method that answered, where a gateway knows them."""
+    """A result to be inspected, whole. `is_error`, `effects` and `observed` are asserted: that the tool reported an
+    error, what it was seen to do, and how much could be seen. `of` is the server and the method that answered, where
+    a gateway knows them."""
 
     request_id: str
     decision_id: str
@@ -223,6 +224,9 @@ class ResultAsk:
     data: bytes = field(default=b"", repr=False)
     is_error: bool = False
     effects: tuple[tuple[str, str, bytes], ...] = ()  # kind, object, detail as JSON
+    observed: tuple[tuple[str, ...], str] | None = (
+        None  # kinds looked at, why some may be missed; None: nobody looked
+    )
     of: tuple[str, str] | None = None
 
 

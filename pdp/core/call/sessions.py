@@ -24,6 +24,8 @@ from pdp.core.record.stored import (
     PairChange,
     ReplyRow,
     SeenText,
+    SessionOpening,
+    SessionOver,
     SessionRow,
     StoredCall,
 )
@@ -32,6 +34,9 @@ MOST_LABELS = 64  # of one call; where there are more it has the worst
 MOST_AWAITED = 64  # results of one pair; one more counts as a result that nobody inspects
 
 ENDED_NS = 30 * 24 * 3600 * NS  # how long the id of an ended session is refused
+
+SETTLED_NS = 60 * NS  # after its time a session may go on by a call that was decided before
+BY_TIME = "time"  # what ended a session, in its record
 
 HANDLE = "s1."  # how handles of sessions begin
 
@@ -82,6 +87,11 @@ def session_index(key: bytes, caller: Caller, session: str) -> str:
     return lasting_index(key, "session of", caller.tenant, caller.name, session) if session else ""
 
 
+def named_session_index(key: bytes, tenant: str, caller: str, session: str) -> str:
+    """The same by the name of the caller."""
+    return lasting_index(key, "session of", tenant, caller, session) if session else ""
+
+
 def indexes_in_records(key: bytes, tenant: str, caller: str, session: str) -> tuple[str, ...]:
     """Those that records may have of a session, which is named: one for each secret that the key had at the time."""
     return every_index(key, "session", tenant, caller, session)
@@ -107,7 +117,7 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     have the result inspected."""
     places = places_of(keys, session)
     there = () if session.reset else stored.labels
-    put = [(label, *_PUT, decision_id, at_ns) for label in target.labels]
+    put = [(label, *_PUT, decision_id, at_ns) for label in target.labels] if target.labels else []
     if keys.also and stored.labels:  # of a memory: what went in comes out
         put += [
             (row.label, row.code, row.pack, row.decision_id, row.at_ns)
@@ -156,7 +166,8 @@ def inspected(
 def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
     """A session after two changes; None where one of them may refuse the other."""
     fixed = (first.owner, first.state, first.parent, first.tree) == (then.owner, then.state, then.parent, then.tree)
-    if not fixed or first.state != "open" or (first.task and then.task and first.task != then.task):
+    bound = ((first.task, then.task), (first.scopes, then.scopes), (first.address, then.address))
+    if not fixed or first.state != "open" or any(one and other and one != other for one, other in bound):
         return None
     return replace(
         first,
@@ -167,6 +178,8 @@ def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
         calls=first.calls + then.calls,
         denials=first.denials + then.denials,
         task=first.task or then.task,
+        scopes=first.scopes or then.scopes,
+        address=first.address or then.address,
     )
 
 
@@ -236,6 +249,30 @@ def narrowed(session: SessionFact, keys: CallKeys) -> bool:
 def ended(row: SessionRow, at_ns: int) -> SessionRow:
     """A session that ends at an instant; its row is kept, so that its id stays refused."""
     return replace(row, state="ended", over_ns=at_ns, until_ns=max(row.until_ns, at_ns + ENDED_NS))
+
+
+def end_of(row: SessionRow) -> SessionOver:
+    """What the record of the end of this session is about, which has ended."""
+    return SessionOver(row.index, row.opened_ns, row.over_ns + 1)
+
+
+def over_by_time(
+    opening: SessionOpening, row: SessionRow | None, idle_ns: int, at_ns: int
+) -> SessionOver | SessionOpening:
+    """The end by time of what was opened, for its record; or the opening, to be looked at again later. `row` is what
+    is known under its index now: its session, a later one, or nothing any more.
+
+    Processes that open a session at the same time leave an opening each, less than `idle_ns` apart, and the row has
+    the first instant."""
+    if row is not None and row.opened_ns <= opening.opened_ns:
+        due_ns = (row.over_ns if row.state == "open" else row.until_ns) + SETTLED_NS
+        if at_ns < due_ns:
+            return replace(opening, due_ns=due_ns)
+        return SessionOver(row.index, row.opened_ns, max(row.over_ns, opening.opened_ns + 1), by_time=True)
+    before_ns = opening.opened_ns + idle_ns
+    if row is not None:
+        before_ns = min(before_ns, row.opened_ns)
+    return SessionOver(opening.index, opening.opened_ns, before_ns, by_time=True)
 
 
 def since(stored: StoredCall, started_ns: int) -> StoredCall:

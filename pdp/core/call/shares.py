@@ -9,7 +9,6 @@ nanoseconds.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,7 +56,7 @@ DEFAULTS: Mapping[Dimension, FairShare] = MappingProxyType({
     Dimension.SESSION: FairShare(1 / 4, 50, 250),
 })  # fmt: skip
 
-Holder: TypeAlias = "tuple[str, ...]"  # a dimension, and whose share of it
+Holder: TypeAlias = "tuple[Dimension, *tuple[str, ...]]"  # and whose share of it
 
 
 @dataclass(slots=True)
@@ -76,12 +75,11 @@ class Rates:
         such dimension and the nanoseconds until it has one."""
         after: dict[Holder, int] = {}
         for holder in holders:
-            dimension = Dimension(holder[0])
-            share = self.shares[dimension]
+            share = self.shares[holder[0]]
             full_at = max(self._full_at.get(holder, at_ns), at_ns) + share.interval_ns
             early = full_at - at_ns - share.burst * share.interval_ns
             if early > 0:
-                return dimension, early
+                return holder[0], early
             after[holder] = full_at
         self._full_at |= after
         if len(self._full_at) > self._sweep_at:
@@ -95,7 +93,7 @@ class SlotCounts:
     """The places that every holder has taken. `most` are those of one, by dimension."""
 
     most: Mapping[Dimension, int]
-    _taken: Counter[Holder] = field(default_factory=Counter)
+    _taken: dict[Holder, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -104,15 +102,17 @@ class SlotCounts:
         """Take a place for each holder, and return None. Where one has as many as it may, take nothing, and return
         the first such dimension."""
         for holder in holders:
-            dimension = Dimension(holder[0])
-            if self._taken[holder] >= self.most[dimension]:
-                return dimension
-        self._taken.update(holders)
+            if self._taken.get(holder, 0) >= self.most[holder[0]]:
+                return holder[0]
+        for holder in holders:
+            self._taken[holder] = self._taken.get(holder, 0) + 1
         return None
 
     def leave(self, holders: Sequence[Holder]) -> None:
         """Give them back."""
-        self._taken.subtract(holders)
         for holder in holders:
-            if not self._taken[holder]:
+            left = self._taken[holder] - 1
+            if left:
+                self._taken[holder] = left
+            else:
                 del self._taken[holder]

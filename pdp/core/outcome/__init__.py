@@ -110,11 +110,18 @@ def question(
 
 
 def planned_question(
-    template: QueryTemplate, facts: Facts, at_ns: int, *, valid: Callable[[Mapping[str, Json]], bool]
+    template: QueryTemplate,
+    facts: Facts,
+    at_ns: int,
+    *,
+    valid: Callable[[Mapping[str, Json]], bool],
+    valid_varying: Callable[[Mapping[str, Json]], bool] | None = None,
 ) -> EngineQuery:
-    """What `question` builds of a call without evidence whose checks all passed, by the plan of its kind."""
-    doc, asked = template.filled(varying(facts, at_ns))
-    if not valid(doc):
+    """What `question` builds of a call without evidence whose checks all passed, by the plan of its kind. All but
+    what varies was valid when the plan was made, by the same policy."""
+    own = varying(facts, at_ns)
+    doc, asked = template.filled(own)
+    if not (valid(doc) if valid_varying is None else valid_varying(own)):
         raise EngineFault("policy.input", "The input document does not match its schema.")
     return asked
 

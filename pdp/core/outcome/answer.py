@@ -12,6 +12,7 @@ from pdp.core.bytes.digest import Json, digest, text_encoder
 from pdp.core.call.facts import Facts, TargetFact
 from pdp.core.check import NS
 from pdp.core.outcome import END_SESSION, EXCHANGE, Effect, Hidden, Outcome, Reason
+from pdp.core.outcome.codes import shown_control
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"  # RFC 8693, section 2.1
 # Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
@@ -244,7 +245,7 @@ def open_requirement(element: Mapping[str, Any], call_digest: str, at_ns: int) -
         id=digest([call_digest, element])[:32],
         kind=str(element["kind"]),
         code=str(element["code"]),
-        control=str(element.get("control", "")),
+        control=shown_control(element.get("control")),
         stage=int(element["stage"]),
         expires_ns=at_ns + int(element["ttl_seconds"]) * 1_000_000_000,
         pack=str(element.get("pack", "")),

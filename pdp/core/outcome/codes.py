@@ -1,20 +1,35 @@
 """The codes of the service's own denials, and the control that each serves.
 
 Controls are the items of the minimum bar of the OWASP guide for secure MCP servers (MB-1.1 to MB-5.3) and the OWASP
-MCP Top 10 (MCP01 to MCP10). Elements of packs name theirs themselves; gate and service have this table.
+MCP Top 10 (MCP01 to MCP10). Elements of packs name theirs themselves; gate and service have this table. A code may
+serve several: answers and records name the first (ADR 0296).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from pdp.core.tables import tables
 
 _TABLES = tables(__file__)
 CONTROLS: Mapping[str, str] = _TABLES["controls"]
 UNSERVED: Mapping[str, str] = _TABLES["unserved"]
-SERVED: Mapping[str, str] = _TABLES["served"]
+
+
+def controls_in(value: Any) -> tuple[str, ...]:
+    """The controls that `control` of an element or a row names: a text, or a list of texts; none of anything else."""
+    named = value if isinstance(value, list | tuple) else (value,)
+    return tuple(each for each in named if isinstance(each, str) and each)
+
+
+def shown_control(value: Any) -> str:
+    """The first of them, which people and machines are shown."""
+    return next(iter(controls_in(value)), "")
+
+
+SERVED: Mapping[str, tuple[str, ...]] = {code: controls_in(named) for code, named in _TABLES["served"].items()}
 
 # No organisation's pack may use these, so that a code says who denied.
 SERVICE_CODES = frozenset(code for code in SERVED if "." not in code)
@@ -28,7 +43,7 @@ def is_service_code(code: str) -> bool:
 @lru_cache(1024)
 def control_of(code: str) -> str:
     """The control that a denial by gate or service serves; empty for a code of a pack."""
-    return SERVED.get(code) or SERVED.get(_first_part(code), "")
+    return shown_control(SERVED.get(code) or SERVED.get(_first_part(code)))
 
 
 def _first_part(code: str) -> str:

@@ -17,7 +17,8 @@ from pdp.core.approvals.hourly_limits import UNREAD
 from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder, texts_encoder
 from pdp.core.bytes.template import Template
 from pdp.core.call.budgets import standing_of
-from pdp.core.call.facts import NO_RESULT, Asserted
+from pdp.core.call.facts import NO_RESULT, VARYING, Asserted
+from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.errors import EngineFault, InvalidRequest
 
 FACTS_SCHEMA = "pdp.facts/1"
@@ -25,7 +26,7 @@ COMPOSITION_SCHEMA = "pdp.composition/1"
 # what packs read; everything else is for the composition alone
 FACTS = (
     "time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session", "budgets",
-    "questions", "result",
+    "questions", "mandate", "result",
 )  # fmt: skip
 ASSERTED = "asserted"  # likewise, where there is any
 COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
@@ -65,6 +66,8 @@ class EngineQuery:
     fresh: bool = False  # whether it must be evaluated now: no kept answer will do
     members: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the document, as values
     texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # the same as JSON
+    # of queries that differ in `facts.VARYING` alone, one value: what others made of the rest; None of any other
+    kind: dict[Any, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, document: Mapping[str, Any], advice: Mapping[str, str], *, fresh: bool = False) -> EngineQuery:
@@ -77,7 +80,7 @@ class EngineQuery:
             raise EngineFault("policy.input", "The input document is not JSON.") from None
         composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
         shared = (
-            dict(zip(FACTS, _facts_texts(texts if "questions" in texts else _EARLIER | texts), strict=True))
+            dict(zip(FACTS, _facts_texts(texts if "mandate" in texts else _EARLIER | texts), strict=True))
             | _FACTS_SCHEMA
         )
         if phase in ABOUT_ONE:
@@ -106,6 +109,7 @@ class QueryTemplate:
     _texts: Mapping[str, str]
     _document: Template
     _payload: Template
+    _kind: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, document: Mapping[str, Any], marks: Sequence[str]) -> QueryTemplate | None:
@@ -114,7 +118,7 @@ class QueryTemplate:
         for (name, member), mark, other in zip(_EXCERPTED, marks[1:4], marks[4:7], strict=True):
             marked[name] = {member: mark, "mark": other}
         asked = EngineQuery.of({**document, **marked}, {})
-        varied = [encode(marked[name]) for name in ("time", "call", "arguments", "session")]
+        varied = [encode(marked[name]) for name in VARYING]
         excerpts = [encode({member: marked[name][member]}) for name, member in _EXCERPTED]
         whole = Template.of(asked.document.decode(), varied)
         payload = Template.of(asked.payload.decode(), (*varied, *excerpts))
@@ -144,6 +148,7 @@ class QueryTemplate:
             self.keys,
             members=members,
             texts={**self._texts, **dict(zip(varying, own, strict=True))},
+            kind=self._kind,
         )
 
 
@@ -212,6 +217,7 @@ _EARLIER = {
     "result": encode(NO_RESULT.fact()),
     "budgets": encode(standing_of(())),
     "questions": encode(UNREAD.fact()),
+    "mandate": encode(NO_MANDATE.fact()),
 }  # of a document that an older release kept
 _FACTS_SCHEMA = {"schema": encode(FACTS_SCHEMA)}
 _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)

@@ -149,9 +149,6 @@ class Pack:
     requires: tuple[tuple[str, str, str], ...] = ()
     controls: tuple[tuple[str, str, str], ...] = ()
 
-    def fact(self) -> Json:
-        return {"name": self.name, "owner": self.owner, "servers": list(self.servers)}
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
@@ -167,6 +164,9 @@ class LoadedPolicy:
     about: tuple[Pack, ...] = ()  # for operators; empty for a kept bundle
     budgets: tuple[Budget, ...] = ()  # of the organisation's data
     reads_questions: bool = False  # whether packs read how often people are asked
+    personal: tuple[str, ...] | None = None  # countries whose personal data the organisation protects; None: none
+    # the same of what differs between calls of one kind alone (`facts.VARYING`); None where that says nothing
+    valid_varying: Callable[[Mapping[str, Json]], bool] | None = None
 
 
 class PolicySource(Protocol):
@@ -344,13 +344,18 @@ class Content(Protocol):
     """Looks into arguments (content/)."""
 
     async def checked(
-        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
+        self,
+        raw: bytes,
+        tool: PinnedTool | None,
+        own: tuple[OwnToken, ...] = (),
+        whose: str = "",
+        personal: tuple[str, ...] | None = None,
     ) -> ArgumentsFact:
         """Parse strictly, check against the pinned schema (compiled once per manifest digest), collect
         findings. Raises InvalidRequest for what is not a strict JSON object (duplicate keys, depth, size,
         integers beyond int64, ill-formed Unicode). `own`: the tokens that the call came with. What may take long is
         searched in another process, in turns of `whose` they are; where that fails the check is
-        `arguments.unread`."""
+        `arguments.unread`. `personal`: the countries of whose people personal data is looked for; None: of none."""
         ...
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
@@ -359,7 +364,13 @@ class Content(Protocol):
         ...
 
     def inspecting(
-        self, tool: PinnedTool | None, content_type: str, *, error: bool, own: tuple[OwnToken, ...] = ()
+        self,
+        tool: PinnedTool | None,
+        content_type: str,
+        *,
+        error: bool,
+        own: tuple[OwnToken, ...] = (),
+        personal: tuple[str, ...] | None = None,
     ) -> Callable[[bytes], Inspection]:
         """What inspects one result of this tool: parses it strictly, checks it with the pinned output schema, finds
         what should not reach a model unseen. `error`: its caller says that it is one. The function is fit for a
@@ -386,10 +397,18 @@ class Sessions(Protocol):
         """With the keys under which the store knows the session, and subject and agent."""
         ...
 
-    def look(
-        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, keys: CallKeys, stored: StoredCall
+    def look(  # noqa: PLR0913, PLR0917 - what a session is known by
+        self,
+        caller: Caller,
+        identity: Identity,
+        ask: SessionAsk,
+        at_ns: int,
+        keys: CallKeys,
+        stored: StoredCall,
+        address: str | None = None,
     ) -> tuple[SessionFact, SessionRow | None]:
         """The session's facts, by what the store has; `session.identity_mismatch` when it belongs to someone else.
+        `address` is the client's of a call, "" where its caller tells none; None of what is no call.
         The row is to become durable with the record of the answer: it counts the call, and binds a new session. None
         where there is no session of its own."""
         ...

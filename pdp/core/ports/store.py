@@ -18,6 +18,7 @@ from pdp.core.record.stored import (
     RefusalCount,
     ReplyRow,
     RevocationRow,
+    SessionOpening,
     SessionRow,
     StoredCall,
     StoredRecord,
@@ -184,6 +185,14 @@ class Store(Answers, Protocol):
 
     def session(self, index: str) -> SessionRow | None:
         """The owner of a session; None for one without an owner."""
+        ...
+
+    def due_openings(self, at_ns: int, limit: int) -> tuple[SessionOpening, ...]:
+        """Sessions that may be over by time at an instant, and of whose end no record tells."""
+        ...
+
+    async def put_off(self, openings: Sequence[SessionOpening]) -> None:
+        """Have these due when they say. Raises Unavailable, Overloaded."""
         ...
 
     def reply(self, key: str) -> ReplyRow | None: ...

@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from pdp.core.bytes.digest import Json, canonical, secrets_of
 from pdp.core.call.facts import SessionFact, TargetFact
+from pdp.core.call.mandates import is_slot
 from pdp.core.call.origins import (
     EXTERNAL,
     OWN,
@@ -96,16 +97,24 @@ def known_atoms(query: AtomQuery, session: SessionFact, keys: CallKeys, stored: 
     """What of it the pair has seen, or its task's. What traces counts in its own session, as long as that goes on."""
     since = {name: since_ns for _, name, since_ns in _traced_in(session, keys, stored)}
     rows = [row for row in stored.atoms if not (session.reset and row.place == keys.pair)]
-    overflown = any(row.atom == OVERFLOW and not row.session for row in rows)
+    whole = not overflown(session, keys, stored)
     seen: dict[tuple[str, str], str] = {}
     for row in sorted(rows, key=lambda row: (row.at_ns, row.decision_id)):
         if row.atom == OVERFLOW:
             continue
         kind, atom = query[row.atom]
-        if kind == OWN and (overflown or row.at_ns < since.get(row.session, row.at_ns + 1)):
+        if kind == OWN and (not whole or row.at_ns < since.get(row.session, row.at_ns + 1)):
             continue
+        if is_slot(kind) and (row.session != keys.session or row.at_ns < session.started_ns):
+            continue  # of this very session: no other one fills its slots
         seen.setdefault((kind, atom), row.decision_id)
     return seen
+
+
+def overflown(session: SessionFact, keys: CallKeys, stored: StoredCall) -> bool:
+    """Whether more was seen than is kept."""
+    rows = (row for row in stored.atoms if not (session.reset and row.place == keys.pair))
+    return any(row.atom == OVERFLOW and not row.session for row in rows)
 
 
 def origins(
@@ -147,6 +156,14 @@ class SightingRecorder:
             replace(self._text(place, atoms), session=name, since_ns=since_ns, memory=self.keys.also)
             for place, name, since_ns in _traced_in(self.session, self.keys, self.stored)
         )
+
+    def filled(self, atoms: tuple[int, ...]) -> SeenTexts:
+        """What a result holds for the slots of its session's mandate, to be kept for that session alone."""
+        session = self.session
+        if not (atoms and session.check.ok and self.keys.session and session.started_ns):
+            return ()
+        text = self._text(self.keys.pair, atoms)
+        return (replace(text, session=self.keys.session, since_ns=session.started_ns, memory=self.keys.also),)
 
     def _text(self, place: str, atoms: tuple[int, ...]) -> SeenText:
         return SeenText(place, self.subject, self.decision_id, self.at_ns, atoms)

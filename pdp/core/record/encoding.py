@@ -214,9 +214,10 @@ def inspection(  # noqa: PLR0913 - what an answer is made of
     labels: Sequence[tuple[str, str, str]],
     redactions: int,
     elements: Iterable[SaidElement] = (),
+    effects: Fields | None = None,
 ) -> bytes:
     """The record of one InspectResult. Raises RecordTooLargeError. `labels` are (label, code, pack); `redactions`
-    counts the places that are cut out."""
+    counts the places that are cut out; `effects` says how much of what the tool did was seen, None: nobody looked."""
     target, result = facts.targets[0], facts.result
     said: list[Json] = list(map(_element, elements))
     put: list[Json] = [{"label": cut(label), "code": code, "pack": pack} for label, code, pack in sorted(labels)]
@@ -236,6 +237,7 @@ def inspection(  # noqa: PLR0913 - what an answer is made of
         "redactions": redactions,
         "obligations": list(outcome.obligations),
         "elements": portion(said),
+        **({} if effects is None else {"effects": effects}),
     }
     try:
         return encode(stamp, "inspection", body)

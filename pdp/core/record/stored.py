@@ -13,6 +13,7 @@ from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
+from pdp.core.call.mandates import MandateRow
 from pdp.core.errors import Unavailable
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
@@ -71,6 +72,32 @@ class SessionRow:
     parent: str = ""  # the session that started it
     tree: str = ""  # the pair of the first session of its task: its own, unless another agent started it
     task: str = ""  # keyed digest of the vouched task statement
+    scopes: str = ""  # those of the token that began it, as JSON; "" by an older release
+    address: str = ""  # keyed index of the first client address that was told
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpening:
+    """A session that has begun, as long as no record says that it ended: by keyed index and instant, with its caller
+    and the name that records have for it. From `due_ns` on it may be over by time; its row says whether it is."""
+
+    index: str
+    opened_ns: int
+    tenant: str
+    caller: str
+    session: str
+    due_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOver:
+    """A record says that a session ended: the openings of this index from one instant until before another are gone
+    with it. `by_time`: Conflict where there is none any more, for then another process has recorded it."""
+
+    index: str
+    from_ns: int
+    before_ns: int
+    by_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +252,8 @@ class Commit:
     high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
     steps: tuple[Step, ...] = ()  # carried out with the record, or the entry is refused with Conflict
     session: SessionRow | None = None  # is bound, or kept for longer; Conflict where it is another's
+    opens: SessionOpening | None = None  # `session` begins with it
+    over: SessionOver | None = None  # the record tells of an end; after `opens`
     refusals: tuple[RefusalCount, ...] = ()  # that the record tells of; they are counted no longer once it is durable
     people: tuple[PersonRow, ...] = ()  # new pseudonyms that the record uses; one that is there stays
     labels: tuple[LabelRow, ...] = ()  # one that is there stays as it is
@@ -370,4 +399,5 @@ class StoredCall:
     budgets: tuple[BudgetRow, ...] = ()  # of the keys, for the call's task and for none
     questions: tuple[Question, ...] | None = None  # to people of the tenant, since `CallKeys.asked_ns`; None: unread
     people: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by `PersonRow.subject`, of `CallKeys.people`
+    mandate: MandateRow | None = None  # the active one of the session
     away: bool = False  # the state of sessions cannot be read now: neither the session nor what is awaited is known

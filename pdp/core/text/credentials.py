@@ -101,7 +101,8 @@ def credentials(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[Credential, 
 
 def kinds_in(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[tuple[str, str], ...]:
     """Kind and name of the credentials in a text, each once."""
-    return tuple(dict.fromkeys((each.kind, each.name) for each in credentials(text, own)))
+    found = credentials(text, own)
+    return tuple(dict.fromkeys([(each.kind, each.name) for each in found])) if found else ()
 
 
 def secret_in(text: str) -> str | None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Directories, Passkeys
 from pdp.core.record.stored import Proof
 from pdp.host.feature import Feature, Ports, Setup
-from pdp.host.http_listener import server_tls
 from pdp.host.part import Part
-from pdp.host.renewed_files import RenewedFiles, Take
 from pdp.people.console.options import ConsoleOptions
 from pdp.proof.receipt import text
 
@@ -39,7 +36,7 @@ def _wire(options: ConsoleOptions, ports: Ports) -> Part:
     _extra()
     from pdp.identity.authentication import Authentication  # noqa: PLC0415 - loaded only where it is served
     from pdp.people.assembly import ApprovalServices  # noqa: PLC0415 - loaded only where it is served
-    from pdp.people.console.server import ConsoleServer  # noqa: PLC0415 - an extra
+    from pdp.people.console.server import ConsoleServer, console_tls  # noqa: PLC0415 - an extra
     from pdp.people.console.visit import ConsoleServices  # noqa: PLC0415 - an extra
     from pdp.proof.records import Records  # noqa: PLC0415 - loaded only where it is served
 
@@ -48,19 +45,8 @@ def _wire(options: ConsoleOptions, ports: Ports) -> Part:
     secrets, production = dict(_secrets(options, ports)), ports.settings.production
     server = ConsoleServer(options, services, key=ports.index_key, secrets=secrets, production=production)
     tls = options.tls
-    if tls is None:
-        return server.part
-    files = (tls.certificate_file, tls.key_file)
-
-    def prepare() -> Take:
-        server_tls(*files, "console.tls: certificate_file and key_file")
-
-        async def take() -> None:
-            await asyncio.to_thread(server.renew)
-
-        return take
-
-    return replace(server.part, renews=(RenewedFiles("console.tls", files, prepare),))
+    files = None if tls is None else (tls.certificate_file, tls.key_file)
+    return server.renewing("console.tls", files, partial(console_tls, tls))
 
 
 def _receipt(proof: Proof) -> str:

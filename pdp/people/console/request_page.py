@@ -18,6 +18,7 @@ from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import ApprovalView, ArgumentRow
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.core.outcome.codes import shown_control
 from pdp.people.console import wording
 from pdp.people.console.visit import Visit
 from pdp.people.visibility import place_to_read
@@ -177,7 +178,7 @@ def _why(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> Appr
     return ApprovalReason(
         wording.why_asked(wanted.message, wanted.code),
         wanted.code,
-        control if isinstance(control, str) else "",
+        shown_control(control),
         wanted,
         _seats(view, directory, mine),
         view.tally.denials,

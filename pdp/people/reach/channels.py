@@ -2,18 +2,111 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import smtplib
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from urllib.parse import urlsplit
 
 from pdp.core.approvals.notices import Message, Route
-from pdp.core.errors import ConfigurationFault
+from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.core.ports import Channel
-from pdp.host.outgoing import OutgoingHost, Post, SignedPost, signing_key, trusted
+from pdp.host.outgoing import SECONDS, OutgoingHost, Post, SignedPost, address_of, signing_key, trusted
 from pdp.people.reach import messages
-from pdp.people.reach.mail import Mail
+from pdp.people.reach.messages import mail
 from pdp.people.reach.options import ChannelOptions, ChatOptions, MailOptions, WebhookOptions
+
+_ADDRESS = re.compile(r"[!-;=?-~]+@[A-Za-z0-9.-]+")
+_TEMPORARY = range(400, 500)
+_READY = 220
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Sends one mail to all recipients of a message; none of them sees another."""
+
+    host: OutgoingHost
+    security: str  # "starttls" | "tls" | "none"
+    tls: ssl.SSLContext
+    sender: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    async def send(self, message: Message) -> None:
+        """Raises Unavailable `notice.*`."""
+        people = tuple(each for each in message.recipients if _ADDRESS.fullmatch(each))
+        if not people:
+            raise Unavailable("notice.no_recipient", "Nobody whom it is for has a mail address in the directory.")
+        mail_message = mail(message, self.sender)
+        session = _Session(self)
+        try:
+            async with asyncio.timeout(SECONDS):
+                address = await address_of(self.host)
+                await asyncio.to_thread(session.deliver, address, mail_message, people)
+        except TimeoutError:
+            session.abort()
+            raise Unavailable("notice.timeout", "The mail server does not answer in time.") from None
+        except smtplib.SMTPResponseException as error:
+            raise Unavailable(
+                "notice.rejected", "The mail server refuses the message.", detail=f"reply {error.smtp_code}"
+            ) from None
+        except smtplib.SMTPRecipientsRefused:
+            raise Unavailable("notice.rejected", "The mail server refuses a recipient.") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unavailable(
+                "notice.unreachable", "The mail server cannot be reached.", detail=type(error).__name__
+            ) from None
+
+
+class _Session:
+    """One connection, used in a thread of its own."""
+
+    def __init__(self, options: Mail) -> None:
+        self._options = options
+        self._client: smtplib.SMTP | None = None
+
+    def deliver(self, address: str, mail_message: EmailMessage, people: tuple[str, ...]) -> None:
+        """Raises OSError, SMTPException."""
+        options = self._options
+        client = self._client = _Pinned(options.host, address, options.tls if options.security == "tls" else None)
+        with client:
+            client.open()
+            if options.security == "starttls":
+                client.starttls(context=options.tls)
+            if options.user:
+                client.login(options.user, options.password)
+            refused = client.send_message(mail_message, options.sender, people)
+        if any(code in _TEMPORARY for code, _ in refused.values()):
+            raise smtplib.SMTPRecipientsRefused(refused)  # again, for all: better twice than never
+
+    def abort(self) -> None:
+        """Wake the thread."""
+        if self._client is not None and self._client.sock is not None:
+            self._client.sock.close()
+
+
+class _Pinned(smtplib.SMTP):
+    """Connects to an address that was looked at; the certificate is checked for the host's name."""
+
+    def __init__(self, host: OutgoingHost, address: str, tls: ssl.SSLContext | None) -> None:
+        super().__init__(timeout=SECONDS, local_hostname="localhost")
+        self._host = host.name  # what starttls verifies
+        self._place = (address, host.port)
+        self._tls = tls
+
+    def open(self) -> None:
+        """Connect and read the greeting. Raises OSError, SMTPException."""
+        code, answer = self.connect(*self._place)
+        if code != _READY:
+            raise smtplib.SMTPConnectError(code, answer)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        plain = socket.create_connection((host, port), timeout)
+        return plain if self._tls is None else self._tls.wrap_socket(plain, server_hostname=self._host)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,35 +4,3 @@ The static half walks the parsed policy as an allow-list: what it cannot follow 
 reported in others. The dynamic half runs the packs' own tests, so a rule that can never fire never becomes
 active. Both run in a process that can be killed.
 """
-
-from pdp.policy.gate.process import check, places, run_tests
-from pdp.policy.gate.report import (
-    ERROR,
-    WARNING,
-    ElementCoverage,
-    FileCoverage,
-    GateFinding,
-    GateReport,
-    GivenElement,
-    RegistryName,
-    RuleNames,
-    TestReport,
-    TestResult,
-)
-
-__all__ = [
-    "ERROR",
-    "WARNING",
-    "ElementCoverage",
-    "FileCoverage",
-    "GateFinding",
-    "GateReport",
-    "GivenElement",
-    "RegistryName",
-    "RuleNames",
-    "TestReport",
-    "TestResult",
-    "check",
-    "places",
-    "run_tests",
-]

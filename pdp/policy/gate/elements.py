@@ -101,10 +101,20 @@ def check_fields(
         hint = did_you_mean(name, needed | besides, f"It has: {', '.join(sorted(needed | besides))}.")
         message = f"An element of `{what}` has no field `{name}`."
         yield rule.unit.finding(span_of(fields[name]), "element.unknown", message, hint)
+    yield from _mistyped(rule, what, fields)
+
+
+def _mistyped(rule: RegoRule, what: str, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
+    """Fields that are to be text, and are not; `control` may be a list of texts."""
     texts = _MAY_BE_EMPTY | _NAMING if what != "oblige" else {"message", "control", "kind"}
     for name in sorted(texts & set(fields)):
-        if not _is_text(fields[name], empty=name in _MAY_BE_EMPTY):
-            message = f"`{name}` must be text{'' if name in _MAY_BE_EMPTY else ', and not empty'}."
+        empty = name in _MAY_BE_EMPTY
+        if name == "control" and kind(fields[name])[0] == "Array":
+            if not all(controls_of(fields) or [""]):
+                message = "`control` must be text, or a list of texts, and none of them empty."
+                yield rule.unit.finding(span_of(fields[name]), "element.type", message, 'For example ["MB-3.2"].')
+        elif not _is_text(fields[name], empty=empty):
+            message = f"`{name}` must be text{'' if empty else ', and not empty'}."
             yield rule.unit.finding(span_of(fields[name]), "element.type", message, "Put it in quotes.")
 
 
@@ -416,17 +426,26 @@ def _is_baseline(rule: RegoRule) -> bool:
 
 def _baseline(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """Controls and waivers: every element of the baseline names its control, and only those can be waived."""
-    control = string(fields["control"]) if "control" in fields else None
-    optional = not _is_baseline(rule) and ("control" not in fields or control == "")
-    if not optional and not _CONTROL.fullmatch(control or ""):
-        message = "The control must be literal text, as in MB-3.1 or MCP03."
+    named = controls_of(fields)
+    optional = not _is_baseline(rule) and ("control" not in fields or string(fields["control"]) == "")
+    if not optional and not (named and all(map(_CONTROL.fullmatch, named))):
+        message = "The control must be literal text, as in MB-3.1 or MCP03, or a list of such."
         span = span_of(fields["control"]) if "control" in fields else rule.span
         yield rule.unit.finding(span, "element.control", message, 'For example "control": "MB-3.1".')
     if "waivable" in fields:
-        yield from _waivable(rule, fields["waivable"], control)
+        yield from _waivable(rule, fields["waivable"], named)
 
 
-def _waivable(rule: RegoRule, node: Node, control: str | None) -> Iterator[GateFinding]:
+def controls_of(fields: Mapping[str, Node]) -> tuple[str, ...]:
+    """What `control` names, written out as one text or a list of them; "" for what is not."""
+    if "control" not in fields:
+        return ()
+    node = fields["control"]
+    texts = _texts(node) if kind(node)[0] == "Array" else [string(node)]
+    return tuple(text or "" for text in texts)
+
+
+def _waivable(rule: RegoRule, node: Node, named: tuple[str, ...]) -> Iterator[GateFinding]:
     span = span_of(node)
     if not is_truth(node, value=True):
         hint = 'Write "waivable": true, or leave it out.'
@@ -434,7 +453,7 @@ def _waivable(rule: RegoRule, node: Node, control: str | None) -> Iterator[GateF
     if not _is_baseline(rule):
         hint = "An organisation changes its own rule instead of waiving it."
         yield rule.unit.finding(span, "element.waivable", "Only elements of the baseline can be waived.", hint)
-    elif control is None or _NEVER_WAIVED.fullmatch(control):
+    elif not named or any(map(_NEVER_WAIVED.fullmatch, named)):
         message = "Elements of MB-1 and MB-2 (identity, isolation), or without a control, cannot be waived."
         yield rule.unit.finding(span, "element.waivable", message, "Take `waivable` out.")
 

@@ -71,11 +71,11 @@ def requires(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, 
 
 
 def controls(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
-    """Kind, code and control of the elements of a pack that name a control."""
+    """Kind, code and control of the elements of a pack, by each control that they name."""
     served = {
-        (each.rule.name, each.code, string(each.fields["control"]) or "")
+        (each.rule.name, each.code, control)
         for each in elements.pack_elements(policy, package)
-        if "control" in each.fields
+        for control in elements.controls_of(each.fields)
     }
     return tuple(sorted(each for each in served if each[2]))
 

@@ -17,6 +17,7 @@ from pdp.policy.gate.literals import facts_of
 from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, BodyNeeds, Policy, RuleKey, chain, closure
 from pdp.policy.gate.report import WARNING, GateFinding
 from pdp.policy.gate.syntax import (
+    LITERAL_TYPES,
     REFERENCES,
     RegoRule,
     Unit,
@@ -218,10 +219,49 @@ def _kinds(name: str, rules: list[RegoRule]) -> Iterator[GateFinding]:
         yield last.unit.finding(last.span, "rule.conflict", message, "Give each its own name.")
     for again in defaults[1:]:
         yield again.unit.finding(again.span, "rule.conflict", f"`{name}` has two defaults.", "Keep one.")
+    yield from _contradictions(name, [rule for rule in rules if rule.kind in {"complete", "function"}])
     for rule in defaults:
         if any(set(node) & REFERENCES for node in walk(rule.value)):
             message = "A default is written out: OPA takes no names in it."
             yield rule.unit.finding(rule.span, "rule.shape", message, "Write the value itself.")
+
+
+def _contradictions(name: str, rules: list[RegoRule]) -> Iterator[GateFinding]:
+    """Definitions that may hold at once and give different values: an error on the embedded engine, and on OPA only
+    where it looks at both."""
+    for number, rule in enumerate(rules):
+        if any(_may_differ(rule, before) and not _apart(rule, before) for before in rules[:number]):
+            message = f"Two definitions of `{name}` may hold at once with different values; engines then differ."
+            hint = "Write one rule, the second value after `else`: name := x if { ... } else := y if { ... }"
+            yield rule.unit.finding(rule.span, "rule.conflict", message, hint)
+
+
+def _may_differ(one: RegoRule, other: RegoRule) -> bool:
+    values = [value for rule in (one, other) for value in _given(rule)]
+    first = values[0]
+    return not all(_literal(value) and value == first for value in values)
+
+
+def _given(rule: RegoRule) -> list[tuple[str, str]]:
+    """The values that a definition gives: each the kind of its expression, and its text (true where none stands)."""
+    nodes = [rule.value, *(query.value for query in rule.queries if query.value is not None)]
+    return [("Bool", "true") if node is None else (kind(node)[0], rule.unit.text(span_of(node))) for node in nodes]
+
+
+def _literal(value: tuple[str, str]) -> bool:
+    """Whether a value is written out."""
+    return value[0] in LITERAL_TYPES
+
+
+def _apart(one: RegoRule, other: RegoRule) -> bool:
+    """Whether two definitions of a function are for different arguments: different literals in one place."""
+    pairs = zip(one.params, other.params, strict=False)
+    texts = (
+        (one.unit.text(span_of(first)), other.unit.text(span_of(second)))
+        for first, second in pairs
+        if kind(first)[0] in LITERAL_TYPES and kind(second)[0] in LITERAL_TYPES
+    )
+    return any(first != second for first, second in texts)
 
 
 def _dotted_head(rule: RegoRule) -> bool:

@@ -1,44 +1,27 @@
-"""The settings in words: types and bounds of the models' keys, a commented example, and the values in force.
+"""The settings in words: what the models' keys hold, and the values in force. Secrets are never shown.
 
-Works on any pydantic model. The example is valid as it stands: sections that may be absent, and the other forms of
-a section, are commented out one `# ` deep, so that removing those characters gives a valid section. Secrets are
-never shown.
+`example.yaml` shows every key, `descriptions.toml` says what each means, by its model; `make generated` writes them.
 """
 
 from __future__ import annotations
 
-import ast
-import enum
-import inspect
 import json
-import textwrap
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
-import yaml
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
+from pdp.core.tables import tables
 from pdp.runtime.config.sources import Origins
 
 Model: TypeAlias = type[BaseModel]
-_WORDS: Mapping[object, str] = {
-    int: "integer",
-    float: "number",
-    str: "text",
-    bool: "true or false",
-    Path: "path",
-    AwareDatetime: "instant (RFC 3339, with its offset)",
-}
-_BOUNDS = (("ge", "at least {}"), ("gt", "above {}"), ("le", "at most {}"), ("lt", "below {}"))
+EXAMPLE = Path(__file__).with_name("example.yaml")
+DESCRIPTIONS = Path(__file__).with_name("descriptions.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,72 +33,19 @@ class Shape:
     models: tuple[Model, ...] = ()
 
 
-def keys(model: Model) -> Iterator[tuple[str, FieldInfo]]:
-    """The keys of a section, as declared, each described by the text below it."""
-    texts = _texts(model)
-    for name, declared in model.model_fields.items():
-        field = copy(declared)
-        field.description = texts.get(name, declared.description)
-        yield name, field
-
-
-@lru_cache
-def _texts(model: Model) -> Mapping[str, str]:
-    """Read from the source, when the reference is asked for: at each start it would take a tenth of a second."""
-    found: dict[str, str] = {}
-    for each in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
-        (section,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
-        for key, text in pairwise(section.body if isinstance(section, ast.ClassDef) else ()):
-            match key, text:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                    found[name] = " ".join(words.split())
-                case _:
-                    pass
-    return found
-
-
 def shape(annotation: Any) -> Shape:
     """The shape of a key of this type."""
-    outer = _bare(annotation)
-    parts = [_bare(part) for part in _members(outer)]
+    outer = bare(annotation)
+    parts = [bare(part) for part in members(outer)]
     models = tuple(part for part in parts if _is_model(part))
     if models:
         return Shape("section", models)
     for part in parts:
-        inner = _item(part)
-        models_below = tuple(m for m in map(_bare, _members(_bare(inner))) if _is_model(m))
+        inner = item_of(part)
+        models_below = tuple(m for m in map(bare, members(bare(inner))) if _is_model(m))
         if models_below:
-            return Shape("map" if get_origin(part) in _MAPS else "list", models_below)
+            return Shape("map" if get_origin(part) in MAPS else "list", models_below)
     return Shape("value")
-
-
-def kind(annotation: Any) -> str:
-    """A value's type in words: `integer`, `one of a, b`, `list of text`."""
-    bare = _bare(annotation)
-    if bare in _WORDS:
-        return _WORDS[bare]
-    choices = _choices(bare)
-    if choices:
-        return f"one of {', '.join(choices)}"
-    if get_origin(bare) in _MAPS:
-        name, value = get_args(bare)
-        return f"mapping of {kind(name)} to {kind(value)}"
-    if get_origin(bare) in (tuple, list, set, frozenset):
-        return f"list of {kind(_item(bare))}"
-    return " or ".join(kind(part) for part in _members(bare))
-
-
-def bounds(field: FieldInfo) -> str:
-    """Bounds of the value in words: `at least 1, at most 256`."""
-    clauses = []
-    limits = {name: getattr(entry, name) for entry in field.metadata for name, _ in _BOUNDS if hasattr(entry, name)}
-    clauses += [words.format(_number(limits[name])) for name, words in _BOUNDS if limits.get(name) is not None]
-    for entry in field.metadata:
-        shortest, longest = getattr(entry, "min_length", None), getattr(entry, "max_length", None)
-        unit = " characters" if _bare(field.annotation) is str else " items"
-        clauses += [f"at least {_count(shortest, unit)}"] if shortest else []
-        clauses += [f"at most {_count(longest, unit)}"] if longest else []
-    return ", ".join(clauses)
 
 
 def is_secret(field: FieldInfo) -> bool:
@@ -124,161 +54,46 @@ def is_secret(field: FieldInfo) -> bool:
     return isinstance(extra, dict) and extra.get("secret") is True
 
 
-_MAPS = (dict, Mapping)
+MAPS = (dict, Mapping)
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
+    """The type without its bounds."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     return annotation
 
 
-def _members(annotation: Any) -> list[Any]:
+def members(annotation: Any) -> list[Any]:
     """The members of a union, without None; or the type itself."""
     if get_origin(annotation) in (Union, types.UnionType):
         return [part for part in get_args(annotation) if part is not type(None)]
     return [annotation]
 
 
-def _item(annotation: Any) -> Any:
+def item_of(annotation: Any) -> Any:
     """The type of the items of a list or mapping; None for anything else."""
     arguments = [part for part in get_args(annotation) if part is not Ellipsis]
-    return arguments[-1] if arguments and get_origin(annotation) in (*_MAPS, tuple, list, set, frozenset) else None
+    return arguments[-1] if arguments and get_origin(annotation) in (*MAPS, tuple, list, set, frozenset) else None
 
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _choices(annotation: Any) -> list[str]:
-    if get_origin(annotation) is Literal:
-        return [str(choice) for choice in get_args(annotation)]
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return [str(choice.value) for choice in annotation]
-    return []
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number}{unit}" if number != 1 else f"1{unit.removesuffix('s')}"
-
-
-def _number(limit: object) -> str:
-    return str(int(limit)) if isinstance(limit, float) and limit.is_integer() else str(limit)
-
-
-_WIDTH = 110
-_HEAD = """\
-Every setting of the decision point. Made by `pdp config example`; `pdp config check FILE` says whether a file is
-right, `pdp config check --explain FILE` what is in force. Only `registry` is mandatory: leave out what is to stay at
-its default. Relative paths are relative to the file. A variable overlays one setting: PDP_STORE__PATH=/x sets
-store.path.
-"""
-
-
-def example(root: Model) -> str:
-    """The configuration as YAML text."""
-    return "\n".join([*_comment(_HEAD), "", *_section(root)]) + "\n"
-
-
-def section(model: Model) -> str:
-    """The YAML text of one section, as inside the example."""
-    return "\n".join(_section(model)) + "\n"
-
-
-def _section(model: Model) -> Iterator[str]:
-    for i, (name, field) in enumerate(keys(model)):
-        if i:
-            yield ""
-        yield from _key(name, field)
-
-
-def _key(name: str, field: FieldInfo) -> Iterator[str]:
-    key_shape = shape(field.annotation)
-    yield from _comment(_told(field, key_shape.holds))
-    if key_shape.holds == "value":
-        yield from _value(name, field)
-    elif key_shape.holds == "section":
-        first = [f"{name}:", *_indent(_section(key_shape.models[0]))]
-        shown = field.default is not None or field.examples  # of several that are optional one is needed
-        yield from first if shown else _commented(first)
-        for other in key_shape.models[1:]:
-            yield "# or:"
-            yield from _commented([f"{name}:", *_indent(_section(other))])
-    else:
-        yield f"{name}:"
-        entry = list(_section(key_shape.models[0]))
-        if key_shape.holds == "map":
-            title = f"{field.examples[0] if field.examples else 'name'}:"
-            yield from _indent([title, *_indent(entry)])
-            for other in key_shape.models[1:]:
-                yield from _indent(["", "# or:", *_commented([title, *_indent(_section(other))])])
-        elif field.examples:  # several items are needed, as the example has them
-            yield from _indent(_comment(f"Keys of an item: {_keys_in_words(key_shape.models[0])}"))
-            yield from _indent(_dump(field.examples[0]))
-        else:
-            yield from _indent(["-", *_indent(entry)])
-
-
-def _told(field: FieldInfo, holds: str) -> str:
-    """The comment above a key."""
-    description = field.description or ""
-    if holds != "value":
-        return description
-    facts = [kind(field.annotation), bounds(field)]
-    if not field.is_required() and field.default_factory is None:
-        facts.append(f"default: {_inline(field.default)}" if field.default is not None else "not set by default")
-    elif field.is_required():
-        facts.append("mandatory")
-    return f"{description} ({'; '.join(fact for fact in facts if fact)})"
-
-
-def _keys_in_words(model: Model) -> str:
-    return " ".join(f"`{name}`: {_told(field, 'value')}" for name, field in keys(model))
-
-
-def _value(name: str, field: FieldInfo) -> Iterator[str]:
-    shown = field.examples[0] if field.examples else _default(field)
-    yield f"{name}: {_inline(shown)}"
-
-
-def _default(field: FieldInfo) -> Any:
-    default = field.get_default(call_default_factory=True)
-    return None if default is PydanticUndefined else default
-
-
-def _inline(value: Any) -> str:
-    text = yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
-def _dump(value: Any) -> Iterator[str]:
-    yield from yaml.safe_dump(_plain(value), sort_keys=False, width=10_000, allow_unicode=True).splitlines()
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as YAML and JSON have it."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, frozenset | set):
-        return sorted((_plain(inner) for inner in value), key=str)
+        return sorted((plain(inner) for inner in value), key=str)
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     return value
-
-
-def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), _WIDTH)]
-
-
-def _commented(lines: list[str]) -> Iterator[str]:
-    return (f"# {line}".rstrip() for line in lines)
-
-
-def _indent(lines: Any) -> list[str]:
-    return [f"  {line}".rstrip() for line in lines]
 
 
 REFERENCES = ("file:", "vault:")
@@ -310,11 +125,14 @@ def explain(settings: BaseModel, origins: Origins) -> Iterator[Setting]:
 
 
 def _in_force(section: BaseModel, above: tuple[str, ...], origins: Origins) -> Iterator[Setting]:
-    for name, field in keys(type(section)):
-        yield from _setting(getattr(section, name), (*above, name), field, origins)
+    meanings = tables(__file__, DESCRIPTIONS.name).get(type(section).__name__, {})
+    for name, field in type(section).model_fields.items():
+        yield from _setting(getattr(section, name), (*above, name), field, meanings.get(name, ""), origins)
 
 
-def _setting(value: Any, path: tuple[str, ...], field: FieldInfo, origins: Origins) -> Iterator[Setting]:
+def _setting(
+    value: Any, path: tuple[str, ...], field: FieldInfo, meaning: str, origins: Origins
+) -> Iterator[Setting]:
     if isinstance(value, BaseModel):
         yield from _in_force(value, path, origins)
         return
@@ -327,5 +145,5 @@ def _setting(value: Any, path: tuple[str, ...], field: FieldInfo, origins: Origi
         for name, item in items:
             yield from _in_force(item, (*path, str(name)), origins)
         return
-    shown = HIDDEN if is_secret(field) and value and not str(value).startswith(REFERENCES) else _plain(value)
-    yield Setting(".".join(path), shown, origins.of(path), field.description or "")
+    shown = HIDDEN if is_secret(field) and value and not str(value).startswith(REFERENCES) else plain(value)
+    yield Setting(".".join(path), shown, origins.of(path), meaning)

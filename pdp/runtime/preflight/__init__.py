@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pdp.core.outcome.policy import Bundle
-from pdp.policy.gate import GateReport
-from pdp.policy.gate import check as load_gate
+from pdp.policy.gate.process import check as load_gate
+from pdp.policy.gate.report import GateReport
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.preflight import loading
 from pdp.runtime.preflight.loading import ConfigProblem, ConfigReport, Risk

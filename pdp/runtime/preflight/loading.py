@@ -26,7 +26,7 @@ from pdp.judge.options import key_text
 from pdp.people.reach.directory import LoadedDirectories
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version
-from pdp.policy.gate import ERROR, GateReport, RuleNames
+from pdp.policy.gate.report import ERROR, GateReport, RuleNames
 from pdp.policy.opa.boot import check as check_opa
 from pdp.policy.source import unreleased
 from pdp.registry.keys import read_public

@@ -62,10 +62,15 @@ class ObservedContent(_Observed[Content]):
     """The stage `arguments`."""
 
     async def checked(
-        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
+        self,
+        raw: bytes,
+        tool: PinnedTool | None,
+        own: tuple[OwnToken, ...] = (),
+        whose: str = "",
+        personal: tuple[str, ...] | None = None,
     ) -> ArgumentsFact:
         with self._telemetry.stage("arguments") as span:
-            fact = await self._inner.checked(raw, tool, own, whose)
+            fact = await self._inner.checked(raw, tool, own, whose, personal)
             span.set("pdp.check", code(fact.check))
             return fact
 

@@ -19,6 +19,8 @@ from pdp.core.approvals.hourly_limits import WINDOW_NS, too_many
 from pdp.core.approvals.requirement import read
 from pdp.core.approvals.rows import Consent, Delegation, Grant
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
+from pdp.core.call.mandates import MandateEvent, MandateState
+from pdp.core.call.mandates import follow as follow_mandate
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.outcome.evidence import named
@@ -34,6 +36,7 @@ AHEAD_NS = 10 * NS  # that steps may be ahead of the clock's persisted mark, whi
 _INSTANTS: Mapping[type, Callable[[Any], int]] = {
     s.Open: lambda step: step.approval.opened_ns,
     s.Insert: lambda step: _INSERTED[type(step.row)][1](step.row),
+    s.BeginMandate: lambda step: step.row.created_ns,
     s.PutAnswer: lambda step: step.answered.created_ns,
     s.See: lambda step: step.seen.at_ns,
 }  # not an outcome's: when a call ended is its caller's word
@@ -316,6 +319,37 @@ def _remove_labels(db: Connection, step: s.RemoveLabels, _now: int) -> None:
         _one(db, delete(labels).where(*_this(row)), "a label is not as it was read")
 
 
+def _begin_mandate(db: Connection, step: s.BeginMandate, now: int) -> None:
+    c, row = t.mandates.c, step.row
+    if row.state is not MandateState.ACTIVE:
+        raise ValueError("a mandate begins active")
+    over = update(t.mandates).where(c.session == row.session, c.state == MandateState.ACTIVE, c.expires_ns <= now)
+    db.execute(over.values(_ended(MandateEvent.EXPIRED, row.created_ns)))
+    if db.execute(select(c.id).where(c.session == row.session, c.state == MandateState.ACTIVE)).first() is not None:
+        _conflict("the session has a mandate")
+    db.execute(insert(t.mandates).values(to_row(row)))
+
+
+def _change_mandate(db: Connection, step: s.ChangeMandate, now: int) -> None:
+    c, ends = t.mandates.c, follow_mandate(MandateState.ACTIVE, step.event) is MandateState.ENDED
+    active = update(t.mandates).where(c.id == step.mandate_id, c.version == step.version, c.expires_ns > now)
+    change = {"used": step.used.to_text(), "version": step.version + 1}
+    change |= _ended(step.event, step.at_ns) if ends else {}
+    _one(db, active.where(c.state == MandateState.ACTIVE).values(change), "the mandate ended or changed")
+
+
+def _end_mandates(db: Connection, step: s.EndMandates, _now: int) -> None:
+    c = t.mandates.c
+    if follow_mandate(MandateState.ACTIVE, step.event) is not MandateState.ENDED:
+        raise ValueError(f"no mandate ends by {step.event}")
+    active = update(t.mandates).where(c.session == step.session, c.state == MandateState.ACTIVE)
+    db.execute(active.values({**_ended(step.event, step.at_ns), "version": c.version + 1}))
+
+
+def _ended(event: MandateEvent, at_ns: int) -> dict[str, Any]:
+    return {"state": MandateState.ENDED, "ended_by": event.value, "ended_ns": at_ns}
+
+
 _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Open: _open,
     s.Move: _move,
@@ -337,4 +371,7 @@ _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Advance: _advance,
     s.ShowLabels: _show_labels,
     s.RemoveLabels: _remove_labels,
+    s.BeginMandate: _begin_mandate,
+    s.ChangeMandate: _change_mandate,
+    s.EndMandates: _end_mandates,
 }

@@ -14,6 +14,7 @@ from sqlalchemy import text as words
 from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.call.mandates import MandateState
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
 from pdp.store.columns import Accounts, Flag, Integer, OneOf, Texts, account, data, key, number, prose, text
 from pdp.store.tables import metadata
@@ -173,6 +174,24 @@ consents = Table(
     sqlite_strict=True,
 )
 
+mandates = Table(
+    "mandates",
+    metadata,
+    key(),
+    text("tenant"),
+    text("session"),
+    text("subject_index"),
+    Column("state", OneOf(MandateState), nullable=False),
+    number("version"),
+    text("document"),  # erased with its row
+    text("used"),
+    number("created_ns"),
+    number("expires_ns"),
+    number("ended_ns"),
+    text("ended_by"),
+    sqlite_strict=True,
+)
+
 evidence = Table(
     "evidence",  # answers that are no person's
     metadata,
@@ -294,6 +313,8 @@ _index("delegations_open", delegations.c.tenant, delegations.c.until_ns, where=I
 _index("outcomes_unknown", outcomes.c.call_digest, where=UNKNOWN)
 _index("outcomes_of_redemption", outcomes.c.redemption_id, where=REPORTED)
 _index("notices_due", notices.c.due_ns, where=UNDELIVERED)
+_index("mandates_of_session", mandates.c.session, where=words("state = 'active'"), unique=True)
+_index("mandates_of_subject", mandates.c.subject_index)
 
 
 def asked_by(subject_index: str) -> ColumnElement[bool]:

@@ -1,10 +1,10 @@
 """The commit of plain entries in one statement, and so in one round trip.
 
-A plain entry has a record, values, a call, a reply, a session and people, and nothing else. The statement is its own
-transaction: it locks and moves the head row, writes the rows of a whole batch from arrays, and deletes what is too
-old. It changes nothing at all (no row of the result) where the head says that another process changed switches or
-marks, or the log is not the one that was written; and it fails as a whole where a salt, a reply's key or a session is
-taken. The writer then finds out what is wrong in an ordinary transaction.
+A plain entry has a record, values, a call, a reply, a session, its opening and people, and nothing else. The
+statement is its own transaction: it locks and moves the head row, writes the rows of a whole batch from arrays, and
+deletes what is too old. It changes nothing at all (no row of the result) where the head says that another process
+changed switches or marks, or the log is not the one that was written; and it fails as a whole where a salt, a reply's
+key or a session is taken. The writer then finds out what is wrong in an ordinary transaction.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pdp.core.record.stored import CallRow, Commit, SessionRow
 from pdp.store.rows import (
     CALLS,
     OLD,
+    OPENINGS,
     PEOPLE,
     RECORDS,
     REPLIES,
@@ -28,6 +29,7 @@ from pdp.store.rows import (
     Head,
     Insert,
     call_row,
+    opening_row,
     person_row,
     record_row,
     reply_row,
@@ -45,21 +47,21 @@ def _new(into: Insert, first: int, row: str = "new.*") -> str:
     columns = [metadata.tables[into.table].c[name] for name in into.columns]
     arrays = ", ".join(f"${n}::{c.type.compile(_DIALECT)}[]" for n, c in enumerate(columns, first))
     source = f"SELECT {row} FROM moved, unnest({arrays}) AS new ({', '.join(into.columns)})"  # noqa: S608 - of ours
-    return into.text(source, "postgresql", now="$43")
+    return into.text(source, "postgresql", now="$45")
 
 
 def _columns(into: Insert, rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[Any]]:
     return zip(*rows, strict=True) if rows else [()] * len(into.columns)
 
 
-# $1 to $39 and $49 to $54 are the columns of new rows. Every change joins `moved`, so none is made before the head is
-# locked. Rows that are renewed in the statement are not deleted in it, for PostgreSQL changes a row only once in a
-# statement.
+# $1 to $41, and those from $51 on, are the columns of new rows. Every change joins `moved`, so none is made before
+# the head is locked. Rows that are renewed in the statement are not deleted in it, for PostgreSQL changes a row only
+# once in a statement.
 _STATEMENT = f"""
 WITH moved AS (
   UPDATE head SET size = size + cardinality($1::bigint[])
-  WHERE changes = $40 AND size > $41
-    AND ($41 < 0 OR (SELECT leaf FROM records WHERE idx = $41) = $42::bytea)
+  WHERE changes = $42 AND size > $43
+    AND ($43 < 0 OR (SELECT leaf FROM records WHERE idx = $43) = $44::bytea)
   RETURNING size - cardinality($1::bigint[]) AS first
 ), new_records AS (
   {_new(RECORDS, 1, "first + idx, id, kind, tenant, time_ns, leaf, bytes")}
@@ -74,18 +76,18 @@ WITH moved AS (
 ), new_sessions AS (
   {_new(SESSIONS, 28)}
   RETURNING 1
-){{people}}, old_replies AS (
+){{more}}, old_replies AS (
   DELETE FROM replies USING moved
-  WHERE {OLD["replies"].format(limit="$44", before="$45")} AND key <> ALL($20::text[])
+  WHERE {OLD["replies"].format(limit="$46", before="$47")} AND key <> ALL($20::text[])
 ), old_calls AS (
   DELETE FROM calls USING moved
-  WHERE {OLD["calls"].format(limit="$44", before="$46")} AND idx <> ALL($14::text[])
+  WHERE {OLD["calls"].format(limit="$46", before="$48")} AND idx <> ALL($14::text[])
 ), old_values AS (
   DELETE FROM "values" USING moved
-  WHERE {OLD["values"].format(limit="CASE WHEN $47::bigint IS NULL THEN 0 ELSE 2 * $44 END", before="$47")}
+  WHERE {OLD["values"].format(limit="CASE WHEN $49::bigint IS NULL THEN 0 ELSE 2 * $46 END", before="$49")}
 ), old_sessions AS (
   DELETE FROM sessions USING moved
-  WHERE {OLD["sessions"].format(limit="2 * cardinality($28::text[])", before="$48")} AND idx <> ALL($28::text[])
+  WHERE {OLD["sessions"].format(limit="2 * cardinality($28::text[])", before="$50")} AND idx <> ALL($28::text[])
   RETURNING idx
 ), old_places AS (
   DELETE FROM places USING old_sessions WHERE places.session = old_sessions.idx RETURNING place, session
@@ -99,18 +101,30 @@ SELECT first + cardinality($1::bigint[]) - 1 AS last, 1 / CASE
   ELSE 0 END AS whole -- a division by zero undoes everything
 FROM moved
 """  # noqa: S608 - statements of ours
-# By the names that they are prepared under. A lock on people holds up only who writes some.
-PLAIN, WITH_PEOPLE = "pdp_commit", "pdp_commit_people"
-STATEMENTS = {
-    PLAIN: _STATEMENT.format(people=""),
-    WITH_PEOPLE: _STATEMENT.format(people=f", new_people AS (\n  {_new(PEOPLE, 49)}\n)"),
-}
+# By the names that they are prepared under. A lock on people, or on openings, holds up only who writes some.
+_SELDOM = (PEOPLE, OPENINGS)
+
+
+def _name(more: Sequence[Insert]) -> str:
+    return "_".join(("pdp_commit", *(into.table for into in more)))
+
+
+def _statement(more: Sequence[Insert]) -> str:
+    """The statement that writes rows of these tables besides."""
+    text, first = "", 51
+    for into in more:
+        text += f", new_{into.table} AS (\n  {_new(into, first)}\n)"
+        first += len(into.columns)
+    return _STATEMENT.format(more=text)
+
+
+STATEMENTS = {_name(more): _statement(more) for more in ((), (PEOPLE,), (OPENINGS,), _SELDOM)}
 
 
 def is_plain(entry: Commit) -> bool:
     """Whether the entry has only what the statement writes."""
     changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs, entry.seen)
-    ends = entry.session is not None and entry.session.state != "open"
+    ends = entry.over is not None or (entry.session is not None and entry.session.state != "open")
     return not (entry.switches or ends or entry.reserves or any(changes))
 
 
@@ -141,7 +155,11 @@ def statement_arguments(
         REPLIES: list(map(reply_row, replies.values())),
         SESSIONS: list(map(session_row, sessions.values())),
     }
-    people = [person_row(person) for entry in entries for person in entry.people]
+    seldom = {
+        PEOPLE: [person_row(person) for entry in entries for person in entry.people],
+        OPENINGS: [opening_row(entry.opens) for entry in entries if entry.opens is not None],
+    }
+    more = [into for into in _SELDOM if seldom[into]]
     arguments = (
         *(column for into, rows in new.items() for column in _columns(into, rows)),
         head.changes,
@@ -154,4 +172,4 @@ def statement_arguments(
         ages.values_ns,
         ages.sessions_ns,
     )
-    return (WITH_PEOPLE, (*arguments, *_columns(PEOPLE, people))) if people else (PLAIN, arguments)
+    return _name(more), (*arguments, *(column for into in more for column in _columns(into, seldom[into])))

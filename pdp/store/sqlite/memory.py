@@ -45,7 +45,7 @@ def _size(row: tuple[Any, ...]) -> int:
 
 
 class SessionMemory:
-    """The writer's thread brings what is durable; whoever reads looks here first."""
+    """The writer's thread brings what is durable; readers look here first."""
 
     def __init__(self) -> None:
         self._rows: dict[

@@ -11,11 +11,12 @@ from typing import TypeAlias
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault
 from pdp.core.outcome.policy import Bundle
-from pdp.policy import gate
 from pdp.policy.bundle import read_bundle
+from pdp.policy.gate import process
+from pdp.policy.gate.report import ERROR, GateFinding, GateReport
 from pdp.runtime import registry_names
 
-LoadGate: TypeAlias = Callable[[Bundle], gate.GateReport]
+LoadGate: TypeAlias = Callable[[Bundle], GateReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class CheckResult:
     """The result of a check. `bundle` is None when the folder cannot even be read as one."""
 
     bundle: Bundle | None
-    report: gate.GateReport
+    report: GateReport
 
     def facts(self) -> dict[str, Json]:
         """As JSON: `{ok, revision, digest, packs, findings: [{code, severity, path, line, column, ...}]}`."""
@@ -50,9 +51,9 @@ def check_folder(
     try:
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
-        return CheckResult(None, gate.GateReport((fault_finding(fault),)))
+        return CheckResult(None, GateReport((fault_finding(fault),)))
     own = shipped / "capabilities.json"
-    report = (check or partial(gate.check, capabilities=own if own.is_file() else None))(bundle)
+    report = (check or partial(process.check, capabilities=own if own.is_file() else None))(bundle)
     warnings = registry_names.compare(report.naming, registered)
     if registries is not None and not registries:
         warnings = registry_names.unchecked(report.naming)
@@ -60,6 +61,6 @@ def check_folder(
     return CheckResult(passed, replace(report, findings=(*report.findings, *warnings)))
 
 
-def fault_finding(fault: BundleFault) -> gate.GateFinding:
+def fault_finding(fault: BundleFault) -> GateFinding:
     """A fault of reading the folder, as a finding without a place in a file."""
-    return gate.GateFinding("", 0, 0, fault.code, gate.ERROR, fault.message, fault.detail)
+    return GateFinding("", 0, 0, fault.code, ERROR, fault.message, fault.detail)

@@ -38,10 +38,10 @@ from pdp.decide.replay import (
     reevaluated,
     under,
 )
-from pdp.policy import gate
 from pdp.policy.bundle import named_by_digest
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
+from pdp.policy.gate import process
 from pdp.policy.opa.options import OpaOptions
 from pdp.policy.source import OTHER_RELEASE, Host, KeptBundles, deciding_host
 
@@ -207,7 +207,7 @@ class Policies:
         """The policy of a bundle; its engine ends with this."""
         if self.guarded and bundle.one_step:
             return NotReplayable("replay.release")
-        if self.guarded and not (await asyncio.to_thread(gate.check, bundle)).ok:
+        if self.guarded and not (await asyncio.to_thread(process.check, bundle)).ok:
             return NotReplayable("replay.gate")
         try:
             return await KeptBundles(self.host).open(bundle.to_bytes())

@@ -23,9 +23,9 @@ from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault, EngineFault
 from pdp.core.outcome.policy import Bundle
 from pdp.host.unix_sockets import answers
-from pdp.policy import gate
 from pdp.policy.bundle import read_bundle
-from pdp.policy.gate import FileCoverage, TestReport, TestResult
+from pdp.policy.gate import process
+from pdp.policy.gate.report import FileCoverage, TestReport, TestResult
 from pdp.policy.opa.boot import check, command
 from pdp.policy.opa.bundle import pack
 from pdp.tools.authoring.check import fault_finding
@@ -76,7 +76,7 @@ def run_folder(
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
         return TestRun(None, TestReport(faults=(fault_finding(fault),)))
-    report = gate.run_tests(bundle, name_filter=name_filter, coverage=coverage)
+    report = process.run_tests(bundle, name_filter=name_filter, coverage=coverage)
     if opa is not None and not report.faults:
         report = run_on_opa(bundle, opa, report)
     return TestRun(bundle, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 from pdp.core.call.request import ANY_TENANT, Role
 from pdp.core.call.shares import Dimension
@@ -28,6 +29,7 @@ from pdp.tools.checklist.checks import (
     unless,
 )
 from pdp.tools.checklist.evidence import SystemEvidence
+from pdp.tools.checklist.given import DAY_NS
 from pdp.tools.doctor.answers import CONTROLS, FAULTS
 
 _DAY = 86_400
@@ -113,7 +115,7 @@ def access_reviewed(evidence: SystemEvidence) -> CheckFinding:
     bad = [
         f"{name} ({render(at_ns) if at_ns else 'never'})"
         for name, at_ns in sorted(last.items())
-        if evidence.at_ns - at_ns > days * _DAY * NS
+        if evidence.at_ns - at_ns > days * DAY_NS
     ]
     well = f"last reviews: {named([f'{name} {render(at_ns)}' for name, at_ns in sorted(last.items())])}"
     return unless(bad, f"no review within {days} days", mend, well, "records of reviews", "audit.review_days")
@@ -245,7 +247,7 @@ _STATE_KEYS = ("service.index_key", "service.index_key_before", "approvals.resum
 
 
 @check("isolation.state")
-def state(evidence: SystemEvidence) -> list[str]:
+def state(evidence: SystemEvidence) -> CheckFinding:
     """The store, its keys, and the sessions' Redis."""
     settings = evidence.settings
     bad = evidence.troubled("store", *_STATE_KEYS, "sessions")
@@ -254,7 +256,18 @@ def state(evidence: SystemEvidence) -> list[str]:
         bad.append("sessions.redis.password")
     if settings.server.socket_group:
         bad.append("server.socket_group")
-    return bad
+    if evidence.store_open:
+        bad.append(f"store.path ({evidence.store_open})")
+    mend = "`pdp config check` says of each what to write"
+    if bad:
+        return failed(
+            f"others may reach what is stored: {named(bad)}", mend, "store", "service.index_key", "sessions"
+        )
+    if evidence.store_open is None and evidence.records is None:
+        return unknown("the store was not read", "run this where the store can be read", "store")
+    seen = "the store was read" if evidence.records is not None else "the store's folder is its user's alone"
+    key = "service.index_key" if settings.service.index_key else "a key that each start makes anew"
+    return passed(f"{seen}; what is kept is found by {key}", "store", "service.index_key", "sessions")
 
 
 @check("sessions.end")
@@ -273,8 +286,41 @@ def sessions_end(evidence: SystemEvidence) -> CheckFinding:
 @check("quotas.shares")
 def fair_shares(evidence: SystemEvidence) -> list[str]:
     """Parts of `max_in_flight`."""
-    shares = evidence.settings.service.shares.each()
-    return [f"service.shares.{each.value}.in_flight" for each in Dimension if shares[each].in_flight >= 1]
+    shares, places = evidence.settings.service.shares.each(), evidence.settings.service.max_in_flight
+    return [
+        f"service.shares.{each.value}.in_flight ({shares[each].places(places)} of {places})"
+        for each in Dimension
+        if shares[each].places(places) >= places
+    ]
+
+
+@check("budgets.set")
+def budgets(evidence: SystemEvidence) -> CheckFinding:
+    """By the organisation's data: without a budget that a registered server meets, no rule about one can fire."""
+    if evidence.policy is None:
+        return no_policy()
+    mend = "set data.org.budgets (docs/budgets.md)"
+    listed = evidence.policy.org.get("budgets")
+    given = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    if not given:
+        return failed("data.org.budgets is empty: no call can pass a budget", mend, "data.org.budgets")
+    called = {(each.server, each.name) for each in evidence.targets()}
+    met = {str(each.get("name")): _meets(each.get("on"), called) for each in given}
+    idle = [name for name, meets in met.items() if not meets]
+    if called and len(idle) == len(met):
+        return failed(f"budgets that no registered tool meets: {named(idle)}", mend, "data.org.budgets")
+    well = f"{counted(len(met) - len(idle), 'budget')} that registered tools meet: "
+    return passed(well + named([name for name, meets in met.items() if meets]), "data.org.budgets")
+
+
+def _meets(on: object, called: AbstractSet[tuple[str, str]]) -> bool:
+    """Whether a budget counts a call of these servers and tools."""
+    places = [each for each in on if isinstance(each, dict)] if isinstance(on, list) else []
+    return not on or any(
+        server == each.get("server") and (not each.get("tools") or tool in each["tools"])
+        for each in places
+        for server, tool in called
+    )
 
 
 @check("callers.servers")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pdp.core.bytes.digest import digest
 from pdp.core.tables import tables
 from pdp.registry.manifest import render
-from pdp.tools.checklist.evidence import SystemEvidence
+from pdp.tools.checklist.evidence import SystemEvidence, SystemServer
+from pdp.tools.checklist.given import Given
 
 STATEMENT = "have it looked at, and sign a statement: `pdp checklist sign` (docs/checklist.md)"
 _ID_LENGTH = 20
@@ -90,6 +91,52 @@ def beyond(name: str) -> ItemCheck:
         return unknown(f"{row['unseen']} ({named(servers)})", f"{row['mend']}; {STATEMENT}", "registry")
 
     return ItemCheck(name, row["asks"], answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was seen of one server: what is bad, or why nothing is shown, and what either rests on."""
+
+    bad: str = ""
+    unseen: str = ""
+    rests_on: tuple[str, ...] = ()
+
+
+def of_servers(name: str) -> Callable[[Callable[[SystemEvidence, SystemServer], Looked]], ItemCheck]:
+    """The decorated function as a check of each registered server, in the words of its row."""
+    row = _ROWS[name]
+
+    def made(look: Callable[[SystemEvidence, SystemServer], Looked]) -> ItemCheck:
+        def answer(evidence: SystemEvidence) -> CheckFinding:
+            looked = {server.name: look(evidence, server) for server in evidence.servers()}
+            if not looked:
+                return not_applicable("no server is registered, so nothing runs behind a gateway", "registry")
+            rests_on = tuple(dict.fromkeys(each for one in looked.values() for each in one.rests_on))
+            if bad := [f"{server} ({one.bad})" for server, one in looked.items() if one.bad]:
+                return failed(f"{row['ill']}: {named(bad)}", row["mend"], *rests_on)
+            if unseen := [f"{server} ({one.unseen})" for server, one in looked.items() if one.unseen]:
+                return unknown(f"{row['unseen']}: {named(unseen)}", f"{row['mend']}; else {STATEMENT}", *rests_on)
+            return passed(f"{row['well']} ({', '.join(looked)})", *rests_on)
+
+        return ItemCheck(name, row["asks"], answer)
+
+    return made
+
+
+G = TypeVar("G", bound=Given)
+
+
+def usable(given: Sequence[G], server: SystemServer | None, at_ns: int) -> tuple[list[G], str]:
+    """The files that speak of the server, and of now; and why others, or the lack of any, show nothing."""
+    good, why = list[G](), "nothing was given"
+    for each in given:
+        if server is not None and not each.speaks_of(server.id, server.package):
+            why = f"{each.file} speaks of something else"
+        elif stale := each.stale(at_ns):
+            why = f"{each.file} {stale}"
+        else:
+            good.append(each)
+    return good, "" if len(good) == len(given) > 0 else why
 
 
 def passed(why: str, *evidence: str) -> CheckFinding:

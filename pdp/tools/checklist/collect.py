@@ -6,55 +6,95 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from pdp import __version__
-from pdp.core.bytes.digest import Json, sha256_hex
+from pdp.content.arguments import ArgumentContent
+from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.core.outcome.policy import Bundle
 from pdp.host import strict_yaml
 from pdp.host.strict_yaml import NotPlainYaml
-from pdp.policy.gate import GateReport
-from pdp.policy.gate import check as load_gate
+from pdp.host.trusted_files import writable_by_others
+from pdp.policy.gate.process import check as load_gate
+from pdp.policy.gate.report import GateReport
+from pdp.proof.cosignature import WitnessPolicy
+from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened, read_private
+from pdp.proof.tiles import CHECKPOINT
+from pdp.registry.drafting import Siblings
 from pdp.registry.snapshot import TenantSnapshot
 from pdp.registry.view import FileRegistryView
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.preflight import loading
 from pdp.runtime.preflight.loading import Loaded
 from pdp.runtime.preflight.risks import grant_problems, unfilled
+from pdp.runtime.secrets.reference import secret
 from pdp.store.reading import reading
 from pdp.store.sqlite.opening import FILE
 from pdp.tools.checklist.evidence import (
+    OWN,
     ActivePolicy,
     ExaminedCaller,
     KeptRecords,
     PolicyElement,
     RegisteredTarget,
+    SignedHead,
     SignedTenant,
     SystemEvidence,
 )
+from pdp.tools.checklist.given import DAY_NS, GivenFile, read_given
+from pdp.tools.checklist.hosting import hosting_of
+from pdp.tools.checklist.probes import Probes, undeclared
+from pdp.tools.checklist.reports import discovery_of, environment_of, isolation_of, receipt_of, scan_of
 
 _METRIC = re.compile(r"\bpdp_[a-z_]+")
-DAY_NS = 86_400 * NS
-_MAX_FILE = 4 * 1024 * 1024
+_T = TypeVar("_T")
+Named = tuple[tuple[str, Path], ...]  # files, each with whose it is
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFiles:
+    """The files that are given. `reports` are those of `pdp doctor --json` by caller, `siem` by receiver; `runs`,
+    `scans`, `isolation` and `environments` by server, as `tenant/server`, or `server` where that is one alone."""
+
+    alerts: Path | None = None
+    reports: Named = ()
+    runs: Named = ()
+    scans: Named = ()
+    isolation: Named = ()
+    environments: Named = ()
+    siem: Named = ()
+    discovered: tuple[Path, ...] = ()
+
+
+_NONE = GivenFiles()
+# what the store holds at an instant, with when it wrote the records of these ids; None where it is not read
+ReadRecords: TypeAlias = Callable[[Settings, int, frozenset[str]], KeptRecords | None]
 
 
 def collect(
     settings: Settings,
     at_ns: int,
     *,
-    alerts: Path | None = None,
-    reports: Mapping[str, Path] | None = None,
-    records: KeptRecords | None = None,
+    given: GivenFiles = _NONE,
+    records: ReadRecords = lambda *_: None,
     gate: Callable[[Bundle], GateReport] = load_gate,
 ) -> SystemEvidence:
-    """The evidence at the instant `at_ns`. `alerts` is a file of alert rules, `reports` are those of `pdp doctor
-    --json` by caller, `records` what `kept_records` found. Blocks for seconds. Raises ConfigurationFault for a given
-    file that is none such."""
+    """The evidence at the instant `at_ns`. `records` is `kept_records` where the store is to be read. Blocks for
+    seconds. Raises ConfigurationFault for a given file that is none such, or about a server that is not registered.
+    """
     loaded = loading.load(settings, at_ns, gate)
     problems = [(each.path, "config.invalid") for each in settings.contradictions()]
     problems += [(each.path, each.code) for each in loaded.problems]
+    tenants = tuple(_tenants(settings, loaded, at_ns))
+    of_servers = partial(_of_servers, tenants)
+    receivers = {name: name for name in settings.audit.push}
+    receipts = _by_name("--siem", given.siem, receipt_of, receivers, "audit.push")
+    sent = frozenset(id_ for several in receipts.values() for receipt in several for id_ in receipt.ids)
     return SystemEvidence(
         at_ns=at_ns,
         version=__version__,
@@ -62,21 +102,93 @@ def collect(
         problems=tuple(problems),
         policy=_policy(loaded, at_ns),
         release=loaded.releases.current if loaded.releases is not None else None,
-        tenants=tuple(_tenants(settings, loaded)),
-        records=records,
-        alert_metrics=_alert_metrics(alerts) if alerts is not None else None,
-        examined=_examined(settings, reports or {}),
+        tenants=tenants,
+        records=records(settings, at_ns, sent),
+        alert_metrics=_alert_metrics(given.alerts) if given.alerts is not None else None,
+        examined=_examined(settings, dict(given.reports)),
+        head=_head(settings, at_ns),
+        store_open=_store_open(settings),
+        runs=of_servers("--runs", given.runs, hosting_of),
+        scans=of_servers("--scan", given.scans, scan_of),
+        isolation=of_servers("--isolation", given.isolation, isolation_of),
+        environments=of_servers("--environment", given.environments, environment_of, OWN),
+        receipts=receipts,
+        discovered=tuple(discovery_of(read_given(path, "--discovered")) for path in given.discovered),
     )
 
 
-def kept_records(settings: Settings, at_ns: int) -> KeptRecords | None:
-    """What the store holds, which a server may be writing; None where it cannot be read."""
+def _of_servers(
+    tenants: tuple[SignedTenant, ...], option: str, named: Named, read: Callable[[GivenFile], _T], *others: str
+) -> dict[str, tuple[_T, ...]]:
+    """Files by server. A server's id alone names it where one tenant has it."""
+    names: dict[str, str] = {other: other for other in others}
+    for tenant in tenants:
+        for server in tenant.servers:
+            names[f"{tenant.name}/{server}"] = f"{tenant.name}/{server}"
+            names[server] = f"{tenant.name}/{server}" if server not in names else ""
+    known = {name: full for name, full in names.items() if full}
+    if any(tenant.problem for tenant in tenants):  # which is what has to be told, not that its servers are unknown
+        named = tuple(each for each in named if each[0] in known)
+    return _by_name(option, named, read, known, "the registry")
+
+
+def _by_name(
+    option: str, named: Named, read: Callable[[GivenFile], _T], names: Mapping[str, str], where: str
+) -> dict[str, tuple[_T, ...]]:
+    found: dict[str, tuple[_T, ...]] = {}
+    for name, path in named:
+        if name not in names:
+            known = ", ".join(sorted(set(names.values()))) or "none"
+            raise ConfigurationFault("checklist.given", f"{option}: {where} has no `{name}`; it has {known}")
+        found[names[name]] = (*found.get(names[name], ()), read(read_given(path, option)))
+    return found
+
+
+def _head(settings: Settings, at_ns: int) -> SignedHead | None:
+    """The checkpoint in the log's folder, held against the configured key and witnesses."""
+    audit = settings.audit
+    if audit.folder is None or not audit.key:
+        return None
+    try:
+        path = audit.folder / CHECKPOINT
+        note, seen_ns = path.read_text(encoding="utf-8"), path.stat().st_mtime_ns
+    except (OSError, UnicodeDecodeError):
+        return SignedHead(problem="no checkpoint lies in audit.folder")
+    try:
+        public = read_private(secret(audit.key, settings.vault, where="audit.key")).public_key()
+        head = opened(note, [LogKey(Checkpoint.read(note).origin, public)])
+    except NoteFault as fault:
+        return SignedHead(problem=fault.message)
+    except Fault:
+        return SignedHead(problem="audit.key cannot be read")
+    unwitnessed = ""
+    if audit.witnesses is not None:
+        try:
+            WitnessPolicy.load(audit.witnesses).demand(note, (at_ns - DAY_NS) // NS)
+        except Fault as fault:
+            unwitnessed = fault.message
+    return SignedHead(head.size, seen_ns, unwitnessed=unwitnessed)
+
+
+def _store_open(settings: Settings) -> str | None:
+    if settings.store.url is not None:
+        return None
+    try:
+        return writable_by_others(settings.store.path.stat())
+    except OSError:
+        return None
+
+
+def kept_records(settings: Settings, at_ns: int, ids: frozenset[str]) -> KeptRecords | None:
+    """What the store holds, which a server may be writing, and when it wrote the records of `ids`; None where it
+    cannot be read."""
     if settings.store.url is None and not (settings.store.path / FILE).is_file():
         return None
     try:
         with reading(settings.store, store_password(settings)) as reader:
             counted = reader.counted(at_ns - DAY_NS)
-            return KeptRecords(reader.size(), reader.newest_ns(), counted, reader.latest("review"))
+            known = reader.instants(ids)
+            return KeptRecords(reader.size(), reader.newest_ns(), counted, reader.latest("review"), known)
     except Fault:
         return None
 
@@ -88,22 +200,38 @@ def _policy(loaded: Loaded, at_ns: int) -> ActivePolicy | None:
     lacking = sorted({f"{group} of {tenant}" for tenant, _, group, _ in unfilled(loaded.directories, loaded.packs)})
     names = tuple(pack.name for pack in loaded.packs)
     org: Mapping[str, Json] = json.loads(loaded.bundle.org)
-    return ActivePolicy(
-        loaded.bundle.digest, names, listed, org, tuple(lacking), tuple(grant_problems(loaded, at_ns))
+    astray = tuple(grant_problems(loaded, at_ns))
+    operated = frozenset(
+        name
+        for name, directory in loaded.directories.items()
+        if any(member.groups & directory.roles.get("operate", frozenset()) for member in directory.members.values())
     )
+    return ActivePolicy(loaded.bundle.digest, names, listed, org, tuple(lacking), astray, operated)
 
 
-def _tenants(settings: Settings, loaded: Loaded) -> Iterator[SignedTenant]:
+def _tenants(settings: Settings, loaded: Loaded, at_ns: int) -> Iterator[SignedTenant]:
     view = loaded.registry
     if view is not None:
-        yield from (_tenant(name, view.tenants[name], view) for name in sorted(settings.registry.sets))
+        limit = settings.content.max_arguments_bytes
+        probes = Probes(view, ArgumentContent(settings.content), limit, at_ns)
+        yield from (_tenant(name, view.tenants[name], view, probes) for name in sorted(settings.registry.sets))
 
 
-def _tenant(name: str, snapshot: TenantSnapshot, view: FileRegistryView) -> SignedTenant:
+def _tenant(name: str, snapshot: TenantSnapshot, view: FileRegistryView, probes: Probes) -> SignedTenant:
     pins = view.pins(name)
+    beside = {
+        server: Siblings(
+            [
+                tool.verified.manifest.definition
+                for tool in snapshot.tools.values()
+                if tool.verified is not None and tool.entry.server == server
+            ]
+        )
+        for server in view.servers(name)
+    }
     active = [
-        (server, tool)
-        for (server, _), tool in sorted(snapshot.tools.items())
+        (tool.entry, tool.verified.manifest)
+        for _, tool in sorted(snapshot.tools.items())
         if tool.entry.state == "active" and tool.verified is not None
     ]
     return SignedTenant(
@@ -114,13 +242,21 @@ def _tenant(name: str, snapshot: TenantSnapshot, view: FileRegistryView) -> Sign
         problem=view.state(name) or snapshot.trouble or snapshot.waivers_problem,
         servers=view.servers(name),
         targets=tuple(
-            RegisteredTarget(name, server, tool.entry.label, tool.verified.manifest)
-            for server, tool in active
-            if tool.verified is not None
+            RegisteredTarget(
+                name,
+                entry.server,
+                entry.label,
+                manifest,
+                probes.unnoticed(manifest),
+                undeclared(manifest, beside[entry.server]),
+            )
+            for entry, manifest in active
         ),
         refused=tuple(f"{label} ({code})" for label, code in (*snapshot.refused(), *view.unseen(name))),
         waivers=pins.waivers,
         agents=_agents(snapshot),
+        resources=tuple(sorted(server.resource for server in snapshot.servers.values())),
+        listed={server: frozenset(view.tools(name, server)) for server in view.servers(name)},
         vettings={name: server.vetting for name, server in snapshot.servers.items() if server.vetting is not None},
     )
 
@@ -134,13 +270,14 @@ def _agents(snapshot: TenantSnapshot) -> dict[str, int] | None:
 
 def _alert_metrics(path: Path) -> frozenset[str]:
     """The metrics that the expressions of rules look at."""
+    file = read_given(path, "--alerts")
     try:
-        rules = strict_yaml.read(_read(path, "--alerts"))
+        rules = strict_yaml.read(file.raw)
     except NotPlainYaml as problem:
-        raise ConfigurationFault("checklist.alerts", f"--alerts: {path.name}: {problem}") from None
+        raise file.refused(str(problem)) from None
     groups = rules.get("groups") if isinstance(rules, dict) else None
     if not isinstance(groups, list):
-        raise ConfigurationFault("checklist.alerts", f"--alerts: {path.name}: has no groups of rules for Prometheus")
+        raise file.refused("has no groups of rules for Prometheus")
     listed = (rule for group in groups if isinstance(group, dict) for rule in group.get("rules") or ())
     found = (rule for rule in listed if isinstance(rule, dict) and "alert" in rule)
     return frozenset(name for rule in found for name in _METRIC.findall(str(rule.get("expr", ""))))
@@ -156,26 +293,11 @@ def _examined(settings: Settings, reports: Mapping[str, Path]) -> dict[str, Exam
 
 
 def _report(path: Path) -> ExaminedCaller:
-    raw = _read(path, "--doctor")
+    file = read_given(path, "--doctor")
     try:
-        verdicts = {str(row["way"]): str(row["verdict"]) for row in json.loads(raw)}
+        verdicts = {str(row["way"]): str(row["verdict"]) for row in json.loads(file.raw)}
     except (ValueError, TypeError, KeyError):
         verdicts = {}
     if not verdicts:
-        raise ConfigurationFault(
-            "checklist.doctor", f"--doctor: {path.name}: is no report; `pdp doctor --json` prints one"
-        )
-    return ExaminedCaller(verdicts, sha256_hex(raw))
-
-
-def _read(path: Path, option: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise ConfigurationFault(
-            "checklist.unreadable", f"{option}: {path.name}: cannot be read ({error.strerror})"
-        ) from None
-    if len(raw) > _MAX_FILE:
-        raise ConfigurationFault("checklist.unreadable", f"{option}: {path.name}: is larger than {_MAX_FILE} bytes")
-    return raw
+        raise file.refused("is no report; `pdp doctor --json` prints one")
+    return ExaminedCaller(verdicts, file.sha256)

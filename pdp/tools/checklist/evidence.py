@@ -11,6 +11,10 @@ from pdp.registry.documents import VettingEntry
 from pdp.registry.manifest import Manifest
 from pdp.registry.release import SignedRelease
 from pdp.runtime.config.settings import Settings
+from pdp.tools.checklist.hosting import Hosting
+from pdp.tools.checklist.reports import DiscoveryReport, IsolationReport, ProcessEnvironment, Scan, SiemReceipt
+
+OWN = "pdp"  # in place of a server's name: the decision point itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class ActivePolicy:
     org: Mapping[str, Json]
     unfilled: tuple[str, ...] = ()  # groups that a tenant's directory cannot seat as the packs demand
     astray: tuple[str, ...] = ()  # grants that lead nowhere
+    operated: frozenset[str] = frozenset()  # tenants whose directory has somebody in a group of operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class RegisteredTarget:
     server: str
     name: str
     manifest: Manifest
+    unnoticed: tuple[str, ...] = ()  # what was planted about it in this run, and not noticed
+    undeclared: str = ""  # what its review leaves open of who reads its arguments
 
     @property
     def label(self) -> str:
@@ -64,6 +71,8 @@ class SignedTenant:
     waivers: tuple[Waiver, ...] = ()
     agents: Mapping[str, int] | None = None  # when the registration of each ends; None: there is no list
     vettings: Mapping[str, VettingEntry] = field(default_factory=dict)  # by server, of those that are vetted
+    resources: tuple[str, ...] = ()  # of the servers
+    listed: Mapping[str, frozenset[str]] = field(default_factory=dict)  # names of tools in any state, by server
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,28 @@ class KeptRecords:
     newest_ns: int
     by_kind: Mapping[str, int] = field(default_factory=dict)
     reviews: Mapping[str, int] = field(default_factory=dict)
+    known: Mapping[str, int] = field(default_factory=dict)  # of the ids that were asked for, the instants of records
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """The checkpoint in the log's folder. `problem`: why it does not count; `unwitnessed`: why the quorum of
+    witnesses is not met."""
+
+    size: int = 0
+    at_ns: int = 0
+    problem: str = ""
+    unwitnessed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemServer:
+    """A registered server: `name` is `tenant/id`; `package` the vetted one."""
+
+    name: str
+    id: str
+    package: str
+    tools: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +131,15 @@ class SystemEvidence:
     records: KeptRecords | None = None
     alert_metrics: frozenset[str] | None = None  # that the given alert rules look at
     examined: Mapping[str, ExaminedCaller] = field(default_factory=dict)  # by caller
+    head: SignedHead | None = None
+    store_open: str | None = None  # why others reach the store's folder; None where it was not looked at
+    # what was given, by the name of a server as in `SystemServer.name`, or `OWN`
+    runs: Mapping[str, tuple[Hosting, ...]] = field(default_factory=dict)
+    scans: Mapping[str, tuple[Scan, ...]] = field(default_factory=dict)
+    isolation: Mapping[str, tuple[IsolationReport, ...]] = field(default_factory=dict)
+    environments: Mapping[str, tuple[ProcessEnvironment, ...]] = field(default_factory=dict)
+    receipts: Mapping[str, tuple[SiemReceipt, ...]] = field(default_factory=dict)  # by receiver of audit.push
+    discovered: tuple[DiscoveryReport, ...] = ()
 
     def digests(self) -> dict[str, str]:
         """What a result is about. It is stale when one of them is another."""
@@ -110,6 +150,15 @@ class SystemEvidence:
             "policy": self.policy.digest if self.policy is not None else "",
             "registry": digest(registry),
         }
+
+    def servers(self) -> Iterator[SystemServer]:
+        """Those of every tenant."""
+        for tenant in self.tenants:
+            for server in tenant.servers:
+                vetting = tenant.vettings.get(server)
+                package = vetting.package if vetting is not None else ""
+                tools = tenant.listed.get(server, frozenset())
+                yield SystemServer(f"{tenant.name}/{server}", server, package, tools)
 
     def targets(self) -> Iterator[RegisteredTarget]:
         """Those of every tenant."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from pdp.core.call.request import Role
-from pdp.core.check import NS
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.wording import counted
 from pdp.registry.manifest import render
@@ -23,11 +22,13 @@ from pdp.tools.checklist.checks import (
     passed,
     unknown,
     unless,
+    usable,
 )
-from pdp.tools.checklist.evidence import SystemEvidence
+from pdp.tools.checklist.evidence import OWN, SystemEvidence
+from pdp.tools.checklist.given import DAY_NS
+from pdp.tools.checklist.reports import secret_names
 
 _SWEPT = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108 - looked for
-_DAY_NS = 86_400 * NS
 # what an alarm has to look at: the store, decisions, what comes for the first time, the signed log
 _WATCHED = ("pdp_store_healthy", "pdp_decisions_total", "pdp_targets_new_total", "pdp_log_age_seconds")
 _FAULTS = ("config.secret", "vault.")
@@ -83,9 +84,10 @@ def durable(evidence: SystemEvidence) -> CheckFinding:
     if store.url is None and str(store.path).startswith(_SWEPT):
         bad.append("store.path is a temporary directory")
     held = evidence.records
-    seen = f"{counted(held.size, 'record')}, the newest of {render(held.newest_ns)}" if held and held.size else ""
-    mend = "give the store a disk or database of its own"
-    return unless(bad, "records may be lost", mend, seen or "a record that cannot be written is no answer", "store")
+    if not bad and not (held and held.size):
+        return unknown("no record was read", "run this where the store can be read, after a decision", "store")
+    seen = f"{counted(held.size, 'record')}, the newest of {render(held.newest_ns)}" if held else ""
+    return unless(bad, "records may be lost", "give the store a disk or database of its own", seen, "store")
 
 
 @check("records.signed")
@@ -97,19 +99,62 @@ def log_signed(evidence: SystemEvidence) -> CheckFinding:
         mend = "set audit.folder and audit.key (docs/signed-log.md)"
         none = "no checkpoint is signed" if evidence.settings.production else "one was made beside the store"
         return failed(f"audit.key is not set: {none}", mend, "audit")
-    return passed("checkpoints are signed with audit.key", "audit.key")
+    head, held = evidence.head, evidence.records
+    if head is None or head.problem:
+        why = head.problem if head is not None else "no checkpoint lies in audit.folder"
+        signed_elsewhere = "signature" in why
+        mend = "run this where audit.folder lies, after a decision"
+        return failed(why, mend, "audit.folder") if signed_elsewhere else unknown(why, mend, "audit.folder")
+    if held is not None and head.size > held.size:
+        return failed("the checkpoint has more records than the store: records are missing", "see docs/signed-log.md")
+    if evidence.at_ns - head.at_ns > DAY_NS and (held is None or head.size < held.size):
+        return failed(
+            "the checkpoint is older than a day, and records came since", "see docs/signed-log.md", "audit.folder"
+        )
+    return passed(
+        f"the checkpoint in audit.folder is signed with audit.key, over {counted(head.size, 'record')}",
+        "audit.folder",
+    )
 
 
 @check("records.witnessed")
 def witnessed(evidence: SystemEvidence) -> CheckFinding:
     """Against a log that is replaced as a whole."""
-    audit = evidence.settings.audit
-    if audit.witnesses is not None:
-        return passed("witnesses cosign each checkpoint", "audit.witnesses")
+    audit, head = evidence.settings.audit, evidence.head
+    if audit.witnesses is not None and head is not None and not head.problem and not head.unwitnessed:
+        return passed(
+            "the quorum of witnesses cosigned the checkpoint within a day", "audit.folder", "audit.witnesses"
+        )
     if audit.push:
-        return passed(f"records are pushed to {counted(len(audit.push), 'receiver')}", "audit.push")
+        return _arrived(evidence)
+    if audit.witnesses is not None:
+        why = head.problem or head.unwitnessed if head is not None else "no checkpoint lies in audit.folder"
+        return unknown(f"whether witnesses cosign: {why}", "run this where audit.folder lies", "audit.folder")
     mend = "name witnesses in audit.witnesses (docs/witness.md), or a SIEM in audit.push (docs/audit-push.md)"
     return failed("neither audit.witnesses nor audit.push is set", mend, "audit")
+
+
+def _arrived(evidence: SystemEvidence) -> CheckFinding:
+    """Whether receivers have what was sent: records that a SIEM gave back, which the store wrote itself."""
+    mend = "export the events of a day from your SIEM and give them: --siem RECEIVER=FILE (docs/audit-push.md)"
+    held = evidence.records
+    known = held.known if held is not None else {}
+    lacking, rests_on, shown = list[str](), list[str](), list[str]()
+    for name in evidence.settings.audit.push:
+        receipts, why = usable(evidence.receipts.get(name, ()), None, evidence.at_ns)
+        newest = max((known.get(each, 0) for one in receipts for each in one.ids), default=0)
+        rests_on += [each.evidence for each in receipts]
+        if why and not newest:
+            lacking.append(f"{name} ({why})")
+        elif not newest:
+            lacking.append(f"{name} (none of its events is a record of this store)")
+        elif held is not None and held.newest_ns - newest > DAY_NS:
+            lacking.append(f"{name} (its newest record is of {render(newest)})")
+        else:
+            shown.append(f"{name} gave back a record of {render(newest)}")
+    if not shown:
+        return unknown(f"whether records arrive: {named(lacking)}", mend, *rests_on, "audit.push")
+    return passed("; ".join(shown), *rests_on, "audit.push")
 
 
 @check("records.recent")
@@ -118,7 +163,7 @@ def recent(evidence: SystemEvidence) -> CheckFinding:
     held, mend = evidence.records, "run this where the store can be read, after a decision"
     if held is None or not held.size:
         return unknown("no record was read", mend, "store")
-    if evidence.at_ns - held.newest_ns > _DAY_NS or not held.by_kind.get("decision"):
+    if evidence.at_ns - held.newest_ns > DAY_NS or not held.by_kind.get("decision"):
         return unknown("no decision was recorded within a day", mend, "store")
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(held.by_kind.items()))
     return passed(f"records of the last day: {kinds}", "store")
@@ -150,7 +195,8 @@ def operators(evidence: SystemEvidence) -> CheckFinding:
     """A caller, or people of the directory."""
     settings = evidence.settings
     callers = {each.tenant for each in settings.identity.callers.values() if Role.OPERATE in each.roles}
-    people = {name for name, each in settings.directory.tenants.items() if each.operators}
+    staffed = evidence.policy.operated if evidence.policy is not None else frozenset()
+    people = {name for name, each in settings.directory.tenants.items() if each.operators and name in staffed}
     bad = [] if "*" in callers else sorted(set(settings.registry.sets) - callers - people)
     mend = "give a caller the role operate, or a directory operators"
     rests_on = ("identity.callers", "directory.tenants")
@@ -198,9 +244,44 @@ def inspected(evidence: SystemEvidence) -> Found:
     deciding = {name: each for name, each in callers.items() if Role.DECIDE in each.roles}
     if not deciding:
         return not_applicable("no caller may decide", "identity.callers")
-    return [
+    bad = [
         f"identity.callers.{name}.inspects_results" for name, each in deciding.items() if not each.inspects_results
     ]
+    held = evidence.records
+    if bad:
+        return bad
+    if held is None or not held.by_kind.get("inspection"):
+        mend = "run this where the store can be read, after a call whose result was inspected"
+        why = "callers say that they have results inspected, and no record of the last day shows it"
+        return unknown(why, mend, "identity.callers", "store")
+    number = counted(held.by_kind["inspection"], "result")
+    return passed(f"{number} of the last day inspected, for callers that must", "identity.callers", "store")
+
+
+@check("secrets.environment")
+def environment(evidence: SystemEvidence) -> CheckFinding:
+    """By names alone: of the decision point's own process, and of each server's."""
+    names: dict[str, list[str]] = {}
+    rests_on: list[str] = []
+    lacking: list[str] = []
+    for whose, server in [(OWN, None), *((each.name, each) for each in evidence.servers())]:
+        given, why = usable(evidence.environments.get(whose, ()), None, evidence.at_ns)
+        hosted, _ = usable(evidence.runs.get(whose, ()), server, evidence.at_ns)
+        rests_on += [each.evidence for each in (*given, *hosted)]
+        found = frozenset(name for each in given for name in each.names)
+        found |= frozenset(name for each in hosted for name in each.names)
+        if secrets := secret_names(found):
+            names[whose] = secrets
+        elif not given and not hosted:
+            lacking.append(f"{whose} ({why})")
+    if names:
+        bad = [f"{whose} ({named(secrets)})" for whose, secrets in names.items()]
+        mend = "hand them over as files that the process alone reads, or have them looked up (docs/secrets.md)"
+        return failed(f"secrets lie in the environment: {named(bad)}", mend, *rests_on)
+    if lacking:
+        mend = "give names from /proc/PID/environ: --environment pdp=FILE, and SERVER=FILE for each server"
+        return unknown(f"what the environment of processes holds: {named(lacking)}", mend, *rests_on)
+    return passed("no variable has the name of a secret", *rests_on)
 
 
 @check("judge")

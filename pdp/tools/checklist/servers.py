@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pdp.content.options import ContentOptions
+from pdp.core.bytes.schema import is_open
 from pdp.core.call.methods import OPERATION
+from pdp.core.call.request import Role
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.people.console.wording import counted
 from pdp.registry.documents import VettingEntry
@@ -12,20 +15,26 @@ from pdp.tools.checklist.checks import (
     STATEMENT,
     CheckFinding,
     ItemCheck,
+    Looked,
     beyond,
     check,
     failed,
     named,
     not_applicable,
+    of_servers,
     passed,
     unknown,
     unless,
+    usable,
     worded,
 )
-from pdp.tools.checklist.evidence import RegisteredTarget, SystemEvidence
+from pdp.tools.checklist.evidence import RegisteredTarget, SystemEvidence, SystemServer
+from pdp.tools.checklist.probes import DRIFT, FORM, HIDDEN, INJECTION, SECRET, SIZE
+from pdp.tools.checklist.reports import DEPENDENCIES, STATIC
+from pdp.tools.doctor.isolation import PLACES
 
 _DAY = 86_400
-_SINKS = frozenset({"process", "database", "filesystem"})  # what is reached by an interpreter
+_BOUNDS = ("max_arguments_bytes", "max_unbounded_text", "max_result_bytes", "max_values", "max_depth")
 
 
 @check("registry.signed")
@@ -46,14 +55,16 @@ def signed(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "signed sets do not count", mend, f"{targets} signed by author and reviewer", *sets)
 
 
-def _of_targets(name: str, bad: Callable[[RegisteredTarget], bool]) -> ItemCheck:
-    """A check of each active target."""
+def _of_targets(
+    name: str, bad: Callable[[RegisteredTarget], bool], why: Callable[[RegisteredTarget], str] = lambda _: ""
+) -> ItemCheck:
+    """A check of each active target; `why` is said of one that is bad."""
 
     def found(evidence: SystemEvidence) -> CheckFinding:
         targets = list(evidence.targets())
         if not targets:
             return not_applicable("no tool is registered, so none can be called", "registry")
-        wrong = [f"{each.tenant}/{each.label}" for each in targets if bad(each)]
+        wrong = [f"{each.tenant}/{each.label}{why(each)}" for each in targets if bad(each)]
         return worded(name, wrong, f" ({counted(len(targets), 'target')})")
 
     return check(name)(found)
@@ -64,18 +75,85 @@ reviewed = _of_targets(
 )
 compared = _of_targets(
     "registry.compared",
-    lambda each: each.manifest.definition_check == "none" and each.manifest.kind != OPERATION,
+    lambda each: (
+        (each.manifest.definition_check == "none" or DRIFT in each.unnoticed) and each.manifest.kind != OPERATION
+    ),
 )
 permissions = _of_targets("registry.permissions", lambda each: not each.manifest.permissions)
 interpreters = _of_targets(
-    "registry.interpreters",
-    lambda each: (
-        each.manifest.interpreters is None
-        and not each.manifest.annotations.read_only
-        and any(sink.kind in _SINKS for sink in each.manifest.sinks)
-    ),
+    "registry.interpreters", lambda each: bool(each.undeclared), lambda each: f" ({each.undeclared})"
 )
-model_fields, contained, only_way = map(beyond, ("servers.model_fields", "servers.contained", "servers.only_way"))
+model_fields = beyond("servers.model_fields")
+
+
+@of_servers("servers.contained")
+def contained(evidence: SystemEvidence, server: SystemServer) -> Looked:
+    """By what runs them: a container, a pod, a unit."""
+    given, why = usable(evidence.runs.get(server.name, ()), server, evidence.at_ns)
+    lacks = list(dict.fromkeys(lack for each in given for lack in each.lacks))
+    return Looked(named(lacks), why, tuple(each.evidence for each in given))
+
+
+@of_servers("servers.only_way")
+def only_way(evidence: SystemEvidence, server: SystemServer) -> Looked:
+    """By the network that the same files state: callers that decide may reach it, and nothing else."""
+    given, why = usable(evidence.runs.get(server.name, ()), server, evidence.at_ns)
+    callers = {name for name, each in evidence.settings.identity.callers.items() if Role.DECIDE in each.roles}
+    others = sorted({peer for each in given for peer in each.peers or ()} - callers)
+    silent = [each.file for each in given if each.peers is None]
+    unseen = why or (f"{silent[0]} does not say who reaches it" if silent else "")
+    return Looked(f"reached by {named(others)}" if others else "", unseen, tuple(each.evidence for each in given))
+
+
+@of_servers("servers.isolated")
+def isolated(evidence: SystemEvidence, server: SystemServer) -> Looked:
+    """By the isolation drill: what one identity wrote, another one sought in every place."""
+    given, why = usable(evidence.isolation.get(server.name, ()), server, evidence.at_ns)
+    rests_on = tuple(each.evidence for each in given)
+    leaks = sorted({place for each in given for place in each.leaks})
+    strange = sorted({tool for each in given for tool in each.tools} - server.tools)
+    lacking = [place for place in PLACES if not any(place in each.apart for each in given)]
+    unseen = why or (f"calls tools that no set has: {named(strange)}" if strange else "")
+    unseen = unseen or (f"not looked at, or nothing was seen: {named(lacking)}" if lacking else "")
+    return Looked(f"one identity saw what another wrote: {named(leaks)}" if leaks else "", unseen, rests_on)
+
+
+@of_servers("servers.scanned")
+def scanned(evidence: SystemEvidence, server: SystemServer) -> Looked:
+    """By reports of other tools, one about its code and one about what it is made of."""
+    given, why = usable(evidence.scans.get(server.name, ()), server, evidence.at_ns)
+    other = [each for each in given if each.other_version(server.package)]
+    found = [f"{each.file}: {len(each.found)} open, {named(each.found)}" for each in given if each.found]
+    kinds = {each.kind for each in given}
+    lacking = [kind for kind in (STATIC, DEPENDENCIES) if kind not in kinds]
+    unseen = why or (f"{other[0].file} is about another version than the vetted one" if other else "")
+    unseen = unseen or (f"no report about {named(lacking)}" if lacking else "")
+    return Looked(named(found), unseen, tuple(each.evidence for each in given))
+
+
+@check("arguments.planted")
+def planted(evidence: SystemEvidence) -> CheckFinding:
+    """By asking the reader of arguments in this run."""
+    return _noticed(evidence, "arguments.planted", (HIDDEN, SECRET))
+
+
+@check("arguments.guarded")
+def guarded(evidence: SystemEvidence) -> CheckFinding:
+    """By planting the drill's attacks in every argument that the review declares, in this run."""
+    return _noticed(evidence, "arguments.guarded", (INJECTION,))
+
+
+def _noticed(evidence: SystemEvidence, name: str, what: tuple[str, ...]) -> CheckFinding:
+    targets = list(evidence.targets())
+    if not targets:
+        return not_applicable("no tool is registered, so none can be called", "registry")
+    bad = [
+        f"{each.tenant}/{each.label} ({planted})"
+        for each in targets
+        for planted in each.unnoticed
+        if planted.partition(" ")[0] in what
+    ]
+    return worded(name, bad, f" ({counted(len(targets), 'target')})")
 
 
 @check("registry.owners")
@@ -155,13 +233,52 @@ def channels(_evidence: SystemEvidence) -> CheckFinding:
 
 @check("content.bounded")
 def bounded(evidence: SystemEvidence) -> CheckFinding:
-    """The configuration knows no way to leave a bound out."""
-    content = evidence.settings.content
-    why = f"arguments of {content.max_arguments_bytes} bytes at most, results of {content.max_result_bytes}"
-    return passed(why, "content")
+    """Against the defaults, and by a message that is too long."""
+    usual, content, targets = ContentOptions(), evidence.settings.content, list(evidence.targets())
+    bad = [f"content.{name}" for name in _BOUNDS if getattr(content, name) > getattr(usual, name)]
+    bad += [f"{each.tenant}/{each.label} takes more" for each in targets if SIZE in each.unnoticed]
+    well = f"arguments of {content.max_arguments_bytes} bytes at most, of which one text {content.max_unbounded_text}"
+    well += f" where its schema names no length, results of {content.max_result_bytes}"
+    if targets:
+        well += f"; a longer message was refused for {counted(len(targets), 'target')}"
+    mend = "leave the bounds at their defaults, or lower"
+    return unless(bad, "bounds are wide", mend, well, "content", "planted in this run")
 
 
 @check("messages.structured")
 def structured(evidence: SystemEvidence) -> CheckFinding:
-    """The protocol has no other form."""
-    return passed("the protocol has no other form; what does not parse is refused", f"pdp {evidence.version}")
+    """By planting what is no message, and by what the pinned schemas take."""
+    targets = list(evidence.targets())
+    if not targets:
+        return not_applicable("no tool is registered, so none can be called", "registry")
+    bad = [f"{each.tenant}/{each.label} takes what is no message" for each in targets if FORM in each.unnoticed]
+    bad += [f"{each.tenant}/{each.label} has no structure" for each in targets if _shapeless(each)]
+    well = f"seven forms that are no message were refused for {counted(len(targets), 'target')}"
+    mend = "have the tool name its arguments in its inputSchema, then pin and sign"
+    return unless(bad, "a call may be any text", mend, f"{well}, and each names its arguments", "planted in this run")
+
+
+def _shapeless(target: RegisteredTarget) -> bool:
+    """Whether a schema names nothing and takes everything."""
+    schema = target.manifest.input_schema
+    return not schema.get("properties") and is_open(schema)
+
+
+@check("servers.discovered")
+def discovered(evidence: SystemEvidence) -> CheckFinding:
+    """By what agents on machines are told to start."""
+    given, why = usable(evidence.discovered, None, evidence.at_ns)
+    mend = "run `pdp tools discover --json` where agents run, and give its result: --discovered FILE"
+    rests_on = tuple(each.evidence for each in given)
+    if shadows := [name for each in given for name in each.shadows]:
+        return failed(
+            f"agents are told of servers that no signed set has: {named(shadows)}",
+            "register them, or take them out of the agents' configurations",
+            *rests_on,
+        )
+    if unread := [path for each in given for path in each.unread]:
+        return unknown(f"configurations that could not be read: {named(unread)}", mend, *rests_on)
+    if why or not any(each.looked for each in given):
+        return unknown(f"which servers agents are told of ({why or 'no configuration was found'})", mend, *rests_on)
+    looked = counted(sum(each.looked for each in given), "configuration")
+    return passed(f"{looked} of agents name no other server", *rests_on)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import yaml
 
 from pdp.core.tables import tables
+from pdp.tools.doctor.discovery import proxied
 from pdp.wire.hooks.agents import AGENTS, Agent
 
 # extensions of Envoy, by the ends of their types
@@ -335,18 +336,18 @@ def _asks_over_http(each: Mapping[str, Any]) -> bool:
 
 # MCP clients
 
-_LAUNCHERS = {"uv", "uvx", "pipx"}
 _CLIENTS = ("mcpServers", "servers", "mcp_servers")
 
 
 def _client(data: Mapping[str, Any], report: _Report) -> None:
     for member in _CLIENTS:
         servers = {name: _mapping(each) for name, each in _mapping(data.get(member)).items()}
-        behind = {tuple(tail) for each in servers.values() if (tail := _proxied(each)) is not None}
-        for name, each in servers.items():
-            if _proxied(each) is not None:
+        commands = {name: _command(each) for name, each in servers.items()}
+        behind = {tuple(found[1]) for command in commands.values() if (found := proxied(command)) is not None}
+        for name, command in commands.items():
+            if proxied(command) is not None:
                 continue
-            place, command = f"{member}.{name}", _command(each)
+            place = f"{member}.{name}"
             if tuple(command) in behind:
                 report.say(place, "client_past_proxy")
             elif command:
@@ -360,20 +361,6 @@ def _command(each: Mapping[str, Any]) -> list[str]:
     command = each.get("command")
     words = command if isinstance(command, list) else [command] if isinstance(command, str) else []
     return [str(word) for word in (*words, *(arguments if isinstance(arguments, list) else []))]
-
-
-def _proxied(each: Mapping[str, Any]) -> list[str] | None:
-    """The command behind `pdp proxy`; None where there is no proxy."""
-    words = _command(each)
-    head, tail = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
-    program = PurePath(head[0]).name if head else ""
-    if program == "pdp":
-        starts = head[1:2] == ["proxy"]
-    elif program in _LAUNCHERS or program.startswith("python"):
-        starts = ["pdp", "proxy"] in (head[at : at + 2] for at in range(len(head)))
-    else:
-        starts = False
-    return tail if starts else None
 
 
 # MCP servers in Python

@@ -7,27 +7,20 @@ answers is thrown away.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import anyio
-import mcp_types
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pdp.client.mcp.answers import DENIED
 from pdp.core.bytes.json_pointer import name_of
-from pdp.core.errors import ConfigurationFault, RegistryFault
-from pdp.host.mcp_transport import to_command, to_url
-from pdp.host.options import url_problem
-from pdp.registry.manifest import Closed, first_problem
-from pdp.registry.review import load_yaml
+from pdp.registry.manifest import Closed
 from pdp.tools.doctor.attacks import ATTACKS, HIDDEN, HIDDEN_TEXT, INJECTION
+from pdp.tools.doctor.plans import ServerPlan, called, cause_of, connected
 
 MAX_CASES = 60  # as many explanations as a caller may ask for within a minute
 UNKNOWN_TOOL = "pdp_drill_no_such_tool"
@@ -40,10 +33,6 @@ _UNAUTHORIZED = (401, 403)  # for a bearer that is nobody's; the decision point 
 
 Verdict = Literal["well", "carried_out", "held", "other_code", "closed", "unheard"]
 Reasons = Callable[[str], frozenset[str] | None]  # codes by a decision's id; None where it is not explained
-
-
-class _Anything(BaseModel, extra="ignore"):
-    """A result of whatever form: that there is one is enough."""
 
 
 class DrilledCall(Closed):
@@ -80,7 +69,7 @@ class Explainer(Closed):
     key_file: str | None = None
 
 
-class DrillPlan(Closed):
+class DrillPlan(ServerPlan):
     """The plan: a caller at a URL or behind a command, and what is tried through it. Files are relative to the plan.
 
     Over HTTP the drill brings its own bearer, and tries without, with a forged one, and with those of `bearers`.
@@ -88,19 +77,10 @@ class DrillPlan(Closed):
 
     calls: Annotated[list[DrilledCall], Field(min_length=1)]
     refused: list[RefusedCall] = Field(default_factory=list)
-    url: str | None = None
     bearer_file: str | None = None
     bearers: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
     command: Annotated[list[str], Field(min_length=1)] | None = None
     explain: Explainer | None = None
-    timeout_seconds: int = Field(default=30, ge=1, le=300)
-
-    @field_validator("url")
-    @classmethod
-    def _safe(cls, url: str | None) -> str | None:
-        if url is not None and (problem := url_problem(url)):
-            raise ValueError(problem)
-        return url
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -161,16 +141,6 @@ class DrillResult:
         return self.verdict not in ("well", "unheard")
 
 
-def load_drill(path: Path) -> DrillPlan:
-    """Read a plan. Raises ConfigurationFault `drill.plan` saying where."""
-    try:
-        return DrillPlan.model_validate(load_yaml(path, "drill.plan"))
-    except RegistryFault as fault:
-        raise ConfigurationFault(fault.code, fault.message) from None
-    except ValidationError as error:
-        raise ConfigurationFault("drill.plan", f"{path.name}: {first_problem(error)}") from None
-
-
 def _put(arguments: Mapping[str, Any], pointer: str, text: str) -> dict[str, Any]:
     """The same arguments with a text at a JSON Pointer where one stands. Raises ValueError."""
     changed: Any = copy.deepcopy(dict(arguments))
@@ -212,42 +182,24 @@ class Drill:
     async def _tried(self, bearer: str, cases: Sequence[DrillCase]) -> list[DrillResult]:
         results, statuses, cause = list[DrillResult](), list[int](), "the connection ended"
         try:
-            async with self._connected(bearer, statuses.append) as client:
+            async with connected(self.plan, self.plan.command or (), self._token(bearer), statuses.append) as client:
                 for case in cases:
                     results.append(await self._called(client, case, statuses))
         except Exception as error:  # noqa: BLE001 - whatever the transport raises: no more is heard
-            cause = ", ".join(sorted({type(each).__name__ for each in _leaves(error)}))
+            cause = cause_of(error)
         return results + [_result(case, None, statuses, cause) for case in cases[len(results) :]]
 
-    @asynccontextmanager
-    async def _connected(self, bearer: str, told: Callable[[int], None]) -> AsyncIterator[Client]:
-        if self.plan.url is not None:
-            token = None if bearer == "none" else self.bearers[bearer]
-            transport = to_url(self.plan.url, bearer=token, told=told)
-        else:
-            transport = to_command(list(self.plan.command or ()), {}, None)
-        async with Client(transport, cache=None, read_timeout_seconds=self.plan.timeout_seconds) as client:
-            yield client
+    def _token(self, bearer: str) -> str | None:
+        return None if self.plan.url is None or bearer == "none" else self.bearers[bearer]
 
     async def _called(self, client: Client, case: DrillCase, statuses: list[int]) -> DrillResult:
-        params = mcp_types.CallToolRequestParams(name=case.tool, arguments=dict(case.arguments))
         try:
-            with anyio.fail_after(self.plan.timeout_seconds):
-                await client.session.send_request(mcp_types.CallToolRequest(params=params), _Anything)
+            await called(client, self.plan, case.tool, case.arguments)
         except MCPError as error:
             return _result(case, error, statuses)
         except TimeoutError:
             return DrillResult(case, "unheard", cause=f"nothing within {self.plan.timeout_seconds} s")
         return DrillResult(case, "carried_out" if case.code else "well")
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions of a group, however deep."""
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
 
 
 def _result(case: DrillCase, error: MCPError | None, statuses: Sequence[int], cause: str = "") -> DrillResult:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from pdp.host.feature import Feature, Ports
-from pdp.host.http_api import api_tls
+from pdp.host.listener_tls import listener_tls
 from pdp.host.part import Part
 from pdp.wire.authzen.options import AuthzenOptions
 
@@ -20,7 +20,8 @@ def _wire(options: AuthzenOptions, ports: Ports) -> Part:
     services, tls = ports.of(Services), partial(_tls, options)
     access = partial(AccessRequests, services, options, ports.index_key)
     listener = AuthzenRest(access(), services.admission, ports.entropy, tls())
-    part = listener.renewing("authzen", options, tls, options.client_ca_file)
+    ca = () if options.client_ca_file is None else (options.client_ca_file,)
+    part = listener.renewing("authzen", options.pair and (*options.pair, *ca), tls)
     if not options.grpc:
         return part
     from pdp.wire.authzen.rpc import AccessServicer  # noqa: PLC0415 - its stubs are loaded only where it is served
@@ -29,7 +30,7 @@ def _wire(options: AuthzenOptions, ports: Ports) -> Part:
 
 
 def _tls(options: AuthzenOptions, _: object = None) -> ssl.SSLContext | None:
-    return api_tls(options, options.client_ca_file, "authzen")
+    return listener_tls(options, "authzen", options.client_ca_file)
 
 
 FEATURE = Feature(

@@ -16,8 +16,7 @@ from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.ports import Entropy
 from pdp.decide.admission import Admission
-from pdp.host.http_api import HttpApi
-from pdp.host.http_listener import HttpCall, HttpReply
+from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.wire.authzen import access_questions as questions
 from pdp.wire.authzen import access_tasks, obligations
 from pdp.wire.authzen.access import AccessRequests, Handler, overdue, status_of
@@ -37,7 +36,7 @@ _PROBLEM = "application/problem+json"
 _Answering = Callable[[HttpCall, Caller, float], Awaitable[HttpReply]]
 
 
-class AuthzenRest(HttpApi):
+class AuthzenRest(HttpListener):
     """The listener. A denial is an answer like any other, with status 200; a fault is none."""
 
     def __init__(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc.aio
 from google.protobuf.struct_pb2 import Struct
@@ -17,16 +18,16 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from typing_extensions import override
 
 from pdp.client.mcp import answers
-from pdp.client.mcp.answers import CallParameters
-from pdp.client.values import Credential
-from pdp.core.call.methods import LISTS, TOOL_CALL
+from pdp.client.mcp.answers import CallParameters, McpClient, Way
+from pdp.client.values import Credential, Decision, Tool
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.methods import LISTS, ROUNDS, TOOL_CALL
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
 from pdp.decide.admission import require_server
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
-from pdp.wire.gateways import replies
 from pdp.wire.gateways.deciding import Deciding, GatewayCall, claimed, credential
 from pdp.wire.gateways.http_message import (
     HttpRequest,
@@ -86,7 +87,7 @@ class _Exchange:
         with status 200."""
         return Reply(
             400 if self.id is None else 200,
-            replies.error(self.id, number, message),
+            _error(self.id, number, message),
             {"effect": "deny", "code": code},
         )
 
@@ -184,7 +185,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         """A session's stream of messages and its end, of clients before 2026-07-28."""
         if request.method in ("GET", "DELETE") and self._deciding.options.streams:
             return _passed()
-        return Reply(405, replies.error(None, METHOD_NOT_FOUND, _SAFE), {"effect": "deny", "code": "gateway.method"})
+        return Reply(405, _error(None, METHOD_NOT_FOUND, _SAFE), {"effect": "deny", "code": "gateway.method"})
 
     async def _call(
         self,
@@ -200,7 +201,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         noted = {"effect": decision.effect, "code": decision.code, "decision_id": decision.decision_id}
         if decision.observed is not None:
             noted["observed"] = decision.observed
-        return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed)
+        return Reply(200, _refused(decision, message), noted, passes=decision.allowed)
 
     async def _list(self, asked: GatewayCall, message: McpMessage, prefix: str, caller: Caller) -> Reply:
         """What the server itself would list passes by a request filter: so the list is answered here, from what is
@@ -208,13 +209,13 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         if message.id is None or message.params.get("cursor") is not None:
             raise Malformed("params", "are not those of a list's first page", id_=message.id, number=INVALID_PARAMS)
         if prefix and LISTS[message.method].kind == "resource":
-            return Reply(200, replies.listed((), "", message, 0), {"effect": "list"})
+            return Reply(200, _listed((), "", message, 0), {"effect": "list"})
         found = await self._deciding.listed(asked, message.method, None, caller)
         noted = {"effect": "deny", "code": found.code, "decision_id": found.decision_id}
         if not found.allowed or found.valid_until is None:
-            return Reply(200, replies.error(message.id, answers.DENIED, found.safe_message), noted)
+            return Reply(200, _error(message.id, answers.DENIED, found.safe_message), noted)
         left = int((found.valid_until - self._deciding.now()) * 1000)
-        return Reply(200, replies.listed(found.tools, prefix, message, left), {**noted, "effect": "list"})
+        return Reply(200, _listed(found.tools, prefix, message, left), {**noted, "effect": "list"})
 
     def _undecided(self, message: McpMessage) -> Reply:
         """A message without a decision passes where that is configured. Raises Malformed."""
@@ -272,3 +273,35 @@ def _response(reply: Reply) -> ext_authz_pb2.CheckResponse:
         response.ok_response.SetInParent()
         response.status.code = _OK
     return response
+
+
+def _error(id_: str | int | None, number: int, message: str, data: Mapping[str, Json] | None = None) -> bytes:
+    """A JSON-RPC error."""
+    told: dict[str, Json] = {"code": number, "message": message}
+    if data:
+        told["data"] = data
+    return canonical({"jsonrpc": "2.0", "id": id_, "error": told})
+
+
+def _listed(shown: Iterable[Tool], prefix: str, message: McpMessage, milliseconds: int) -> bytes:
+    """The answer to a list, by the names at the gateway. It is one subject's, for as long as it holds."""
+    return _result(
+        message, answers.listed(shown, _client(message), milliseconds, method=message.method, prefix=prefix)
+    )
+
+
+def _refused(decision: Decision, message: McpMessage) -> bytes:
+    """The answer to a call that is denied or pending. A page where the user can answer is shown to a client that can
+    open one; no state is made up, since the server behind would take it for its own."""
+    client = _client(message)
+    if message.method in ROUNDS and client.shows("url") and answers.way(decision, client) is Way.INPUT_REQUIRED:
+        return _result(message, answers.input_required(answers.elicitation(decision, client)))
+    return _error(message.id, answers.DENIED, decision.safe_message, answers.data(decision))
+
+
+def _client(message: McpMessage) -> McpClient:
+    return McpClient(message.version, message.capabilities)
+
+
+def _result(message: McpMessage, result: Mapping[str, Any]) -> bytes:
+    return canonical({"jsonrpc": "2.0", "id": message.id, "result": result})

@@ -55,9 +55,9 @@ class GatewayOptions(Options):
     prefix_mode: Literal["conditional", "always", "never"] = "conditional"
     """agentgateway's own prefixMode: how it names the tools of its backends in a list."""
     passes: tuple[Name, ...] = PASSES
-    """MCP methods that pass without a decision. A list among them (tools/list) passes unfiltered; without it,
-    external authorization answers with what is pinned and the subject may see. Methods of which no decision is
-    made are denied."""
+    """MCP requests that pass without a decision; all others of which none is made are denied. A list among them
+    (tools/list) passes Envoy unfiltered; without it, external authorization answers with what is pinned and the
+    subject may see. The response to a list that agentgateway asks about is filtered either way."""
     principals_issuer: Name | None = Field(None, examples=["spiffe://acme.example"])
     """Issuer of the principals that Envoy has verified by client certificates, listed in `may_assert.claims` of
     the gateway. They count for requests without `authorization`; without it never."""

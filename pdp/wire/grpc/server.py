@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] #
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.host.http_listener import server_tls, trust_clients
+from pdp.host.listener_tls import server_tls, trust_clients
 from pdp.host.part import GrpcService
 from pdp.v1 import decision_pb2_grpc
 from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare

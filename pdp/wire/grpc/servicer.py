@@ -160,7 +160,7 @@ def serve(
 
 class Rpcs(ABC, Generic[Given]):
     """The rpcs of a service of ours: the methods of the same names. Each is given its request, once its caller is
-    admitted for the service's role, and what `given` makes of who asks."""
+    admitted for the service's role, and what `given` makes of the caller."""
 
     service: ClassVar[ServiceDescriptor]
 

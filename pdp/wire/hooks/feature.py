@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pdp.host.feature import Feature, Ports
-from pdp.host.http_listener import listener_tls
+from pdp.host.listener_tls import listener_tls
 from pdp.host.part import Part
 from pdp.wire.hooks.options import HookOptions
 
@@ -16,7 +16,7 @@ def _wire(options: HookOptions, ports: Ports) -> Part:
 
     tls = partial(listener_tls, options, "hooks")
     listener = HookListener(options, tls(), ports.of(Services), ports.clock, ports.entropy, ports.answers)
-    return listener.renewing("hooks", options, tls)
+    return listener.renewing("hooks", options.pair, tls)
 
 
 FEATURE = Feature(

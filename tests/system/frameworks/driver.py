@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pdp.client import Client
+from pdp.client import Client, Session
 from pdp.client.frameworks.tool_guard import RunIdentity, ToolGuard
 
 RUNS_END = 60.0  # seconds in which what runs have started ends, on a busy machine
@@ -81,7 +81,8 @@ def begun(agents: Any, asked: dict[str, Any]) -> tuple[Client, Run]:
     prefix = getattr(agents, "PREFIX", "")  # of this framework's own names
     definitions = {prefix + name: definition for name, definition in asked["definitions"].items()}
     guard = ToolGuard(client, getattr(agents, "SERVER", asked["server"]), definitions)
-    identity = RunIdentity(asked["token"] or None, run=asked["run"])
+    session = Session(asked["session"]) if "session" in asked else None
+    identity = RunIdentity(asked["token"] or None, session, asked["run"], ends=session is not None)
     names = ("tool", "arguments", "returns", "fails", "also", "note")
     return client, Run(guard, identity, asked=asked, **{name: asked[name] for name in names if name in asked})
 

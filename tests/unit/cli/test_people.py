@@ -14,6 +14,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.cells import cell_len
 from support.environment import Stage, StillClock
 from support.profiles import profile
@@ -219,6 +220,11 @@ def _printed(what: Any) -> str:
     with console.capture() as capture:
         console.print(what)
     return capture.get()
+
+
+def test_the_time_left_is_told_in_its_largest_unit_that_two_of_are_left() -> None:
+    told = {0: "0 s", 119: "119 s", 120: "2 min", 7_199: "119 min", 7_200: "2 h", 172_799: "47 h", 172_800: "2 d"}
+    assert {left: requests.remaining(Timestamp(seconds=1_000 + left), 1_000) for left in told} == told
 
 
 @pytest.mark.parametrize("text", [SHOUT, "\u05d0\u05d1", "⟨secret: none⟩", "x" * 200, "\U000e0041", "文" * 90])

@@ -31,13 +31,14 @@ def read(response: Any, supported: Any = ("log",), now: Any = NOW) -> Any:
 
 def test_an_allow() -> None:
     obliged = [t.Obligation(kind="log", code="c", parameters_json=b"{}")]
-    found = read(allow(obligations=obliged, call_digest="sha256:c", redemption_id="red", session_handle="s1.x"))
+    more = {"call_digest": "sha256:c", "redemption_id": "red", "session_handle": "s1.x"}
+    found = read(allow(obligations=obliged, policy=t.PolicyRef(revision="7", digest="d" * 64), **more))
     assert found.allowed
     assert (found.effect, found.code, found.safe_message) == ("allow", "", "")
     assert found.obligations == (Obligation("log", "c", b"{}"),)
     assert (found.decision_id, found.request_id, found.risk) == ("d-1", "r-1", "low")
     assert (found.call_digest, found.redemption_id, found.record.index) == ("sha256:c", "red", 1)
-    assert found.session_handle == "s1.x"
+    assert (found.session_handle, found.policy_revision, found.policy_digest) == ("s1.x", "7", "d" * 64)
     assert found.valid_until == NOW + 30
     assert found.holds(NOW + 29)
     assert not found.holds(NOW + 30)

@@ -100,6 +100,7 @@ ATTACKS = {
         ("for (;;) {}", "unbounded"),
         ("9 ** 9 ** 9", "unbounded"),
         ("'a' * 100000", "unbounded"),
+        ("n = 99999999\n'a' * n", "unbounded statement"),
         ("a = 1", "statement"),
         ("not code at all", UNPARSED),
         ("<!--" * 9, UNPARSED),
@@ -128,6 +129,7 @@ ATTACKS = {
         ("'); os.system('id'); f('", "breakout process"),
         ('"; alert(1) //', "breakout"),
         ("x' or '1' == '1", "breakout"),
+        ("x' == !'", "breakout"),
         ("x" * 1_025, UNPARSED),
     ),
     "email": (

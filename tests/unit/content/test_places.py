@@ -51,6 +51,8 @@ PLANTED: Mapping[tuple[str, str], tuple[str, str]] = {
     ),
     ("personal_data", "card"): ("4111 1111 1111 1111", "4111 1111 1111 1112"),
     ("personal_data", "iban"): ("NO9386011117947", "NO9386011117948 and DE00 3704 0044 0532 0130 00"),
+    ("personal_data", "mail"): ("ada@acme.de", "git@acme.de, noreply@acme.de and ada@example.com"),
+    ("personal_data", "phone"): ("+49 30 901820", "+49 30 90 and +999 30 901820"),
     ("trace", "python"): ('Traceback (most recent call last):\n  File "x.py", line 3\n', "a traceback of the file"),
     ("trace", "frames"): ("\n  at f (x.js:3:7)\n  at g (x.js:9:7)", "\n- at home (3:07)\n- at work (9:07)"),
     ("trace", "go"): ("goroutine 7 [running]:\nmain.f()\n\t/x.go:3\n", "goroutines: 7 [running]"),
@@ -104,7 +106,7 @@ EVERYWHERE = [
 
 
 def looked_at(value: Any, *, error: bool) -> Inspection:
-    return inspect(json.dumps(value).encode(), "", None, max_bytes=1 << 16, error=error)
+    return inspect(json.dumps(value).encode(), "", None, max_bytes=1 << 16, error=error, personal=())
 
 
 @for_each(("kind", "detail"), PLANTED)

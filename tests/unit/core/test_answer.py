@@ -8,7 +8,15 @@ import pytest
 
 from pdp.core.bytes.digest import canonical
 from pdp.core.outcome import Effect, Reason
-from pdp.core.outcome.answer import SAFE_MESSAGES, Answer, OpenRequirement, PolicyRef, open_requirement
+from pdp.core.outcome.answer import (
+    SAFE_MESSAGES,
+    Answer,
+    OpenRequirement,
+    PolicyRef,
+    PutLabel,
+    ResultAnswer,
+    open_requirement,
+)
 
 ELEMENT = {
     "kind": "approval",
@@ -49,6 +57,12 @@ def test_round_trip(effect: Any) -> None:
 def test_round_trip_of_the_shortest() -> None:
     answer = Answer("i", Effect.DENY, (), (), "low", 0, "", PolicyRef("", "", ""))
     assert Answer.from_bytes(answer.to_bytes()) == answer
+
+
+def test_round_trip_of_an_answer_about_a_result() -> None:
+    labels = (PutLabel("untrusted", "manifest.labels"), PutLabel("sensitive", "acme.sensitive", "acme"))
+    answer = ResultAnswer("i", Effect.DENY, FULL.reasons, FULL.obligations, labels, FULL.policy, "s1.x")
+    assert ResultAnswer.from_bytes(answer.to_bytes()) == answer
 
 
 def test_the_bytes_hold_every_field() -> None:

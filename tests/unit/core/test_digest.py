@@ -15,6 +15,7 @@ from pdp.core.bytes.digest import (
     commitment,
     digest,
     first_secret,
+    keyed_hex,
     keyed_index,
     leaf_hash,
     rekeyed,
@@ -138,6 +139,13 @@ def test_a_chain_of_secrets_indexes_what_the_ones_before_say() -> None:
     assert len(set(made)) == 3
     assert [secrets_of(chained(secrets[:n])) for n in (1, 2, 3)] == [secrets[:n] for n in (1, 2, 3)]
     assert first_secret(chained(secrets)) == b"first"
+
+
+def test_keys_of_any_length_make_an_hmac() -> None:
+    for size in (0, 1, 31, 32, 63, 64, 65, 128, 200):
+        key, data = bytes(range(size)), b"x" * size
+        assert keyed_hex(key, data) == hmac.digest(key, data, "sha256").hex()
+        assert commitment(key, "arguments", data) == hmac.digest(key, b"arguments\0" + data, "sha256").hex()
 
 
 def test_keyed_index_tells_its_parts_apart() -> None:

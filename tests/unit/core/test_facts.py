@@ -219,7 +219,7 @@ def test_the_rest_is_passed_as_it_is(facts: Any, at: int) -> None:
     doc = made(facts, at, ({"call": "d1"},))
     assert doc["policy"] == {"revision": "r1", "packs": ["acme", "baseline"]}
     counts = {"judge_refusals": 2, "unknown_outcomes": 1, "people_refusals": 3, "people_withdrawals": 4}
-    assert doc["call"] == {"method": "tools/call", "digest": "d1", **counts}
+    assert doc["call"] == {"method": "tools/call", "digest": "d1", **counts, "judge_configured": True}
     assert doc["evidence"] == [{"call": "d1"}]
     assert doc["judge"] == {"prompts": {"intent": "11"}}
     assert doc["waivers"][0]["expires_ns"] == at + 1

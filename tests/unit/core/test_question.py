@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from jsonschema_rs import validator_for
 from support.for_each import for_each
 
 from pdp.core.bytes.digest import sha256_hex
-from pdp.core.call.facts import Asserted, Downstream, TargetFact, document
+from pdp.core.call.facts import Asserted, Downstream, TargetFact, document, varying
 from pdp.core.check import OK, failed
 from pdp.core.errors import EngineFault
 from pdp.core.outcome import EXCHANGE, Effect, Reason, conclude, question
 from pdp.core.outcome.elements import ASSERTED, COMPOSED, FACTS, EngineQuery, excerpts_of, parts
 from pdp.policy.query_rules import RULE
+from pdp.policy.source import schema_of_varying
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
 REDACT = {"kind": "redact", "code": "acme.redact"}
@@ -293,3 +295,26 @@ def test_advice_changes_nothing_but_words(facts: Any, at: int) -> None:
     bent = replace(facts, server=replace(facts.server, check=BAD))
     found = advised(bent, at, visible=["tool:git_status"], reasons=[GATE_REASON], waived=[{"waiver": "w"}])
     assert (found.effect, found.visible, found.waived) == (Effect.ALLOW, {"tool:git_status"}, ({"waiver": "w"},))
+
+
+def test_what_differs_between_calls_of_one_kind_is_checked_as_within_the_document(
+    facts: Any, at: Any, schema: Any
+) -> None:
+    part = schema_of_varying(schema)
+    assert part is not None
+    whole, own = validator_for(schema).is_valid, validator_for(part).is_valid
+    told = varying(facts, at)
+    told["call"]["digest"] = "0" * 64
+    rest = document(facts, (), at, revision="r1", packs=("baseline",))
+    assert (whole({**rest, **told}), own(told)) == (True, True)
+    broken = [{**told, name: {**members, "more": 1}} for name, members in told.items()]
+    broken += [
+        {**told, name: {**members, member: wrong}}
+        for name, members in told.items()
+        for member in members
+        for wrong in (object, {"a": []}, -1.5)
+    ]
+    for each in broken:
+        made = json.loads(json.dumps(each, default=str))
+        assert whole({**rest, **made}) is own(made), made
+    assert schema_of_varying({**schema, "allOf": [{}]}) is None

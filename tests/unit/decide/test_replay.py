@@ -10,7 +10,7 @@ import pytest
 
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.outcome import Effect, Outcome, Reason
-from pdp.decide.replay import ComparedAnswer, NotReplayable, RecordedDecision, by_service, opened
+from pdp.decide.replay import ComparedAnswer, NotReplayable, RecordedDecision, by_service, opened, under
 
 SALT = bytes(range(32))
 DOCUMENT: dict[str, Any] = {
@@ -111,3 +111,24 @@ def test_differences(change: Mapping[str, Any]) -> None:
     assert answer == ComparedAnswer.recorded(RECORD)
     other = ComparedAnswer.recorded({**RECORD, **change})
     assert answer.part_changed(other) == next(iter(change))
+
+
+class Reading:
+    """A policy that reads documents with all that facts have today."""
+
+    revision, packs = "s", ("baseline",)
+
+    def valid(self, told: Mapping[str, Any]) -> bool:
+        return "judge_configured" in told["call"] and "client_address" in told["session"]
+
+
+def test_a_document_of_an_earlier_release_is_completed() -> None:
+    policy: Any = Reading()
+    told = under(policy, canonical({**DOCUMENT, "session": {"calls": 1}}))
+    assert told["call"] == {**DOCUMENT["call"], "judge_configured": False}
+    assert told["session"] == {"calls": 1, "client_address": "none"}
+    today = {**DOCUMENT, "call": {"judge_configured": True}, "session": {"client_address": "changed"}}
+    assert {name: under(policy, canonical(today))[name] for name in ("call", "session")} == {
+        "call": {"judge_configured": True},
+        "session": {"client_address": "changed"},
+    }

@@ -85,6 +85,12 @@ def test_a_session_a_subject_a_caller_and_a_tenant_each_have_a_rate(shares: Shar
         assert exceeded(turn, GATEWAY, who("alice"), "s1") == ""
 
 
+def test_sessions_of_two_callers_are_two_whatever_they_are_called(shares: Shares) -> None:
+    with shares.turn() as turn:
+        said = [exceeded(turn, caller, who("alice"), "s1", n) for n, caller in enumerate((GATEWAY,) * 3 + (OTHER,))]
+    assert said == ["", "", "service.rate session 1", ""]
+
+
 def test_a_refused_question_costs_the_others_nothing(shares: Shares) -> None:
     for _ in range(100):
         with shares.turn() as turn:

@@ -16,9 +16,14 @@ from pdp.core.outcome.elements import EngineQuery
 from pdp.core.outcome.explain import FiredRule, RequirementStory
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
-from pdp.decide import simulate
-from pdp.decide.explain import Explanation, _without_secrets
-from pdp.decide.simulate import ExplainedCase, search
+from pdp.decide.explain import (
+    SEARCH_BYTES,
+    TOGETHER_BYTES,
+    ExplainedCase,
+    Explanation,
+    _without_secrets,
+    search,
+)
 
 TOKEN = "ghp_" + "a" * 36
 OK = {"status": "ok", "code": ""}
@@ -95,9 +100,9 @@ async def test_a_search_is_bounded_by_what_it_weighs(size: int) -> None:
     asked, document = case(engine, size)
     found = await search(asked, document, BUNDLE, failures.append)
     assert (found.sets, found.incomplete, found.evaluations) == ((), True, engine.asked)
-    assert engine.asked == (600 if size == 0 else simulate.SEARCH_BYTES // len(asked.document))
-    assert engine.bytes <= simulate.SEARCH_BYTES + 600 * 100  # a change makes a document a little longer
-    assert engine.most <= simulate.TOGETHER_BYTES + 100_000
+    assert engine.asked == (600 if size == 0 else SEARCH_BYTES // len(asked.document))
+    assert engine.bytes <= SEARCH_BYTES + 600 * 100  # a change makes a document a little longer
+    assert engine.most <= TOGETHER_BYTES + 100_000
 
 
 async def test_a_search_ends_with_the_first_that_fails() -> None:

@@ -239,6 +239,19 @@ def test_what_does_not_work_is_told_after_what_does(short: Path, monkeypatch: py
     assert "Decide answered nothing" in rows["alone"]["note"]
 
 
+@pytest.mark.parametrize(("load", "written"), [(1.0, True), (1.01, False)])
+def test_figures_of_a_busy_machine_are_told_and_not_kept(
+    short: Path, monkeypatch: pytest.MonkeyPatch, load: float, written: bool
+) -> None:
+    monkeypatch.chdir(short)
+    monkeypatch.setitem(measure.FIGURES, "alone", lambda _: [figure(LESS, 1.0)])
+    monkeypatch.setattr(machine, "load", lambda: load)
+    (short / "docs").mkdir()
+    done = CliRunner().invoke(cli, ["bench", "--only", "alone", "--json", "docs/bench.json"])
+    assert Path("docs/bench.json").exists() is written
+    assert (getattr(done.exception, "code", ""), "1.00" in done.output) == ("" if written else "bench.load", True)
+
+
 @pytest.mark.starts_server
 def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(short)

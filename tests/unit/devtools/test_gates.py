@@ -276,9 +276,7 @@ def test_ci_runs_each_gate() -> None:
     steps = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     for name in ("vulnerabilities", "licences", "credentials"):
         assert f"\n.venv/bin/python -m devtools.delivery.gates {name}\n" in steps, name
-    release = subprocess.run(
-        ["make", "-n", "provenance"], capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout
+    release = subprocess.run(["make", "-n", "release"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert "\n.venv/bin/python -m devtools.delivery.gates vulnerabilities --release\n" in release
     makefile = (ROOT / "Makefile").read_text()
     assert "-\t$(BIN)/python -m devtools.delivery" not in makefile

@@ -211,10 +211,12 @@ def test_typical_changes_touch_at_most_five_files_that_exist() -> None:
     table = text[text.index("<!-- changes:") : text.index("<!-- end of changes -->")]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if re.match(r"\| an? ", line)]
     assert len(rows) >= 10
-    for change, files, *_, held_by in rows:
+    for change, files, by_hand, *_, held_by in rows:
         paths = re.findall(r"`([\w./-]+)`", re.sub(r"\[`[^`]+`\]", "", files))
         assert 1 <= len(paths) <= 5, change
         assert len(re.findall(r"`[^`]+`", files)) <= 5, change
+        named = [path for path in paths if path.startswith(("pdp/", "rego/", "proto/"))]
+        assert len(named) <= int(by_hand) <= 5, change
         assert [
             path for path in (*paths, *re.findall(r"`(tests/[^`]+)`", held_by)) if not (ROOT / path).exists()
         ] == []

@@ -129,6 +129,10 @@ async def test_a_name_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await refusal(Post(f"https://{NAME}/", PLAIN)) == "notice.unresolved"
 
 
+async def test_an_address_that_is_none_is_not_reached() -> None:
+    assert await refusal(Post("https://a.example/\x01", PLAIN)) == "notice.unreachable"
+
+
 def test_a_bundle_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault, match=r"a\.b\.ca_file"):
         trusted(tmp_path / "none.pem", "a.b")

@@ -212,6 +212,18 @@ def test_a_file_is_read_once_more_after_a_change(tmp_path: Path) -> None:
     assert read == [b"one", b"one", b"two", b"two"]
 
 
+def test_a_file_ages_from_when_it_was_last_seen_good(tmp_path: Path) -> None:
+    """Up to its limit; what is larger is none."""
+    path = tmp_path / "file"
+    path.write_bytes(b"1234567890")
+    file = WatchedFile(path, bytes.decode, limit=10, max_stale_ns=9 * NS, prefix="x", key="x")
+    assert file.age_ns(5 * NS) == 0  # nobody has asked for it yet
+    assert file.content(5 * NS) == "1234567890"
+    path.write_bytes(b"1234567890+")
+    assert (file.content(7 * NS), file.age_ns(7 * NS), file.problem) == ("1234567890", 2 * NS, "x.too_large")
+    assert file.content(15 * NS) is None
+
+
 async def test_refresh_looks_at_once(world: Any, signers: Any) -> None:
     assert await world.code(world.token()) == ""
     world.publish(signers["ES256"].jwk())

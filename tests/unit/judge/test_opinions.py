@@ -39,6 +39,9 @@ async def test_a_good_answer_is_a_verdict(llm: LlmStandIn, tmp_path: Path, api: 
         opinion = await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
     assert (opinion.status, opinion.verdict, opinion.confidence) == ("ok", "deny", 0.9)
     assert (opinion.violated, opinion.rationale) == ((RULES[0],), "Nobody asked.")
+    body = llm.requests[0].body
+    asked = body.get("response_format", {}) if api == "chat" else body.get("text", {}).get("format", {})
+    assert asked.get("type", "text") == form
     assert (opinion.model, opinion.tokens_in, opinion.tokens_out) == (MODEL, 900, 60)
 
 

@@ -61,6 +61,15 @@ def test_an_added_section_is_another_prompt_and_the_same_files_are_the_same(tmp_
     assert good(shipped(tmp_path / "a"), organisation(tmp_path / "theirs")).digests() != alone
 
 
+def test_what_a_release_is_of_changes_with_each_text_and_where_it_lies(tmp_path: Path) -> None:
+    def sha256(name: str, folder: str, section: str = SECTION) -> str:
+        theirs = written(tmp_path / name, {f"sections/{folder}/crm.md": section})
+        return read_prompts(shipped(tmp_path / f"{name}-ours"), theirs).sha256
+
+    assert sha256("a", "x") == sha256("b", "x")
+    assert len({sha256("c", "x"), sha256("d", "y"), sha256("e", "x", f"{SECTION}More.\n")}) == 3
+
+
 def test_an_organisation_may_bring_a_prompt_of_its_own(tmp_path: Path) -> None:
     own = BASE.replace("id: fit", "id: strict").replace("task.unrelated", "strict.unrelated")
     section = SECTION.replace("version:", "prompts: [strict]\nversion:").replace("task.unrelated", "crm.other")

@@ -16,7 +16,8 @@ def operator(tenant: str) -> Caller:
 
 
 def row(tenant: str, scope: str, server: str = "", value: str = "", **more: Any) -> Any:
-    return Admin._row(SwitchAsk(scope, server, value, engaged=True, reason="why", **more), operator(tenant), T)
+    ask = SwitchAsk(scope, server, value, engaged=True, **{"reason": "why", **more})
+    return Admin._row(ask, operator(tenant), T)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,7 @@ def test_a_switch_that_has_ended_already(until: int) -> None:
 
 def test_a_switch_that_will_end() -> None:
     assert row("acme", "server", "git", until_ns=T + 1).until_ns == T + 1
+
+
+def test_a_reason_is_kept_up_to_its_bound() -> None:
+    assert [len(row("acme", "server", "git", reason="r" * length).reason) for length in (1_000, 1_001)] == [1_000] * 2

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from pdp.core.errors import ConfigurationFault
-from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded import regorus_binding
 from pdp.policy.embedded.regorus_binding import DISTRIBUTION, version
+from pdp.policy.gate import process
 
 
 def distribution(folder: Path, name: str) -> None:
@@ -93,7 +93,7 @@ def test_no_policy_is_even_read_by_a_rival(tmp_path: Path, monkeypatch: pytest.M
     bundle = read_bundle(shipped_rego(), None)
     distribution(tmp_path, "celine-regorus")
     monkeypatch.syspath_prepend(str(tmp_path))
-    for job in (gate.check, gate.run_tests, lambda b: gate.places(b, b"{}", ())):
+    for job in (process.check, process.run_tests, lambda b: process.places(b, b"{}", ())):
         with pytest.raises(ConfigurationFault) as caught:
             job(bundle)
         assert caught.value.code == "engine.distribution"

@@ -41,6 +41,9 @@ EFFECTS = [
     ("create_view", "", {"sql": WORDS}, {"adds", "runs"}),
     ("list_merge_requests", "Lists merge requests.", {}, {"reads"}),  # a noun here
     ("merge", "", {}, {"changes"}),
+    ("git_checkout", "Switches branches.", {"branch_name": WORDS}, {"changes"}),
+    ("cart_checkout", "", {"branch_name": WORDS}, {"changes", "spends"}),  # of a shop
+    ("git_checkout", "Pays for the cart.", {"cart": WORDS}, {"changes", "spends"}),
     ("frobnicate", "Frobnicates a widget.", {}, set()),
     ("frobnicate", "Deletes a widget.", {}, {"destroys"}),
 ]

@@ -86,7 +86,7 @@ def test_from_pin_to_verified(home: Path) -> None:
     assert by_name["bad"]["risk"] == "critical"
     assert by_name["read"]["warnings"] == [
         "open schema",
-        "no output schema",
+        "no output schema: results are capped",
         "hidden characters: zero_width",
     ]
     assert shown["warnings"] == []

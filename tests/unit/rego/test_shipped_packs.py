@@ -194,7 +194,9 @@ def test_missing_organisation_data_never_loosens(engine: Any, key: str) -> None:
 @pytest.mark.parametrize(("people", "medium"), list(itertools.product(("filter", "advice"), ("none", "instead"))))
 def test_a_judge_before_every_person(people: str, medium: str) -> None:
     """Every call that a person is asked about is heard by one judge; of others only changes of medium risk."""
-    engine = shipped.engine(tests=False, org={**shipped.ORG, "judge": {"people": people, "medium": medium}})
+    engine = shipped.engine(
+        tests=False, org={**shipped.ORG, "judge": {"people": people, "medium": medium, "high": "none"}}
+    )
     base, tool = (json.loads(shipped.fixture(name)) for name in ("base", "base_tool"))
     email = {"kind": "email", "argument": "/to"}
     seen = set()

@@ -253,6 +253,12 @@ def test_a_set_and_waivers_are_told_of_before_they_end(world: Sandbox) -> None:
     assert "the document of waivers expires in 3 days; sign it" in warned(world, after_ns=8 * DAY_NS + NS)[path]
 
 
+def test_tools_that_do_not_verify_are_warned_of_at_their_set(world: Sandbox) -> None:
+    (manifest,) = (world.folder / "registry").rglob("manifests/**/*.json")
+    manifest.unlink()
+    assert "tools are denied: git/git_status (tool.unsigned)" in warned(world)["registry.sets.acme"]
+
+
 def test_servers_that_no_set_has_are_warned_of_with_the_nearest_name(world: Sandbox) -> None:
     change(world, "identity.callers.gateway.servers", ["git", "gti", "mail"])
     found = [r.message for r in look(world).risks if r.path == ("identity", "callers", "gateway", "servers")]
@@ -266,7 +272,7 @@ def test_a_judge_that_policy_wants_and_nobody_configured_is_warned_of(world: San
     org = world.policy / "data" / "org.json"
     data = json.loads(org.read_text())
     org.write_text(json.dumps({**data, "judge": {"people": "none", "medium": "instead"}}))
-    codes = "judge.advice, judge.filter, judge.high, judge.medium, judge.origins"
+    codes = "judge.advice, judge.destructive, judge.filter, judge.high, judge.medium, judge.origins"
     assert f"pack baseline wants a judge ({codes})" in warned(world)["judge"]
     org.write_text(json.dumps({**data, "profile": "balanced"}))
     assert f"pack baseline wants a judge ({codes})" in warned(world)["judge"]
@@ -275,6 +281,15 @@ def test_a_judge_that_policy_wants_and_nobody_configured_is_warned_of(world: San
     assert "pack extra wants a judge (extra.judge)" in warned(world)["judge"]
     change(world, "judge", {"endpoint": "ollama", "model": "m"})
     assert "judge" not in warned(world)
+
+
+def test_a_key_of_a_judge_that_no_header_can_hold_is_refused(world: Sandbox) -> None:
+    key = world.folder / "judge.key"
+    key.touch(0o600)
+    change(world, "judge", {"endpoint": "openai", "model": "m", "api_key": f"file:{key}"})
+    for text, refused in (("sk-1", set()), ("", {"config.secret"}), ("sk-\u00e9", {"judge.api_key"})):
+        key.write_text(text)
+        assert errors(world) == {(code, "judge.api_key") for code in refused}, text
 
 
 def test_a_passkey_that_policy_wants_without_a_console_is_warned_of(world: Sandbox) -> None:

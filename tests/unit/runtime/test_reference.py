@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from pydantic import TypeAdapter
 from support.for_each import for_each
 
+from devtools.config_reference import bounds, descriptions, example, keys, kind, section
 from pdp.cli.config import config
 from pdp.runtime.config import settings
-from pdp.runtime.config.reference import Model, bounds, example, keys, kind, section, shape
+from pdp.runtime.config.reference import DESCRIPTIONS, EXAMPLE, Model, shape
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
 
-ROOT = Path(__file__).parents[3]
-FILE = ROOT / "docs" / "config.example.yaml"
+FILE = EXAMPLE
 
 
 def sections(model: Model, above: str = "") -> Iterator[tuple[str, Model]]:
@@ -33,6 +33,7 @@ ALL = list(sections(Settings))
 
 def test_file_is_fresh() -> None:
     assert FILE.read_text() == example(Settings), "run `make generated`"
+    assert DESCRIPTIONS.read_text() == descriptions(Settings), "run `make generated`"
 
 
 def test_command_prints_it() -> None:

@@ -28,7 +28,10 @@ from pdp.tools.checklist.checks import CheckStatus
 
 @pytest.fixture
 def whole(tmp_path: Path) -> SetUp:
-    return ready(tmp_path)
+    """A system that shows everything but how its servers run."""
+    made = ready(tmp_path)
+    made.without("runs")
+    return made
 
 
 def entry(whole: SetUp, check: str, says: str = "shown", **more: Any) -> dict[str, Any]:

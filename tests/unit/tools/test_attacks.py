@@ -19,7 +19,8 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.text.patterns import hidden_in
 from pdp.registry.review import load_review
 from pdp.tools.doctor.attacks import ATTACKS, HIDDEN_TEXT
-from pdp.tools.doctor.drill import MAX_CASES, UNKNOWN_TOOL, Drill, DrillPlan, load_drill
+from pdp.tools.doctor.drill import MAX_CASES, UNKNOWN_TOOL, Drill, DrillPlan
+from pdp.tools.doctor.plans import load_plan
 from pdp.tools.doctor.planted_server import REWRITTEN, definitions
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "drill"
@@ -73,7 +74,7 @@ def test_statements_hold_for_no_row_and_headers_stay_the_drills() -> None:
 
 
 def test_the_shipped_files_are_about_the_planted_server() -> None:
-    plan, review = load_drill(DEPLOY / "drill.yaml"), load_review(DEPLOY / "review.yaml")
+    plan, review = load_plan(DEPLOY / "drill.yaml", DrillPlan), load_review(DEPLOY / "review.yaml")
     honest, poisoned = definitions(), definitions(poisoned=True)
     assert {tool["name"] for tool in honest} == set(review.tools)
     assert {call.tool: [*call.read_by.values()] for call in plan.calls} == {
@@ -114,10 +115,10 @@ def test_a_plan_that_would_prove_nothing_is_refused(plan: object, problem: str, 
     path = tmp_path / "drill.yaml"
     path.write_text(json.dumps(plan))
     if not problem:
-        assert load_drill(path)
+        assert load_plan(path, DrillPlan)
         return
     with pytest.raises(ConfigurationFault, match=problem) as refused:
-        load_drill(path)
+        load_plan(path, DrillPlan)
     assert refused.value.code == "drill.plan"
 
 

@@ -20,15 +20,13 @@ from pdp.core.outcome.codes import CONTROLS
 from pdp.tools.checklist import collect as collecting
 from pdp.tools.checklist.assessment import read_document, stale
 from pdp.tools.checklist.checks import CheckStatus
+from pdp.tools.checklist.collect import GivenFiles
 from pdp.tools.checklist.items import AGENTIC, ITEMS, PHASES, SOURCES
 
-# what a system in order still has to show: nothing in it says how servers run, or what agents say to one another
+# what a system in order still has to show: nothing says what agents say to one another, or show to their models
 NOT_SHOWN = {
     "MB-3.3": {"servers.model_fields"},
-    "MB-5.1": {"servers.contained"},
     "MB-5.2": {"secrets.vault"},
-    "MCP09": {"servers.only_way"},
-    "ASI05": {"servers.contained"},
     "ASI07": {"agents.channels"},
 }
 
@@ -64,7 +62,8 @@ def test_a_system_in_order_lacks_only_what_nobody_showed(whole: SetUp) -> None:
 def test_an_empty_system_has_nothing_that_could_be_asked_for(whole: SetUp) -> None:
     whole.set("registry", {"sets": {}})
     whole.set("identity.callers.gateway", None)
-    whole.reports = {}
+    for field in ("reports", "runs", "scans", "isolation", "siem"):
+        whole.without(field)
     found = {each.item.id: each.status for each in whole.assess().results}
     assert (found["MB-3.1"], found["MB-3.3"], found["MB-5.1"]) == ("FAIL", "N-A", "N-A")
 
@@ -83,11 +82,16 @@ def test_a_result_is_a_closed_document_and_says_what_it_was_about(whole: SetUp) 
     kept = read_document(json.dumps(fact).encode())
     assert set(kept.digests) == {"version", "configuration", "policy", "registry", "acceptances"}
     assert [what for what, known in kept.digests.items() if not known] == ["acceptances"]
-    for wrong in ({**fact, "more": 1}, {**fact, "schema": "pdp.checklist/2"}, {**fact, "items": [{}]}, []):
-        with pytest.raises(ConfigurationFault) as refused:
+    refused = {
+        "more": {**fact, "more": 1},
+        "schema": {**fact, "schema": "pdp.checklist/2"},
+        "items.0.id": {**fact, "items": [{}]},
+        "the file": [],
+    }
+    for where, wrong in refused.items():
+        with pytest.raises(ConfigurationFault, match=rf"^{where}: .*pdp checklist --json") as fault:
             read_document(json.dumps(wrong).encode())
-        assert refused.value.code == "checklist.malformed"
-        assert "pdp checklist --json" in refused.value.message
+        assert fault.value.code == "checklist.malformed"
 
 
 def test_a_result_is_stale_once_something_that_it_is_about_is_another(whole: SetUp) -> None:
@@ -112,7 +116,7 @@ def test_a_result_is_stale_once_something_that_it_is_about_is_another(whole: Set
 
 
 def test_the_alert_rules_that_come_with_the_product_suffice(whole: SetUp) -> None:
-    whole.alerts = ROOT / "docs" / "alerts.rules.yaml"
+    whole.given = replace(whole.given, alerts=ROOT / "docs" / "alerts.rules.yaml")
     assert "watch.alerts" not in whole.short()["MCP08"]
 
 
@@ -123,16 +127,18 @@ def test_the_alert_rules_that_come_with_the_product_suffice(whole: SetUp) -> Non
         ("alerts", "a: &b 1", "alerts"),
         ("reports", "{}", "is no report"),
         ("reports", '[{"way": 1}]', "is no report"),
+        ("reports", "[1]", "is no report"),
         ("reports", "", "is no report"),
     ],
 )
 def test_a_given_file_that_is_none_such_is_refused(
     whole: SetUp, tmp_path: Path, option: str, text: str, words: str
 ) -> None:
-    (tmp_path / "given").write_text(text)
-    given: Any = {"gateway": tmp_path / "given"} if option == "reports" else tmp_path / "given"
+    path = tmp_path / "other"
+    path.write_text(text)
+    whole.given = replace(whole.given, **{option: path if option == "alerts" else (("gateway", path),)})
     with pytest.raises(ConfigurationFault, match=words):
-        whole.assess(**{option: given})
+        whole.assess()
 
 
 def test_the_production_example_is_told_what_it_lacks(tmp_path: Path) -> None:
@@ -151,23 +157,25 @@ def test_the_production_example_is_told_what_it_lacks(tmp_path: Path) -> None:
     there = {name: whole.values[name] for name in ("registry", "directory")}
     listen = {**example["server"], "listen": ["10.0.0.7:50051"]}
     whole.values = {**example, **there, "server": listen, "policy": {"folder": "policy", "packs": ["acme"]}}
-    whole.reports, whole.alerts, whole.records = {}, None, None
+    whole.given, whole.records = GivenFiles(), None
     found = {each.item.id: each for each in whole.assess().results}
     failing = {name: {c for c, f in each.findings if f.status in {"fail", "unknown"}} for name, each in found.items()}
+    uninspected, records = {"results.inspected"}, {"records.durable", "records.recent", "records.signed"}
+    watched = {"watch.metrics", "watch.alerts"}
     assert {name: checks for name, checks in failing.items() if checks} == NOT_SHOWN | {
-        "MB-1.3": {"callers.examined"},
-        "MCP02": {"access.reviewed"},
-        "ASI03": {"access.reviewed"},
-        "MCP04": {"policy.released"},
-        "ASI04": {"policy.released"},
-        "MB-5.3": {"records.signed", "records.witnessed", "records.recent", "watch.metrics", "watch.alerts"},
-        "MCP06": {"results.inspected"},
-        "MCP08": {"records.signed", "records.witnessed", "records.recent", "watch.metrics", "watch.alerts"},
-        "MCP10": {"results.inspected"},
-        "ASI01": {"results.inspected"},
-        "ASI06": {"results.inspected"},
-        "ASI08": {"watch.metrics", "watch.alerts"},
-        "ASI10": {"watch.metrics", "watch.alerts"},
+        **dict.fromkeys(("MB-3.2", "MB-4.1", "MB-4.2", "MCP03", "MCP06", "MCP10", "ASI01", "ASI06"), uninspected),
+        **{key: {"callers.examined"} for key in ("MB-1.3", "MCP07")},
+        **{key: {"access.reviewed"} for key in ("MCP02", "ASI03")},
+        **{key: {"servers.contained"} for key in ("MB-5.1", "ASI05")},
+        **{key: {"policy.released", "servers.scanned"} for key in ("MCP04", "ASI04")},
+        **{key: {*records, *watched, "records.witnessed"} for key in ("MB-5.3", "MCP08")},
+        "MB-2.1": {"servers.isolated"},
+        "MB-2.2": {"servers.isolated", "isolation.state"},
+        "MB-5.2": {"secrets.vault", "secrets.environment", *uninspected},
+        "MCP01": {"secrets.environment"},
+        "MCP09": {"servers.only_way", "servers.discovered"},
+        "ASI08": watched,
+        "ASI10": {*watched, "records.durable"},
     }
 
 
@@ -182,18 +190,22 @@ def command(whole: SetUp, monkeypatch: pytest.MonkeyPatch) -> SetUp:
         collecting.collect, "__kwdefaults__", {**collecting.collect.__kwdefaults__, "gate": gate_once}
     )
     whole.set("store", {"path": "store"})
+    (whole.world.folder / "store").mkdir(mode=0o700)
     return whole
 
 
 def test_the_command_tells_items_what_to_mend_and_by_its_exit_code(command: SetUp) -> None:
-    given = [f"--doctor=gateway={command.reports['gateway']}", f"--alerts={command.alerts}"]
+    given = command.options()
     done = run(command, *given)
     assert done.exit_code == 0, done.output
     assert "ok for production: " in done.output
     assert "phase 2, before a server is added" in done.output
     done = run(command)
     assert done.exit_code == 1
-    assert "MB-1.3: not shown: whether these enforce what is decided: gateway; run `pdp doctor --json`" in done.output
+    assert (
+        "MB-1.3, MCP07: not shown: whether these enforce what is decided: gateway; run `pdp doctor --json`"
+        in done.output
+    )
     assert run(command, *given, "--profile", "full").exit_code == 1
 
 
@@ -207,7 +219,7 @@ def test_the_command_tells_all_about_one_item(command: SetUp) -> None:
 
 
 def test_a_kept_result_that_is_stale_fails_the_command(command: SetUp, tmp_path: Path) -> None:
-    given = [f"--doctor=gateway={command.reports['gateway']}", f"--alerts={command.alerts}"]
+    given = command.options()
     kept = tmp_path / "kept.json"
     kept.write_text(run(command, *given, "--json").output)
     assert run(command, *given, "--against", str(kept)).exit_code == 0

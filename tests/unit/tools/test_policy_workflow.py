@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pdp.cli.policy import policy
-from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.gate import process
+from pdp.policy.gate.report import ERROR, GateFinding, TestReport
 from pdp.tools.authoring.test import coverage_percent, junit, ranges
 
 PACK = "packs/payroll/payroll.rego"
@@ -142,7 +143,7 @@ def test_instrumented_tests_give_the_same_results(org: Path) -> None:
 
 
 def test_shipped_policy_is_covered_whole() -> None:
-    found = gate.run_tests(read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme"), coverage=True)
+    found = process.run_tests(read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme"), coverage=True)
     assert {file.path: file.missed for file in found.coverage if file.missed} == {}
     assert [e.code for file in found.coverage for e in file.elements if not e.reached] == []
     assert coverage_percent(found.coverage) == 100
@@ -207,7 +208,7 @@ def test_a_part_of_the_service_is_no_name(tmp_path: Path) -> None:
 
 
 def test_junit_says_why_no_test_ran() -> None:
-    fault = gate.GateFinding("a.rego", 1, 1, "syntax.error", gate.ERROR, "Not \x00 <valid>.")
-    [suite] = ET.fromstring(junit(gate.TestReport(faults=(fault,))))
+    fault = GateFinding("a.rego", 1, 1, "syntax.error", ERROR, "Not \x00 <valid>.")
+    [suite] = ET.fromstring(junit(TestReport(faults=(fault,))))
     assert (suite.attrib["errors"], suite[0][0].attrib["type"]) == ("1", "syntax.error")
     assert suite[0][0].attrib["message"] == "Not \N{REPLACEMENT CHARACTER} <valid>."

@@ -16,13 +16,16 @@ from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import ValidationError
+from support.waiting import until
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
+from pdp.host.unix_sockets import answers
 from pdp.identity.authentication import Authentication
 from pdp.identity.options import IdentityOptions
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
+from pdp.wire.grpc import server as grpc_server
 from pdp.wire.grpc.address import TcpAddress, UnixAddress, addresses
 from pdp.wire.grpc.options import ServerOptions, TlsOptions
 
@@ -147,6 +150,11 @@ async def test_a_socket_on_which_somebody_answers_is_not_taken(
     with pytest.raises(ConfigurationFault, match="another server answers"):
         await serve(listen=(path,))
     assert await ask(connect(path), as_caller("gateway")) == t.EFFECT_ALLOW
+
+
+def test_where_it_cannot_be_told_whether_somebody_answers_somebody_does(tmp_path: Path) -> None:
+    assert answers(tmp_path / ("a" * 200))  # longer than an address may be
+    assert not answers(tmp_path / "a")
 
 
 async def test_a_socket_left_behind_is_replaced(serve: Any, connect: Any, as_caller: Any, tmp_path: Any) -> None:
@@ -343,6 +351,19 @@ async def test_mtls_names_the_caller_by_typed_sans(
     assert await ask(stubs) == t.EFFECT_ALLOW
     peer = edges.callers.peers[-1]
     assert (peer.transport, peer.sans) == ("mtls", ("uri:spiffe://gateway", "dns:gw.example"))
+
+
+async def test_a_connection_by_certificate_ends_with_its_age(
+    serve: Any, authority: Any, server_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that clients come again, with the certificate that they have then."""
+    monkeypatch.setattr(grpc_server, "_MAX_AGE_MS", 1)
+    server = await serve(tls=server_files)
+    certificate, key = authority.issue(x509.UniformResourceIdentifier("spiffe://gateway"))
+    credentials = grpc.ssl_channel_credentials(authority.pem, key, certificate)
+    async with grpc.aio.secure_channel(server.addresses[0], credentials) as channel:
+        await channel.channel_ready()
+        await until(lambda: channel.get_state() != grpc.ChannelConnectivity.READY)
 
 
 async def test_a_name_of_another_type_is_not_a_uri(

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from support.for_each import for_each
 
-from pdp.core.errors import Fault, InvalidRequest
+from pdp.core.errors import Fault, InvalidRequest, ShareExceeded
 from pdp.wire.grpc.status import INTERNAL_CODE, TABLE, refusal
 
 
@@ -40,6 +40,16 @@ def test_detail_never_leaves_and_ours_are_bland(kind: Any) -> None:
         assert (said.code, "id-1" in said.message, fault.message in said.message) == (INTERNAL_CODE, True, False)
     else:
         assert (said.code, said.message) == (fault.code, fault.message)
+
+
+def test_a_share_that_was_exceeded_says_when_to_come_again() -> None:
+    """In whole milliseconds, never too early; nothing is said where nothing is known."""
+    waits = {wait_ns: ShareExceeded("share.rate", "Wait.", wait_ns) for wait_ns in (0, 1, 2_000_001)}
+    assert {wait_ns: refusal(fault, "id-4").metadata for wait_ns, fault in waits.items()} == {
+        0: (("pdp-code", "share.rate"),),
+        1: (("pdp-code", "share.rate"), ("pdp-retry-after-ms", "1")),
+        2_000_001: (("pdp-code", "share.rate"), ("pdp-retry-after-ms", "3")),
+    }
 
 
 def test_a_fault_without_a_row_is_internal() -> None:

@@ -167,8 +167,8 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
     if status.release is not None:
         response.release.CopyFrom(_release(status.release, caller))
     if status.policy is not None:
-        response.engine.engine = _text(status.policy, "engine_version")
-        response.engine.workers = _number(status.policy, "workers")
+        response.engine.engine = status.policy.engine.version
+        response.engine.workers = status.policy.engine.workers
     return response
 
 
@@ -262,27 +262,16 @@ def _switch(row: SwitchRow) -> admin_pb2.Switch:
 
 
 def _policy(status: ServiceStatus) -> admin_pb2.PolicyStatus:
-    policy_status = admin_pb2.PolicyStatus(last_failure=_failure(status.policy_failure))
-    policy = status.policy
-    if policy is not None:
-        policy_status.policy.CopyFrom(
-            types_pb2.PolicyRef(
-                revision=_text(policy, "revision"),
-                digest=_text(policy, "digest"),
-                engine=_text(policy, "engine_version"),
-            )
-        )
-        policy_status.org_data_digest = _text(policy, "org_digest")
-        packs = [pack for pack in _list(policy, "packs") if isinstance(pack, Mapping)]
-        policy_status.packs.extend(
-            admin_pb2.PackStatus(
-                name=_text(pack, "name"), owner=_text(pack, "owner"), servers=map(str, _list(pack, "servers"))
-            )
-            for pack in packs
-        )
-        if _number(policy, "since_ns"):
-            policy_status.activated_at.CopyFrom(fields.timestamp(_number(policy, "since_ns")))
-    return policy_status
+    policy, failure = status.policy, _failure(status.policy_failure)
+    if policy is None:
+        return admin_pb2.PolicyStatus(last_failure=failure)
+    return admin_pb2.PolicyStatus(
+        policy=types_pb2.PolicyRef(revision=policy.revision, digest=policy.digest, engine=policy.engine.version),
+        org_data_digest=policy.org_digest,
+        packs=(admin_pb2.PackStatus(name=p.name, owner=p.owner, servers=p.servers) for p in policy.about),
+        activated_at=fields.timestamp(status.policy_since_ns) if status.policy_since_ns else None,
+        last_failure=failure,
+    )
 
 
 def _registries(status: ServiceStatus, caller: Caller) -> Iterable[admin_pb2.RegistryStatus]:

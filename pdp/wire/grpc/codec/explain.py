@@ -8,6 +8,7 @@ from pdp.core.bytes.digest import canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome.answer import open_requirement
 from pdp.core.outcome.changes import FactChange
+from pdp.core.outcome.codes import shown_control
 from pdp.core.outcome.explain import Fact, FiredRule, LabelSource, RequirementStory
 from pdp.core.record.stored import RecordRef
 from pdp.decide.explain import ExplainRequest, Explanation
@@ -76,7 +77,7 @@ def _rule(rule: FiredRule) -> explain_pb2.FiredRule:
         pack=rule.pack,
         rule=rule.rule,
         code=rule.code,
-        control=str(rule.element.get("control", "")),
+        control=shown_control(rule.element.get("control")),
         file=rule.file,
         line=rule.line,
         element_json=canonical(dict(rule.element)),

@@ -14,7 +14,7 @@ from pdp.wire.grpc.codec import fields
 from pdp.wire.grpc.codec.decisions import credential, obligation, policy_ref, reason, record_ref, session
 from pdp.wire.grpc.codec.enums import EFFECTS
 
-MAX_EFFECTS = 64
+MAX_EFFECTS, MAX_KINDS = 64, 16
 MAX_OBJECT = 2_048
 _START = (
     fields.name_at("decision_id", mandatory=True),
@@ -61,6 +61,7 @@ async def result_ask(
         data=bytes(data),
         is_error=end.is_error,
         effects=_effects(end),
+        observed=_observed(end),
     )
 
 
@@ -82,6 +83,14 @@ def _effects(end: decision_pb2.ResultEnd) -> tuple[tuple[str, str, bytes], ...]:
         what = fields.text(effect.object, f"{path}.object", MAX_OBJECT)
         found.append((kind, what, fields.data(effect.detail_json, f"{path}.detail_json")))
     return tuple(found)
+
+
+def _observed(end: decision_pb2.ResultEnd) -> tuple[tuple[str, ...], str] | None:
+    if not end.HasField("observation"):
+        return None
+    kinds = fields.words(end.observation.kinds, "end.observation.kinds", MAX_KINDS)
+    missed = fields.name(end.observation.missed, "end.observation.missed", limit=fields.MAX_WORD)
+    return tuple(sorted(set(kinds))), missed
 
 
 def result_response(answer: ResultAnswer, record: RecordRef) -> decision_pb2.InspectResultResponse:

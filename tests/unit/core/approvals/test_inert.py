@@ -243,6 +243,7 @@ def test_honest_prose_is_marked_and_can_be_read(text: str, shown: str) -> None:
     ("text", "shown"),
     [
         ("rm /сору отчёт", "rm /⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩ отчёт"),  # part of a path
+        ("/сору отчёт", "/⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩ отчёт"),
         ("сору.ехе отчёт", "⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩.⟨U+0435⟩⟨U+0445⟩⟨U+0435⟩ отчёт"),
         ("сору --all", "⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩ --all"),  # nothing tells that the line is Russian
         ("отчёт ⟨о⟩", "отчёт ⟨U+27E8⟩⟨U+043E⟩⟨U+27E9⟩"),

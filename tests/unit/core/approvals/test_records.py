@@ -47,6 +47,12 @@ def test_a_vote_says_when_its_sign_in_was_and_one_of_before_does_not() -> None:
         assert check(record) == []
 
 
+def test_a_move_says_how_it_was_resolved() -> None:
+    for resolution in ("approved", ""):
+        move = Move(REQUEST.id, 1, Event.FILL, make.AT, resolution=resolution)
+        assert json.loads(records.moved(STAMP, REQUEST, move))["resolution"] == (resolution or None)
+
+
 def test_what_was_not_said_lies_nowhere() -> None:
     assert records.erasable("r", make.TENANT, "sue", make.SALT) == ()
 

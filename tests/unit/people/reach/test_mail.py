@@ -16,8 +16,8 @@ from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.errors import Unavailable
 from pdp.host.outgoing import OutgoingHost, trusted
-from pdp.people.reach import mail
-from pdp.people.reach.mail import Mail
+from pdp.people.reach import channels
+from pdp.people.reach.channels import Mail
 
 TO = ("ann@acme.example", "bob@acme.example")
 ASKED = message(
@@ -121,7 +121,7 @@ async def test_some_recipients_refused(
 async def test_a_server_that_stalls_is_left(
     tmp_path: Path, lookup: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mail, "SECONDS", 0.2)
+    monkeypatch.setattr(channels, "SECONDS", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

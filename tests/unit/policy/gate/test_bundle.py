@@ -377,3 +377,33 @@ def test_their_schema_may_ask_for_more(ours: Path, theirs: Path) -> None:
 def test_their_schema_must_be_closed_and_no_weaker(ours: Path, theirs: Path, schema: object, word: str) -> None:
     write(theirs / "schemas/org.json", json.dumps(schema))
     refused(ours, theirs, "bundle.data", "schemas/org.json", word)
+
+
+def test_a_key_that_came_later_has_its_default_in_data_and_schemas_of_before(ours: Path, theirs: Path) -> None:
+    before = read_bundle(ours, theirs)
+    later = {"type": "object", **CLOSED, "required": ["x"], "properties": {"x": {"enum": ["ask", "else"]}}}
+    write(ours / "schemas/org.json", json.dumps(org_schema(later={**later, "default": {"x": "ask"}})))
+    assert json.loads(read_bundle(ours, theirs).org) == {**json.loads(before.org), "later": {"x": "ask"}}
+    write(theirs / "schemas/org.json", json.dumps(org_schema(own={"type": "integer", "default": 1})))
+    refused(ours, theirs, "bundle.data", "own")
+    write(theirs / "data/org.json", '{"limit": 3, "groups": [], "own": 2, "later": {"x": "else"}}')
+    assert json.loads(read_bundle(ours, theirs).org)["later"] == {"x": "else"}
+    write(theirs / "data/org.json", '{"limit": 3, "groups": [], "own": 2, "later": {"x": "none"}}')
+    refused(ours, theirs, "bundle.data", "later")
+
+
+def test_a_key_within_one_that_was_there_has_its_default_too(ours: Path, theirs: Path) -> None:
+    of = {"type": "object", **CLOSED}
+    before = {**of, "required": ["days"], "properties": {"days": {"type": "integer"}}}
+    after = {
+        **of,
+        "required": ["days", "hours"],
+        "properties": {**before["properties"], "hours": {"type": "integer", "default": 24}},
+    }
+    write(ours / "schemas/org.json", json.dumps(org_schema(window=after)))
+    write(theirs / "data/org.json", '{"limit": 3, "groups": [], "window": {"days": 1}}')
+    for copied in (after, before):
+        write(theirs / "schemas/org.json", json.dumps(org_schema(window=copied)))
+        assert json.loads(read_bundle(ours, theirs).org)["window"] == {"days": 1, "hours": 24}
+    write(theirs / "data/org.json", '{"limit": 3, "groups": [], "window": {}}')
+    refused(ours, theirs, "bundle.data", "days")

@@ -10,7 +10,6 @@ import pytest
 
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Bundle, Module
-from pdp.policy import gate
 from pdp.policy.gate import process
 
 PACK = """
@@ -55,7 +54,7 @@ def bundle(shipped: Bundle) -> Bundle:
 def lines(bundle: Bundle, asked: bytes, *named: tuple[str, str, str]) -> list[str]:
     """The line that each is said to stand in."""
     texts = {m.path: m.text.splitlines() for m in bundle.modules}
-    return [texts[file][line - 1] if file else "" for file, line in gate.places(bundle, asked, named)]
+    return [texts[file][line - 1] if file else "" for file, line in process.places(bundle, asked, named)]
 
 
 def test_each_element_has_its_line(bundle: Bundle) -> None:
@@ -70,7 +69,7 @@ def test_each_element_has_its_line(bundle: Bundle) -> None:
     [("acme", "deny", "acme.all"), ("other", "deny", "acme.no"), ("acme", "deny", ""), ("", "gate", "made.up")],
 )
 def test_what_nobody_knows_has_no_place(bundle: Bundle, named: tuple[str, str, str]) -> None:
-    assert gate.places(bundle, document(), [named]) == (("", 0),)
+    assert process.places(bundle, document(), [named]) == (("", 0),)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from support.gate import reads_of
 
 from pdp.core.outcome.policy import Module, Reads
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.gate import check
+from pdp.policy.gate.process import check
 
 PACK = 'package packs.some\n{}\nmeta := {{"servers": [], "owner": "o"}}\n'
 NUMBER = {"type": "number"}

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from pdp.core.outcome.policy import Bundle, Module
-from pdp.policy import gate
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.gate import inventory, parsing
+from pdp.policy.gate import inventory, parsing, process
 from pdp.policy.gate.policy import Policy
 
 ORG = {"approvals": {"destructive": "g-ops", "count": 3, "list": ["g"]}}
@@ -63,5 +62,5 @@ def test_groups_that_are_written_out_or_the_organisations(
 
 
 def test_they_come_with_the_report(shipped: Bundle) -> None:
-    (baseline,) = gate.check(shipped).packs
+    (baseline,) = process.check(shipped).packs
     assert dict(baseline.seats)["security"] == 2

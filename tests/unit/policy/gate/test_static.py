@@ -393,6 +393,7 @@ REFUSED = {
     "a count and text": deny('count(input.targets[0].labels) == "3"', "compare.never", "count(", "one type"),
     "a count under not": deny('not count(input.targets[0].labels) == "3"', "compare.never", "count(", "one type"),
     "text and a number by names": deny('x := "a"; y := 1; x == y', "compare.never", "x ==", "one type"),
+    "text and a number by a declared name": deny('some x; x = "a"; x == 1', "compare.never", "x ==", "one type"),
     "true as text": deny('startswith(input.server.id, "g") == "true"', "compare.never", "startswith", "one type"),
     "a list and a set": deny("[x | some x in input.subject.groups] == set()", "compare.never", "[x |", "one type"),
     "lists of two lengths": deny('["a", "b"] == [input.server.id]', "compare.never", '["a"', "one type"),
@@ -438,6 +439,12 @@ REFUSED = {
         "rule.conflict",
         "default r := 2",
         "Keep one",
+    ),
+    "two values at once": Sample(
+        DENY % "r == 1" + "r := 1 if input.session.known\nr := 2 if not input.session.observed\n",
+        "rule.conflict",
+        "r := 2",
+        "`else`",
     ),
     "a default of a set": Sample(
         DENY % "r[1]" + "default r := set()\nr contains 1 if input.session.known\n",
@@ -1221,6 +1228,13 @@ def baseline(body: str) -> Module:
     [
         (ALLOW % "t.name", "allow.baseline"),
         (DENY % "input.session.known", "element.control"),
+        ('deny contains {"code": "a", "message": "m", "control": []}', "element.control"),
+        ('deny contains {"code": "a", "message": "m", "control": ["MB-3.1", ""]}', "element.control"),
+        ('deny contains {"code": "a", "message": "m", "control": ["MB-3.1", c]}\nc := "x"', "element.control"),
+        (
+            'deny contains {"code": "a", "message": "m", "control": ["MB-3.1", "MB-2.1"], "waivable": true}',
+            "element.waivable",
+        ),
         ('deny contains {"code": "a", "message": "m", "control": "MB-1.2", "waivable": true}', "element.waivable"),
         ('deny contains {"code": "a", "message": "m", "control": "MB-2", "waivable": true}', "element.waivable"),
         ('deny contains {"code": "a", "message": "m", "control": "MB-3.1", "waivable": false}', "element.waivable"),
@@ -1251,9 +1265,9 @@ def test_the_baseline_is_held_to_more(walk: Static, body: str, code: str) -> Non
     assert code in {f.code for f in findings if f.severity == "error"}, findings
 
 
-@pytest.mark.parametrize("control", ["MB-3.1", "MB-10.1", "MCP03"])
+@pytest.mark.parametrize("control", ['"MB-3.1"', '"MB-10.1"', '"MCP03"', '["MB-3.2", "MCP03"]'])
 def test_the_baseline_may_be_waived_elsewhere(walk: Static, control: str) -> None:
-    body = f'deny contains {{"code": "a", "message": "m", "control": "{control}", "waivable": true}}'
+    body = f'deny contains {{"code": "a", "message": "m", "control": {control}, "waivable": true}}'
     assert walk("", baseline(body)) == []
 
 

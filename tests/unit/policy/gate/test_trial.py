@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pdp.core.outcome.policy import Bundle, Module
-from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.gate import process
+from pdp.policy.gate.report import GateReport
 
 HEAD = 'package packs.acme\n\nmeta := {"servers": ["git"], "owner": "acme"}\n\n'
 TEST_HEAD = "package acme_test\n\nimport data.lib.testing\nimport data.packs.acme\n\n"
@@ -35,18 +36,18 @@ def bundle(shipped: Bundle, body: str, tests: str = "") -> Bundle:
     return replace(shipped, modules=(*ours, pack, *own), packs=("acme",))
 
 
-def checked(made: Bundle, **limits: Any) -> gate.GateReport:
+def checked(made: Bundle, **limits: Any) -> GateReport:
     """The gate's report, but for its advice on what these rules say: a call without `n` escapes them."""
-    report = gate.check(made, **limits)
+    report = process.check(made, **limits)
     return replace(report, findings=tuple(f for f in report.findings if f.code not in ADVICE))
 
 
-def codes(report: gate.GateReport) -> list[str]:
+def codes(report: GateReport) -> list[str]:
     return [f.code for f in report.findings]
 
 
 def test_a_rule_shown_both_ways_passes(shipped: Bundle) -> None:
-    assert checked(bundle(shipped, LIMIT, FIRES + ABSENT)) == gate.GateReport()
+    assert checked(bundle(shipped, LIMIT, FIRES + ABSENT)) == GateReport()
 
 
 def test_a_rule_without_tests_is_refused_with_an_example(shipped: Bundle) -> None:
@@ -144,7 +145,7 @@ def test_one_valid_input_among_others_counts(shipped: Bundle) -> None:
         '\tinput_of := testing.call({"arguments": {"value": {"n": 9, "m": n}}})\n'
         '\t"acme.limit" in testing.codes(acme.deny) with input as input_of\n}\n'
     )
-    assert checked(bundle(shipped, LIMIT, fires + ABSENT)) == gate.GateReport()
+    assert checked(bundle(shipped, LIMIT, fires + ABSENT)) == GateReport()
     alone = fires.replace("[set(), 9]", "[set()]")
     assert codes(checked(bundle(shipped, LIMIT, alone + ABSENT))) == ["test.never_fires"]
 
@@ -199,7 +200,7 @@ def test_the_organisations_data_may_be_replaced(shipped: Bundle) -> None:
         "with input as testing.call({})\n"
         "test_no_limit if acme.deny == set() with data.org.limits as [] with input as testing.call({})\n"
     )
-    assert checked(bundle(shipped, rule, tests)) == gate.GateReport()
+    assert checked(bundle(shipped, rule, tests)) == GateReport()
 
 
 @pytest.mark.parametrize("bad", ["some x, y; x = y", "some x; x = [x]", "some a, b; [a, b] = [b, a]"])
@@ -209,7 +210,7 @@ def test_what_the_engine_does_not_compile_is_said_once_and_where(shipped: Bundle
     [found] = checked(bundle(shipped, rule, tests)).findings
     assert (found.code, found.path, found.line) == ("engine.load", "packs/acme/acme.rego", 8)
     assert found.hint
-    [fault] = gate.run_tests(bundle(shipped, rule, tests)).faults
+    [fault] = process.run_tests(bundle(shipped, rule, tests)).faults
     assert (fault.code, fault.line) == ("engine.load", 8)
 
 
@@ -234,7 +235,7 @@ def test_one_error_in_many_tests_is_said_once(shipped: Bundle) -> None:
     ],
 )
 def test_every_form_of_a_rule_is_seen(shipped: Bundle, rule: str) -> None:
-    assert checked(bundle(shipped, rule, FIRES + ABSENT)) == gate.GateReport()
+    assert checked(bundle(shipped, rule, FIRES + ABSENT)) == GateReport()
     assert codes(checked(bundle(shipped, rule, ABSENT))) == ["test.never_fires"]
 
 
@@ -345,7 +346,7 @@ def test_the_engine_answers_by_order_what_imports_itself(shipped: Bundle) -> Non
 
 
 def test_run_tests_reports_each(shipped: Bundle) -> None:
-    report = gate.run_tests(
+    report = process.run_tests(
         bundle(shipped, LIMIT, FIRES + 'test_false if false\ntest_error if 1 / input.x == 1 with input as {"x": 0}\n')
     )
     assert not report.ok
@@ -367,7 +368,7 @@ def test_run_tests_says_what_packs_gave(shipped: Bundle) -> None:
     )
     given = {
         result.name.partition(".test_")[2]: [(e.kind, e.code, e.target, e.line) for e in result.elements]
-        for result in gate.run_tests(bundle(shipped, both, tests)).results
+        for result in process.run_tests(bundle(shipped, both, tests)).results
     }
     line = both.count("\n") + 5
     granted = [("allow", "acme.any", key, line) for key in ("tool:a", "tool:b")]
@@ -377,15 +378,15 @@ def test_run_tests_says_what_packs_gave(shipped: Bundle) -> None:
 
 
 def test_run_tests_by_name(shipped: Bundle) -> None:
-    report = gate.run_tests(bundle(shipped, LIMIT, FIRES + ABSENT), name_filter="no_limit")
+    report = process.run_tests(bundle(shipped, LIMIT, FIRES + ABSENT), name_filter="no_limit")
     assert [r.name for r in report.results] == ["acme_test.test_no_limit"]
     assert report.ok
-    nothing = gate.run_tests(bundle(shipped, LIMIT, FIRES + ABSENT), name_filter="nothing")
+    nothing = process.run_tests(bundle(shipped, LIMIT, FIRES + ABSENT), name_filter="nothing")
     assert nothing.results == ()
     assert not nothing.ok
 
 
 def test_run_tests_of_what_cannot_be_parsed(shipped: Bundle) -> None:
-    report = gate.run_tests(bundle(shipped, "deny {", FIRES))
+    report = process.run_tests(bundle(shipped, "deny {", FIRES))
     assert [f.code for f in report.faults] == ["syntax.brackets"]
     assert not report.ok

@@ -72,9 +72,9 @@ author if {
 }
 
 # The role that is sent, else the one that is stored.
-role := input.arguments.value.subject.properties.role
-
-role := stored_role if not input.arguments.value.subject.properties.role
+role := sent if {
+	sent := input.arguments.value.subject.properties.role
+} else := stored_role
 
 stored_role := entity.role if {
 	some entity in data.org.entities
@@ -82,9 +82,9 @@ stored_role := entity.role if {
 	entity.id == input.subject.id
 }
 
-status := input.arguments.value.resource.properties.status
-
-status := stored_status if not input.arguments.value.resource.properties.status
+status := sent if {
+	sent := input.arguments.value.resource.properties.status
+} else := stored_status
 
 stored_status := entity.status if {
 	some entity in data.org.entities

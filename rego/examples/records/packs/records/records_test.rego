@@ -67,6 +67,8 @@ test_what_is_not if {
 		asks("alice", "read", "record-9", {}),
 		asks("bob", "write", "record-1", {}),
 		asks("bob", "write", "record-2", {"subject": {"role": "reader"}}),
+		asks("bob", "write", "record-2", object.union(archived, {"subject": {"role": false}})),
+		asks("alice", "write", "record-1", {"resource": {"status": false}}),
 		asks("alice", "write", "record-2", {}),
 		asks("alice", "write", "record-1", archived),
 		asks("alice", "delete", "record-1", {}),

@@ -1,0 +1,90 @@
+"""The wheel of a release, tried alone: in a clean environment of its own with no extra, and with each.
+
+    python -m devtools.delivery.installs dist [--only EXTRA]...
+
+Packages come at the versions of requirements.lock. Exit: 0 each works, 1 one does not.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parents[2]
+PINNED = re.compile(r"^([A-Za-z0-9._-]+(?:\[[^\]]*\])?==[^\s;]+(?: ; [^\\]+)?)", re.MULTILINE)
+CLIENT = ("python", "-c", "from pdp.client import AsyncClient, Client, ToolCall; import pdp.v1.decision_pb2")
+SERVER = (
+    ("pdp", "--version"),
+    ("pdp", "config", "example"),
+    ("pdp", "proxy", "--help"),
+    ("pdp", "policy", "check"),  # what is shipped passes the gate
+)
+# what an extra makes possible, beside the client's imports
+TRIES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "": (),
+    "mcp": (("python", "-c", "import pdp.client.mcp.enforcement"),),
+    "opa": (*SERVER, ("python", "-c", "import pdp.policy.opa")),
+}
+BASE = {"grpcio", "protobuf", "typing-extensions"}  # what the client may bring
+
+
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--only", multiple=True, metavar="EXTRA", help="The empty word is the base install. [all]")
+def main(folder: Path, only: tuple[str, ...]) -> None:  # noqa: D103 - its help is the module's
+    [wheel] = folder.resolve().glob("*.whl")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    failed = False
+    for extra in only or ("", *sorted(project["optional-dependencies"])):
+        problems = list(tried(wheel, extra))
+        click.echo(f"{extra or 'base'}: {'; '.join(problems) or 'works'}")
+        failed |= bool(problems)
+    sys.exit(failed)
+
+
+def tried(wheel: Path, extra: str) -> Iterator[str]:
+    """What is wrong with the wheel in an environment of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        constraints = home / "constraints.txt"
+        constraints.write_text("\n".join(PINNED.findall((ROOT / "requirements.lock").read_text())))
+        venv.create(home / "env", with_pip=True)
+        # every extra but the caller's own is a part of the server
+        extras = {extra, "server"} - {""} if extra not in ("", "mcp") else {extra} - {""}
+        wanted = f"{wheel}[{','.join(sorted(extras))}]" if extras else str(wheel)
+        if problem := _run(home, "python", "-m", "pip", "install", "-q", "-c", str(constraints), wanted):
+            yield f"is not installed: {problem}"
+            return
+        for command in (CLIENT, *TRIES.get(extra, SERVER)):
+            if problem := _run(home, *command):
+                yield f"{' '.join(command[:4])}: {problem}"
+        if not extra:
+            brought = subprocess.run(
+                [home / "env/bin/python", "-m", "pip", "list", "--format=freeze"],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            names = {line.partition("==")[0].lower().replace("_", "-") for line in brought.stdout.splitlines()}
+            if more := names - BASE - {"pip", "setuptools", wheel.name.partition("-")[0].replace("_", "-")}:
+                yield f"brings {', '.join(sorted(more))}"
+
+
+def _run(home: Path, program: str, *words: str) -> str:
+    """The last line of what a program complained of, or an empty text."""
+    done = subprocess.run(
+        [home / "env/bin" / program, *words], cwd=home, capture_output=True, text=True, check=False, timeout=600
+    )
+    return done.stderr.strip().rpartition("\n")[2] or f"exit {done.returncode}" if done.returncode else ""
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m devtools.delivery.installs")

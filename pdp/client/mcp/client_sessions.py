@@ -1,0 +1,127 @@
+"""Sessions of a server's clients, named by the server: MCP carries none that an agent could not choose.
+
+One begins with a client's first request. It is ended at the decision point when the client has been gone for a while,
+or when the server ends: then nothing that was bound to it, such as a grant, is left for what comes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import principal_components
+from mcp.server.context import ServerRequestContext
+
+from pdp.client import AsyncClient, Session
+from pdp.client.values import Credential
+
+logger = logging.getLogger(__name__)
+
+GONE_SECONDS = 1_800.0
+MAX_CLIENTS = 10_000  # of one server; the one that is gone for longest ends before another begins
+_END_SECONDS = 1.5  # for all sessions, when the server ends: who started it waits no longer than two
+
+_Context = ServerRequestContext[Any, Any]
+
+
+def principal(_ctx: _Context) -> str | None:
+    """Whose token the server's own authentication verified, with the client that it was issued to; None without."""
+    token = get_access_token()
+    return json.dumps(principal_components(token)) if token is not None else None
+
+
+@dataclass(slots=True)
+class _Client:
+    """A client that is there. `credential` is the last that it came with."""
+
+    session: Session
+    credential: Credential = field(repr=False)
+    used: float
+    requests: int = 0  # under way
+
+
+class ClientSessions:
+    """`session` of `EnforcementOptions`: a session for each client, which is gone after `seconds` without a request.
+
+    `owner` says which client a request is of; None has no session. `credential` is what a session is ended with where
+    that is not the last one that its client came with.
+    """
+
+    def __init__(
+        self,
+        owner: Callable[[_Context], str | None] = principal,
+        seconds: float = GONE_SECONDS,
+        *,
+        credential: Callable[[], Credential] | None = None,
+    ) -> None:
+        self._owner, self._seconds, self._credential = owner, seconds, credential
+        self._clients: dict[str, _Client] = {}  # the one that was used last is the last
+        self._over: list[_Client] = []  # to be ended
+
+    def of(self, ctx: _Context, credential: Credential) -> Session | None:
+        """The session of the request's client, which comes with this credential."""
+        owner, now = self._owner(ctx), time.monotonic()
+        if owner is None:
+            return None
+        known = self._clients.pop(owner, None)
+        if known is None or self._gone(known, now):
+            self._over += [] if known is None else [known]
+            known = _Client(Session(f"mcp-{uuid.uuid4()}"), credential, now)
+        known.credential, known.used = credential, now
+        self._clients[owner] = known
+        if len(self._clients) > MAX_CLIENTS:
+            self._over.append(self._clients.pop(next(iter(self._clients))))
+        return known.session
+
+    @contextmanager
+    def during(self, ctx: _Context, credential: Credential) -> Iterator[None]:
+        """A request of the client that is under way: it is not gone."""
+        if self.of(ctx, credential) is None:
+            yield
+            return
+        known = self._clients[self._owner(ctx) or ""]
+        known.requests += 1
+        try:
+            yield
+        finally:
+            known.requests -= 1
+            known.used = time.monotonic()
+
+    async def watch(self, client: AsyncClient) -> None:
+        """End the sessions of those that are gone, for ever."""
+        while True:
+            now = time.monotonic()
+            for owner in [owner for owner, each in self._clients.items() if self._gone(each, now)]:
+                self._over.append(self._clients.pop(owner))
+            await self._end(client)
+            due = min((each.used for each in self._clients.values() if not each.requests), default=now)
+            await asyncio.sleep(max(due + self._seconds - time.monotonic(), self._seconds / 100))
+
+    async def close(self, client: AsyncClient) -> None:
+        """End all of them."""
+        self._over += self._clients.values()
+        self._clients.clear()
+        with anyio.move_on_after(_END_SECONDS, shield=True):
+            await self._end(client)
+
+    def _gone(self, known: _Client, now: float) -> bool:
+        return not known.requests and now - known.used >= self._seconds
+
+    async def _end(self, client: AsyncClient) -> None:
+        over, self._over = self._over, []
+        for done in await asyncio.gather(*(self._ended(client, each) for each in over)):
+            if not done.noted and done.server_code != "session.unknown":  # of one in which nothing was decided
+                logger.warning("a session could not be ended, and ends by time: %s", done.code)
+
+    async def _ended(self, client: AsyncClient, known: _Client) -> Any:
+        credential = known.credential if self._credential is None else self._credential()
+        return await client.end_session(known.session, credential)

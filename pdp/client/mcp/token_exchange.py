@@ -1,0 +1,196 @@
+"""Token exchange (RFC 8693): the subject's token is given for one that is good for one service only, before an
+allowed call goes there. No token is logged, recorded or shown; where anything about the new one is in doubt there is
+none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import quote_plus, urlsplit
+
+import httpx2
+
+from pdp.client.compact import claims_of
+from pdp.client.values import Credential, Decision
+
+logger = logging.getLogger(__name__)
+
+KIND = "exchange_token"  # the obligation
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type
+_ISSUED = frozenset({_ACCESS_TOKEN, "urn:ietf:params:oauth:token-type:jwt"})
+_MARGIN_SECONDS = 30.0  # before its end a token is not used any more
+_MAX_KEPT, _MAX_BYTES = 1_000, 65_536
+
+_exchanged: ContextVar[str | None] = ContextVar("pdp_exchanged", default=None)
+
+
+def exchanged_token() -> str | None:
+    """The token with which the call that is carried out now may go to the service behind the tool; None where nothing
+    is exchanged for it. For the code of a tool."""
+    return _exchanged.get()
+
+
+class ExchangeError(Exception):
+    """There is no token to be had. The message is a fixed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """For which service, with which scopes at most."""
+
+    audience: str
+    scopes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, decision: Decision) -> Wanted | None:
+        """What an allow obliges to exchange for; None where it does not. Raises ExchangeError for an obligation of
+        another kind, or that cannot be read."""
+        if not decision.obligations:
+            return None
+        try:
+            (duty,) = decision.obligations
+            said = json.loads(duty.parameters)
+            wanted = cls(said["audience"], tuple(said["scopes"]))
+            known = (duty.kind, said["grant_type"]) == (KIND, GRANT_TYPE)
+        except (ValueError, LookupError, TypeError):
+            raise ExchangeError("the obligation cannot be read") from None
+        if not known or not all(isinstance(each, str) and each for each in (wanted.audience, *wanted.scopes)):
+            raise ExchangeError("the obligation cannot be read")
+        return wanted
+
+
+@dataclass(slots=True)
+class TokenExchange:
+    """Exchanges at one issuer's token `endpoint`, as the client `client_id` with its `secret` (HTTP basic).
+
+    A token is kept until shortly before its end, for the very token that it was given for, audience and scopes.
+    Raises ValueError for an endpoint without TLS beyond this machine.
+    """
+
+    endpoint: str
+    client_id: str
+    secret: Callable[[], str] = field(repr=False)
+    timeout: float = 5.0
+    _kept: OrderedDict[tuple[bytes, Wanted], tuple[str, float]] = field(default_factory=OrderedDict, repr=False)
+    _asked: dict[tuple[bytes, Wanted], asyncio.Task[str]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        url = urlsplit(self.endpoint)
+        if url.scheme != "https" and not (url.scheme == "http" and _is_local(url.hostname)):
+            raise ValueError("the token endpoint: give an https address; http is for this machine alone")
+
+    async def token(self, credential: Credential, wanted: Wanted) -> str:
+        """A token of this audience alone, with these scopes at most, for the subject of `credential`. Raises
+        ExchangeError."""
+        if not isinstance(credential, str) or not credential:
+            raise ExchangeError("there is no token of the subject")
+        key = hashlib.sha256(credential.encode()).digest(), wanted
+        known = self._kept.get(key)
+        if known is not None and time.time() < known[1]:
+            self._kept.move_to_end(key)
+            return known[0]
+        task = self._asked.get(key)
+        if task is None:  # requests that need the same one share it
+            task = self._asked[key] = asyncio.create_task(self._exchange(key, credential, wanted))
+            task.add_done_callback(lambda done: (self._asked.pop(key, None), done.cancelled() or done.exception()))
+        return await asyncio.shield(task)
+
+    async def _exchange(self, key: tuple[bytes, Wanted], credential: str, wanted: Wanted) -> str:
+        form = {
+            "grant_type": GRANT_TYPE,
+            "audience": wanted.audience,
+            "subject_token": credential,
+            "subject_token_type": _ACCESS_TOKEN,
+            "requested_token_type": _ACCESS_TOKEN,
+        }
+        if wanted.scopes:
+            form["scope"] = " ".join(wanted.scopes)
+        said = await self._posted(form)
+        token = _narrowed(said, credential, wanted)
+        until = _until(said, credential, token)
+        if until > time.time():
+            self._kept[key] = token, until
+            while len(self._kept) > _MAX_KEPT:
+                self._kept.popitem(last=False)
+        return token
+
+    async def _posted(self, form: Mapping[str, str]) -> Mapping[str, Any]:
+        """What the issuer answers. Raises ExchangeError."""
+        try:
+            known = httpx2.BasicAuth(quote_plus(self.client_id), quote_plus(self.secret()))
+            async with (
+                asyncio.timeout(self.timeout),
+                httpx2.AsyncClient(trust_env=False, timeout=None) as client,
+                client.stream("POST", self.endpoint, data=dict(form), auth=known) as answer,
+            ):
+                status, body = answer.status_code, bytearray()
+                async for chunk in answer.aiter_bytes():
+                    body += chunk[: _MAX_BYTES + 1 - len(body)]
+                    if len(body) > _MAX_BYTES:
+                        break  # and so no JSON
+            said = json.loads(bytes(body)) if status == httpx2.codes.OK else None
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong, no call is made
+            raise ExchangeError(f"the issuer does not answer as it should: {type(error).__name__}") from None
+        if not isinstance(said, dict):
+            raise ExchangeError(f"the issuer gives none: status {status}")
+        return said
+
+
+class Carried:
+    """The token that the call within this carries."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __enter__(self) -> None:
+        self._before = _exchanged.set(self._token)
+
+    def __exit__(self, *_: object) -> None:
+        _exchanged.reset(self._before)
+
+
+def _narrowed(said: Mapping[str, Any], credential: str, wanted: Wanted) -> str:
+    """The token of an answer that gives no more than was asked for. Raises ExchangeError."""
+    token, granted = said.get("access_token"), said.get("scope", " ".join(wanted.scopes))
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+        raise ExchangeError("the issuer's answer has no token")
+    if str(said.get("token_type")).lower() != "bearer" or said.get("issued_token_type", _ACCESS_TOKEN) not in _ISSUED:
+        raise ExchangeError("the issuer gave a token of another type")
+    claims = claims_of(token)
+    scopes: Iterable[object] = [granted, claims.get("scope", "")]
+    if token == credential or not all(_within(each, wanted.scopes) for each in scopes):
+        raise ExchangeError("the issuer gave a token with more rights")
+    if "aud" in claims and claims["aud"] not in (wanted.audience, [wanted.audience]):
+        raise ExchangeError("the issuer gave a token for another audience")
+    return token
+
+
+def _within(granted: object, scopes: Sequence[str]) -> bool:
+    return isinstance(granted, str) and set(granted.split()) <= set(scopes)
+
+
+def _until(said: Mapping[str, Any], *tokens: str) -> float:
+    """Until when the token may be used again, by what the issuer says and both tokens say themselves."""
+    seconds = said.get("expires_in")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        return 0.0
+    ends = [time.time() + seconds, *(claims_of(token).get("exp") for token in tokens)]
+    return min(each for each in ends if isinstance(each, int | float)) - _MARGIN_SECONDS
+
+
+def _is_local(host: str | None) -> bool:
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False

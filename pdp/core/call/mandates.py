@@ -1,0 +1,595 @@
+"""Mandates: what one task may do, planned from the vouched task and the signed catalogue before anything is read.
+
+A licence, not a permission: a call inside goes to the judge where a person would be asked, and policy says where.
+The planner's word counts for nothing that can be checked: what it calls fixed must stand verbatim in the vouched
+task, or be a value that the pinned schema lists. Every leaf of a call's arguments binds, switches and names of
+members too; what a step does not name is not covered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from pdp.core.bytes import json_pointer
+from pdp.core.bytes.digest import Json, canonical, sha256_hex
+from pdp.core.call.origins import EXTERNAL, SUPPLIED, IsKnown, needed, origin_of, supplied_by
+from pdp.core.text.verbatim import Scalar, atom, text_of
+
+SCHEMA = "pdp.mandate/1"
+MOST_STEPS, MOST_CALLS, MOST_ARGUMENTS, MOST_LEAVES = 32, 100, 64, 64
+MOST_VALUES = 32  # of one argument: values that it is fixed to, or tools that fill it
+MOST_SECONDS = 24 * 3600
+ITEM = "*"  # the step of a pointer that stands for any item of a list
+FIXED, CHOSEN, SLOT, MADE, ANY = "fixed", "chosen", "slot", "made", "any"
+_INSTANT = len("01a30e7d-7500")  # of a UUIDv7: milliseconds; what is of the same one has no order
+OUTWARD = frozenset({"network", "email", "message"})  # kinds of sinks, as `lib.targets` has them
+_BUILT = ("date", "number")
+_WEB = re.compile(r"(?:https?://)?((\S+?)/?)")
+
+
+class MandateState(StrEnum):
+    """The state of a mandate."""
+
+    PLANNING = "planning"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+class MandateEvent(StrEnum):
+    """An event in the life of a mandate."""
+
+    PLANNED = "planned"
+    NARROWED = "narrowed"  # by its subject: never to more tools
+    USED = "used"
+    EXPIRED = "expired"
+    SESSION_ENDED = "session_ended"
+    TASK_CHANGED = "task_changed"
+    CATALOGUE_CHANGED = "catalogue_changed"
+    REVOKED = "revoked"
+    JUDGE_REFUSED = "judge_refused"  # as often as `MOST_REFUSALS`
+    PERSON_REFUSED = "person_refused"
+
+
+MOST_REFUSALS = 3  # by the judge, of calls that it covered
+_ENDS = frozenset(MandateEvent) - {MandateEvent.PLANNED, MandateEvent.NARROWED, MandateEvent.USED}
+TRANSITIONS: Mapping[tuple[MandateState, MandateEvent], MandateState] = {
+    (MandateState.PLANNING, MandateEvent.PLANNED): MandateState.ACTIVE,
+    (MandateState.ACTIVE, MandateEvent.NARROWED): MandateState.ACTIVE,
+    (MandateState.ACTIVE, MandateEvent.USED): MandateState.ACTIVE,
+    **{
+        (before, event): MandateState.ENDED
+        for before in (MandateState.PLANNING, MandateState.ACTIVE)
+        for event in sorted(_ENDS)
+    },
+}
+
+
+def follow(state: MandateState, event: MandateEvent) -> MandateState | None:
+    """The state after an event; None where nothing may happen."""
+    return TRANSITIONS.get((state, event))
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What one argument may hold: a `fixed` value, one `chosen` of those that the schema lists, what a result of a
+    tool ("server/tool") holds to fill its `slot`, a date or a number that the agent has `made`, or `any` text."""
+
+    fixed: tuple[Json, ...] = ()
+    chosen: tuple[Json, ...] = ()
+    slot: tuple[str, ...] = ()
+    made: str = ""
+    any: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.fixed or self.chosen or self.slot or self.made or self.any)
+
+    def as_json(self) -> Json:
+        if self.any:
+            return ANY
+        lists: dict[str, list[Json]] = {FIXED: [*self.fixed], CHOSEN: [*self.chosen], SLOT: [*self.slot]}
+        said: dict[str, Json] = {way: values for way, values in lists.items() if values}
+        return said | ({MADE: self.made} if self.made else {})
+
+    @classmethod
+    def from_json(cls, value: Json) -> Binding | None:
+        """The inverse; None for what is no binding."""
+        if value == ANY:
+            return cls(any=True)
+        if not isinstance(value, Mapping) or not value or not value.keys() <= {FIXED, CHOSEN, SLOT, MADE}:
+            return None
+        lists = {way: _listing(value[way]) for way in (FIXED, CHOSEN, SLOT) if way in value}
+        fixed, chosen, slot = (lists.get(way, ()) for way in (FIXED, CHOSEN, SLOT))
+        if not all(lists.values()) or not all(map(_is_leaf, (*fixed, *chosen))) or not all(map(_is_source, slot)):
+            return None
+        if MADE in value and value[MADE] not in _BUILT:
+            return None
+        return cls(fixed, chosen, tuple(map(str, slot)), str(value.get(MADE, "")))
+
+
+@dataclass(frozen=True, slots=True)
+class MandateStep:
+    """Calls of one tool. `arguments` by JSON Pointer, in which `ITEM` stands for any item of a list."""
+
+    server: str
+    tool: str
+    manifest_sha256: str
+    max_calls: int
+    arguments: Mapping[str, Binding] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> Iterator[str]:
+        """Tools whose results fill its slots."""
+        for each in self.arguments.values():
+            yield from each.slot
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "server": self.server,
+            "tool": self.tool,
+            "manifest_sha256": self.manifest_sha256,
+            "max_calls": self.max_calls,
+            "arguments": {pointer: each.as_json() for pointer, each in self.arguments.items()},
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> MandateStep | None:
+        """The inverse; None for what is no step."""
+        if not isinstance(value, Mapping) or value.keys() != _STEP:
+            return None
+        texts = tuple(value[name] for name in ("server", "tool", "manifest_sha256"))
+        calls, arguments = value["max_calls"], value["arguments"]
+        if not all(isinstance(text, str) and text for text in texts) or not isinstance(arguments, Mapping):
+            return None
+        if type(calls) is not int or not 0 < calls <= MOST_CALLS or len(arguments) > MOST_ARGUMENTS:
+            return None
+        bound = {pointer: Binding.from_json(said) for pointer, said in arguments.items()}
+        sound = {pointer: each for pointer, each in bound.items() if each is not None and pointer.startswith("/")}
+        server, tool, manifest = map(str, texts)
+        return cls(server, tool, manifest, calls, sound) if len(sound) == len(bound) else None
+
+
+_STEP = {"server", "tool", "manifest_sha256", "max_calls", "arguments"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """One mandate. `session` is the keyed index of the session that it is for, `started_ns` that session's begin;
+    `pair` the keyed index of subject and agent. `source_ref`: digest of the planner's prompt, or playbook@release."""
+
+    id: str
+    tenant: str
+    subject_index: str
+    pair: str
+    caller: str
+    session: str
+    started_ns: int
+    task_sha256: str
+    task_source: str
+    source: str  # "planner" | "playbook"
+    source_ref: str
+    steps: tuple[MandateStep, ...]
+    created_ns: int
+    expires_ns: int
+
+    @property
+    def catalogue_sha256(self) -> str:
+        """The digest of the definitions that it was planned from."""
+        return sha256_hex(canonical(sorted({(s.server, s.tool, s.manifest_sha256) for s in self.steps})))
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Tools whose results fill slots: what these return is kept verbatim."""
+        return frozenset(source for step in self.steps for source in step.sources)
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "schema": SCHEMA,
+            **{name: getattr(self, name) for name in _TEXTS},
+            "catalogue_sha256": self.catalogue_sha256,
+            "steps": [step.as_json() for step in self.steps],
+            **{name: getattr(self, name) for name in _TIMES},
+        }
+
+    def to_bytes(self) -> bytes:
+        return canonical(self.as_json())
+
+    @property
+    def digest(self) -> str:
+        return sha256_hex(self.to_bytes())
+
+    @classmethod
+    def from_json(cls, value: Json) -> Mandate | None:
+        """The inverse of `as_json`; None for whatever is not wholly a mandate."""
+        if not isinstance(value, Mapping) or value.get("schema") != SCHEMA or value.keys() != _MEMBERS:
+            return None
+        steps = value["steps"]
+        if not isinstance(steps, list | tuple) or not 0 < len(steps) <= MOST_STEPS:
+            return None
+        sound = tuple(step for step in map(MandateStep.from_json, steps) if step is not None)
+        texts = {name: value[name] for name in _TEXTS}
+        times = {name: value[name] for name in _TIMES}
+        if len(sound) != len(steps) or not all(isinstance(text, str) for text in texts.values()):
+            return None
+        if not all(type(time) is int and time > 0 for time in times.values()):
+            return None
+        fields: dict[str, Any] = {**texts, **times}
+        made = cls(steps=sound, **fields)
+        return made if made.catalogue_sha256 == value["catalogue_sha256"] else None
+
+
+_TEXTS = (
+    "id", "tenant", "subject_index", "pair", "caller", "session", "task_sha256", "task_source", "source",
+    "source_ref",
+)  # fmt: skip
+_TIMES = ("started_ns", "created_ns", "expires_ns")
+_MEMBERS = {"schema", *_TEXTS, "catalogue_sha256", "steps", *_TIMES}
+
+
+@dataclass(frozen=True, slots=True)
+class MandateUse:
+    """What is used of a mandate: calls by step, and refusals by the judge of calls that it covered."""
+
+    calls: Mapping[int, int] = field(default_factory=dict)
+    refused: int = 0
+
+    def to_text(self) -> str:
+        return canonical(
+            {"calls": {str(step): n for step, n in self.calls.items()}, "refused": self.refused}
+        ).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> MandateUse:
+        found = json.loads(text)
+        return cls({int(step): int(n) for step, n in found["calls"].items()}, int(found["refused"]))
+
+    def called(self, step: int) -> MandateUse:
+        """With one call more."""
+        return replace(self, calls={**self.calls, step: self.calls.get(step, 0) + 1})
+
+
+@dataclass(frozen=True, slots=True)
+class MandateRow:
+    """The stored mandate of a session: at most one that is active. `document` and `used` are JSON."""
+
+    id: str
+    tenant: str
+    session: str
+    subject_index: str
+    state: MandateState
+    version: int
+    document: str
+    used: str
+    created_ns: int
+    expires_ns: int
+    ended_ns: int = 0
+    ended_by: str = ""
+
+    @classmethod
+    def of(cls, mandate: Mandate) -> MandateRow:
+        """A new one, active."""
+        document, used = mandate.to_bytes().decode(), MandateUse().to_text()
+        owner = mandate.id, mandate.tenant, mandate.session, mandate.subject_index
+        return cls(*owner, MandateState.ACTIVE, 1, document, used, mandate.created_ns, mandate.expires_ns)
+
+    @property
+    def mandate(self) -> Mandate | None:
+        """What it says; None where this release cannot read it."""
+        return Mandate.from_json(json.loads(self.document))
+
+
+# What of a plan can be checked, is; the rest is dropped before anything rests on it.
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueTool:
+    """What the signed catalogue says of one tool that a plan may name. `outward`: arguments that leave the
+    organisation's hands; `binds` as of a target."""
+
+    manifest_sha256: str
+    schema: Mapping[str, Json] = field(repr=False)
+    outward: tuple[str, ...] = ()
+    binds: tuple[str, ...] | None = None
+
+    def leaves(self, pointer: str) -> bool:
+        """Whether what stands there leaves the organisation's hands; of a sink without an argument all does."""
+        return any(json_pointer.within(pointer, each) for each in self.outward)
+
+    def binding(self, pointer: str) -> bool:
+        """Whether a reviewer says, or did not deny, that it decides what the call is about."""
+        return self.binds is None or any(json_pointer.within(pointer, each) for each in self.binds)
+
+
+Catalogue = Callable[[str, str], CatalogueTool | None]  # by server and name, as it is now
+
+
+def verified_steps(
+    steps: Iterable[MandateStep], task: Container[Scalar], catalogue: Catalogue, *, reviewed: bool = False
+) -> tuple[MandateStep, ...]:
+    """Steps of tools that are pinned as the plan says, without bindings that nothing but the plan speaks for. A call
+    with such an argument is then not covered. `reviewed`: a signed playbook, whose fixed and free values are
+    security's own."""
+    found = []
+    for step in steps:
+        tool = catalogue(step.server, step.tool)
+        if tool is None or tool.manifest_sha256 != step.manifest_sha256:
+            continue
+        bound = {at: _verified(at, each, task, tool, reviewed=reviewed) for at, each in step.arguments.items()}
+        found.append(replace(step, arguments={at: each for at, each in bound.items() if each}))
+    return tuple(found)
+
+
+def _verified(
+    pointer: str, binding: Binding, task: Container[Scalar], tool: CatalogueTool, *, reviewed: bool
+) -> Binding:
+    free = reviewed or not (tool.leaves(pointer) or tool.binding(pointer))
+    return Binding(
+        tuple(value for value in binding.fixed if reviewed or _stands(value, task)),
+        tuple(value for value in binding.chosen if _listed(value, pointer, tool.schema)),
+        binding.slot,
+        "" if tool.leaves(pointer) else binding.made,
+        binding.any and free,
+    )
+
+
+def _stands(value: Json, task: Container[Scalar]) -> bool:
+    scalar = _scalar(value)
+    return scalar is not None and any(each in task for each in spellings(scalar))
+
+
+def _listed(value: Json, pointer: str, schema: Mapping[str, Json]) -> bool:
+    """Whether a value is one of the few that the signed schema has at this place."""
+    node: Json = schema
+    for name in map(json_pointer.name_of, pointer[1:].split("/")):
+        if not isinstance(node, Mapping):
+            return False
+        inner = node.get("items") if name == ITEM else (node.get("properties") or {})
+        node = inner if name == ITEM else (inner.get(name) if isinstance(inner, Mapping) else None)
+    if not isinstance(node, Mapping):
+        return False
+    if value is None or isinstance(value, bool) or value in ((), [], {}):
+        return True  # says nothing of its own; the call's arguments are checked against the schema
+    enum = node.get("enum")
+    return (isinstance(enum, list | tuple) and value in enum) or ("const" in node and node["const"] == value)
+
+
+# What a mandate covers of one call.
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredValue:
+    """How one leaf of the arguments is bound; of a slot the tool whose result holds it. The value is never kept."""
+
+    pointer: str
+    by: str
+    tool: str = ""
+
+    def fact(self) -> dict[str, Json]:
+        return {"pointer": self.pointer, "by": self.by, "tool": self.tool}
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A step that covers a call. `external`: others may have written one of its values. `left`: calls, this one
+    among them."""
+
+    target: str
+    step: int
+    external: bool
+    left: int
+    values: tuple[CoveredValue, ...] = ()
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "target": self.target,
+            "step": self.step,
+            "external": self.external,
+            "left": self.left,
+            "values": [value.fact() for value in self.values],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MandateFact:
+    """The mandate of the session, and what of the call it covers. The default licenses nothing."""
+
+    status: str = "none"  # "none" or a state
+    source: str = "none"
+    planned: bool = False  # a step of the tool is left, whatever it binds
+    covers: tuple[Cover, ...] = ()
+
+    def fact(self) -> dict[str, Json]:
+        active = self.status == MandateState.ACTIVE
+        return {
+            "status": self.status,
+            "source": self.source,
+            "planned": active and self.planned,
+            "covers": [cover.fact() for cover in self.covers] if active else [],
+        }
+
+
+NO_MANDATE = MandateFact()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of values. `first`: of a (kind, atom) the decision that it came with, whose id begins with its
+    instant; empty where it was not seen. `complete`: every result of the session is among it, and none was too long
+    to keep."""
+
+    first: Callable[[str, str], str]
+    untrusted: Container[str] = ()  # tools, as "server/tool", whose results others may have written
+    complete: bool = False
+
+    def known(self, kind: str, atom: str) -> bool:
+        return bool(self.first(kind, atom))
+
+    def fills(self, value: Scalar, source: str) -> bool:
+        """Whether a result of the tool holds the value, and did before the agent had said it: else it may have had
+        it put there, or echoed."""
+        kind, said = slot_kind(source), supplied_by(value, self.first)
+        read = [found for each in spellings(value) if (found := self.first(kind, atom(each)))]
+        return bool(read) and (not said or min(read)[:_INSTANT] < said[:_INSTANT])
+
+
+def slot_kind(source: str) -> str:
+    """The kind of atom (`core.call.origins`) that a tool's results leave for slots."""
+    return f"{SLOT} {source}"
+
+
+def is_slot(kind: str) -> bool:
+    """Whether atoms of this kind fill slots."""
+    return kind.startswith(f"{SLOT} ")
+
+
+def slot_atoms(value: Scalar, sources: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """Every (kind, atom) that covering a value may ask about."""
+    atoms = [atom(each) for each in spellings(value)]
+    return needed(value) | {(slot_kind(source), each) for source in sources for each in atoms}
+
+
+def spellings(value: Scalar) -> tuple[Scalar, ...]:
+    """How a text may write a value: a web address often goes without its scheme, and without a slash at its end."""
+    found = _WEB.fullmatch(value) if isinstance(value, str) else None
+    return (value,) if found is None else tuple(dict.fromkeys((value, *(each for each in found.groups() if each))))
+
+
+def covered(
+    steps: Sequence[MandateStep],
+    used: Mapping[int, int],
+    target: tuple[str, str, str, str | None],
+    arguments: Json,
+    seen: Seen,
+    outward: Callable[[str], bool],
+) -> tuple[bool, tuple[Cover, ...]]:
+    """Whether a step of the tool is left, and the steps that cover a call of it: `target` is its key, server, tool
+    and manifest."""
+    key, *tool = target
+    left = {number: step.max_calls - used.get(number, 0) for number, step in enumerate(steps)}
+    of_tool = [
+        (number, step)
+        for number, step in enumerate(steps)
+        if left[number] > 0 and [step.server, step.tool, step.manifest_sha256] == tool
+    ]
+    leaves, found = leaves_of(arguments), []
+    for number, step in of_tool if leaves is not None else ():
+        bound = [_covered(step, leaf, seen, outward) for leaf in leaves or ()]
+        values = tuple(each for each in bound if each is not None)
+        if len(values) == len(bound):
+            external = any(_external(each, leaf[2], seen) for each, leaf in zip(values, leaves or (), strict=True))
+            found.append(Cover(key, number, external, left[number], values))
+    return bool(of_tool), tuple(found)
+
+
+Leaf = tuple[str, str, Json]  # pointer with `ITEM` for items of lists, the pointer itself, the value
+
+
+def leaves_of(arguments: Json) -> tuple[Leaf, ...] | None:
+    """Every leaf of a call's arguments: also switches, nulls and what is empty. None for too many, and for a member
+    whose name could be taken for an item."""
+    found: list[Leaf] = []
+    try:
+        for leaf in _leaves(arguments, "", "", top=True):
+            found.append(leaf)
+            if len(found) > MOST_LEAVES:
+                return None
+    except ValueError:
+        return None
+    return tuple(found)
+
+
+def _leaves(value: Json, pattern: str, pointer: str, *, top: bool = False) -> Iterator[Leaf]:
+    if isinstance(value, Mapping) and (value or top):
+        for name, member in value.items():
+            if name == ITEM:
+                raise ValueError(name)
+            step = json_pointer.step(name)
+            yield from _leaves(member, f"{pattern}/{step}", f"{pointer}/{step}")
+    elif isinstance(value, list | tuple) and value:
+        for index, member in enumerate(value):
+            yield from _leaves(member, f"{pattern}/{ITEM}", f"{pointer}/{index}")
+    else:
+        yield pattern, pointer, value
+
+
+def _covered(step: MandateStep, leaf: Leaf, seen: Seen, outward: Callable[[str], bool]) -> CoveredValue | None:
+    pattern, pointer, value = leaf
+    binding, scalar = step.arguments.get(pattern), _scalar(value)
+    if binding is None:
+        return None
+    for way, values in ((FIXED, binding.fixed), (CHOSEN, binding.chosen)):
+        if any(_same(value, each) for each in values):
+            return CoveredValue(pointer, way)
+    if scalar is None:
+        return None
+    for source in binding.slot:
+        if seen.fills(scalar, source):
+            return CoveredValue(pointer, SLOT, source)
+    built = bool(binding.made) and _built(scalar, binding.made) and not outward(pointer)
+    if built and seen.complete and not _held(scalar, seen.known):
+        return CoveredValue(pointer, MADE)
+    return CoveredValue(pointer, ANY) if binding.any and isinstance(scalar, str) else None
+
+
+def _external(value: CoveredValue, leaf: Json, seen: Seen) -> bool:
+    if value.by != SLOT:
+        return False
+    scalar = _scalar(leaf)
+    return value.tool in seen.untrusted or scalar is None or origin_of(scalar, (), seen.known) == EXTERNAL
+
+
+def _held(value: Scalar, known: IsKnown) -> bool:
+    """Whether some result holds it, or all of its parts."""
+    return any(known(kind, each) for kind, each in needed(value) if kind != SUPPLIED)
+
+
+def _built(value: Scalar, kind: str) -> bool:
+    if kind == "number":
+        return isinstance(value, Decimal)
+    if not isinstance(value, str):
+        return False
+    for read in (date.fromisoformat, datetime.fromisoformat):
+        try:
+            read(value)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _scalar(value: Json) -> Scalar | None:
+    """A text or a number; None for a switch, null, and what is empty or holds others."""
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return Decimal(str(value))
+
+
+def _is_leaf(value: Json) -> bool:
+    return value is None or isinstance(value, str | int | float) or value in ([], {}, ())
+
+
+def _listing(value: Json) -> tuple[Json, ...]:
+    """The values of a list of at most `MOST_VALUES`, none for anything else."""
+    return tuple(value) if isinstance(value, list | tuple) and len(value) <= MOST_VALUES else ()
+
+
+def _is_source(value: Json) -> bool:
+    return isinstance(value, str) and 0 < value.find("/") < len(value) - 1
+
+
+def _same(value: Json, other: Json) -> bool:
+    """Whether two leaves are the same; true is not 1."""
+    one, two = _scalar(value), _scalar(other)
+    if one is None or two is None:
+        return one is two and type(value) is type(other) and value == other
+    return type(one) is type(two) and not {text_of(each) for each in spellings(one)}.isdisjoint(
+        text_of(each) for each in spellings(two)
+    )

@@ -1,0 +1,128 @@
+"""The files that a command runs, as one digest: of what a server was when it was read, and of what is started now.
+
+Of a Python console script, or `python -m`, its distribution and all that this requires, as installed beside it, and
+what the environment runs at every start (`*.pth`, `sitecustomize`); of Node the package of a script; else the program
+itself, and scripts among the arguments. Not the interpreter, compiled caches, data, or what a program loads from
+elsewhere. No path of this machine is in it, so that the same package has the same digest on another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+_INTERPRETER = re.compile(r"(?:pythonw?|node|deno|bun|ruby|perl|sh|bash|dash|env)[0-9.]*", re.ASCII)
+_SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh")
+_OURS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})  # written by whoever installs
+_STARTED = ("*.pth", "sitecustomize.py", "usercustomize.py")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MOST = 200_000  # files
+
+
+class ProgramChangedError(Exception):
+    """What would be started is not what was read."""
+
+
+def program_digest(command: Sequence[str], folder: str) -> str:
+    """`sha256:HEX` of what `command` runs when it is started in `folder`. Raises OSError for what cannot be read."""
+    whole = hashlib.sha256()
+    for label, path in sorted(_files(command, Path(folder)).items()):
+        whole.update(f"{_content(path)} {label}\n".encode(errors="surrogateescape"))
+    return f"sha256:{whole.hexdigest()}"
+
+
+def compare(read: str, command: Sequence[str], folder: str) -> None:
+    """Raises ProgramChangedError where `read` is not the digest of what the command runs, or that cannot be read."""
+    try:
+        same = program_digest(command, folder) == read
+    except OSError:
+        same = False
+    if not same:
+        raise ProgramChangedError
+
+
+def _files(command: Sequence[str], folder: Path) -> dict[str, Path]:
+    """By labels."""
+    found: dict[str, Path] = {}
+    named = shutil.which(command[0])
+    program = Path(named) if named is not None else folder / command[0]
+    interprets = _INTERPRETER.fullmatch(program.name) is not None
+    scripts = [program] if not interprets else []
+    scripts += [path for each in command[1:] if each.endswith(_SCRIPTS) and (path := folder / each).is_file()]
+    for place, script in enumerate(scripts):
+        found[f"script {place} {script.name}"] = script.resolve(strict=True)
+        found |= _package(script.resolve())
+    module = command[command.index("-m") + 1] if interprets and "-m" in command[1:-1] else ""
+    found |= _environment(program, module or program.name, module=bool(module))
+    if len(found) > _MOST:
+        raise OSError("too many files")
+    return found
+
+
+def _content(path: Path) -> str:
+    """The digest of a file, without a first line that names an interpreter of this machine."""
+    with path.open("rb") as file:
+        if file.read(2) != b"#!":
+            file.seek(0)
+        else:
+            file.readline()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _environment(program: Path, name: str, *, module: bool) -> dict[str, Path]:
+    """What of a Python environment a console script, or a module, is of."""
+    found: dict[str, Path] = {}
+    for packages in sorted(program.parent.parent.glob("lib/python*/site-packages")):
+        known = {_normal(each.metadata["Name"]): each for each in distributions(path=[str(packages)])}
+        first = [key for key, each in known.items() if _provides(each, name.partition(".")[0], module=module)]
+        for each in _required(known, first):
+            found |= dict(_of_distribution(known[each], packages))
+        if first:
+            found |= {f"start {path.name}": path for pattern in _STARTED for path in packages.glob(pattern)}
+    return found
+
+
+def _provides(distribution: Distribution, name: str, *, module: bool) -> bool:
+    if not module:
+        scripts = distribution.entry_points.select(group="console_scripts", name=name)
+        return bool(scripts)
+    return any(each.parts[0] in (name, f"{name}.py") for each in distribution.files or ())
+
+
+def _required(known: Mapping[str, Distribution], first: Sequence[str]) -> Sequence[str]:
+    """With all that these require, whatever the condition, as far as it is installed."""
+    found = dict.fromkeys(first)
+    for each in (queue := list(first)):
+        for required in known[each].requires or ():
+            match = _NAME.match(required)
+            name = _normal(match[0]) if match else ""
+            if name in known and name not in found:
+                found[name] = None
+                queue.append(name)
+    return tuple(found)
+
+
+def _of_distribution(distribution: Distribution, packages: Path) -> Iterator[tuple[str, Path]]:
+    for each in distribution.files or ():
+        path = Path(str(distribution.locate_file(each)))
+        if each.suffix == ".pyc" or (each.name in _OURS and each.parts[0].endswith(".dist-info")):
+            continue
+        label = "/".join(each.parts) if path.is_relative_to(packages) else f"script {each.name}"
+        yield f"python {label}", path
+
+
+def _package(script: Path) -> dict[str, Path]:
+    """Of Node: all files of the package of a script, with what is installed in it."""
+    if script.suffix not in (".js", ".mjs", ".cjs", ".ts"):
+        return {}
+    root = next((folder for folder in script.parents if (folder / "package.json").is_file()), None)
+    files = root.rglob("*") if root is not None else ()
+    return {f"node {path.relative_to(root)}": path for path in files if root is not None and path.is_file()}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

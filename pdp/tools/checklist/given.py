@@ -1,0 +1,145 @@
+"""Files that are given to the checklist: read within bounds, parsed strictly, with what each speaks of and its age.
+
+Other tools wrote them, and a server's own pipeline may be hostile: a repeated key, an unknown form, too many bytes
+or levels refuse the file. Nothing of a file but names that it has for a server is ever shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.bytes.strict_json import parse
+from pdp.core.check import NS
+from pdp.core.errors import ConfigurationFault, InvalidRequest
+from pdp.host import strict_yaml
+from pdp.host.strict_yaml import NotPlainYaml
+
+MAX_FILE = 4 * 1024 * 1024
+MAX_DEPTH, MAX_VALUES = 48, 400_000
+DAY_NS = 86_400 * NS
+FRESH_NS = 30 * DAY_NS  # what is older is of another time
+_SKEW_NS = 300 * NS
+_WORD = re.compile(r"[^/\\:@\s,=]+")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFile:
+    """One file: its bytes, and when it was made as far as the file system knows."""
+
+    option: str
+    name: str
+    raw: bytes
+    modified_ns: int
+
+    @property
+    def sha256(self) -> str:
+        return sha256_hex(self.raw)
+
+    def refused(self, why: str) -> ConfigurationFault:
+        """The fault that says what is wrong with it."""
+        return ConfigurationFault(f"checklist.{self.option.removeprefix('--')}", f"{self.option}: {self.name}: {why}")
+
+    def json(self) -> Any:
+        """The one JSON value. Raises ConfigurationFault."""
+        try:
+            raw = self.raw.removeprefix(b"\xef\xbb\xbf")
+            return parse(raw, "file", max_bytes=MAX_FILE, max_depth=MAX_DEPTH, max_values=MAX_VALUES).value
+        except InvalidRequest as fault:
+            raise self.refused(fault.message) from None
+
+    def documents(self) -> list[Any]:
+        """The value of JSON, or of each document of YAML. Raises ConfigurationFault."""
+        parts = [part for part in re.split(rb"^---[^\n]*\n", self.raw, flags=re.MULTILINE) if part.strip()]
+        return [self._document(part) for part in parts]
+
+    def _document(self, part: bytes) -> Any:
+        if part.lstrip()[:1] in (b"{", b"["):
+            return replace(self, raw=part).json()
+        try:
+            return strict_yaml.read(part)
+        except NotPlainYaml as problem:
+            raise self.refused(str(problem)) from None
+
+
+def read_given(path: Path, option: str) -> GivenFile:
+    """Read a file. Raises ConfigurationFault `checklist.unreadable`."""
+    try:
+        with path.open("rb") as file:
+            raw, info = file.read(MAX_FILE + 1), path.stat()
+    except OSError as error:
+        raise ConfigurationFault(
+            "checklist.unreadable", f"{option}: {path.name}: cannot be read ({error.strerror})"
+        ) from None
+    if len(raw) > MAX_FILE:
+        raise ConfigurationFault("checklist.unreadable", f"{option}: {path.name}: is larger than {MAX_FILE} bytes")
+    return GivenFile(option, path.name, raw, info.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a file says. `about`: the names that it has for what it speaks of; `seen_ns`: when it looked."""
+
+    file: str
+    sha256: str
+    about: frozenset[str]
+    seen_ns: int
+
+    @property
+    def evidence(self) -> str:
+        """What a finding rests on."""
+        return f"{self.file}, sha256 {self.sha256[:12]}"
+
+    def speaks_of(self, server: str, package: str) -> bool:
+        """Whether one of its names is the server's, or that of its vetted package (`pkg:pypi/mcp-server-git@1`)."""
+        wanted = {server.lower(), package_name(package)} - {""}
+        return any(not wanted.isdisjoint(_WORD.findall(each.lower())) for each in self.about)
+
+    def stale(self, at_ns: int) -> str:
+        """Why it is not of now; empty while it is."""
+        if self.seen_ns > at_ns + _SKEW_NS:
+            return "is dated in the future"
+        days = (at_ns - self.seen_ns) // DAY_NS
+        return f"is {days} days old" if at_ns - self.seen_ns > FRESH_NS else ""
+
+
+def package_name(purl: str) -> str:
+    """The name in a package URL, without its version; "" for none."""
+    return purl.partition("?")[0].rpartition("/")[2].partition("@")[0].lower()
+
+
+def instant(text: object, otherwise: int) -> int:
+    """Nanoseconds of a time as tools write it, with its offset; `otherwise` where it is none."""
+    try:
+        found = datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", str(text)))
+    except ValueError:
+        return otherwise
+    return round(found.timestamp()) * NS if found.tzinfo is not None else otherwise
+
+
+# what JSON and YAML hold where; another type reads as nothing
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The object, empty for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: Any) -> Sequence[Any]:
+    """The list, empty for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def texts(*values: Any) -> frozenset[str]:
+    """Those that are texts."""
+    return frozenset(each for each in values if isinstance(each, str) and each)
+
+
+def number(value: Any) -> float:
+    """0 for what is none; `true` is none."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0

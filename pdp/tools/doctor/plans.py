@@ -1,0 +1,86 @@
+"""Plans of drills: a file that names a server, at a URL or behind a command, and the connection to it.
+
+What a server answers is taken in whatever form it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import mcp_types
+from mcp.client.client import Client
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from pdp.core.errors import ConfigurationFault, RegistryFault
+from pdp.host.mcp_transport import to_command, to_url
+from pdp.host.options import url_problem
+from pdp.registry.manifest import Closed, first_problem
+from pdp.registry.review import load_yaml
+
+
+class ServerPlan(Closed):
+    """What all plans have. Without `url` a plan has commands of its own."""
+
+    url: str | None = None
+    timeout_seconds: int = Field(default=30, ge=1, le=300)
+
+    @field_validator("url")
+    @classmethod
+    def _safe(cls, url: str | None) -> str | None:
+        if url is not None and (problem := url_problem(url)):
+            raise ValueError(problem)
+        return url
+
+
+class AnyResult(BaseModel, extra="allow"):
+    """A result of whatever form."""
+
+
+P = TypeVar("P", bound=ServerPlan)
+
+
+def load_plan(path: Path, plan: type[P]) -> P:
+    """Read a plan. Raises ConfigurationFault `drill.plan` saying where."""
+    try:
+        return plan.model_validate(load_yaml(path, "drill.plan"))
+    except RegistryFault as fault:
+        raise ConfigurationFault(fault.code, fault.message) from None
+    except ValidationError as error:
+        raise ConfigurationFault("drill.plan", f"{path.name}: {first_problem(error)}") from None
+
+
+@asynccontextmanager
+async def connected(
+    plan: ServerPlan, command: Sequence[str], bearer: str | None, told: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[Client]:
+    """A client of the plan's URL with this bearer, else of what the command starts. `told` hears HTTP statuses."""
+    if plan.url is not None:
+        transport = to_url(plan.url, bearer=bearer, told=told)
+    else:
+        transport = to_command(list(command), {}, None)
+    async with Client(transport, cache=None, read_timeout_seconds=plan.timeout_seconds) as client:
+        yield client
+
+
+async def called(client: Client, plan: ServerPlan, tool: str, arguments: Mapping[str, Any]) -> AnyResult:
+    """The result of a call. Raises MCPError, or TimeoutError after the plan's time."""
+    params = mcp_types.CallToolRequestParams(name=tool, arguments=dict(arguments))
+    with anyio.fail_after(plan.timeout_seconds):
+        return await client.session.send_request(mcp_types.CallToolRequest(params=params), AnyResult)
+
+
+def cause_of(error: BaseException) -> str:
+    """The names of what was raised: of all exceptions of a group, however deep."""
+    return ", ".join(sorted({type(each).__name__ for each in _leaves(error)}))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

@@ -1,0 +1,97 @@
+"""What a change does to the data that the service itself reads, apart from all rules.
+
+Rules meet their data in the proof. Budgets they do not: the service counts, and tells policy what it found. Nor the
+countries of personal data: the service looks for theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.bytes.digest import Json
+from pdp.core.outcome.policy import Bundle, Module
+from pdp.policy.gate.value import member
+from pdp.policy.organisation import protected_countries
+
+BUDGETS = "budgets"
+COUNTED = "input.budgets.items"  # what rules read of them
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One member of the organisation's data that is another now; None for what is not there."""
+
+    path: str
+    before: Json
+    after: Json
+
+
+def changes(before: Any, after: Any, path: str = "data.org") -> Iterator[Change]:
+    """Every difference, as deep as both have the same form. Lists of named things are compared by name."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted(before.keys() | after.keys()):
+            yield from changes(before.get(name), after.get(name), member(path, name))
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _of_lists(before, after, path)
+    elif before != after or type(before) is not type(after):
+        yield Change(path, before, after)
+
+
+def _of_lists(before: list[Any], after: list[Any], path: str) -> Iterator[Change]:
+    olds, news = (_named(each) for each in (before, after))
+    if olds is not None and news is not None:
+        for name in sorted(olds.keys() | news.keys()):
+            yield from changes(olds.get(name), news.get(name), f'{path}["{name}"]')
+        return
+    yield from (Change(f"{path}[_]", each, None) for each in before if each not in after)
+    yield from (Change(f"{path}[_]", None, each) for each in after if each not in before)
+
+
+def _named(items: list[Any]) -> dict[str, Any] | None:
+    """A list of things by their names, where each has one of its own."""
+    names = [each.get("name") if isinstance(each, dict) else None for each in items]
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        return None
+    return {str(name): each for name, each in zip(names, items, strict=True)}
+
+
+def widened_budgets(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[Change], list[Change]]:
+    """Changes of budgets that let more through, and those of which that cannot be told."""
+    wider, unclear = [], []
+    befores, afters = ({each["name"]: each for each in org.get(BUDGETS, ())} for org in (old, new))
+    for name, before in befores.items():
+        after, path = afters.get(name), f'data.org.{BUDGETS}["{name}"]'
+        if after is None:
+            wider.append(Change(path, before, None))
+            continue
+        for change in changes(before, after, path):
+            if change.path != f"{path}.limit":
+                unclear.append(change)
+            elif after["limit"] > before["limit"]:
+                wider.append(change)
+    return wider, unclear
+
+
+def unprotected(old: Bundle, new: Bundle) -> Iterator[Change]:
+    """Changes by which the service no longer looks for personal data that it looked for."""
+    before, after = (protected_countries(bundle.org) for bundle in (old, new))
+    if before is not None and after is None:
+        yield Change("data.org.personal_data.protected", before=True, after=False)
+    else:
+        gone = sorted({*(before or ())} - {*(after or ())})
+        yield from (Change("data.org.personal_data.countries[_]", country, None) for country in gone)
+
+
+def changed_files(old: Iterable[Module], new: Iterable[Module]) -> Iterator[str]:
+    """The paths of modules that have another text now, or that only one has."""
+    before, after = ({m.path: m.text for m in modules} for modules in (old, new))
+    yield from (path for path in sorted(before.keys() | after.keys()) if before.get(path) != after.get(path))
+
+
+def other_files(old: Bundle, new: Bundle) -> Iterator[str]:
+    """What the proof rests on being the same, and is not: the composition, and the schema of the facts."""
+    yield from changed_files(*([m for m in bundle.live if m.composes] for bundle in (old, new)))
+    if old.input_schema != new.input_schema:
+        yield "schemas/input.json"

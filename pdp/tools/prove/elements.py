@@ -1,0 +1,318 @@
+"""What the packs of a bundle say of a call, as symbols: each element with the guard under which it is said.
+
+A definition that cannot be translated is an atom, and where both policies have it, with all that it rests on, in the
+same words, it is one atom for both. Anything else that is not translated is said, with its place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import z3
+from typing_extensions import override
+
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.outcome.elements import KINDS
+from pdp.core.outcome.policy import Bundle
+from pdp.policy.bundle import BASELINE, shipped_rego
+from pdp.policy.gate import inventory, parsing, static_check
+from pdp.policy.gate.flow import Analyses
+from pdp.policy.gate.policy import Analysis, Policy, RuleKey, closure, extent
+from pdp.policy.gate.report import GateFinding
+from pdp.policy.gate.syntax import RegoRule, Unit
+from pdp.tools.prove.facts import Facts
+from pdp.tools.prove.terms import Guard, Untranslated, Value, every, is_concrete, is_term, negated, some
+from pdp.tools.prove.translate import Translator
+
+_WAIVABLE = re.compile(r"MB-[345]\.[0-9]+|MCP[0-9]+")
+_ORG = re.compile(r"\bdata\.org((?:\.\w+)*)")  # with what follows by name
+_WHOLE_DATA = re.compile(r"\bdata(?!\.\w)|\bdata\.org(?!\.\w)|\('org',\)|'org'")  # or any of it, or by an import
+_TARGETED = ("allow", "hide")  # for a call they count where they name its target
+_UNCOMPARED = {"deny": ("message",)}  # what no evidence names, and nobody is asked about
+_WORDS = ("code", "control", "message")  # what an obligation or label is called, not what it does
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element that a pack may say: JSON without its target, or the atom of a definition that is not translated."""
+
+    pack: str
+    kind: str
+    content: str  # canonical JSON; of an atom its name
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The members, of an atom none."""
+        return dict(json.loads(self.content)) if self.content.startswith("{") else {}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What an obligation or label does, without who says so and why."""
+        return {name: value for name, value in self.fields.items() if name not in _WORDS}
+
+    @property
+    def code(self) -> str:
+        """The code by which people know it."""
+        return str(self.fields.get("code", ""))
+
+    @property
+    def waivable(self) -> bool:
+        """Whether a waiver may soften it, as `rego/pdp/waivers.rego` says."""
+        fields = self.fields
+        named = fields.get("control")
+        controls = named if isinstance(named, list) else [named]
+        serves = bool(controls) and all(isinstance(c, str) and _WAIVABLE.fullmatch(c) for c in controls)
+        return self.pack == BASELINE and fields.get("waivable") is True and serves
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place of a file."""
+
+    path: str
+    line: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A definition that is not translated: where, which construct, and by what it is the same one elsewhere."""
+
+    place: Place
+    construct: str
+    atom: str
+
+
+@dataclass(slots=True)
+class PackElements:
+    """All elements of a bundle's packs, with their guards. `waived` atoms say that a waiver of that code holds."""
+
+    bundle: Bundle
+    guards: dict[Element, Guard] = field(default_factory=dict)
+    places: dict[Element, dict[Place, None]] = field(default_factory=dict)  # each once, in their order
+    definitions: dict[Element, set[str]] = field(default_factory=dict)  # digests, with all that they rest on
+    opaque: list[Opaque] = field(default_factory=list)
+    failing: list[tuple[Place, Guard]] = field(default_factory=list)  # rules that end in an error, which denies
+    reach: dict[str, Guard] = field(default_factory=dict)  # where a pack's grants count
+
+    def of(self, *kinds: str) -> Iterator[tuple[Element, Guard]]:
+        """The elements of these kinds."""
+        return ((element, guard) for element, guard in self.guards.items() if element.kind in kinds)
+
+    def said(self, element: Element) -> Guard:
+        """When an element is said."""
+        return self.guards.get(element, False)
+
+    def keeps(self, element: Element, other: PackElements) -> bool:
+        """Whether the other says an element wherever this one does, by the same definitions."""
+        return self.definitions[element] <= other.definitions.get(element, set())
+
+    @property
+    def granted(self) -> Guard:
+        """Some pack grants the target, where it may."""
+        return some(*[every(self.reach[element.pack], guard) for element, guard in self.of("allow")])
+
+    @property
+    def hidden(self) -> Guard:
+        """Some pack hides the target."""
+        return some(*[every(guard, self.unwaived(element)) for element, guard in self.of("hide")])
+
+    def denied(self, *, result: bool) -> Guard:
+        """Some pack denies, or two want different things of the caller; of a result only what is said of results."""
+        return some(
+            *[every(guard, self.unwaived(element)) for element, guard in self.in_phase("deny", result=result)],
+            *self._conflicts(result=result),
+        )
+
+    def in_phase(self, kind: str, *, result: bool) -> Iterator[tuple[Element, Guard]]:
+        """The elements of a kind that count for a call, or for a result."""
+        listed = set(self.bundle.results)
+        for element, guard in self.of(kind):
+            if not result or not element.code or (element.pack, kind, element.code) in listed:
+                yield element, guard
+
+    def _conflicts(self, *, result: bool) -> Iterator[Guard]:
+        obligations = list(self.in_phase("oblige", result=result))
+        for number, (one, guard) in enumerate(obligations):
+            for other, other_guard in obligations[:number]:
+                joined = result and one.fields.get("kind") == "redact"
+                of_a_kind = one.fields.get("kind") == other.fields.get("kind")
+                if of_a_kind and not joined and one.parameters != other.parameters:
+                    yield every(guard, other_guard)
+
+    def permitted(self) -> Guard:
+        """What people and judges cannot help: the call is granted, not hidden and not denied."""
+        return every(self.granted, negated(self.hidden), negated(self.denied(result=False)))
+
+    def passed(self) -> Guard:
+        """The same of a result: its call was granted, and nothing is hidden any more."""
+        return negated(self.denied(result=True))
+
+    def unwaived(self, element: Element) -> Guard:
+        """That no waiver softens it."""
+        return negated(waiver(element.code)) if element.waivable else True
+
+
+def waiver(code: str) -> Any:
+    """The atom that a waiver of this code holds for the server, now."""
+    return z3.Bool(f"waived:{code}")
+
+
+class Reading:
+    """A bundle that is read once, and translated as often as asked."""
+
+    def __init__(self, bundle: Bundle, like: Reading | None = None) -> None:
+        """`like` is another whose parts are taken where both have the same."""
+        self.units: list[Unit]
+        self.bundle: Bundle
+        known = {unit.module: unit for unit in like.units} if like else {}
+        units, self.findings = parsing.read(
+            replace(bundle, modules=tuple(m for m in bundle.modules if m not in known))
+        )
+        self.units = units = [*units, *(known[module] for module in bundle.modules if module in known)]
+        self.policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
+        if like is not None and self._same_library(bundle, like.bundle):
+            own = (key for key in like.analyses if key[0][:1] != ("packs",) or key[0][1] == BASELINE)
+            self.policy.analyses |= {key: like.analyses[key] for key in own}
+        self.analyses: Mapping[RuleKey, Analysis] = {} if self.findings else Analyses(self.policy).all()
+        if not self.findings:
+            listed, together, results = inventory.of_phases(self.policy)
+            bundle = _with_phases(bundle, listed, results, together=together)
+        self.bundle = bundle
+        self.org = json.loads(bundle.org)
+        self._digests: dict[RuleKey, str] = {}
+
+    @staticmethod
+    def _same_library(one: Bundle, other: Bundle) -> bool:
+        """Whether both have the same shipped rules, and facts and data of the same form."""
+        ours = ({m for m in bundle.modules if m.shipped} for bundle in (one, other))
+        return next(ours) == next(ours) and (one.input_schema, one.org_schema) == (
+            other.input_schema,
+            other.org_schema,
+        )
+
+    def refused(self) -> list[GateFinding]:
+        """What the static half of the load gate refuses it for."""
+        found = self.findings or static_check.check(self.policy, self.units)
+        return [finding for finding in found if finding.severity == "error"]
+
+    def elements(self, facts: Facts) -> PackElements:
+        """Its elements over these facts."""
+        translator = Translator(self.policy, self.org, facts, self.words)
+        said = PackElements(self.bundle)
+        pairs: dict[Element, list[Guard]] = {}
+        for pack in self.bundle.packs:
+            said.reach[pack] = self._reach(pack, facts, translator)
+            for kind in KINDS["call"]:
+                for rule in self.policy.groups.get((("packs", pack), kind), ()):
+                    definition = self._definition(rule)
+                    for element, guard in self._of_rule(pack, kind, rule, translator, said):
+                        said.definitions.setdefault(element, set()).add(definition)
+                        pairs.setdefault(element, []).append(guard)
+                        said.places.setdefault(element, {})[_place(rule)] = None
+        said.guards = {element: some(*guards) for element, guards in pairs.items()}
+        said.failing = [(_place(each.rule), each.guard) for each in translator.failures]
+        return said
+
+    def _reach(self, pack: str, facts: Facts, translator: Translator) -> Guard:
+        """The servers and kinds of targets that a pack may grant: its `meta`, in constants."""
+        [(_, meta)] = translator.value((("packs", pack), "meta"))
+        if not is_concrete(meta):
+            raise Untranslated(f"the meta of the pack {pack}, which is computed")
+        server, kind = facts.member(facts.member(facts.input, "server"), "id"), facts.member(facts.target, "kind")
+        compare = translator.comparison.equal
+        servers, kinds = meta.get("servers", []), meta.get("kinds", ["tool"])
+        return every(
+            some(*[compare(server, each) for each in servers]), some(*[compare(kind, each) for each in kinds])
+        )
+
+    def _of_rule(
+        self, pack: str, kind: str, rule: RegoRule, translator: Translator, said: PackElements
+    ) -> Iterable[tuple[Element, Guard]]:
+        try:
+            return [
+                pair
+                for guard, value in translator.definition(rule)
+                for pair in _element(pack, kind, guard, value, translator)
+            ]
+        except Untranslated as untranslated:
+            atom = self._definition(rule)
+            element = Element(pack, kind, f"not translated {atom}")
+            said.opaque.append(Opaque(_place(rule), untranslated.construct, atom))
+            return [(element, z3.Bool(f"opaque:{atom}"))]
+
+    def _definition(self, rule: RegoRule) -> str:
+        """A digest of a definition and all that it rests on."""
+        used = extent(rule).part_of(self.analyses[rule.unit.package, rule.name]).uses
+        return self._digest([_source(rule), *sorted({self.words(use.key) for use in used})])
+
+    def _digest(self, texts: Sequence[str]) -> str:
+        """Of sources, with the organisation's data that they name."""
+        paths = sorted({path for text in texts for path in _ORG.findall(text)})
+        whole = any(_WHOLE_DATA.search(text) for text in texts)
+        read = [self.org] if whole else [_at(self.org, path.split(".")[1:]) for path in paths]
+        return sha256_hex("\0".join([*texts, json.dumps([paths, read], sort_keys=True)]).encode())[:16]
+
+    def words(self, key: RuleKey) -> str:
+        """A digest of a rule and all that it rests on: rules in full, and the organisation's data."""
+        if key not in self._digests:
+            resting = sorted(closure(key, self.analyses))
+            texts = [f"{each}{_source(rule)}" for each in resting for rule in self.policy.groups.get(each, ())]
+            self._digests[key] = self._digest(texts)
+        return self._digests[key]
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    """What stands at a path, as deep as it goes."""
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return [value]
+        value = value[name]
+    return value
+
+
+def _place(rule: RegoRule) -> Place:
+    return Place(rule.unit.module.path, rule.place.line)
+
+
+def _source(rule: RegoRule) -> str:
+    """A definition as it is written, with what names mean in its file."""
+    span = extent(rule)
+    imports = sorted((name, path) for name, (path, _) in rule.unit.imports.items())
+    return f"{rule.unit.module.path} {imports} {span.unit.source[span.start : span.end].decode(errors='replace')}"
+
+
+def _with_phases(bundle: Bundle, listed: Any, results: Any, *, together: bool) -> Bundle:
+    return replace(bundle, listed=tuple(listed), together=together, results=tuple(results))
+
+
+def _element(
+    pack: str, kind: str, guard: Guard, value: Value, translator: Translator
+) -> Iterator[tuple[Element, Guard]]:
+    """An element without its target, and when it is said of the one target."""
+    if not isinstance(value, dict):
+        raise Untranslated("an element that is not written out")
+    fields = {name: held for name, held in value.items() if name not in _UNCOMPARED.get(kind, ())}
+    if "target" in fields:
+        target = fields.pop("target")
+        if kind in _TARGETED:
+            guard = every(
+                guard, translator.comparison.equal(target, translator.facts.member(translator.facts.target, "key"))
+            )
+    if not is_concrete(fields):
+        raise Untranslated(
+            "an element with a computed member" if any(map(is_term, fields.values())) else "an element"
+        )
+    yield Element(pack, kind, json.dumps(fields, sort_keys=True, default=_sorted)), guard
+
+
+def _sorted(value: Any) -> Any:
+    """A set within an element, as JSON has it."""
+    return sorted((item for _, item in value.each), key=json.dumps)

@@ -1,0 +1,256 @@
+"""The facts as symbols: every document that the input schema permits, with a few items in each array.
+
+How many items are enough, `witnesses` works out. What a document says and what a model says are turned into
+each other here.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import z3
+
+from pdp.core.outcome.elements import facts_schema
+from pdp.policy.gate.value import member
+from pdp.tools.prove.terms import (
+    ABSENT,
+    ARRAY,
+    BOOLEAN,
+    NULL,
+    NUMBER,
+    OBJECT,
+    PRESENT,
+    TEXT,
+    Guard,
+    Items,
+    Record,
+    Unknown,
+    Untranslated,
+    Value,
+    every,
+    scalar,
+    term,
+    type_of,
+)
+
+_JSON = frozenset({NULL, BOOLEAN, NUMBER, TEXT, ARRAY, OBJECT})
+_KINDS: Final = {"null": NULL, "boolean": BOOLEAN, "integer": NUMBER, "number": NUMBER, "string": TEXT}
+_ESCAPE = re.compile(r"\\u\{([0-9a-f]+)\}")
+ONE_TARGET = "input.targets"  # a call has one; packs are asked about a list's targets one by one
+
+
+class Facts:
+    """The symbols of one proof, shared by both policies. `sizes` says how many items an array has, by its path."""
+
+    def __init__(self, input_schema: Mapping[str, Any], sizes: Callable[[str], int], *, shape: bool = False) -> None:
+        self.sizes = sizes
+        self.shape = shape
+        self.axioms: list[Any] = []
+        self.input = Record("input", facts_schema(input_schema), self)
+        self.labels: set[str] = set()
+
+    @property
+    def target(self) -> Record:
+        """The one target."""
+        items = self.member(self.input, "targets")
+        record: Record = items.each[0][1]
+        return record
+
+    def about_calls(self) -> Iterator[Guard]:
+        """What holds of every call that policy can let through: its one target passed its checks."""
+        target, server = self.target, self.member(self.input, "server")
+        yield self.member(target, "status") == term("ok")
+        yield self.member(target, "server") == self.member(server, "id")
+        key = z3.Concat(self.member(target, "kind"), term(":"), self.member(target, "name"))
+        yield self.member(target, "key") == key
+
+    def member(self, record: Record, name: str) -> Value:
+        """A member of an object that the schema closes. Raises Untranslated for one that it has not."""
+        if name not in record.members:
+            properties = record.schema.get("properties", {})
+            if name not in properties:
+                raise Untranslated(f"{record.name}.{name}, which the input document has not")
+            record.members[name] = self._value(f"{record.name}.{name}", properties[name])
+        return record.members[name]
+
+    def _value(self, name: str, schema: Mapping[str, Any]) -> Value:
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            return self._unknown(name, frozenset(_KINDS[each] for each in kind))
+        if kind == "object":
+            if schema.get("additionalProperties") is not False:
+                return self._unknown(name, frozenset({OBJECT}))
+            return Record(name, schema, self)
+        if kind == "array":
+            return self._items(name, lambda index: self._value(f"{name}[{index}]", schema["items"]))
+        if "const" in schema:
+            return schema["const"]
+        return self._scalar(name, str(kind), schema)
+
+    def _scalar(self, name: str, kind: str, schema: Mapping[str, Any]) -> Any:
+        value = {"string": z3.String, "integer": z3.Int, "boolean": z3.Bool}[kind](name)
+        if "enum" in schema:
+            self.axioms.append(z3.Or(*[value == term(each) for each in schema["enum"]]))
+        if kind == "integer":  # exact within int64
+            self.axioms += [value >= schema.get("minimum", -(2**63)), value <= schema.get("maximum", 2**63 - 1)]
+        return value
+
+    def _items(self, name: str, item: Callable[[int], Value]) -> Items:
+        label = re.sub(r"\[\d+\]", "[]", name)
+        if label == ONE_TARGET:
+            return Items(label, ((True, item(0)),))
+        self.labels.add(label)
+        there = [z3.Bool(f"{PRESENT}{label}#{name}[{index}]") for index in range(self.sizes(label))]
+        self.axioms += [z3.Implies(second, first) for first, second in itertools.pairwise(there)]
+        return Items(label, tuple((guard, item(index)) for index, guard in enumerate(there)))
+
+    def _unknown(self, name: str, kinds: frozenset[int], *, absent: bool = False) -> Unknown:
+        tag = z3.Int(f"{name} type")
+        self.axioms.append(z3.Or(*[tag == kind for kind in sorted(kinds | ({ABSENT} if absent else set()))]))
+        number, text, truth = z3.Real(f"{name} number"), z3.String(f"{name} text"), z3.Bool(f"{name} truth")
+        return Unknown(name, self, tag, number, text, truth, kinds)
+
+    def unknown_member(self, value: Unknown, name: str) -> tuple[Guard, Unknown]:
+        """A member of a value of unknown type, and when it is there."""
+        if name not in value.members:
+            value.members[name] = self._unknown(member(value.name, name), _JSON, absent=True)
+        found = value.members[name]
+        return every(value.tag == OBJECT, found.tag != ABSENT), found
+
+    def items_of(self, value: Unknown) -> Items:
+        """The items of a value of unknown type: none where it is no array. Raises Untranslated where it may be an
+        object, whose values nobody knows by name."""
+        if OBJECT in value.kinds and ARRAY not in value.kinds:
+            raise Untranslated(f"iteration over {value.name}")
+        if value.items is None:
+            root = "input.asserted" if value.name.startswith("input.asserted") else "input.arguments.value"
+            self.labels.add(f"{root}[]")
+            kids = [self._unknown(f"{value.name}[{n}]", _JSON, absent=True) for n in range(self.sizes(f"{root}[]"))]
+            there = [z3.Bool(f"{PRESENT}{root}[]#{value.name}[{index}]") for index in range(len(kids))]
+            self.axioms += [
+                guard == z3.And(value.tag == ARRAY, kid.tag != ABSENT) for guard, kid in zip(there, kids, strict=True)
+            ]
+            self.axioms += [z3.Implies(second, first) for first, second in itertools.pairwise(there)]
+            value.items = Items(f"{root}[]", tuple(zip(there, kids, strict=True)))
+        return value.items
+
+    def document(self, model: Any, example: Mapping[str, Any]) -> dict[str, Any]:
+        """The document of a model; what it does not speak of is as in `example`."""
+        return {**copy.deepcopy(dict(example)), **_concrete(model, self.input, example)}
+
+    def equations(self, document: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+        """The symbols that are in use, each with the value that it has in a document. Raises Untranslated for an
+        array that is longer than its symbols."""
+        return _equations(self.input, document)
+
+
+def _concrete(model: Any, value: Value, example: Any) -> Any:
+    if isinstance(value, Record):
+        base = example if isinstance(example, dict) else _least(value.schema)
+        known = {name: _concrete(model, each, base.get(name)) for name, each in value.members.items()}
+        return {**copy.deepcopy(base), **known}
+    if isinstance(value, Items):
+        pattern = example[0] if isinstance(example, list) and example else None
+        return [_concrete(model, each, pattern) for there, each in value.each if _holds(model, there)]
+    return _concrete_unknown(model, value) if isinstance(value, Unknown) else scalar_of(model, value)
+
+
+def _concrete_unknown(model: Any, value: Unknown) -> Any:
+    kind = model.eval(value.tag, model_completion=True).as_long()
+    if kind == OBJECT:
+        tags = {name: model.eval(each.tag, model_completion=True).as_long() for name, each in value.members.items()}
+        return {name: _concrete_unknown(model, value.members[name]) for name, tag in tags.items() if tag != ABSENT}
+    if kind == ARRAY:
+        items = value.items.each if value.items else ()
+        return [_concrete_unknown(model, each) for there, each in items if _holds(model, there)]
+    return scalar_of(model, scalar(value, kind)) if kind in {BOOLEAN, NUMBER, TEXT} else None
+
+
+def _holds(model: Any, guard: Guard) -> bool:
+    return guard if isinstance(guard, bool) else z3.is_true(model.eval(guard, model_completion=True))
+
+
+def scalar_of(model: Any, value: Any) -> Any:
+    """The value of a scalar symbol."""
+    if not isinstance(value, z3.ExprRef):
+        return value
+    found = model.eval(value, model_completion=True)
+    if z3.is_bool(found):
+        return z3.is_true(found)
+    if z3.is_int(found):
+        return found.as_long()
+    if z3.is_real(found):
+        fraction = found.as_fraction()
+        return fraction.numerator if fraction.denominator == 1 else float(fraction)
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), found.as_string())
+
+
+def _least(schema: Mapping[str, Any]) -> Any:
+    """A value that fits a schema."""
+    kind = schema.get("type")
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    if kind == "object":
+        return {name: _least(each) for name, each in schema.get("properties", {}).items()}
+    empty: dict[str, Any] = {"string": "", "boolean": False, "array": []}
+    return max(0, schema.get("minimum", 0)) if kind == "integer" else empty.get(str(kind))
+
+
+def _equations(value: Value, held: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Record):
+        for name, each in value.members.items():
+            yield from _equations(each, held[name])
+    elif isinstance(value, Items):
+        yield from _items_equations(value, held)
+    elif isinstance(value, Unknown):
+        yield from _unknown_equations(value, held)
+    elif isinstance(value, z3.ExprRef):
+        yield value, term(held)
+
+
+def _items_equations(value: Items, held: Any) -> Iterator[tuple[Any, Any]]:
+    if len(held) > len(value.each):
+        raise Untranslated(f"{value.label} has {len(held)} items")
+    for index, (there, each) in enumerate(value.each):
+        if not isinstance(there, bool):
+            yield there, term(index < len(held))
+        yield from _equations(each, held[index]) if index < len(held) else _nothing(each)
+
+
+_NOTHING = object()
+
+
+def _nothing(value: Value) -> Iterator[tuple[Any, Any]]:
+    """The symbols of an item that is not there."""
+    if isinstance(value, Record):
+        for each in value.members.values():
+            yield from _nothing(each)
+    elif isinstance(value, Items):
+        for there, each in value.each:
+            yield there, z3.BoolVal(val=False)
+            yield from _nothing(each)
+    elif isinstance(value, Unknown):
+        yield from _unknown_equations(value, _NOTHING)
+    elif isinstance(value, z3.ExprRef):
+        yield value, z3.BoolVal(val=False) if z3.is_bool(value) else term(0) if z3.is_int(value) else term("")
+
+
+def _unknown_equations(value: Unknown, held: Any) -> Iterator[tuple[Any, Any]]:
+    kind = ABSENT if held is _NOTHING else type_of(held)
+    yield value.tag, term(kind)
+    yield value.truth, term(held if kind == BOOLEAN else False)
+    yield value.number, z3.RealVal(repr(held) if kind == NUMBER else 0)
+    yield value.text, term(held if kind == TEXT else "")
+    for name, each in value.members.items():
+        yield from _unknown_equations(each, held.get(name, _NOTHING) if kind == OBJECT else _NOTHING)
+    if value.items is not None:
+        there = held if kind == ARRAY else []
+        if len(there) > len(value.items.each):
+            raise Untranslated(f"{value.items.label} has {len(there)} items")
+        for index, (guard, each) in enumerate(value.items.each):
+            yield guard, term(index < len(there))
+            yield from _unknown_equations(each, there[index] if index < len(there) else _NOTHING)

@@ -1,0 +1,352 @@
+"""The proof that a change of policy widens nothing, or the call that shows that it does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from pdp.core.errors import EngineFault
+from pdp.core.outcome.policy import Bundle
+from pdp.tools.prove import data, witnesses
+from pdp.tools.prove.data import Change
+from pdp.tools.prove.elements import Element, Opaque, PackElements, Place, Reading, waiver
+from pdp.tools.prove.engine import Engine, Said, example, waivers
+from pdp.tools.prove.facts import Facts
+from pdp.tools.prove.questions import (
+    ASSERTED,
+    FAILING,
+    LABEL,
+    OBLIGATION,
+    PERMITTED,
+    REQUIREMENT,
+    RESULT,
+    Question,
+    at_least,
+    does,
+    questions,
+)
+from pdp.tools.prove.terms import Guard, Untranslated, negated
+
+PROVED, WIDENS, NOT_PROVED = "proved", "widens", "not proved"
+MOST_ITEMS, DEEP_ITEMS = 12, 24  # of one array
+SECONDS, DEEP_SECONDS = 20.0, 300.0
+_PATIENCE = 4  # times as long by the clock: on a busy machine the same proof takes longer
+_PLAIN_SECONDS = 2.0  # for making a counterexample plainer
+_RANK = {"deny": 0, "pending": 1, "allow": 2}
+SILENT = (
+    "guards and scans (code of the service), who a subject is and what its tokens say, the registry's manifests, "
+    "counting (budgets, sessions, refusals), the directory, and what people and judges answer"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A call, as the input document, that shows a widening: what both policies answer about it."""
+
+    document: Mapping[str, Any]
+    before: Said
+    after: Said
+    waived: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Widening:
+    """One way in which NEW lets more through: what was lost, where it stood, and a call that shows it. A change of
+    data that the service reads has no call."""
+
+    kind: str
+    code: str  # of OLD's element; empty where OLD did not grant
+    places: tuple[Place, ...] = ()
+    shown: Counterexample | None = None
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is not proved: where, and why."""
+
+    place: str
+    why: str
+
+
+@dataclass(slots=True)
+class Proof:
+    """What is known of a change."""
+
+    old: Bundle
+    new: Bundle
+    widenings: list[Widening] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    stronger: list[tuple[str, tuple[Place, ...]]] = field(default_factory=list)  # requirements, by code
+    changes: tuple[Change, ...] = ()
+    files: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """One of three."""
+        return WIDENS if self.widenings else NOT_PROVED if self.gaps else PROVED
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a proof may look at."""
+
+    items: int = MOST_ITEMS
+    seconds: float = SECONDS  # of processor time
+
+
+DEEP = Limits(DEEP_ITEMS, DEEP_SECONDS)
+
+
+def prove(old: Bundle, new: Bundle, limits: Limits = Limits()) -> Proof:  # frozen
+    """Compare two bundles for all facts. Raises BundleFault where one cannot be loaded."""
+    started = time.process_time()
+    proof = Proof(old, new)
+    if old.digest == new.digest:
+        return proof
+    first = Reading(old)
+    readings = first, Reading(new, first)
+    proof.old, proof.new = (reading.bundle for reading in readings)
+    _compare_files(proof, readings)
+    if not any(reading.findings for reading in readings):
+        try:
+            _Comparison(proof, readings, limits, started).run()
+        except (Untranslated, RecursionError) as untranslated:
+            why = (
+                untranslated.construct if isinstance(untranslated, Untranslated) else "rules that are nested too deep"
+            )
+            proof.gaps.append(Gap("", why))
+    proof.seconds = time.process_time() - started
+    return proof
+
+
+def _compare_files(proof: Proof, readings: tuple[Reading, Reading]) -> None:
+    old, new = readings
+    proof.files = tuple(data.changed_files(old.bundle.live, new.bundle.live))
+    proof.changes = tuple(data.changes(old.org, new.org))
+    for path in data.other_files(old.bundle, new.bundle):
+        proof.gaps.append(Gap(path, "it is what the proof rests on, and another now"))
+    for reading in readings:
+        for finding in reading.refused():
+            proof.gaps.append(Gap(f"{finding.path}:{finding.line}", f"the load gate refuses it ({finding.code})"))
+    wider, unclear = data.widened_budgets(old.org, new.org)
+    proof.widenings += [Widening("budget", change.path, change=change) for change in wider]
+    proof.widenings += [
+        Widening("personal_data", change.path, change=change) for change in data.unprotected(old.bundle, new.bundle)
+    ]
+    proof.gaps += [Gap(change.path, "a budget that counts otherwise cannot be compared") for change in unclear]
+
+
+class _Comparison:
+    """The questions of one proof, put to the solver."""
+
+    def __init__(self, proof: Proof, readings: tuple[Reading, Reading], limits: Limits, started: float) -> None:
+        self.proof = proof
+        self.limits = limits
+        self.until = started + limits.seconds
+        self.readings = readings
+        self.asserted = any(reading.bundle.reads_asserted for reading in readings)
+        self.schema = json.loads(readings[1].bundle.input_schema)
+        self.engines: tuple[Engine, Engine] | None = None
+
+    def run(self) -> None:
+        shape = Facts(self.schema, lambda _: 1, shape=True)
+        formulas = (question.formula for question in self._questions(shape)[1])
+        self.proof.sizes = sizes = witnesses.needed(formulas, self.limits.items)
+        facts = Facts(self.schema, lambda label: sizes.get(label, 1))
+        sides, asked = self._questions(facts)
+        self._opaque(sides)
+        if data.COUNTED in facts.labels and any(
+            each.path.startswith("data.org.budgets") for each in self.proof.changes
+        ):
+            self.proof.gaps.append(
+                Gap("data.org.budgets", "rules read what budgets say, and the budgets are others now")
+            )
+        self.facts = facts
+        self.solver = z3.Solver()
+        self.solver.add(*facts.axioms, *facts.about_calls())
+        self.codes = sorted({element.code for side in sides for element in side.guards if element.waivable})
+        self._answer(asked)
+
+    def _questions(self, facts: Facts) -> tuple[tuple[PackElements, PackElements], list[Question]]:
+        old, new = (reading.elements(facts) for reading in self.readings)
+        return (old, new), list(questions(old, new, facts, asserted=self.asserted))
+
+    def _opaque(self, sides: tuple[PackElements, PackElements]) -> None:
+        """A definition that is not translated is proved only where both have it in the same words."""
+        first, second = ({each.atom: each for each in side.opaque} for side in sides)
+        for atom in sorted(first.keys() ^ second.keys()):
+            each: Opaque = (first | second)[atom]
+            self.proof.gaps.append(Gap(str(each.place), f"not translated: {each.construct}"))
+
+    def _answer(self, asked: Sequence[Question]) -> None:
+        """Ask, the whole of a kind before its parts."""
+        skipped: set[tuple[str, Element | None]] = set()
+        for question in asked:
+            key = (question.kind, question.lost if question.kind == REQUIREMENT else None)
+            if key in skipped:
+                continue
+            answer, model = self._ask(question.formula)
+            if question.whole:
+                if answer == z3.unsat:
+                    skipped.add(key)
+                continue
+            if answer == z3.sat:
+                self._show(question, model)
+            elif answer == z3.unknown:
+                self.proof.gaps.append(Gap(_place(question), f"{_TELLS[question.kind]}: no answer in time"))
+            elif question.stronger and question.lost is not None:
+                self.proof.stronger.append((question.lost.code, question.places))
+
+    def _ask(self, formula: Guard) -> tuple[Any, Any]:
+        """The solver's answer, first without waivers."""
+        if formula is False:
+            return z3.unsat, None
+        left = self.until - time.process_time()
+        if left <= 0:
+            return z3.unknown, None
+        self.solver.set("timeout", max(1, int(left * 1000 * _PATIENCE)))
+        holding = [formula] if formula is not True else []
+        unwaived = [negated(waiver(code)) for code in self.codes]
+        for assumed in (unwaived, []) if unwaived else ([],):
+            self.solver.push()
+            self.solver.add(*holding, *assumed)
+            answer = self.solver.check()
+            model = self.solver.model() if answer == z3.sat else None
+            self.solver.pop()
+            if answer != z3.unsat:
+                return answer, model
+        return z3.unsat, None
+
+    def _show(self, question: Question, model: Any) -> None:
+        """A counterexample that the embedded engine confirms; any other is no widening, and no proof."""
+        if question.kind == FAILING:
+            self.proof.gaps.append(
+                Gap(_place(question), "the rule may end in an error, which engines answer otherwise")
+            )
+            return
+        if question.kind == ASSERTED:
+            self.proof.gaps.append(Gap(_place(question), "grants by what callers assert"))
+            return
+        plain = self._plainer(question.formula, model)
+        for each in (plain, model):
+            shown = self._counterexample(each)
+            if shown is not None and confirmed(question, shown):
+                code = question.lost.code if question.lost else ""
+                self.proof.widenings.append(Widening(question.kind, code, question.places, shown))
+                return
+        if not self.proof.gaps:  # or it may rest on what is not translated
+            why = f"{_TELLS[question.kind]}: the engine does not confirm the call that was found"
+            self.proof.gaps.append(Gap(_place(question), why))
+
+    def _counterexample(self, model: Any) -> Counterexample | None:
+        old, new = self._loaded()
+        document = self.facts.document(model, example(self.proof.new))
+        waived = tuple(code for code in self.codes if z3.is_true(model.eval(waiver(code), model_completion=True)))
+        document["phase"] = "call" if document["result"]["status"] == "missing" else "result"
+        if document["phase"] == "result":
+            document["call_checks"] = {**document["call_checks"], "result": {"status": "ok", "code": ""}}
+        document["waivers"] = waivers(document, waived)
+        try:
+            return Counterexample(document, old.ask(document), new.ask(document), waived)
+        except EngineFault:
+            return None
+
+    def _loaded(self) -> tuple[Engine, Engine]:
+        if self.engines is None:
+            self.engines = Engine(self.proof.old), Engine(self.proof.new)
+        return self.engines
+
+    def _plainer(self, formula: Guard, model: Any) -> Any:
+        """A model that is as the good call of tests where it can be."""
+        until = min(self.until, time.process_time() + _PLAIN_SECONDS)
+        self.solver.push()
+        unwaived = [negated(waiver(code)) for code in self.codes if not z3.is_true(model.eval(waiver(code)))]
+        self.solver.add(*[each for each in (formula, *unwaived) if each is not True])
+        wanted = [symbol == value for symbol, value in self._familiar()]
+        self.solver.set("timeout", 1000)
+        for equation in wanted:
+            if z3.is_true(model.eval(equation, model_completion=True)):
+                self.solver.add(equation)
+                continue
+            if time.process_time() > until:
+                break
+            self.solver.push()
+            self.solver.add(equation)
+            if self.solver.check() == z3.sat:
+                model = self.solver.model()
+                self.solver.pop()
+                self.solver.add(equation)
+            else:
+                self.solver.pop()
+        self.solver.pop()
+        return model
+
+    def _familiar(self) -> Iterator[tuple[Any, Any]]:
+        """What facts are in the good call, simple things first."""
+        found = list(self.facts.equations(example(self.proof.new)))
+        order = (
+            "input.time",
+            "there:",
+            "input.targets",
+            "input.session",
+            "input.subject",
+        )  # what rules turn on first
+
+        def place(pair: tuple[Any, Any]) -> int:
+            name = str(pair[0])
+            return next((n for n, start in enumerate(order) if name.startswith(start)), len(order))
+
+        return iter(sorted(found, key=place))
+
+
+def confirmed(question: Question, shown: Counterexample) -> bool:
+    """Whether the engine's two answers show what the question says."""
+    before, after = shown.before, shown.after
+    if after.error:
+        return False
+    if question.kind in {PERMITTED, RESULT}:
+        return _RANK[after.effect] > _RANK["deny"] == _RANK[before.effect]
+    if before.error or question.lost is None:
+        return False
+    element = question.lost
+    if question.kind == REQUIREMENT:
+        lost = not any(same(element, each) or at_least(each, element) for each in said(after, element))
+        return lost and before.effect == "pending" and after.effect != "deny"
+    lost = not any(does(each) == does(element) for each in said(after, element))
+    return lost and any(does(each) == does(element) for each in said(before, element))
+
+
+def said(answer: Said, like: Element) -> Iterator[Element]:
+    """The elements of a kind in an answer, which say what `Element` says."""
+    for each in answer.elements:
+        if each.kind == like.kind:
+            content = {name: value for name, value in each.fields.items() if name != "target"}
+            yield Element(each.pack, each.kind, json.dumps(content, sort_keys=True))
+
+
+def same(one: Element, other: Element) -> bool:
+    """Whether they are one element, as evidence names it."""
+    return one.pack == other.pack and one.fields == other.fields
+
+
+def _place(question: Question) -> str:
+    return ", ".join(map(str, question.places))
+
+
+_TELLS = {
+    PERMITTED: "a call may pass that was denied",
+    REQUIREMENT: "people or a judge may be asked for less",
+    OBLIGATION: "an obligation may be gone",
+    LABEL: "a label of a session may be gone",
+    RESULT: "a result may pass that was withheld",
+    FAILING: "a rule may end in an error",
+    ASSERTED: "callers may assert more",
+}

@@ -1,0 +1,119 @@
+"""Regular expressions, and globs, as Z3 has them; what the load gate lets through is of a plain kind."""
+
+from __future__ import annotations
+
+import re
+from re import _constants as codes  # type: ignore[attr-defined]  # the parser of `re`, which has no public name
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+import z3
+
+from pdp.tools.prove.terms import Untranslated, text_term
+
+_TEXTS = z3.ReSort(z3.StringSort())
+_ANY, _EVERYTHING = z3.AllChar(_TEXTS), z3.Full(_TEXTS)
+_REPEATED = 1000  # times, at most
+
+
+def matching(pattern: str) -> Any:
+    """The texts in which an expression finds something (`regex.match`). Raises Untranslated."""
+    try:
+        parsed = parser.parse(pattern)
+    except (re.error, RecursionError, OverflowError):
+        raise Untranslated("a regular expression that is not understood") from None
+    if parsed.state.flags & ~re.UNICODE:
+        raise Untranslated("a regular expression with flags")
+    return _found(list(parsed))
+
+
+def _found(parts: list[Any]) -> Any:
+    """The texts in which it stands somewhere, or at the anchors that it begins and ends with."""
+    if len(parts) == 1 and parts[0][0] is codes.BRANCH:
+        return z3.Union(*[_found(list(branch)) for branch in parts[0][1][1]])
+    begins = bool(parts) and parts[0] in _BEGIN
+    ends = len(parts) > begins and parts[-1] in _END
+    inner = _sequence(parts[begins : len(parts) - ends])
+    return _concatenated([*([] if begins else [_EVERYTHING]), inner, *([] if ends else [_EVERYTHING])])
+
+
+# `$` is the very end of a text for both engines
+_BEGIN = ((codes.AT, codes.AT_BEGINNING), (codes.AT, codes.AT_BEGINNING_STRING))
+_END = ((codes.AT, codes.AT_END), (codes.AT, codes.AT_END_STRING))
+
+
+def _concatenated(parts: list[Any]) -> Any:
+    return z3.Re("") if not parts else parts[0] if len(parts) == 1 else z3.Concat(*parts)
+
+
+def _sequence(parts: Any) -> Any:
+    return _concatenated([_one(code, value) for code, value in parts])
+
+
+def _one(code: Any, value: Any) -> Any:
+    if code is codes.LITERAL:
+        return z3.Re(text_term(chr(value)))
+    if code in {codes.NOT_LITERAL, codes.ANY}:
+        return z3.Diff(_ANY, z3.Re(text_term("\n" if value is None else chr(value))))
+    if code is codes.IN:
+        negated = value[0][0] is codes.NEGATE
+        characters = _characters(value[1:] if negated else value)
+        return z3.Diff(_ANY, characters) if negated else characters
+    if code in {codes.MAX_REPEAT, codes.MIN_REPEAT}:
+        return _repeated(*value)
+    if code is codes.SUBPATTERN and not value[1] and not value[2]:
+        return _sequence(value[3])
+    if code is codes.BRANCH:
+        branches = [_sequence(branch) for branch in value[1]]
+        return branches[0] if len(branches) == 1 else z3.Union(*branches)
+    raise Untranslated("a regular expression with anchors inside, or other constructs")
+
+
+def _repeated(least: int, most: Any, inner: Any) -> Any:
+    repeated = _sequence(inner)
+    if least > _REPEATED or (most is not codes.MAXREPEAT and int(most) > _REPEATED):
+        raise Untranslated("a regular expression that repeats more than a thousand times")
+    if most is not codes.MAXREPEAT:
+        return z3.Option(repeated) if (least, most) == (0, 1) else z3.Loop(repeated, least, int(most))
+    return {0: z3.Star, 1: z3.Plus}.get(least, lambda each: z3.Concat(z3.Loop(each, least, least), z3.Star(each)))(
+        repeated
+    )
+
+
+def _characters(members: Any) -> Any:
+    found = []
+    for code, value in members:
+        if code is codes.LITERAL:
+            found.append(z3.Re(text_term(chr(value))))
+        elif code is codes.RANGE:
+            found.append(z3.Range(text_term(chr(value[0])), text_term(chr(value[1]))))
+        else:
+            raise Untranslated("a class of characters in a regular expression")
+    return found[0] if len(found) == 1 else z3.Union(*found)
+
+
+_GLOB = re.compile(r"(\*)|\[([^\]]+)\]|\{([^}]*)\}|([^\[\]{}*?\\]+)")
+
+
+def glob(pattern: str, delimiters: tuple[str, ...]) -> Any:
+    """The texts that a glob of the kind that the load gate permits matches. Raises Untranslated."""
+    parts, at = [], 0
+    inside = _ANY
+    for delimiter in delimiters:
+        inside = z3.Diff(inside, z3.Re(text_term(delimiter)))
+    while at < len(pattern):
+        found = _GLOB.match(pattern, at)
+        if found is None:
+            raise Untranslated("a glob of an unknown kind")
+        star, ranges, choices, plain = found.groups()
+        if star:
+            parts.append(z3.Star(inside))
+        elif ranges:
+            parts.append(_one(*parser.parse(f"[{ranges}]")[0]))
+        elif choices is not None:
+            each = [z3.Re(text_term(choice)) for choice in choices.split(",")]
+            parts.append(each[0] if len(each) == 1 else z3.Union(*each))
+        else:
+            parts.append(z3.Re(text_term(plain)))
+        at = found.end()
+    return _concatenated(parts)

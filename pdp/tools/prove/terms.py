@@ -1,0 +1,403 @@
+"""Symbolic values of Rego, and what is asked of them: equality, order, membership, truth.
+
+A value is concrete (JSON as Python holds it), a term of Z3 (boolean, whole number, text), or one of the classes
+here. A guard is a boolean term, or a Python bool. What stands for several values is a list of alternatives, each with
+the guard under which it is one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import ge, gt, le, lt
+from typing import Any, TypeAlias
+
+import z3
+
+Guard: TypeAlias = Any  # bool | z3.BoolRef; z3 has no types of its own
+Value: TypeAlias = Any
+Alternatives: TypeAlias = "list[tuple[Guard, Value]]"
+
+ABSENT, NULL, BOOLEAN, NUMBER, TEXT, ARRAY, OBJECT, SET = range(8)  # in Rego's order of types
+_SORTS = {z3.Z3_BOOL_SORT: BOOLEAN, z3.Z3_INT_SORT: NUMBER, z3.Z3_REAL_SORT: NUMBER, z3.Z3_SEQ_SORT: TEXT}
+_LAST_CHARACTER = 0x2FFFF
+CLOSED = "closed:"  # how the name of a mark begins, see `closed`
+PRESENT = "there:"  # how the name of an atom begins that says whether an array has an item
+
+
+class Untranslated(Exception):  # not an error of anybody: what follows is "not proved"
+    """A construct that is not translated. `construct` is told to the author."""
+
+    def __init__(self, construct: str) -> None:
+        super().__init__(construct)
+        self.construct = construct
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Items:
+    """The items of an array of the facts: at most as many as the proof looks at. `label` is its path."""
+
+    label: str
+    each: tuple[tuple[Guard, Value], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """A set, or an array made by a comprehension; of an array only what is in it counts, and how many (`ordered`)."""
+
+    each: tuple[tuple[Guard, Value], ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """A number of things that are there, of which each may be."""
+
+    guards: tuple[Guard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A path below `data` that is no rule."""
+
+    path: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Unknown:
+    """JSON of any type, or of a few; members and items come to be as they are asked for."""
+
+    name: str
+    facts: Any  # the `Facts` that it belongs to
+    tag: Any
+    number: Any
+    text: Any
+    truth: Any
+    kinds: frozenset[int]  # of which it has one, where it is there
+    members: dict[str, Unknown] = field(default_factory=dict)
+    items: Items | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """An object of the facts, closed by its schema."""
+
+    name: str
+    schema: Mapping[str, Any]
+    facts: Any
+    members: dict[str, Value] = field(default_factory=dict)
+
+
+def is_term(value: Value) -> bool:
+    """Whether it is a term of Z3."""
+    return isinstance(value, z3.ExprRef)
+
+
+def is_concrete(value: Value) -> bool:
+    """Whether it is JSON, known in full."""
+    if isinstance(value, list):
+        return all(map(is_concrete, value))
+    if isinstance(value, dict):
+        return all(map(is_concrete, value.values()))
+    if isinstance(value, Gathered):
+        return all(guard is True and is_concrete(item) for guard, item in value.each)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def term(value: Value) -> Any:
+    """A scalar as a term."""
+    if isinstance(value, bool):
+        return z3.BoolVal(value)
+    if isinstance(value, int):
+        return z3.IntVal(value)
+    if isinstance(value, float):
+        return z3.RealVal(repr(value))
+    return text_term(value) if isinstance(value, str) else value
+
+
+def text_term(text: str) -> Any:
+    """A text as a term. Z3 reads escapes in it, and has no characters beyond U+2FFFF."""
+    if any(ord(char) > _LAST_CHARACTER or 0xD800 <= ord(char) < 0xE000 for char in text):
+        raise Untranslated("a text with characters beyond U+2FFFF")
+    return z3.StringVal(text.replace("\\", "\\u{5c}"))
+
+
+def every(*guards: Guard) -> Guard:
+    """All of them. Equal ones are kept: `witnesses` counts them."""
+    left = [guard for guard in guards if guard is not True]
+    if any(guard is False for guard in left):
+        return False
+    return True if not left else left[0] if len(left) == 1 else z3.And(*left)
+
+
+def some(*guards: Guard) -> Guard:
+    """Any of them."""
+    left = [guard for guard in guards if guard is not False]
+    if any(guard is True for guard in left):
+        return True
+    return False if not left else left[0] if len(left) == 1 else z3.Or(*left)
+
+
+def negated(guard: Guard) -> Guard:
+    """Its contrary."""
+    return not guard if isinstance(guard, bool) else z3.Not(guard)
+
+
+def implied(by: Guard, guard: Guard) -> Guard:
+    """Whether it holds wherever the other does."""
+    return some(negated(by), guard)
+
+
+def type_of(value: Value) -> int:
+    """The type of a value that has one."""
+    if value is None:
+        return NULL
+    for python, kind in ((bool, BOOLEAN), ((int, float, Counted), NUMBER), (str, TEXT), ((Items, list), ARRAY)):
+        if isinstance(value, python):
+            return kind
+    if isinstance(value, Gathered):
+        return ARRAY if value.ordered else SET
+    if isinstance(value, Record | dict):
+        return OBJECT
+    if is_term(value):
+        return _SORTS[value.sort().kind()]
+    raise Untranslated("a value of no known type")
+
+
+def of_type(value: Value, kind: int) -> Guard:
+    """Whether a value is of a type."""
+    return value.tag == kind if isinstance(value, Unknown) else type_of(value) == kind
+
+
+def scalar(value: Unknown, kind: int) -> Any:
+    """An unknown value read as a scalar of a type."""
+    return {BOOLEAN: value.truth, NUMBER: value.number, TEXT: value.text}[kind]
+
+
+def truth(value: Value) -> Guard:
+    """Whether a statement holds that has this value: anything but false."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Unknown):
+        return negated(every(value.tag == BOOLEAN, negated(value.truth)))
+    return value if is_term(value) and z3.is_bool(value) else True
+
+
+class Comparison:
+    """Comparisons. Where only the shape of formulas counts (`shape`), what is not known is never decided: two items
+    of an array that has one may be different (see `witnesses`)."""
+
+    def __init__(self, *, shape: bool) -> None:
+        self.shape = shape
+        self._closed: dict[int, tuple[Value, str]] = {}  # by identity, which must not be given to another
+
+    def closes(self, collection: Value, name: str) -> None:
+        """Note that a collection is the value of a rule, which has it whatever is asked."""
+        self._closed[id(collection)] = (collection, name)
+
+    def equal(self, one: Value, other: Value) -> Guard:
+        """Whether two values are equal."""
+        if self.shape and not (is_concrete(one) and is_concrete(other)):
+            return self._undecided((one, other))
+        return self._equal(one, other)
+
+    @staticmethod
+    def _undecided(operands: Sequence[Value]) -> Guard:
+        """A comparison that nothing is said of, with what its operands rest on."""
+        guards = [guard for value in operands for guard in _guards_of(value)]
+        return z3.Xor(_COMPARED, z3.Or(*guards)) if guards else _COMPARED
+
+    def _equal(self, one: Value, other: Value) -> Guard:
+        if one is other:
+            return True
+        if isinstance(one, Counted) or isinstance(other, Counted):
+            return self._count_equals(one, other)
+        if isinstance(other, Unknown) and not isinstance(one, Unknown):
+            one, other = other, one
+        if isinstance(one, Unknown):
+            return self._unknown_equals(one, other)
+        return type_of(one) == type_of(other) and self._of_one_type(one, other)
+
+    def _of_one_type(self, one: Value, other: Value) -> Guard:
+        if is_concrete(one) and is_concrete(other) and not isinstance(one, Gathered | Items):
+            return _same(one, other)
+        if isinstance(one, Gathered) and isinstance(other, Gathered) and not (one.ordered or other.ordered):
+            return every(self.within(one, other), self.within(other, one))
+        if is_term(one) or is_term(other):
+            return term(one) == term(other)
+        raise Untranslated("equality of arrays or objects that are not known in full")
+
+    def _count_equals(self, one: Value, other: Value) -> Guard:
+        counted, number = (one, other) if isinstance(one, Counted) else (other, one)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise Untranslated("a count that is compared with what is no known number")
+        if number != int(number):
+            return False
+        return every(self._at_least(counted, int(number)), negated(self._at_least(counted, int(number) + 1)))
+
+    def _unknown_equals(self, one: Unknown, other: Value) -> Guard:
+        if isinstance(other, Unknown):
+            if one.kinds & other.kinds & {ARRAY, OBJECT}:
+                raise Untranslated("equality of two values of unknown type")
+            same = [
+                every(one.tag == kind, scalar(one, kind) == scalar(other, kind)) for kind in (BOOLEAN, NUMBER, TEXT)
+            ]
+            return every(one.tag == other.tag, one.tag < ARRAY, some(one.tag == NULL, *same))
+        kind = type_of(other)
+        if kind == NULL:
+            return one.tag == NULL
+        if kind in {BOOLEAN, NUMBER, TEXT}:
+            return every(one.tag == kind, scalar(one, kind) == term(other))
+        raise Untranslated("equality of a value of unknown type with an array, object or set")
+
+    def within(self, one: Gathered, other: Gathered) -> Guard:
+        """Whether one set is part of another."""
+        return every(*[implied(guard, self.member(item, other)) for guard, item in one.each])
+
+    def member(self, value: Value, collection: Value) -> Guard:
+        """Whether a value is in a collection."""
+        found = some(*[every(guard, self.equal(value, item)) for guard, item in items_of(collection)])
+        if self.shape and id(collection) in self._closed and not _of_an_item(value):
+            return closed(found, f"{self._closed[id(collection)][1]} {identity(value)}")
+        return found
+
+    def ordered(self, operator: str, one: Value, other: Value) -> Guard:
+        """Whether `one OPERATOR other`, by Rego's order of types where they are not of one."""
+        if isinstance(one, Counted) or isinstance(other, Counted):
+            return self._count_ordered(operator, one, other)
+        if self.shape and not (is_concrete(one) and is_concrete(other)):
+            return self._undecided((one, other))
+        if isinstance(one, Unknown) and isinstance(other, Unknown):
+            raise Untranslated("the order of two values of unknown type")
+        if isinstance(one, Unknown):
+            return self._unknown_ordered(operator, one, other)
+        if isinstance(other, Unknown):
+            return self._unknown_ordered(_TURNED[operator], other, one)
+        first, second = type_of(one), type_of(other)
+        if first != second:
+            return _ordered(operator, first, second)
+        if first == NUMBER or (first == TEXT and is_concrete(one) and is_concrete(other)):
+            both = is_concrete(one) and is_concrete(other)
+            return _ordered(operator, one, other) if both else _ordered(operator, term(one), term(other))
+        raise Untranslated("the order of values that are no numbers")
+
+    @staticmethod
+    def _unknown_ordered(operator: str, one: Unknown, other: Value) -> Guard:
+        kind = type_of(other)
+        if kind != NUMBER:
+            raise Untranslated("the order of a value of unknown type and one that is no number")
+        return z3.If(
+            one.tag == NUMBER,
+            _ordered(operator, one.number, term(other)),
+            _ordered(operator, one.tag, z3.IntVal(kind)),
+        )
+
+    def _count_ordered(self, operator: str, one: Value, other: Value) -> Guard:
+        if not isinstance(one, Counted):
+            one, other, operator = other, one, _TURNED[operator]
+        if isinstance(other, bool) or not isinstance(other, int | float):
+            raise Untranslated("a count that is compared with what is no known number")
+        whole = int(other // 1)
+        beyond = self._at_least(one, whole + 1)  # more than it
+        least = self._at_least(one, whole if whole == other else whole + 1)
+        return {"Gt": beyond, "Le": negated(beyond), "Ge": least, "Lt": negated(least)}[operator]
+
+    def _at_least(self, counted: Counted, number: int) -> Guard:
+        """Whether so many are there."""
+        sure = sum(guard is True for guard in counted.guards)
+        open_ = [guard for guard in counted.guards if not isinstance(guard, bool)]
+        left = number - sure
+        if left <= 0:
+            return True
+        if self.shape:
+            return z3.AtLeast(*(open_ or [z3.BoolVal(False)]), left)
+        if left > len(open_):
+            return False
+        return z3.Or(*open_) if left == 1 else z3.AtLeast(*open_, left)
+
+
+def _same(one: Value, other: Value) -> bool:
+    """Whether JSON is the same: true is no 1, and 1 is 1.0."""
+    if type_of(one) != type_of(other):
+        return False
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    return bool(one == other)
+
+
+_COMPARED = z3.Bool("compared")
+_TURNED = {"Lt": "Gt", "Le": "Ge", "Gt": "Lt", "Ge": "Le"}
+
+
+_ORDERS = {"Lt": lt, "Le": le, "Gt": gt, "Ge": ge}
+
+
+def _ordered(operator: str, one: Any, other: Any) -> Guard:
+    return _ORDERS[operator](one, other)
+
+
+def closed(guard: Guard, name: str) -> Guard:
+    """A guard that rests on no item that is run over: wherever it stands, the same items make it true."""
+    return guard if isinstance(guard, bool) else z3.And(guard, z3.Bool(CLOSED + name))
+
+
+def _of_an_item(value: Value) -> bool:
+    """Whether a value may be an item's, of an array that is run over."""
+    if is_term(value):
+        return "[" in value.sexpr().replace("input.targets[0]", "")
+    return not is_concrete(value)
+
+
+def _guards_of(value: Value) -> Iterator[Guard]:
+    """The guards within a value."""
+    if isinstance(value, Items | Gathered):
+        for guard, item in value.each:
+            if not isinstance(guard, bool):
+                yield guard
+            yield from _guards_of(item)
+    elif isinstance(value, Counted):
+        yield from (guard for guard in value.guards if not isinstance(guard, bool))
+    elif is_term(value) and z3.is_bool(value):
+        yield value
+
+
+def items_of(collection: Value) -> Sequence[tuple[Guard, Value]]:
+    """The items of a collection, or values of an object written out."""
+    if isinstance(collection, Items | Gathered):
+        return collection.each
+    if isinstance(collection, list):
+        return [(True, item) for item in collection]
+    if isinstance(collection, dict):
+        return [(True, item) for item in collection.values()]
+    if isinstance(collection, Unknown):
+        items: Items = collection.facts.items_of(collection)
+        return items.each  # none where it is no array
+    raise Untranslated("iteration over a value that is no known collection")
+
+
+def identity(value: Value) -> object:
+    """By which two values are surely the same one."""
+    if is_term(value):
+        return ("term", value.get_id())
+    if is_concrete(value) and not isinstance(value, Gathered):
+        return ("json", json.dumps(value, sort_keys=True, default=id))  # by itself, a set within it
+    return ("object", id(value))
+
+
+def gathered(pairs: Iterable[tuple[Guard, Value]], *, ordered: bool = False) -> Gathered:
+    """A set of values, each once with all the guards under which it is in it; an array of them as they come."""
+    if ordered:
+        return Gathered(tuple(pair for pair in pairs if pair[0] is not False), ordered=True)
+    return Gathered(tuple((guard, value) for guard, value in merged(pairs)))
+
+
+def merged(pairs: Iterable[tuple[Guard, Value]]) -> Alternatives:
+    """Alternatives, each value once."""
+    found: dict[object, tuple[Value, list[Guard]]] = {}
+    for guard, value in pairs:
+        if guard is not False:
+            found.setdefault(identity(value), (value, []))[1].append(guard)
+    return [(some(*guards), value) for value, guards in found.values()]

@@ -1,0 +1,603 @@
+"""From the rules of packs to guarded values over the symbols of the facts.
+
+The engine's own syntax tree, as the load gate reads it, is walked as the engine would evaluate it. Every value that a
+rule may have stands with the guard under which it has it; a rule without a value has none. What is not translated is
+said by an exception (`Untranslated`), never left out: the caller decides what nothing being known means.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import z3
+
+from pdp.policy.gate.policy import Policy, RuleKey
+from pdp.policy.gate.syntax import Node, Query, RegoRule, Unit, dotted, kind, literal
+from pdp.tools.prove.builtins import Builtins
+from pdp.tools.prove.facts import Facts
+from pdp.tools.prove.terms import (
+    ARRAY,
+    NUMBER,
+    OBJECT,
+    Alternatives,
+    Comparison,
+    Gathered,
+    Guard,
+    Items,
+    Namespace,
+    Record,
+    Unknown,
+    Untranslated,
+    Value,
+    closed,
+    every,
+    gathered,
+    implied,
+    is_concrete,
+    is_term,
+    items_of,
+    merged,
+    negated,
+    some,
+    truth,
+    type_of,
+)
+
+Env: TypeAlias = Mapping[str, Value]
+_MANY = 20_000  # alternatives of one expression
+_WILDCARD = "_"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Where two definitions of a rule give different values, or a builtin ends in an error: an error of the engine,
+    which denies."""
+
+    rule: RegoRule
+    guard: Guard
+
+
+class Translator:
+    """The rules of one bundle over the facts."""
+
+    def __init__(self, policy: Policy, org: Any, facts: Facts, words: Callable[[RuleKey], str]) -> None:
+        self.policy = policy
+        self._words = words  # by which a rule is the same one elsewhere
+        self.facts = facts
+        self.comparison = Comparison(shape=facts.shape)
+        self.failures: list[Failure] = []
+        self._org = org
+        self._known: dict[RuleKey, Alternatives | Untranslated] = {}
+        self._pending: list[RuleKey] = []
+        self._given: Guard = True  # what holds of the statements before the one that is read
+        self._rules: list[RegoRule] = []
+        self._builtins = Builtins(self.comparison, self._fails)
+
+    def definition(self, rule: RegoRule) -> Iterator[tuple[Guard, Value]]:
+        """The members that one definition gives its set. Raises Untranslated."""
+        if rule.key is None:
+            raise Untranslated("elements that are no set")
+        self._rules.append(rule)
+        try:
+            for query in rule.queries or (None,):
+                for env, guard in self._body(rule.unit, query.literals if query else (), {}):
+                    with_key = self._under(guard, rule.unit, rule.key, env)
+                    yield from ((every(guard, g), value) for g, value in with_key)
+        finally:
+            self._rules.pop()
+
+    def value(self, key: RuleKey) -> Alternatives:
+        """The values of a rule. Raises Untranslated."""
+        if key not in self._known:
+            if key in self._pending:
+                raise Untranslated(f"the rule {key[1]}, which rests on itself")
+            self._pending.append(key)
+            given, self._given = self._given, True
+            try:
+                self._known[key] = self._closed(key, self._rule(key))
+            except Untranslated as untranslated:
+                self._known[key] = untranslated
+            finally:
+                self._given = given
+                self._pending.pop()
+        known = self._known[key]
+        if isinstance(known, Untranslated):
+            raise known
+        return known
+
+    def _closed(self, key: RuleKey, values: Alternatives) -> Alternatives:
+        """The values of a rule, marked for `witnesses`."""
+        if not self.facts.shape:
+            return values
+        name = self._words(key)
+        for _, value in values:
+            if isinstance(value, Gathered):
+                self.comparison.closes(value, name)
+        return [(closed(guard, f"{name} {number}"), value) for number, (guard, value) in enumerate(values)]
+
+    def _fails(self, guard: Guard) -> None:
+        """An error of the engine, where the statement is reached."""
+        reached = every(self._given, guard)
+        if reached is not False and self._rules:
+            self.failures.append(Failure(self._rules[-1], reached))
+
+    def _rule(self, key: RuleKey) -> Alternatives:
+        rules = self.policy.groups[key]
+        kinds = {rule.kind for rule in rules}
+        if kinds == {"set"}:
+            return [(True, gathered(itertools.chain.from_iterable(map(self.definition, rules))))]
+        if not kinds <= {"complete", "default"} or not all(rule.plain for rule in rules):
+            raise Untranslated(f"the form of the rule {key[1]}")
+        values = [pair for rule in rules if rule.kind == "complete" for pair in self._clauses(rule, {})]
+        return self._one_value(rules, values)
+
+    def _function(self, key: RuleKey, arguments: Sequence[Value]) -> Alternatives:
+        if key in self._pending:
+            raise Untranslated(f"the function {key[1]}, which calls itself")
+        rules = self.policy.groups[key]
+        self._pending.append(key)
+        try:
+            values = []
+            for rule in rules:
+                if rule.kind == "default":
+                    continue
+                if rule.kind != "function" or len(rule.params) != len(arguments):
+                    raise Untranslated(f"the form of the function {key[1]}")
+                env, guard = self._parameters(rule, arguments)
+                given, self._given = self._given, every(self._given, guard)
+                values += [(every(guard, g), value) for g, value in self._clauses(rule, env)]
+                self._given = given
+            return self._one_value(rules, values)
+        finally:
+            self._pending.pop()
+
+    def _parameters(self, rule: RegoRule, arguments: Sequence[Value]) -> tuple[dict[str, Value], Guard]:
+        env: dict[str, Value] = {}
+        guard: Guard = True
+        for pattern, argument in zip(rule.params, arguments, strict=True):
+            name, body = kind(pattern)
+            if name != "Var":
+                fits = [
+                    every(g, self.comparison.equal(v, argument)) for g, v in self._expression(rule.unit, pattern, {})
+                ]
+                guard = every(guard, some(*fits))
+            elif body["value"] != _WILDCARD:
+                if body["value"] in env:
+                    raise Untranslated("a parameter that is named twice")
+                env[str(body["value"])] = argument
+        return env, guard
+
+    def _one_value(self, rules: Sequence[RegoRule], values: Alternatives) -> Alternatives:
+        """The values of a rule or function with at most one: two at once are an error."""
+        alternatives = merged(values)
+        for (guard, one), (other_guard, other) in itertools.combinations(alternatives, 2):
+            both = every(guard, other_guard)
+            if both is not False:
+                try:
+                    differ = negated(self.comparison.equal(one, other))
+                except Untranslated:
+                    differ = True
+                if every(both, differ) is not False:
+                    self.failures.append(Failure(rules[0], every(self._given, both, differ)))
+        default = next((rule for rule in rules if rule.kind == "default"), None)
+        if default is not None:
+            [(_, value)] = self._expression(default.unit, default.value or {}, {})
+            alternatives.append((negated(some(*[guard for guard, _ in alternatives])), value))
+        return alternatives
+
+    def _clauses(self, rule: RegoRule, env: Env) -> Alternatives:
+        """The values that one definition gives, with its `else`."""
+        self._rules.append(rule)
+        try:
+            values: Alternatives = []
+            before: list[Guard] = []
+            for query in rule.queries or (Query((), None, is_else=False, span=rule.span),):
+                if not query.is_else:
+                    before = []
+                otherwise = negated(some(*before))
+                given = query.value if query.value is not None else None if query.is_else else rule.value
+                for inner, guard in self._body(rule.unit, query.literals, env):
+                    before.append(guard)
+                    if given is None:
+                        values.append((every(otherwise, guard), True))
+                        continue
+                    found = self._under(guard, rule.unit, given, inner)
+                    values += [(every(otherwise, guard, g), value) for g, value in found]
+            return values
+        finally:
+            self._rules.pop()
+
+    def _under(self, guard: Guard, unit: Unit, node: Node, env: Env) -> Alternatives:
+        """An expression where a guard holds."""
+        given, self._given = self._given, every(self._given, guard)
+        try:
+            return self._expression(unit, node, env)
+        finally:
+            self._given = given
+
+    # bodies
+
+    def _body(self, unit: Unit, statements: Sequence[Any], env: Env) -> list[tuple[Env, Guard]]:
+        """The ways in which a body holds: each with its variables."""
+        ways: list[tuple[Env, Guard]] = [(env, True)]
+        for statement in statements:
+            name, body, modifiers = literal(statement)
+            if modifiers:
+                raise Untranslated("`with`")
+            following: dict[object, tuple[Env, list[Guard]]] = {}
+            for held, guard in ways:
+                given, self._given = self._given, every(self._given, guard)
+                try:
+                    for inner, more in self._statement(unit, name, body, held):
+                        both = every(guard, more)
+                        if both is not False:
+                            key = tuple(
+                                sorted((n, id(v) if not is_term(v) else v.get_id()) for n, v in inner.items())
+                            )
+                            following.setdefault(key, (inner, []))[1].append(both)
+                finally:
+                    self._given = given
+            ways = [(inner, some(*guards)) for inner, guards in following.values()]
+            if len(ways) > _MANY:
+                raise Untranslated("more ways for a body to hold than can be looked at")
+        return ways
+
+    def _statement(self, unit: Unit, name: str, body: Any, env: Env) -> Iterator[tuple[Env, Guard]]:
+        if name == "SomeIn":
+            yield from self._some(unit, body, env)
+        elif name == "NotExpr":
+            found = self._expression(unit, body["expr"], env)
+            yield env, negated(some(*[every(guard, truth(value)) for guard, value in found]))
+        elif name == "Every":
+            yield from self._every(unit, body, env)
+        elif name == "Expr":
+            form, inner = kind(body["expr"])
+            if form == "AssignExpr":
+                yield from self._assignment(unit, inner, env)
+            else:
+                for guard, value in self._expression(unit, body["expr"], env):
+                    yield env, every(guard, truth(value))
+        else:
+            raise Untranslated("`some` without `in`")
+
+    def _some(self, unit: Unit, body: Any, env: Env) -> Iterator[tuple[Env, Guard]]:
+        form, pattern = kind(body["value"])
+        key = kind(body["key"]) if body["key"] is not None else None
+        if form != "Var" or (key is not None and key[0] != "Var"):
+            raise Untranslated("a pattern after `some`")
+        for guard, collection in self._expression(unit, body["collection"], env):
+            for index, there, item in self._pairs(collection, keyed=key is not None):
+                inner = dict(env)
+                if key is not None and key[1]["value"] != _WILDCARD:
+                    inner[str(key[1]["value"])] = index
+                if pattern["value"] != _WILDCARD:
+                    inner[str(pattern["value"])] = item
+                yield inner, every(guard, there)
+
+    def _pairs(self, collection: Value, *, keyed: bool) -> Iterator[tuple[Value, Guard, Value]]:
+        """The keys and values of a collection; positions are known only where all items surely are there."""
+        if keyed:
+            if isinstance(collection, dict):
+                yield from ((name, True, value) for name, value in collection.items())
+                return
+            if not isinstance(collection, list):
+                raise Untranslated("the positions of a list that is not known in full")
+        self._iterable(collection)
+        yield from ((index, there, item) for index, (there, item) in enumerate(items_of(collection)))
+
+    def _iterable(self, collection: Value) -> None:
+        """Iteration over what is no collection is an error."""
+        if isinstance(collection, Unknown):
+            self._fails(negated(some(*[collection.tag == kind for kind in (ARRAY, OBJECT)])))
+            if OBJECT in collection.kinds:  # an object's values have no names here
+                self._fails(collection.tag == OBJECT)
+
+    def _every(self, unit: Unit, body: Any, env: Env) -> Iterator[tuple[Env, Guard]]:
+        if body["key"] is not None:
+            raise Untranslated("`every` with positions")
+        variable = unit.text(body["value"])
+        for guard, collection in self._expression(unit, body["domain"], env):
+            self._iterable(collection)
+            holding = []
+            for there, item in items_of(collection):
+                ways = self._body(unit, body["query"]["stmts"], {**env, variable: item})
+                holding.append(implied(there, some(*[held for _, held in ways])))
+            yield env, every(guard, *holding)
+
+    def _assignment(self, unit: Unit, body: Any, env: Env) -> Iterator[tuple[Env, Guard]]:
+        name, target = kind(body["lhs"])
+        if name != "Var":
+            raise Untranslated("a pattern on the left of an assignment")
+        variable = str(target["value"])
+        for guard, value in self._expression(unit, body["rhs"], env):
+            if body["op"] == "Eq" and variable in env:
+                yield env, every(guard, self.comparison.equal(env[variable], value))
+            else:
+                yield {**env, variable: value}, guard
+
+    # expressions
+
+    def _expression(self, unit: Unit, node: Node, env: Env) -> Alternatives:
+        name, body = kind(node)
+        if name in {"String", "RawString", "Bool", "Null"}:
+            return [(True, body["value"] if name != "Null" else None)]
+        if name == "Number":
+            return [(True, _number(body["value"]))]
+        form = self._FORMS.get(name)
+        if form is None:
+            raise Untranslated({"ObjectCompr": "a comprehension of objects"}.get(name, f"an expression ({name})"))
+        found: Alternatives = form(self, unit, body, env)
+        return found
+
+    def _variable(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        name = str(body["value"])
+        if name in env:
+            return [(True, env[name])]
+        if name == "input":
+            return [(True, self.facts.input)]
+        if (unit.package, name) in self.policy.groups:
+            return self.value((unit.package, name))
+        if name in unit.imports:
+            path = unit.imports[name][0]
+            if path[0] != "data":
+                raise Untranslated("an import that is not of data")
+            return self._below(path[1:])
+        if name == "data":
+            return [(True, Namespace(()))]
+        raise Untranslated(f"the variable {name}, which has no value here")
+
+    def _below(self, path: tuple[str, ...]) -> Alternatives:
+        """What stands at a path below `data`."""
+        key = (path[:-1], path[-1])
+        if key in self.policy.groups:
+            return self.value(key)
+        return [(True, self._org)] if path == ("org",) else [(True, Namespace(path))]
+
+    def _dot(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        name = str(body["field"][1])
+        return [
+            pair
+            for guard, value in self._expression(unit, body["refr"], env)
+            for pair in self._member(value, name, guard)
+        ]
+
+    def _member(self, value: Value, name: str, guard: Guard) -> Alternatives:
+        if isinstance(value, Namespace):
+            return [(every(guard, g), found) for g, found in self._below((*value.path, name))]
+        if isinstance(value, Record):
+            return [(guard, self.facts.member(value, name))]
+        if isinstance(value, Unknown):
+            there, found = self.facts.unknown_member(value, name)
+            return [(every(guard, there), found)]
+        if isinstance(value, dict):
+            return [(guard, value[name])] if name in value else []
+        if isinstance(value, Gathered) and not value.ordered:
+            return [(every(guard, self.comparison.member(name, value)), name)]
+        return []  # of a scalar, or an array asked for by name
+
+    def _bracket(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        form, index = kind(body["index"])
+        found: Alternatives = []
+        free = form == "Var" and not self._bound(unit, str(index["value"]), env)
+        for guard, value in self._expression(unit, body["refr"], env):
+            if free:
+                raise Untranslated("iteration by brackets; write `some x in`")
+            for index_guard, key in self._expression(unit, body["index"], env):
+                found += self._at(value, key, every(guard, index_guard))
+        return found
+
+    def _bound(self, unit: Unit, name: str, env: Env) -> bool:
+        return (
+            name in env
+            or name in {"input", "data"}
+            or (unit.package, name) in self.policy.groups
+            or name in unit.imports
+        )
+
+    def _at(self, value: Value, key: Value, guard: Guard) -> Alternatives:
+        if isinstance(key, str):
+            return self._member(value, key, guard)
+        if isinstance(value, dict) and (is_term(key) or isinstance(key, Unknown)):
+            return [(every(guard, self.comparison.equal(key, name)), held) for name, held in value.items()]
+        if isinstance(value, Gathered) and not value.ordered:
+            return [(every(guard, self.comparison.member(key, value)), key)]
+        if isinstance(key, int) and not isinstance(key, bool):
+            each = items_of(value) if isinstance(value, list | Items) else None
+            if each is not None and all(there is True for there, _ in each):
+                return [(guard, each[key][1])] if 0 <= key < len(each) else []
+        raise Untranslated("an item by a key that is not known")
+
+    def _array(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        columns = [self._expression(unit, item, env) for item in body["items"]]
+        return [(every(*[guard for guard, _ in row]), [value for _, value in row]) for row in self._product(columns)]
+
+    def _set(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        columns = [self._expression(unit, item, env) for item in body["items"]]
+        return [
+            (every(*[guard for guard, _ in row]), gathered((True, value) for _, value in row))
+            for row in self._product(columns)
+        ]
+
+    def _object(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        names, columns = [], []
+        for _, key, value in body["fields"]:
+            [(_, name)] = (
+                self._expression(unit, key, env) if kind(key)[0] in {"String", "RawString"} else [(True, None)]
+            )
+            if name is None:
+                raise Untranslated("an object with computed keys")
+            names.append(name)
+            columns.append(self._expression(unit, value, env))
+        return [
+            (every(*[guard for guard, _ in row]), dict(zip(names, (value for _, value in row), strict=True)))
+            for row in self._product(columns)
+        ]
+
+    @staticmethod
+    def _product(columns: Sequence[Alternatives]) -> Iterator[tuple[tuple[Guard, Value], ...]]:
+        size = 1
+        for column in columns:
+            size *= len(column)
+        if size > _MANY:
+            raise Untranslated("more values of an expression than can be looked at")
+        return itertools.product(*columns)
+
+    def _both(self, unit: Unit, body: Any, env: Env) -> Iterator[tuple[Guard, Value, Value]]:
+        columns = [self._expression(unit, body[side], env) for side in ("lhs", "rhs")]
+        return ((every(g, h), one, other) for (g, one), (h, other) in self._product(columns))
+
+    def _comparison_of(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        operator = body["op"]
+        found: Alternatives = []
+        for guard, one, other in self._both(unit, body, env):
+            if operator in {"Eq", "Ne"}:
+                equal = self.comparison.equal(one, other)
+                found.append((guard, equal if operator == "Eq" else negated(equal)))
+            else:
+                found.append((guard, self.comparison.ordered(operator, one, other)))
+        return found
+
+    def _arithmetic(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        return [(guard, _computed(body["op"], one, other)) for guard, one, other in self._both(unit, body, env)]
+
+    def _of_sets(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        found: Alternatives = []
+        for guard, one, other in self._both(unit, body, env):
+            if not all(isinstance(each, Gathered) and not each.ordered for each in (one, other)):
+                raise Untranslated("`&` or `|` of what may be no sets")
+            if body["op"] == "Union":
+                found.append((guard, gathered([*one.each, *other.each])))
+            else:
+                found.append(
+                    (guard, gathered([(every(g, self.comparison.member(v, other)), v) for g, v in one.each]))
+                )
+        return found
+
+    def _difference(self, one: Gathered, other: Gathered) -> Value:
+        return gathered([(every(g, negated(self.comparison.member(v, other))), v) for g, v in one.each])
+
+    def _minus(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        """Arithmetic, or a difference of sets."""
+        if body["op"] != "Sub":
+            return self._arithmetic(unit, body, env)
+        found: Alternatives = []
+        for guard, one, other in self._both(unit, body, env):
+            if isinstance(one, Gathered) and isinstance(other, Gathered) and not (one.ordered or other.ordered):
+                found.append((guard, self._difference(one, other)))
+            else:
+                found.append((guard, _computed("Sub", one, other)))
+        return found
+
+    def _membership(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        if body["key"] is not None:
+            raise Untranslated("`in` with a position")
+        columns = [self._expression(unit, body[side], env) for side in ("value", "collection")]
+        found: Alternatives = []
+        for (guard, value), (other, collection) in self._product(columns):
+            if isinstance(collection, Unknown) and OBJECT in collection.kinds:
+                self._fails(every(guard, other, collection.tag == OBJECT))
+            if is_concrete(collection) and not isinstance(collection, list | dict | Gathered):
+                found.append((every(guard, other), False))
+            else:
+                found.append((every(guard, other), self.comparison.member(value, collection)))
+        return found
+
+    def _comprehension(self, unit: Unit, body: Any, env: Env, *, ordered: bool) -> Alternatives:
+        pairs = [
+            (every(guard, inner), value)
+            for held, guard in self._body(unit, body["query"]["stmts"], env)
+            for inner, value in self._under(guard, unit, body["term"], held)
+        ]
+        return [(True, gathered(pairs, ordered=ordered))]
+
+    def _set_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        return self._comprehension(unit, body, env, ordered=False)
+
+    def _array_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        return self._comprehension(unit, body, env, ordered=True)
+
+    def _call(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        path = dotted(body["fcn"])
+        if path is None:
+            raise Untranslated("a call of a computed function")
+        name = ".".join(path)
+        key = self._function_key(unit, path)
+        if key is None and name == "object.get":
+            return self._get(unit, body["params"], env)
+        columns = [self._expression(unit, argument, env) for argument in body["params"]]
+        found: Alternatives = []
+        for row in self._product(columns):
+            guard, arguments = every(*[g for g, _ in row]), [value for _, value in row]
+            given, self._given = self._given, every(self._given, guard)
+            try:
+                values = self._function(key, arguments) if key else [self._builtins.call(name, arguments)]
+            finally:
+                self._given = given
+            found += [(every(guard, g), value) for g, value in values]
+        return found
+
+    def _function_key(self, unit: Unit, path: tuple[str, ...]) -> RuleKey | None:
+        if path[0] == "data":
+            return (path[1:-1], path[-1])
+        if len(path) == 1:
+            return (unit.package, path[0]) if (unit.package, path[0]) in self.policy.groups else None
+        if path[0] in unit.imports:
+            whole = (*unit.imports[path[0]][0][1:], *path[1:])
+            return (whole[:-1], whole[-1])
+        return None
+
+    def _get(self, unit: Unit, params: Sequence[Node], env: Env) -> Alternatives:
+        found: Alternatives = []
+        for row in self._product([self._expression(unit, argument, env) for argument in params]):
+            guard = every(*[g for g, _ in row])
+            held, key, default = (value for _, value in row)
+            if not isinstance(key, str) or isinstance(held, Namespace | Gathered | Items | list):
+                raise Untranslated("object.get by a key that is not written out")
+            if isinstance(held, Unknown):
+                self._fails(every(guard, held.tag != OBJECT))
+                guard = every(guard, held.tag == OBJECT)
+            there = self._member(held, key, True)
+            found += [(every(guard, g), value) for g, value in there]
+            found.append((every(guard, negated(some(*[g for g, _ in there]))), default))
+        return found
+
+    _FORMS: Mapping[str, Any] = {
+        "Var": _variable,
+        "RefDot": _dot,
+        "RefBrack": _bracket,
+        "Array": _array,
+        "Set": _set,
+        "Object": _object,
+        "BoolExpr": _comparison_of,
+        "ArithExpr": _minus,
+        "BinExpr": _of_sets,
+        "Membership": _membership,
+        "SetCompr": _set_comprehension,
+        "ArrayCompr": _array_comprehension,
+        "Call": _call,
+    }
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, int | float):
+        return value
+    text = str(value)
+    return float(text) if set(text) & set(".eE") else int(text)
+
+
+def _computed(operator: str, one: Value, other: Value) -> Value:
+    """Arithmetic on whole numbers; engines differ on fractions."""
+    for each in (one, other):
+        whole = (isinstance(each, int) and not isinstance(each, bool)) or (is_term(each) and z3.is_int(each))
+        if not whole or type_of(each) != NUMBER:
+            raise Untranslated("arithmetic on what may be no whole number")
+    if operator == "Add":
+        return one + other
+    if operator == "Sub":
+        return one - other
+    if operator == "Mul" and not (is_term(one) and is_term(other)):
+        return one * other
+    raise Untranslated(f"arithmetic ({operator})")

@@ -1,0 +1,233 @@
+"""How many items of each array a proof must look at.
+
+A question is asked about documents whose arrays have at most so many items that a larger document which answers it
+can lose all others and still does. `needed` counts them on the formula of the question, made with one item for each
+array and with no comparison decided (`Comparison.shape`), so that every quantifier of the policy is still there:
+
+- an item that must be there is one;
+- of `and` each part needs its own, of `or` the part that holds;
+- under a `not` nothing is needed but what keeps the contrary true, and that for every item that is left: there the
+  items of the arrays that are run over multiply;
+- "at least n of them" needs n.
+
+Where an array's number depends on itself, no number is enough, and the question is not proved.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from pdp.tools.prove.terms import CLOSED, PRESENT, Untranslated
+
+_ROUNDS = 6
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Items by array; `shared` are those of closed formulas, by their marks, which serve wherever these stand."""
+
+    own: Counter[str] = field(default_factory=Counter)
+    shared: Mapping[str, Counter[str]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Counter[str]:
+        """All of them."""
+        return _added([self.own, *self.shared.values()])
+
+    def times(self, number: int) -> Need:
+        """For each of so many items that are run over."""
+        return Need(Counter({label: count * number for label, count in self.own.items()}), self.shared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A formula as its quantifiers show: `and`, `or`, `not`, `least` (so many of its parts), `item` of an array,
+    `closed` under a mark, or `other`, whose parts may hold or not."""
+
+    kind: str
+    name: str = ""
+    parts: tuple[int, ...] = ()
+    number: int = 0
+
+
+_CONNECTIVES = {z3.Z3_OP_AND: "and", z3.Z3_OP_OR: "or", z3.Z3_OP_NOT: "not", z3.Z3_OP_PB_AT_LEAST: "least"}
+
+
+class Formulas:
+    """Formulas of Z3, each part read once."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, _Node] = {}
+        self._kept: list[Any] = []  # so that no identity is given to another
+
+    def read(self, formula: Any) -> int:
+        """The key of a formula."""
+        key: int = formula.get_id()
+        if key not in self.nodes:
+            self._kept.append(formula)
+            self.nodes[key] = self._node(formula)
+        return key
+
+    def _node(self, formula: Any) -> _Node:
+        declared = formula.decl()
+        kind = _CONNECTIVES.get(declared.kind(), "other")
+        parts = formula.children()
+        if not parts:
+            name = declared.name()
+            return (
+                _Node("item", name.removeprefix(PRESENT).partition("#")[0])
+                if name.startswith(PRESENT)
+                else _Node("other")
+            )
+        mark = parts[1].decl().name() if kind == "and" and len(parts) == 2 and z3.is_const(parts[1]) else ""
+        if mark.startswith(CLOSED):
+            return _Node("closed", mark, (self.read(parts[0]),))
+        number = int(declared.params()[0]) if kind == "least" else 0
+        return _Node(kind, "", tuple(self.read(part) for part in parts if z3.is_bool(part)), number)
+
+
+class Witnesses:
+    """The items that formulas need, where arrays have `sizes`."""
+
+    def __init__(self, nodes: Mapping[int, _Node], sizes: Mapping[str, int]) -> None:
+        self._nodes = nodes
+        self._sizes = sizes
+        self._true: dict[int, Need] = {}
+        self._false: dict[tuple[int, frozenset[tuple[str, int]]], Need] = {}
+        self._there: dict[int, Counter[str]] = {}
+
+    def to_hold(self, key: int) -> Need:
+        """The items that keep a formula true."""
+        if key not in self._true:
+            self._true[key] = self._to_hold(self._nodes[key])
+        return self._true[key]
+
+    def _to_hold(self, node: _Node) -> Need:  # noqa: PLR0911  # one for each kind
+        match node.kind:
+            case "item":
+                return Need(Counter({node.name: 1}))
+            case "closed":
+                return _closed(f"{node.name} holds", self.to_hold(node.parts[0]))
+            case "and":
+                return _sum(map(self.to_hold, node.parts))
+            case "or":
+                return _most(map(self.to_hold, node.parts))
+            case "not":
+                return self._to_fail(node.parts[0], Counter())
+            case "least":
+                return _most(map(self.to_hold, node.parts)).times(node.number)
+            case _:
+                return self._either(node)
+
+    def _either(self, node: _Node) -> Need:
+        """What keeps a formula of another kind as it is, whichever of its parts hold."""
+        return _sum([*map(self.to_hold, node.parts), *(self._to_fail(part, Counter()) for part in node.parts)])
+
+    def _to_fail(self, key: int, over: Counter[str]) -> Need:
+        """The items that keep a formula false, for every item of the arrays that are run over."""
+        known = (key, frozenset(over.items()))
+        if known not in self._false:
+            self._false[known] = self._failing(key, self._nodes[key], over)
+        return self._false[known]
+
+    def _failing(self, key: int, node: _Node, over: Counter[str]) -> Need:  # noqa: PLR0911  # likewise
+        match node.kind:
+            case "item":
+                return Need()
+            case "closed":
+                return _closed(f"{node.name} fails", self._to_fail(node.parts[0], Counter()))
+            case "and":
+                within = over + self._present(key)
+                return _most(self._to_fail(part, within) for part in node.parts)
+            case "or":
+                return _sum(self._to_fail(part, over) for part in node.parts)
+            case "not":
+                return self._for_each(self.to_hold(node.parts[0]), over)
+            case "least":
+                within = over + self._present(key)
+                return _sum(self._to_fail(part, within) for part in node.parts)
+            case _:
+                return self._for_each(self._either(node), over)
+
+    def _for_each(self, need: Need, over: Counter[str]) -> Need:
+        number = 1
+        for label, times in over.items():
+            number *= max(1, self._sizes.get(label, 1)) ** times
+        return need.times(min(number, _MOST))
+
+    def _present(self, key: int) -> Counter[str]:
+        """The arrays that a formula runs over, outside of what it negates and of what is closed."""
+        if key not in self._there:
+            node = self._nodes[key]
+            if node.kind == "item":
+                self._there[key] = Counter({node.name: 1})
+            elif node.kind == "and":
+                self._there[key] = _added(map(self._present, node.parts))
+            elif node.kind in {"or", "least"}:
+                self._there[key] = _united(map(self._present, node.parts))
+            else:
+                self._there[key] = Counter()
+        return self._there[key]
+
+
+def needed(formulas: Iterable[Any], most: int) -> dict[str, int]:
+    """The number of items for each array (those left out need none), enough for each of the formulas. Raises
+    Untranslated where it passes `most`."""
+    read = Formulas()
+    keys = [read.read(formula) for formula in formulas if not isinstance(formula, bool)]
+    sizes: Counter[str] = Counter()
+    for _ in range(_ROUNDS):
+        witnesses = Witnesses(read.nodes, sizes)
+        found = _united(witnesses.to_hold(key).total for key in keys)
+        for label, number in found.items():
+            if number > most:
+                raise Untranslated(f"rules that need {_words(number)} items of {label} to be looked at")
+        if found == sizes:
+            return dict(found)
+        sizes = found
+    raise Untranslated("rules that no number of items is enough for")
+
+
+def _words(number: int) -> str:
+    return str(number) if number < _MOST else "any number of"
+
+
+def _closed(mark: str, need: Need) -> Need:
+    return Need(shared={**need.shared, **({mark: need.own} if need.own else {})})
+
+
+def _sum(needs: Iterable[Need]) -> Need:
+    return _joined(_added, needs)
+
+
+def _most(needs: Iterable[Need]) -> Need:
+    """What any one of them needs; of closed formulas all."""
+    return _joined(_united, needs)
+
+
+def _joined(join: Callable[[Iterable[Counter[str]]], Counter[str]], needs: Iterable[Need]) -> Need:
+    each = list(needs)
+    shared: dict[str, Counter[str]] = {}
+    for need in each:
+        shared |= need.shared
+    return Need(join(need.own for need in each), shared)
+
+
+def _added(counters: Iterable[Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total += counter
+    return total
+
+
+def _united(counters: Iterable[Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total |= counter
+    return total

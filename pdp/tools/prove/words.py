@@ -1,0 +1,170 @@
+"""A proof in words: the verdict, each widening with a call that shows it, what is not proved, what it leaves out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pdp.core.bytes.digest import Json
+from pdp.core.text.safety import visible
+from pdp.policy.gate.value import member
+from pdp.tools.prove.data import Change
+from pdp.tools.prove.engine import Said, example
+from pdp.tools.prove.proof import PROVED, SILENT, Counterexample, Proof, Widening
+
+_LONGEST = 60
+_TOLD = (  # facts that the sentence of a call holds, or that follow from them
+    "input.subject.id", "input.subject.groups", "input.targets[0].name", "input.targets[0].key",
+    "input.targets[0].kind", "input.targets[0].server", "input.server.id", "input.arguments.value", "input.phase",
+    "input.waivers", "input.call_checks",
+)  # fmt: skip
+_MAY = {
+    "requirement": "may {what} without what {code} asked",
+    "obligation": "may {what} without the obligation {code}",
+    "result": "may read a result of {tool} that was withheld",
+    "label": "may read a result of {tool} without the label of {code}",
+}
+
+_SERVICE = {"budget": "the service counts less against it", "personal_data": "the service looks for less of it"}
+
+
+def lines(proof: Proof) -> Iterator[str]:
+    """The report of a comparison."""
+    yield f"policy    {proof.old.digest[:12]} -> {proof.new.digest[:12]}"
+    for path in proof.files:
+        yield f"changed   {path}"
+    for change in proof.changes:
+        yield f"changed   {changed(change)}"
+    for widening in proof.widenings:
+        yield from _widening(widening, proof)
+    for gap in proof.gaps:
+        yield f"not proved: {f'{gap.place}: ' if gap.place else ''}{gap.why}"
+    for code, places in proof.stronger:
+        where = ", ".join(map(str, places))
+        yield f"stronger: {code} ({where}): rests on this, that an answer to the new requirement would answer the old"
+    yield verdict(proof)
+
+
+def verdict(proof: Proof) -> str:
+    """The last line."""
+    items = ", ".join(f"{label} {number}" for label, number in sorted(proof.sizes.items()) if number > 1)
+    looked = f" (arrays with up to so many items: {items})" if items else ""
+    found = f"proved: no call passes, or passes with less, that did not before{looked}"
+    return f"{found if proof.verdict == PROVED else proof.verdict}; it says nothing of {SILENT}"
+
+
+def changed(change: Change) -> str:
+    """A change of the organisation's data."""
+    return f"{visible(change.path)} {_short(change.before, 'nothing')} -> {_short(change.after, 'nothing')}"
+
+
+def _widening(widening: Widening, proof: Proof) -> Iterator[str]:
+    where = ", ".join(map(str, widening.places))
+    if widening.shown is None:
+        told = changed(widening.change) if widening.change else ""
+        yield f"widens: {told}: {_SERVICE[widening.kind]}"
+        return
+    yield f"widens: {call(widening, widening.shown)}{f'  [{where}]' if where else ''}"
+    for line in _facts(widening.shown.document, example(proof.new)):
+        yield f"          {line}"
+
+
+def call(widening: Widening, shown: Counterexample) -> str:
+    """The call of a counterexample as a sentence."""
+    document = shown.document
+    target, subject = document["targets"][0], document["subject"]
+    groups = " and ".join(map(_word, subject["groups"]))
+    caller = f"{_word(subject['id'] or 'somebody')}{f' of group {groups}' if groups else ''}"
+    arguments = ", ".join(
+        f"{visible(name)} {_short(value)}" for name, value in document["arguments"]["value"].items()
+    )
+    tool = f"{_word(target['name'])} on {_word(document['server']['id'])}"
+    what = f"call {tool}{f' with {arguments}' if arguments else ''}"
+    may = _MAY.get(widening.kind, "may {what}").format(what=what, tool=tool, code=visible(widening.code))
+    waived = f", where a waiver holds for {', '.join(shown.waived)}" if shown.waived else ""
+    return f"{caller} {may}{waived}; before: {_answer(shown.before)}, now: {_answer(shown.after)}"
+
+
+def _answer(answer: Said) -> str:
+    if answer.error:
+        return "denied, by an error of the engine"
+    codes = [f"{visible(reason['code'])}" for reason in answer.decision.get("reasons", ())]
+    wanted = [_requirement(each) for each in answer.decision.get("requirements", ())]
+    told = {"deny": "denied", "allow": "allowed", "pending": "pending"}[answer.effect]
+    by = wanted if answer.effect == "pending" else codes
+    return f"{told} by {', '.join(sorted(set(by)))}" if by and answer.effect != "allow" else told
+
+
+def _requirement(element: Mapping[str, Any]) -> str:
+    of = {
+        "approval": lambda: " and ".join(f"{seat['n']} of {visible(seat['group_id'])}" for seat in element["seats"]),
+        "confirmation": lambda: str(element["min_assurance"]),
+    }.get(element["kind"])
+    return f"{visible(element['code'])} ({element['kind']}{f': {of()}' if of else ''})"
+
+
+def _facts(document: Mapping[str, Any], good: Mapping[str, Any]) -> Iterator[str]:
+    """What else is not as in the good call that tests begin with."""
+    yield from (f"{path} = {_short(value)}" for path, value in _unlike(document, good, "input") if path not in _TOLD)
+
+
+def _unlike(value: Any, good: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if path in _TOLD or path == "input.policy":
+        return
+    if isinstance(value, dict) and isinstance(good, dict):
+        for name in value:
+            yield from _unlike(value[name], good.get(name), member(path, name))
+    elif isinstance(value, list) and isinstance(good, list) and len(value) == len(good):
+        for index, (each, other) in enumerate(zip(value, good, strict=True)):
+            yield from _unlike(each, other, f"{path}[{index}]")
+    elif value != good:
+        yield path, value
+
+
+def _word(text: str) -> str:
+    shown = visible(text)
+    return shown if text.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"`{shown}`"
+
+
+def _short(value: Json, nothing: str = "null") -> str:
+    if value is None:
+        return nothing
+    text = visible(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def facts(proof: Proof) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "schema": "pdp.policy-proof/1",
+        "verdict": proof.verdict,
+        "old": proof.old.digest,
+        "new": proof.new.digest,
+        "widenings": [
+            {
+                "kind": each.kind,
+                "code": each.code,
+                "places": [str(place) for place in each.places],
+                "call": call(each, each.shown) if each.shown else changed(each.change) if each.change else "",
+                "counterexample": _shown(each.shown),
+            }
+            for each in proof.widenings
+        ],
+        "not_proved": [{"place": gap.place, "why": gap.why} for gap in proof.gaps],
+        "stronger": [code for code, _ in proof.stronger],
+        "changed": {"files": list(proof.files), "data": [changed(each) for each in proof.changes]},
+        "items": dict(proof.sizes),
+        "silent": SILENT,
+    }
+
+
+def _shown(shown: Counterexample | None) -> Any:
+    if shown is None:
+        return None
+    return {
+        "document": shown.document,
+        "before": shown.before.effect,
+        "after": shown.after.effect,
+        "waived": list(shown.waived),
+    }

@@ -1,0 +1,122 @@
+"""Mandates on both stores: one is active for a session, each change knows the one before, and none is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.stored import AT, entry
+
+from pdp.core.approvals.steps import BeginMandate, ChangeMandate, EndMandates, Step
+from pdp.core.call.mandates import MandateEvent, MandateRow, MandateState, MandateUse
+from pdp.core.errors import Conflict, Unavailable
+from pdp.core.record.stored import CallKeys
+
+KEYS = CallKeys("acme", AT, AT, session="s")
+HOUR = 3600 * 10**9
+ROW = MandateRow("m", "acme", "s", "alice", MandateState.ACTIVE, 1, '{"a":"\\u0000"}', "{}", AT, AT + HOUR)
+
+
+def using(version: int, event: MandateEvent = MandateEvent.USED, at_ns: int = AT, **calls: int) -> ChangeMandate:
+    return ChangeMandate("m", version, MandateUse({int(k[1:]): n for k, n in calls.items()}), event, at_ns)
+
+
+class Book:
+    def __init__(self, store: Any) -> None:
+        self.store, self.count = store, 0
+
+    async def does(self, *steps: Step, **more: Any) -> None:
+        self.count += 1
+        await self.store.commit(entry(self.count, steps=steps, **more))
+
+    async def conflicts(self, *steps: Step) -> None:
+        size = self.store.size()
+        with pytest.raises(Conflict):
+            await self.does(*steps)
+        assert self.store.size() == size
+
+    async def there(self, keys: CallKeys = KEYS) -> Any:
+        return (await self.store.for_call(keys)).mandate
+
+
+async def test_a_session_has_the_mandate_that_began_for_it(store: Any) -> None:
+    book = Book(store)
+    assert await book.there() is None
+    await book.does(BeginMandate(ROW))
+    assert await book.there() == ROW
+    for other in (replace(KEYS, session="t"), replace(KEYS, session=""), replace(KEYS, tenant="globex")):
+        assert await book.there(other) is None
+
+
+async def test_one_at_a_time(store: Any) -> None:
+    book = Book(store)
+    await book.does(BeginMandate(ROW))
+    await book.conflicts(BeginMandate(replace(ROW, id="n")))
+    await book.does(BeginMandate(replace(ROW, id="n", session="t")))
+    await book.does(BeginMandate(replace(ROW, id="o", created_ns=AT + HOUR, expires_ns=AT + 2 * HOUR)))
+    assert (await book.there()).id == "o"  # the first one was over
+
+
+async def test_each_use_knows_the_one_before(store: Any) -> None:
+    book = Book(store)
+    await book.does(BeginMandate(ROW))
+    await book.does(using(1, _0=1))
+    found = await book.there()
+    assert (found.version, MandateUse.from_text(found.used)) == (2, MandateUse({0: 1}))
+    await book.conflicts(using(1, _0=1))
+    await book.conflicts(using(3, _0=1))
+    await book.conflicts(replace(using(2), mandate_id="n"))
+    await book.conflicts(using(2, at_ns=AT + HOUR))  # it is over
+    assert (await book.there()).version == 2
+
+
+async def test_of_uses_at_once_one_goes(store: Any) -> None:
+    book = Book(store)
+    await book.does(BeginMandate(ROW))
+    done = await asyncio.gather(*(book.does(using(1, _0=n)) for n in range(8)), return_exceptions=True)
+    assert sum(each is None for each in done) == 1
+    assert all(each is None or isinstance(each, Conflict) for each in done)
+
+
+@pytest.mark.parametrize("last", [using(1, MandateEvent.JUDGE_REFUSED), EndMandates("s", MandateEvent.REVOKED, AT)])
+async def test_what_has_ended_is_gone_and_takes_no_use(store: Any, last: Step) -> None:
+    book = Book(store)
+    await book.does(BeginMandate(ROW))
+    await book.does(last)
+    assert await book.there() is None
+    await book.conflicts(using(1))
+    await book.conflicts(using(2))
+    await book.does(EndMandates("s", MandateEvent.REVOKED, AT))  # there is none, and nothing happens
+    await book.does(BeginMandate(replace(ROW, id="n")))
+    assert (await book.there()).id == "n"
+
+
+async def test_a_use_and_an_end_at_once(store: Any) -> None:
+    """Whichever comes first, nothing is used after the end."""
+    for n in range(20):
+        book, session = Book(store), f"s{n}"
+        book.count = 100 * (n + 1)
+        await book.does(BeginMandate(replace(ROW, id=f"m{n}", session=session)))
+        use = book.does(replace(using(1), mandate_id=f"m{n}"))
+        ended = book.does(EndMandates(session, MandateEvent.PERSON_REFUSED, AT))
+        await asyncio.gather(*((use, ended) if n % 2 else (ended, use)), return_exceptions=True)
+        assert await book.there(replace(KEYS, session=session)) is None
+        await book.conflicts(replace(using(2), mandate_id=f"m{n}"))
+
+
+async def test_nothing_of_it_is_left_of_who_is_erased(store: Any) -> None:
+    book = Book(store)
+    await book.does(BeginMandate(ROW))
+    await book.does(BeginMandate(replace(ROW, id="n", session="t", subject_index="bob")))
+    assert await store.erase_subject("acme", "alice") == 1
+    assert await book.there() is None
+    assert (await book.there(replace(KEYS, session="t"))).id == "n"
+
+
+async def test_only_an_end_ends(store: Any) -> None:
+    book = Book(store)
+    for event in (MandateEvent.USED, MandateEvent.NARROWED, MandateEvent.PLANNED):
+        with pytest.raises((ValueError, Unavailable)):
+            await book.does(EndMandates("s", event, AT))

@@ -1,0 +1,429 @@
+"""Set-ups that are broken on purpose, with the items that each turns.
+
+`PYTHONPATH=tests python tests/support/broken.py` prints for every item of the checklist one that turns it, and one
+that does not.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.checklist import (
+    AGENTS,
+    BUDGETS,
+    COMMIT,
+    CONTAINER,
+    EXAMINED,
+    ISSUER,
+    NETWORK,
+    RECORD,
+    RELEASERS,
+    REVIEWED,
+    SARIF,
+    SBOM,
+    STATUS,
+    SetUp,
+    discovery,
+    isolation,
+    report,
+    reviewed,
+)
+from support.releases import key_of
+
+from pdp.local.installation import DAY_NS
+from pdp.registry import keys as keys_of_registry
+from pdp.registry.pin import set_agents
+from pdp.registry.vetting import set_vetting
+from pdp.tools.checklist.evidence import KeptRecords
+
+POLICY = "MB-1.2 MB-1.3 MB-2.3 MB-3.2 MB-4.1 MB-4.2 MB-5.2 MB-5.3 MCP01 MCP02 MCP03 MCP05 MCP06 MCP07 MCP10"
+POLICY += " ASI01 ASI02 ASI03 ASI05 ASI06 ASI07 ASI08 ASI09 ASI10"  # every item that rests on policy
+GATEWAY = "identity.callers.gateway"
+
+
+def setting(path: str, value: Any) -> Callable[[SetUp], None]:
+    return lambda whole: whole.set(path, value)
+
+
+def review(**tools: Any) -> Callable[[SetUp], None]:
+    return lambda whole: whole.pin(reviewed(**tools))
+
+
+def no_issuer(whole: SetUp) -> None:
+    """The gateway's certificate is all there is, and it states whom it likes."""
+    whole.set("identity.issuers", [])
+    gateway = whole.values["identity"]["callers"]["gateway"]
+    gateway |= {"match": {"sans": ["uri:spiffe://acme.example/gateway"]}, "may_assert": {"claims": [ISSUER]}}
+    operator = {**gateway, "match": {"sans": ["uri:spiffe://acme.example/operator"]}, "roles": ["operate"]}
+    whole.set("identity.callers", {"gateway": gateway, "operator": operator})
+
+
+def development(whole: SetUp) -> None:
+    whole.set("mode", "development")
+    whole.set("identity.issuers.0.development", True)
+
+
+def report_of(**verdicts: str) -> Callable[[SetUp], None]:
+    def change(whole: SetUp) -> None:
+        given = (("gateway", report(whole.world.folder / "r.json", **verdicts)),)
+        whole.given = replace(whole.given, reports=given)
+
+    return change
+
+
+def given(field: str, **files: Any) -> Callable[[SetUp], None]:
+    return lambda whole: whole.give(field, **files)
+
+
+def without(field: str) -> Callable[[SetUp], None]:
+    return lambda whole: whole.without(field)
+
+
+def old(field: str) -> Callable[[SetUp], None]:
+    return lambda whole: whole.age(field, 45)
+
+
+def container(config: Mapping[str, Any] = {}, **host: Any) -> Callable[[SetUp], None]:
+    """Docker's word about the server, in other words."""
+    changed = {**CONTAINER, "HostConfig": {**CONTAINER["HostConfig"], **host}}
+    return given("runs", git=[{**changed, "Config": {**CONTAINER["Config"], **config}}, NETWORK])
+
+
+def examined(**changed: Any) -> dict[str, Any]:
+    return {**SARIF, "runs": [{**SARIF["runs"][0], **changed}]}
+
+
+def discovered(**changed: Any) -> Callable[[SetUp], None]:
+    def change(whole: SetUp) -> None:
+        path = whole.world.folder / "discovered.json"
+        path.write_text(json.dumps(discovery(**changed)))
+        whole.given = replace(whole.given, discovered=(path,))
+
+    return change
+
+
+def records(**changed: Any) -> Callable[[SetUp], None]:
+    return lambda whole: setattr(whole, "records", replace(whole.records or KeptRecords(0, 0), **changed))
+
+
+def forged_checkpoint(whole: SetUp) -> None:
+    whole.checkpoint(10, Ed25519PrivateKey.generate())
+
+
+def no_agents(whole: SetUp) -> None:
+    path = whole.world.folder / "none.yaml"
+    path.write_text(yaml.safe_dump({"agents": [{**AGENTS[0], "expires": "2026-01-01T00:00:00Z"}]}))
+    set_agents(whole.world.registry, path)
+    whole.world.sign(time.time_ns())
+
+
+def shapeless(whole: SetUp) -> None:
+    definitions = ({**STATUS, "inputSchema": {"type": "object"}}, COMMIT)
+    read_only = {**REVIEWED["tools"]["git_status"], "interpreters": []}
+    tools = {**REVIEWED["tools"], "git_status": read_only}
+    whole.pin({**REVIEWED, "tools": tools}, definitions=definitions)
+
+
+def idle_operators(whole: SetUp) -> None:
+    """The operators' group is there, and nobody is in it."""
+    whole.set("identity.callers.operator", None)
+    path = whole.world.folder / "directory.yaml"
+    listed = yaml.safe_load(path.read_text())
+    for person in listed["people"]:
+        person["groups"] = [group for group in person["groups"] if group != "operators"]
+    path.write_text(yaml.safe_dump(listed))
+
+
+def no_folder(whole: SetUp) -> None:
+    whole.set("policy.folder", None)
+    whole.set("policy.packs", None)
+
+
+def broken_pack(whole: SetUp) -> None:
+    (whole.world.policy / "packs/acme/acme.rego").write_text("package packs.acme\n\ndeny := 1\n")
+
+
+def one_signature(whole: SetUp) -> None:
+    """The author alone has signed: the reviewer's key is another's."""
+    keys = whole.world.folder / "keys"
+    (keys / "reviewer.pub.pem").rename(keys / "old.pem")
+    keys_of_registry.generate("other", keys)
+    (keys / "other.pub.pem").rename(keys / "reviewer.pub.pem")
+
+
+def expired(whole: SetUp) -> None:
+    whole.world.sign(time.time_ns() - 40 * DAY_NS, renew=True)
+
+
+def unvetted(whole: SetUp) -> None:
+    set_vetting(whole.world.registry, "git", None)
+    whole.world.sign(time.time_ns())
+
+
+def changed_manifest(whole: SetUp) -> None:
+    path = next((whole.world.registry / "manifests").glob("*.json"))
+    path.write_bytes(path.read_bytes().replace(b"git:", b"got:"))
+
+
+def waived(whole: SetUp) -> None:
+    waiver = {"id": "W-1", "code": "schema.open", "server": "git", "owner": "o", "reason": "r"}
+    whole.world.waive([waiver], time.time_ns())
+
+
+def empty_group(whole: SetUp) -> None:
+    path = whole.world.folder / "directory.yaml"
+    listed = yaml.safe_load(path.read_text())
+    for person in listed["people"]:
+        person["groups"] = [group for group in person["groups"] if group != "security"]
+    path.write_text(yaml.safe_dump(listed))
+
+
+def no_operators(whole: SetUp) -> None:
+    whole.set("identity.callers.operator", None)
+    whole.set("directory.tenants.acme.operators", None)
+
+
+def few_alerts(whole: SetUp) -> None:
+    rules = {"groups": [{"name": "g", "rules": [{"alert": "A", "expr": "pdp_store_healthy == 0"}]}]}
+    path = whole.world.folder / "rules.yaml"
+    path.write_text(yaml.safe_dump(rules))
+    whole.given = replace(whole.given, alerts=path)
+
+
+def unpushed(path: str) -> Callable[[SetUp], None]:
+    def change(whole: SetUp) -> None:
+        whole.set(path, None)
+        whole.without("siem")
+
+    return change
+
+
+def reviews(**at_ns: int) -> Callable[[SetUp], None]:
+    return records(reviews=at_ns)
+
+
+def half_released(whole: SetUp) -> None:
+    whole.releases = False
+    whole.release_file().write(key_of(whole.world, RELEASERS[0]))
+
+
+def unreleased_people(whole: SetUp) -> None:
+    whole.release()
+    whole.releases = False
+    path = whole.world.folder / "directory.yaml"
+    path.write_text(path.read_text() + "# changed\n")
+
+
+OBSERVE = {"until": "2999-01-01T00:00:00Z"}
+GRANT = {"group": "security", "server": "git", "tools": ["git_status"], "until_ns": 4_000_000_000 * 10**9}
+RECORDS = "MB-5.3 MCP08"
+INSPECTED = "MB-3.2 MB-4.1 MB-4.2 MB-5.2 MCP03 MCP06 MCP10 ASI01 ASI06"
+SCANNED = "MCP04 ASI04"
+DAY_BEFORE = time.time_ns() - 2 * DAY_NS
+# what is broken: by which change, and the items for which something no longer passes
+BROKEN: dict[str, tuple[Callable[[SetUp], None], str]] = {
+    "nobody is authenticated": (no_issuer, "MB-1.1 MB-1.2 MB-2.1 MCP01 MCP07 ASI03"),
+    "keys of development": (development, "MB-1.1 MCP07 ASI03"),
+    "keys of an issuer that cannot be read": (
+        setting("identity.issuers.0.jwks_file", "none.json"), "MB-1.1 MCP07 ASI03"),
+    "plaintext to the database": (setting("store.tls", "off"), "MB-1.1 ASI07"),
+    "a gateway says which groups a subject has": (
+        setting(f"{GATEWAY}.may_assert", {"groups": True}), "MB-1.1 MB-2.1 MCP07 ASI03"),
+    "tokens for an hour": (setting("identity.issuers.0.max_lifetime_seconds", 3600), "MB-1.2 MCP01"),
+    "no token can be revoked": (setting("identity.revoked_jti_file", None), "MB-1.2 MCP01"),
+    "a withdrawn key serves for a week": (setting("identity.issuers.0.max_stale_seconds", 604_800), "MB-1.2 MCP01"),
+    "a tool that needs no permission": (review(git_status={"permissions": []}), "MB-1.2 MCP02 ASI03"),
+    "a gateway that only observes": (setting(f"{GATEWAY}.observe", OBSERVE), "MB-1.3 MCP06 MCP07 ASI02"),
+    "a gateway that fails open": (report_of(away="open"), "MB-1.3 MCP07"),
+    "a gateway that was not examined": (without("reports"), "MB-1.3 MCP07"),
+    "a gateway that was examined in part": (report_of(killed=""), "MB-1.3 MCP07"),
+    "no policy of the organisation": (no_folder, "MB-1.3 MB-2.3 MB-5.3 MCP06 MCP07 ASI02 ASI08"),
+    "a pack that the gate refuses": (broken_pack, POLICY),
+    "a pack that may be lost": (setting("policy.packs", None), "MB-5.3"),
+    "the gateway approves as well": (
+        setting(f"{GATEWAY}.roles", ["decide", "approve"]), "MB-2.1 MCP07 ASI03"),
+    "no key for what is stored": (
+        setting("service.index_key", "file:none"), "MB-2.2 MB-5.2 MCP01"),
+    "no password of the database": (
+        setting("store.password", "file:none"), f"MB-2.2 MB-5.2 MCP01 {RECORDS} ASI10"),
+    "sessions for a month": (setting("sessions", {"lifetime_seconds": 2_592_000}), "MB-2.3 MCP10"),
+    "one tenant may have all": (
+        setting("service.shares", {"tenant": {"in_flight": 1}}), "MB-2.3 ASI08"),
+    "a set with one signature": (one_signature, "MB-3.1 MCP03 MCP04 MCP07 MCP09 ASI04 ASI10"),
+    "an expired set": (expired, "MB-3.1 MCP03 MCP04 MCP09 ASI04"),
+    "a manifest that was changed": (changed_manifest, "MB-3.1 MCP03 MCP04 MCP09 ASI04"),
+    "tools without a reviewer": (
+        lambda whole: whole.pin({**REVIEWED, "reviewed_by": None}), "MB-3.1 MCP03 ASI02 ASI04"),
+    "a package that nobody vetted": (unvetted, "MCP04 ASI04"),
+    "a vetting that has expired": (lambda whole: whole.vet(expires="2026-01-01T00:00:00Z"), "MCP04 ASI04"),
+    "a package that failed its examination": (
+        lambda whole: whole.vet(static={**EXAMINED, "passed": False}), "MCP04 ASI04"),
+    "a package that was not attacked": (lambda whole: whole.vet(dynamic=None), "MCP04 ASI04"),
+    "policy that nobody released": (setting("release", None), "MCP04 ASI04"),
+    "a release of policy alone": (setting("release.demand", ["policy"]), "MCP04 ASI04"),
+    "a release that the author alone has signed": (
+        half_released, "MB-1.3 MB-5.3 MCP04 MCP06 MCP07 ASI01 ASI02 ASI04 ASI09"),
+    "people that are not those that were released": (
+        unreleased_people, "MCP04 MCP06 ASI01 ASI04 ASI09"),
+    "a tool that nobody compares": (
+        review(git_commit={"definition_check": "none"}), "MB-3.2 MCP03 ASI04"),
+    "a schema that was waived": (waived, "MB-4.1 ASI02"),
+    "nobody said what reads arguments": (review(git_commit={"interpreters": None}), "MCP05 ASI05"),
+    "a review that says nothing reads a path": (review(git_commit={"interpreters": []}), "MCP05 ASI05"),
+    "nobody said what reads the arguments of a reader": (review(git_status={"interpreters": None}), "MCP05 ASI05"),
+    "what no evidence shows, and nobody signed": (
+        lambda whole: setattr(whole, "statements", False), "MB-3.3 MB-5.2 ASI07"),
+    "a gateway for every server": (setting(f"{GATEWAY}.servers", ["*"]), "MCP02 MCP09"),
+    "a gateway for a server in no set": (setting(f"{GATEWAY}.servers", ["git", "mail"]), "MCP09"),
+    "agents count as people": (
+        setting("identity.issuers.0.subject_kind", {"otherwise": "human"}), "MCP02 ASI03"),
+    "chains longer than policy bounds": (setting("identity.max_actor_depth", 1), "MB-1.3 ASI03 ASI07"),
+    "nobody is in a group that approves": (empty_group, "MCP06 ASI01 ASI09"),
+    "a grant to a misspelt group": (
+        lambda whole: whole.org(temporary_grants=[{**GRANT, "group": "securty"}]), "MCP02 ASI03"),
+    "a grant that has ended": (
+        lambda whole: whole.org(temporary_grants=[{**GRANT, "until_ns": 1}]), "MCP02 ASI03"),
+    "no console": (setting("console", None), "ASI09"),
+    "results that nobody inspects": (setting(f"{GATEWAY}.inspects_results", False), INSPECTED),
+    "a judge that nobody set up": (
+        lambda whole: whole.org(judge={"people": "none", "medium": "instead"}), "MCP06"),
+    "a log without signature": (setting("audit.key", None), f"MB-5.2 {RECORDS}"),
+    "nothing said of the log": (unpushed("audit"), f"MB-5.2 {RECORDS}"),
+    "a log that nobody else has": (unpushed("audit.push"), f"MB-5.2 {RECORDS}"),
+    "no metrics": (setting("telemetry", {"enabled": False}), f"{RECORDS} ASI08 ASI10"),
+    "no alarm on denials": (few_alerts, f"{RECORDS} ASI08 ASI10"),
+    "no record since the day before yesterday": (records(newest_ns=DAY_BEFORE), RECORDS),
+    "access that nobody reviewed": (reviews(), "MCP02 ASI03"),
+    "access that was reviewed in another tenant": (reviews(globex=time.time_ns()), "MCP02 ASI03"),
+    "access that was reviewed last year": (reviews(acme=time.time_ns() - 300 * DAY_NS), "MCP02 ASI03"),
+    "alarms that nobody showed": (without("alerts"), f"{RECORDS} ASI08 ASI10"),
+    "a server that shows one what another wrote": (
+        given("isolation", git=isolation(verdicts={"temporary": "leaked"})), "MB-2.1 MB-2.2"),
+    "a server that nobody drilled": (without("isolation"), "MB-2.1 MB-2.2"),
+    "a drill that left out cached answers": (
+        given("isolation", git=isolation(verdicts={"cache": ""})), "MB-2.1 MB-2.2"),
+    "a drill in which nobody found what was written": (
+        given("isolation", git=isolation(verdicts={"files": "unseen"})), "MB-2.1 MB-2.2"),
+    "a drill of another server": (given("isolation", git=isolation(server="mail")), "MB-2.1 MB-2.2"),
+    "a drill of last year": (given("isolation", git=isolation(at="2025-01-01T00:00:00Z")), "MB-2.1 MB-2.2"),
+    "a drill of tomorrow": (given("isolation", git=isolation(at="2099-01-01T00:00:00Z")), "MB-2.1 MB-2.2"),
+    "a drill by tools that no set has": (given("isolation", git=isolation(tools=["remember"])), "MB-2.1 MB-2.2"),
+    "no budget": (lambda whole: whole.org(budgets=[]), "MB-2.3 ASI02 ASI08"),
+    "a budget of a server that is not there": (
+        lambda whole: whole.org(budgets=[{**BUDGETS[0], "on": [{"server": "mail", "tools": []}]}]),
+        "MB-2.3 ASI02 ASI08"),
+    "a share that rounds up to all": (
+        setting("service", {"max_in_flight": 2, "index_key": "file:secrets/index",
+                            "shares": {"caller": {"in_flight": 0.9}}}), "MB-2.3 ASI08"),
+    "arguments of any length": (setting("content", {"max_unbounded_text": 4_194_304 // 4}), "MB-4.2"),
+    "a tool that takes anything": (shapeless, "MB-4.3"),
+    "a container that runs as root": (container({"User": ""}), "MB-5.1 ASI05"),
+    "a privileged container": (container(Privileged=True), "MB-5.1 ASI05"),
+    "a container that is not there any more": (
+        given("runs", git=[{**CONTAINER, "State": {"Running": False}}, NETWORK]), "MB-5.1 ASI05"),
+    "a container of another server": (
+        given("runs", git=[{**CONTAINER, "Name": "/mail", "Config": {"User": "1", "Image": "mail:1"}}, NETWORK]),
+        "MB-5.1 MB-5.2 MCP01 MCP09 ASI05"),
+    "nobody showed how servers run": (without("runs"), "MB-5.1 MB-5.2 MCP01 MCP09 ASI05"),
+    "a word about containers of last year": (old("runs"), "MB-5.1 MB-5.2 MCP01 MCP09 ASI05"),
+    "a container with an open port": (
+        container(PortBindings={"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "80"}]}), "MCP09"),
+    "a container on a network with another": (
+        given("runs", git=[CONTAINER, {**NETWORK, "Containers": {"a": {"Name": "git"}, "b": {"Name": "shell"}}}]),
+        "MCP09"),
+    "a network that leads out": (
+        given("runs", git=[CONTAINER, {**NETWORK, "Internal": False}]), "MB-5.1 ASI05"),
+    "a credential in the environment of a server": (
+        container({"Env": ["GITHUB_TOKEN=x"]}), "MB-5.2 MCP01"),
+    "a credential in the environment of the decision point": (
+        given("environments", pdp="AWS_SECRET_ACCESS_KEY=x\nPATH=/bin\n"), "MB-5.2 MCP01"),
+    "no word about the environment": (without("environments"), "MB-5.2 MCP01"),
+    "code with an open finding": (
+        given("scans", git=examined(results=[{"ruleId": "R1", "level": "error"}])),
+        SCANNED),
+    "an examination of code that was broken off": (
+        given("scans", git=examined(invocations=[{"executionSuccessful": False}])),
+        SCANNED),
+    "a package with a known vulnerability": (
+        given("scans", git={**SBOM, "vulnerabilities": [{"id": "CVE-2026-1"}]}), SCANNED),
+    "packages of another version": (
+        given("scans", git={**SBOM, "metadata": {"component": {"name": "mcp-server-git", "version": "2"}}}), SCANNED),
+    "code alone was examined": (given("scans", git=SARIF), SCANNED),
+    "an examination of another server": (
+        given("scans", git={**SBOM, "metadata": {"component": {"name": "mail", "version": "1"}}}), SCANNED),
+    "an examination of last year": (old("scans"), SCANNED),
+    "a server that agents start and nobody registered": (
+        discovered(servers=[{"name": "mail", "registered": False}]), "MCP09"),
+    "a configuration of an agent that cannot be read": (
+        discovered(files=[{"path": "~/.cursor/mcp.json", "problem": "holds no object"}]), "MCP09"),
+    "machines on which nobody looked": (without("discovered"), "MCP09"),
+    "a SIEM that has none of our records": (records(known={}), RECORDS),
+    "a SIEM that stopped": (records(known={RECORD: DAY_BEFORE}), RECORDS),
+    "nobody asked the SIEM": (without("siem"), RECORDS),
+    "a checkpoint that another key signed": (forged_checkpoint, RECORDS),
+    "a checkpoint of more records than there are": (lambda whole: whole.checkpoint(11), RECORDS),
+    "results that no record shows as inspected": (records(by_kind={"decision": 5}), INSPECTED),
+    "a store that nobody read": (
+        lambda whole: setattr(whole, "records", None), f"MB-2.2 MCP02 {RECORDS} {INSPECTED} ASI03 ASI10"),
+    "agents whose registration has ended": (no_agents, "MCP07 ASI10"),
+    "operators among whom is nobody": (
+        idle_operators, "MB-5.3 MCP06 ASI01 ASI08 ASI09 ASI10"),
+    "nobody may operate": (no_operators, "MB-5.3 ASI08 ASI10"),
+}  # fmt: skip
+
+# of every item: a set-up that turns it, and one beside it that must not
+TURNED: dict[str, tuple[str, str]] = {
+    "MB-1.1": ("keys of development", "tokens for an hour"),
+    "MB-1.2": ("tokens for an hour", "a gateway that fails open"),
+    "MB-1.3": ("a gateway that fails open", "no budget"),
+    "MB-2.1": ("a server that shows one what another wrote", "a gateway that fails open"),
+    "MB-2.2": ("a server that nobody drilled", "the gateway approves as well"),
+    "MB-2.3": ("no budget", "a server that shows one what another wrote"),
+    "MB-3.1": ("tools without a reviewer", "a tool that nobody compares"),
+    "MB-3.2": ("a tool that nobody compares", "tools without a reviewer"),
+    "MB-3.3": ("what no evidence shows, and nobody signed", "a gateway for every server"),
+    "MB-4.1": ("a schema that was waived", "arguments of any length"),
+    "MB-4.2": ("arguments of any length", "a schema that was waived"),
+    "MB-4.3": ("a tool that takes anything", "nobody said what reads arguments"),
+    "MB-5.1": ("a container that runs as root", "a container with an open port"),
+    "MB-5.2": ("a credential in the environment of a server", "a container that runs as root"),
+    "MB-5.3": ("a SIEM that has none of our records", "results that nobody inspects"),
+    "MCP01": ("a credential in the environment of the decision point", "a gateway for every server"),
+    "MCP02": ("a gateway for every server", "tokens for an hour"),
+    "MCP03": ("results that nobody inspects", "a package with a known vulnerability"),
+    "MCP04": ("a package with a known vulnerability", "a tool that nobody compares"),
+    "MCP05": ("a review that says nothing reads a path", "a tool that takes anything"),
+    "MCP06": ("nobody is in a group that approves", "a container that runs as root"),
+    "MCP07": ("agents whose registration has ended", "tokens for an hour"),
+    "MCP08": ("a checkpoint that another key signed", "no budget"),
+    "MCP09": ("a server that agents start and nobody registered", "a package that nobody vetted"),
+    "MCP10": ("sessions for a month", "no budget"),
+    "ASI01": ("results that nobody inspects", "agents whose registration has ended"),
+    "ASI02": ("a budget of a server that is not there", "results that nobody inspects"),
+    "ASI03": ("agents count as people", "a gateway for a server in no set"),
+    "ASI04": ("code with an open finding", "nobody said what reads arguments"),
+    "ASI05": ("a privileged container", "a container with an open port"),
+    "ASI06": ("results that nobody inspects", "sessions for a month"),
+    "ASI07": ("plaintext to the database", "no metrics"),
+    "ASI08": ("one tenant may have all", "no console"),
+    "ASI09": ("no console", "nobody may operate"),
+    "ASI10": ("agents whose registration has ended", "agents count as people"),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    rows = [f"| {item} | {broken} | {spared}: {BROKEN[spared][1]} |" for item, (broken, spared) in TURNED.items()]
+    heads = ["| item | turned by | not turned by, which turns |", "|---|---|---|"]
+    sys.stdout.write("\n".join([*heads, *rows]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What `make release` makes: a wheel that works alone, and the page of its changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.sweep  # installs packages, for minutes
+def test_the_wheel_of_a_source_distribution_works_alone_and_brings_no_more_than_the_client_needs(
+    tmp_path: Path,
+) -> None:
+    made = run("hatchling", "build", "--directory", tmp_path)  # the wheel is built from the source distribution
+    assert made.returncode == 0, made.stderr
+    done = run("devtools.delivery.installs", tmp_path, "--only", "", "--only", "mcp", "--only", "console")
+    assert (done.returncode, done.stdout) == (0, "base: works\nmcp: works\nconsole: works\n"), done.stderr
+
+
+@pytest.mark.sweep
+def test_a_wheel_that_lacks_what_it_needs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "small-1-py3-none-any.whl").write_bytes(b"")
+    done = run("devtools.delivery.installs", tmp_path, "--only", "")
+    assert (done.returncode, done.stdout.startswith("base: is not installed: ")) == (1, True), done.stdout
+
+
+def test_every_fragment_of_a_change_has_its_place_in_the_changelog() -> None:
+    kinds = {"semantics", "security", "feature", "fix"}
+    readers = {"callers", "security", "approvers", "auditors", "operators", "developers"}
+    fragments = [
+        path.relative_to(ROOT / "changes") for path in (ROOT / "changes").rglob("*.md") if path.name != "README.md"
+    ]
+    assert [
+        path for path in fragments if path.parts[0] not in readers or path.stem.rpartition(".")[2] not in kinds
+    ] == []
+    done = run("towncrier", "build", "--draft", "--version", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n- ") == len(fragments)

@@ -1,0 +1,208 @@
+"""Our own callers carry out `exchange_token`: the subject's token never reaches a server, and without another one no
+call is made."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, TextContent
+from served import Served, make_world, served
+from support.mcp_servers import LIMIT, MODERN, Called, connected, over_http
+from support.token_issuer import CLIENT, SECRET, Resource, TokenIssuer
+
+from devtools.sandbox import ALICE, BOB
+from pdp.client import AsyncClient
+from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions, attach
+from pdp.client.mcp.token_exchange import KIND, TokenExchange, exchanged_token
+
+pytestmark = pytest.mark.timeout(LIMIT)
+
+MAIL, SERVER = "https://mail.acme.example", "https://mcp.acme.example/remote"
+BEHIND = {"audience": MAIL, "scopes": ["mail.read"]}
+STATUS, LOG = ("git_status", {"repo_path": "/src"}), ("git_log", {"max_count": 1})
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    reviews = {"git_status": {"downstream": BEHIND}}
+    with served(make_world(tmp_path_factory.mktemp("s") / "w", reviews=reviews)) as server:
+        yield server
+
+
+@pytest.fixture
+def issuer(found: Served) -> TokenIssuer:
+    return TokenIssuer(json.loads((found.world.folder / "issuer" / "jwks.json").read_text()), (MAIL, SERVER))
+
+
+@asynccontextmanager
+async def endpoint(issuer: TokenIssuer) -> AsyncIterator[str]:
+    async with over_http(issuer.app) as url:
+        yield url.replace("/mcp", "/token")
+
+
+class Mailing(Called):
+    """A server whose tool goes to a service behind it with the token that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens: list[str | None] = []
+        self.answers = self._noted
+
+    def _noted(self, _ctx: Any, _params: Any) -> Any:
+        self.tokens.append(exchanged_token())
+        return CallToolResult(content=[TextContent(type="text", text="carried out")])
+
+
+@asynccontextmanager
+async def enforcing(
+    monkeypatch: pytest.MonkeyPatch, found: Served, url: str, secret: str = SECRET
+) -> AsyncIterator[tuple[Any, Mailing, list[str]]]:
+    """A client, the server, and the subject's tokens, of which the last one counts."""
+    behind, tokens = Mailing(), [found.world.token(ALICE, time.time_ns())]
+    guard = Enforcement(
+        "git",
+        lambda: AsyncClient(
+            found.world.socket,
+            token=lambda: found.world.caller_token("gateway", time.time_ns()),
+            obligations=[KIND],
+            timeout=20,
+        ),
+        EnforcementOptions(
+            credential=lambda _ctx: tokens[-1], exchange=TokenExchange(url, CLIENT, lambda: secret, timeout=20)
+        ),
+    )
+    attach(behind.server, guard)
+    try:
+        async with connected(monkeypatch, behind.server, MODERN) as client:
+            yield client, behind, tokens
+    finally:
+        await guard.close()
+
+
+async def test_a_tool_of_the_server_goes_on_with_a_token_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, found: Served, issuer: TokenIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    before = len(found.records())
+    async with endpoint(issuer) as url, enforcing(monkeypatch, found, url) as (client, behind, tokens):
+        for _ in range(2):  # the second one with the token that is kept
+            await client.call_tool(*STATUS)
+        await client.call_tool(*LOG)  # without the duty: without a token
+        first, again, none = behind.tokens
+        assert (first, none) == (again, None)
+        claims = issuer.claims(first or "")
+        assert (claims["sub"], claims["aud"], claims["scope"]) == ("alice", MAIL, "mail.read")
+        [form] = issuer.asked
+        assert (form["subject_token"], form["audience"], form["scope"]) == (tokens[0], MAIL, "mail.read")
+        tokens.append(found.world.token(BOB, time.time_ns()))  # another subject: nothing of the first is kept for it
+        await client.call_tool(*STATUS)
+        assert issuer.claims(behind.tokens[-1] or "")["sub"] == "bob"
+        tokens.append(found.world.token(ALICE, time.time_ns() + 10**9))  # a newer token is exchanged anew
+        await client.call_tool(*STATUS)
+        assert len(issuer.asked) == 3
+    records = found.records()[before:]
+    decision, outcome = (next(each for each in records if each["kind"] == kind) for kind in ("decision", "outcome"))
+    assert [each["kind"] for each in decision["obligations"]] == [KIND]
+    assert (outcome["decision_id"], outcome["outcome"]) == (decision["id"], "done")
+    assert sum(each["kind"] == "outcome" for each in records) == 4
+    for secret in (*tokens, *filter(None, behind.tokens), SECRET):
+        assert secret not in json.dumps(records) + caplog.text
+
+
+WRONG: dict[str, Any] = {
+    "refused": lambda _said, _form: {"error": "access_denied"},
+    "no bearer": lambda said, _form: {**said, "token_type": "DPoP"},
+    "more scopes": lambda said, _form: {**said, "scope": "mail.read mail.send"},
+    "another type": lambda said, _form: {
+        **said,
+        "issued_token_type": "urn:ietf:params:oauth:token-type:refresh_token",
+    },
+    "the subject's own": lambda said, form: {**said, "access_token": form["subject_token"]},
+    "no text": lambda said, _form: {**said, "access_token": "a\nb"},
+    "too long": lambda said, _form: {**said, "more": "x" * 70_000},
+    "a list": lambda said, _form: [said],
+}
+
+
+async def test_whatever_the_issuer_does_wrong_no_call_is_made(
+    monkeypatch: pytest.MonkeyPatch, found: Served, issuer: TokenIssuer
+) -> None:
+    wrong = dict(WRONG)
+    wrong["another audience"] = lambda said, _form: {**said, "access_token": issuer.issued("alice", SERVER, "")}
+    wrong["more in the token"] = lambda said, _form: {
+        **said,
+        "access_token": issuer.issued("alice", MAIL, "mail.send"),
+    }
+    async with endpoint(issuer) as url, enforcing(monkeypatch, found, url) as (client, behind, tokens):
+        for name, over in wrong.items():
+            issuer.over = over
+            before = len(found.records("outcome"))
+            with pytest.raises(MCPError) as refused:
+                await client.call_tool(*STATUS)
+            assert (refused.value.data, behind.calls) == ({"status": "deny"}, []), name
+            assert [each["outcome"] for each in found.records("outcome")[before:]] == ["failed"], name
+        issuer.over = lambda said, _form: said
+        tokens.append(found.world.token(ALICE, time.time_ns()))
+        await client.call_tool(*STATUS)  # nothing of a failure is kept
+        assert len(behind.calls) == 1
+
+
+async def test_an_issuer_that_is_away_or_does_not_know_the_caller_lets_nothing_pass(
+    monkeypatch: pytest.MonkeyPatch, found: Served, issuer: TokenIssuer
+) -> None:
+    async with endpoint(issuer) as url:
+        for where, secret in (
+            (url, "another"),
+            (url.replace("/token", "/none"), SECRET),
+            ("http://127.0.0.1:9/t", SECRET),
+        ):
+            async with enforcing(monkeypatch, found, where, secret) as (client, behind, _):
+                with pytest.raises(MCPError):
+                    await client.call_tool(*STATUS)
+                assert behind.calls == []
+
+
+@pytest.mark.parametrize("url", ["http://issuer.example/token", "http://localhost.example/", "ftp://127.0.0.1/", "x"])
+def test_an_endpoint_without_tls_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="https"):
+        TokenExchange(url, CLIENT, lambda: SECRET)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_the_proxy_before_a_remote_server(
+    monkeypatch: pytest.MonkeyPatch, found: Served, issuer: TokenIssuer, tmp_path: Path, everywhere: bool
+) -> None:
+    """A real server over HTTP that takes tokens of its own only: for calls, or for whatever is sent."""
+    behind, token = Called(), found.world.token(ALICE, time.time_ns())
+    app = behind.server.streamable_http_app()
+    remote = Resource(app, issuer, (MAIL, SERVER), open_to_all=not everywhere)
+    files = {"caller": found.world.caller_token("gateway", time.time_ns()), "alice": token, "secret": SECRET}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    async with endpoint(issuer) as issues, over_http(remote) as url:
+        args = [
+            "-m", "pdp", "proxy", "--server", "git", "--target", found.world.socket, "--url", url,
+            "--caller-token-file", str(tmp_path / "caller"), "--bearer-file", str(tmp_path / "alice"),
+            "--token-endpoint", issues, "--client-id", CLIENT, "--client-secret-file", str(tmp_path / "secret"),
+            *(("--resource", SERVER) if everywhere else ()),
+        ]  # fmt: skip
+        transport = stdio_client(StdioServerParameters(command=sys.executable, args=args))
+        async with connected(monkeypatch, transport, MODERN) as client:
+            assert len((await client.list_tools()).tools) == 4
+            for call in (STATUS, LOG):
+                assert (await client.call_tool(*call)).content[0].text == "carried out"  # type: ignore[union-attr]
+    called = [issuer.claims(each)["aud"] if each else None for method, each in remote.seen if method == "tools/call"]
+    assert called == [MAIL, SERVER if everywhere else None]
+    others = {issuer.claims(each)["aud"] if each else None for method, each in remote.seen if method != "tools/call"}
+    assert others == {SERVER if everywhere else None}
+    assert token not in {each for _, each in remote.seen}

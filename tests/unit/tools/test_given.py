@@ -1,0 +1,185 @@
+"""What other tools said of a server, environments and what a SIEM gave back: read strictly, without values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.checklist import RECORD, SARIF, SBOM, discovery, isolation
+from support.for_each import for_each
+
+from pdp.core.check import NS
+from pdp.core.errors import ConfigurationFault
+from pdp.tools.checklist import reports
+from pdp.tools.checklist.given import FRESH_NS, Given, GivenFile, instant, package_name, read_given
+
+RUN: Mapping[str, Any] = SARIF["runs"][0]
+ERROR = {"ruleId": "R1", "level": "error"}
+OSV = {"results": [{"packages": [{"package": {"name": "mcp-server-git", "version": "1"}, "vulnerabilities": []}]}]}
+AUDIT = {"dependencies": [{"name": "mcp-server-git", "version": "1", "vulns": []}], "fixes": []}
+
+
+def given(content: Any) -> GivenFile:
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return GivenFile("--scan", "report.json", raw, 1_700_000_000 * NS)
+
+
+def run(**changed: Any) -> dict[str, Any]:
+    return {**SARIF, "runs": [{**RUN, **changed}]}
+
+
+def osv(name: str = "mcp-server-git", *ids: str) -> dict[str, Any]:
+    found = {"package": {"name": name, "version": "1"}, "vulnerabilities": [{"id": each} for each in ids]}
+    return {"results": [{"packages": [found]}]}
+
+
+@for_each(
+    ("document", "kind", "found"),
+    [
+        (SARIF, reports.STATIC, ()),
+        (run(results=[ERROR]), reports.STATIC, ("rule R1",)),
+        (run(results=[{**ERROR, "suppressions": [{"kind": "inSource"}]}]), reports.STATIC, ()),
+        (run(results=[{**ERROR, "suppressions": [{"status": "rejected"}]}]), reports.STATIC, ("rule R1",)),
+        (run(results=[{**ERROR, "kind": "pass"}]), reports.STATIC, ()),
+        (
+            run(
+                results=[{"ruleIndex": 0}],
+                tool={"driver": {"rules": [{"id": "R9", "defaultConfiguration": {"level": "error"}}]}},
+            ),
+            reports.STATIC,
+            ("rule R9",),
+        ),
+        (run(results=[{"ruleIndex": -1, "ruleId": "R1"}]), reports.STATIC, ()),
+        (run(results=None), reports.STATIC, ("a run without results",)),
+        (run(invocations=[{}]), reports.STATIC, ("a run that did not end well",)),
+        (SBOM, reports.DEPENDENCIES, ()),
+        ({**SBOM, "vulnerabilities": [{"id": "CVE-1"}]}, reports.DEPENDENCIES, ("CVE-1",)),
+        (
+            {**SBOM, "vulnerabilities": [{"id": "CVE-1", "analysis": {"state": "in_triage"}}]},
+            reports.DEPENDENCIES,
+            ("CVE-1",),
+        ),
+        (OSV, reports.DEPENDENCIES, ()),
+        (osv("mcp-server-git", "GHSA-1"), reports.DEPENDENCIES, ("GHSA-1",)),
+        (AUDIT, reports.DEPENDENCIES, ()),
+        (
+            {"dependencies": [{"name": "mcp-server-git", "skip_reason": "not on the index"}]},
+            reports.DEPENDENCIES,
+            ("mcp-server-git was not looked at",),
+        ),
+    ],
+)
+def test_what_is_open_in_a_report(document: Any, kind: str, found: tuple[str, ...]) -> None:
+    scan = reports.scan_of(given(document))
+    assert (scan.kind, scan.found) == (kind, found)
+    assert scan.speaks_of("x", "pkg:pypi/mcp-server-git@1")
+
+
+@for_each(
+    "document",
+    [
+        [], {}, 1, {"runs": []}, {"version": "2.0.0", "runs": [RUN]}, {"bomFormat": "CycloneDX"},
+        {"bomFormat": "CycloneDX", "components": []}, b"{", b'{"runs": 1, "runs": 2}', b"[" * 99,
+    ],
+)  # fmt: skip
+def test_a_report_that_is_none_is_refused(document: Any) -> None:
+    with pytest.raises(ConfigurationFault, match=r"--scan: report\.json: "):
+        reports.scan_of(given(document))
+
+
+def test_a_report_of_nothing_or_of_another_version_speaks_of_no_server() -> None:
+    assert not reports.scan_of(given({"results": []})).speaks_of("git", "pkg:pypi/mcp-server-git@1")
+    assert not reports.scan_of(given(osv("mcp-server-github"))).speaks_of("git", "pkg:pypi/mcp-server-git@1")
+    scan = reports.scan_of(given(SBOM))
+    assert (scan.other_version("pkg:pypi/mcp-server-git@1"), scan.other_version("pkg:pypi/mcp-server-git@2")) == (
+        "",
+        "1",
+    )
+    assert scan.other_version("") == ""
+
+
+@for_each(
+    ("raw", "names", "secrets"),
+    [
+        (b"A=1\0B=2\0", {"A", "B"}, []),
+        (b"A\nB\n", {"A", "B"}, []),
+        (b"OPENAI_API_KEY=sk-x\nPATH=/bin", {"OPENAI_API_KEY", "PATH"}, ["OPENAI_API_KEY"]),
+        (b"DB_PASSWORD_FILE=/run/x\nSSH_AUTH_SOCK=/s", {"DB_PASSWORD_FILE", "SSH_AUTH_SOCK"}, []),
+        (b"PDP_STORE__PASSWORD=file:x", {"PDP_STORE__PASSWORD"}, []),
+        (b"PGPASSWORD=x\nMONKEY=1\nTOKENIZER=t", {"PGPASSWORD", "MONKEY", "TOKENIZER"}, ["PGPASSWORD"]),
+        (b"AWS_SECRET_ACCESS_KEY=x\nDATABASE_URL=postgres://u:p@h", {"AWS_SECRET_ACCESS_KEY", "DATABASE_URL"},
+         ["AWS_SECRET_ACCESS_KEY", "DATABASE_URL"]),
+    ],
+)  # fmt: skip
+def test_of_an_environment_names_alone_are_kept(raw: bytes, names: set[str], secrets: list[str]) -> None:
+    found = reports.environment_of(given(raw))
+    assert (found.names, found.secrets) == (names, secrets)
+    other = reports.environment_of(given(raw.replace(b"=", b"=other")))
+    assert found.sha256 == other.sha256  # not even a digest knows a value
+
+
+@for_each("raw", [b"", b"\n\n", b"=x", b"A=1\n-----BEGIN KEY-----\nabc", b'{"A": "x"}', b"\xff=1"])
+def test_what_is_no_environment_is_refused_without_its_text(raw: bytes) -> None:
+    with pytest.raises(ConfigurationFault) as refused:
+        reports.environment_of(given(raw))
+    assert "BEGIN" not in refused.value.message
+
+
+@for_each(
+    "raw",
+    [
+        json.dumps([{"metadata": {"uid": RECORD}}]).encode(),
+        json.dumps({"hits": {"hits": [{"_source": {"body": f"record {RECORD} kept"}}]}}).encode(),
+        b'{"a": 1}\n' + json.dumps({"id": RECORD}).encode() + b"\n",
+    ],
+)
+def test_ids_of_records_are_found_in_what_a_siem_prints(raw: bytes) -> None:
+    assert reports.receipt_of(given(raw)).ids == {RECORD}
+
+
+@for_each("raw", [b"", b"{}", b"[1]", b"nothing", b'{"id": "00000000-0000-4000-8000-000000000000"}'])
+def test_a_receipt_without_a_record_is_refused(raw: bytes) -> None:
+    with pytest.raises(ConfigurationFault):
+        reports.receipt_of(given(raw))
+
+
+READERS: list[tuple[Callable[[GivenFile], Given], dict[str, Any]]] = [
+    (reports.isolation_of, isolation()),
+    (reports.discovery_of, discovery()),
+]
+
+
+@for_each(("read", "document"), READERS)
+def test_our_own_documents_are_closed_by_their_schema(read: Callable[[GivenFile], Given], document: Any) -> None:
+    assert read(given(document)).seen_ns > 1_700_000_000 * NS
+    for wrong in ({**document, "schema": "pdp.other/1"}, {"schema": document["schema"]}, [], 1):
+        with pytest.raises(ConfigurationFault):
+            read(given(wrong))
+    assert read(given({**document, "at": "soon"})).stale(1_800_000_000 * NS)  # no time is the oldest
+
+
+@for_each(
+    ("seen_ns", "stale"),
+    [
+        (10 * FRESH_NS, ""),
+        (9 * FRESH_NS, ""),
+        (9 * FRESH_NS - NS, "is 30 days old"),
+        (11 * FRESH_NS, "is dated in the future"),
+    ],
+)
+def test_what_is_older_than_a_month_or_of_the_future_is_stale(seen_ns: int, stale: str) -> None:
+    assert Given("f", "", frozenset(), seen_ns).stale(10 * FRESH_NS) == stale
+
+
+def test_names_and_times_of_other_tools() -> None:
+    assert [package_name(each) for each in ("pkg:npm/%40a/b@1?x=1", "pkg:pypi/x", "")] == ["b", "x", ""]
+    assert instant("2026-01-01T00:00:00.123456789Z", 7) == 1_767_225_600 * NS
+    assert [instant(each, 7) for each in ("2026-01-01T00:00:00", "soon", None, 3)] == [7, 7, 7, 7]
+
+
+def test_a_file_that_cannot_be_read_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault, match=r"--runs: none\.json: cannot be read"):
+        read_given(tmp_path / "none.json", "--runs")
