@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,13 @@ def llm() -> Iterator[LlmStandIn]:
 
 @pytest.fixture(scope="module")
 def server(llm: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawned]:
-    folder = tmp_path_factory.mktemp("j")
+    with judging(llm, tmp_path_factory.mktemp("j")) as found:
+        yield found
+
+
+@contextmanager
+def judging(llm: LlmStandIn, folder: Path) -> Iterator[Spawned]:
+    """A server that asks the judge about changes."""
 
     def asks_the_judge(made: Sandbox, _at: int) -> None:
         path = made.policy / "data" / "org.json"
@@ -185,9 +192,14 @@ def test_a_judge_is_heard_at_high_risk_as_shipped(server: Spawned, llm: LlmStand
     assert (decided(server, by_agent).effect, len(llm.requests)) == (PENDING, 2)
 
 
-def test_what_nobody_judges_does_not_wait_for_what_the_judge_looks_at(server: Spawned, llm: LlmStandIn) -> None:
-    llm.forget()
-    llm.behave(model.silent())
+def test_what_nobody_judges_does_not_wait_for_what_the_judge_looks_at(tmp_path: Path) -> None:
+    # a judge of its own: what still waits for a verdict at the end would be judged as the next test has it
+    with LlmStandIn() as llm, judging(llm, tmp_path) as server:
+        llm.behave(model.silent())
+        _what_nobody_judges_does_not_wait(server, llm)
+
+
+def _what_nobody_judges_does_not_wait(server: Spawned, llm: LlmStandIn) -> None:
     stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
     judged = [
         stub.Decide.future(commit(server, f"{i}"), timeout=60, metadata=server.metadata("gateway")) for i in range(60)
