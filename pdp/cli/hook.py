@@ -38,7 +38,7 @@ _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "waits for you",
 
 @click.group(cls=Commands)
 def hook() -> None:
-    """Coding agents ask the decision point before each of their tools runs.
+    """Coding agents ask the decision point before each of their tools runs, and show it the results.
 
     \b
     pdp hook install claude-code   writes the agent's settings
@@ -164,6 +164,7 @@ def install(
     file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n")
     click.echo(f"{which.title} asks from its next start on: {file} says so.")
+    click.echo(f"Results are inspected. Not seen, or shown all the same: {which.unseen}.")
     click.echo(_worth(profile))
 
 

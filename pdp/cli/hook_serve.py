@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,7 @@ from pydantic import Field, ValidationError
 
 from pdp.cli.connection import decided_in_time, read_token, tls_of
 from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
+from pdp.client.results import WITHHELD
 from pdp.client.values import Credential
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault, Fault
@@ -40,8 +41,9 @@ from pdp.local.installation import Installation
 from pdp.local.installed import LocalInstallation
 from pdp.registry.manifest import Closed, ServerId, first_problem
 from pdp.runtime.telemetry import logs
-from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, NotAnEventError
+from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, HookResult, NotAnEventError
 from pdp.wire.hooks.own_tools import own_tool, reaches
+from pdp.wire.hooks.results import AwaitedResults, KeptDecision, Shown, inspectable, shaped
 
 IDLE_SECONDS = 3600.0  # after which a process that nobody asks ends
 LOCK = "serving.lock"
@@ -204,6 +206,7 @@ class Resident:
     running: int = 0  # conversations
     # by agent, folder, server, tool and arguments: the session of a call that waits, and when it was asked last
     _waiting: dict[tuple[str, ...], tuple[str, float]] = field(default_factory=dict)
+    awaited: AwaitedResults = field(default_factory=AwaitedResults)
     sessions: ProxySessions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -238,7 +241,10 @@ class Resident:
         """Exit code and text of the hook. Never raises."""
         try:
             agent = AGENTS[name]
-            if await self._allowed(agent, agent.call(event)):
+            told = agent.read(event)
+            if isinstance(told, HookResult):
+                return agent.shows(replace(await self._shown(agent, told), failed=told.failed))
+            if await self._allowed(agent, told):
                 return 0, agent.proceed
         except NotAnEventError as error:
             return BLOCKED, f"pdp: {error}. The call is blocked.".encode()
@@ -281,11 +287,41 @@ class Resident:
             raise _RefusedError(NOT_DECIDED)  # a hook can honour none
         return True
 
+    async def _shown(self, agent: Agent, told: HookResult) -> Shown:
+        """What the model may see of a result. Never raises: what goes wrong withholds it."""
+        call = told.call
+        try:
+            connected = await self._connection(agent)
+            profile = connected.profile
+            if call.server and call.server in profile.proxied:
+                return Shown(told.response, told.response)  # its proxy has inspected it
+            kept = self.awaited.take(agent.id, call.session, call.id)
+            if profile.observe:
+                return Shown(told.response, told.response)  # a pilot changes nothing
+            if kept is None:
+                log.warning("a result of %s is of no call that is known", agent.id)
+                return Shown(told.response, withheld=WITHHELD)
+            result = inspectable(told.response, failed=told.failed)
+            found = await connected.client.inspect_result(
+                kept.decision, result, connected.credential(), session=kept.session
+            )
+            if found.passes:
+                return Shown(told.response, shaped(told.response, found.result))
+            log.warning("a result of %s is withheld: %s %s", kept.server, found.code, found.decision_id)
+            return Shown(told.response, withheld=found.safe_message)
+        except Fault as fault:
+            log.error("%s: %s", fault.code, fault.message)
+        except Exception:
+            log.exception("a result was not inspected")
+        return Shown(told.response, withheld=WITHHELD)
+
     async def _decision(self, connected: _Connected, agent: Agent, call: HookCall, asked: ToolCall) -> Decision:
         """In the agent's session; at the user's own decision point, for a call that waits for the user, in the one in
         which that was asked first: an agent that is started again has another, and the request is still open."""
         if connected.profile.target is not None:
-            return await connected.decision(asked, Session(call.session))
+            decision = await connected.decision(asked, Session(call.session))
+            self._await(agent, call, asked.server, decision, call.session)
+            return decision
         same, now = (agent.id, call.folder, asked.server, call.tool, digest(dict(call.arguments))), time.monotonic()
         self._waiting = {each: kept for each, kept in self._waiting.items() if now - kept[1] < self.kept}
         session = self._waiting[same][0] if same in self._waiting else call.session
@@ -293,7 +329,14 @@ class Resident:
         self._waiting.pop(same, None)
         if decision.pending is not None:
             self._waiting[same] = (session, time.monotonic())
+        self._await(agent, call, asked.server, decision, session)
         return decision
+
+    def _await(self, agent: Agent, call: HookCall, server: str, decision: Decision, session: str) -> None:
+        """Have the result of an allowed call be known by the call."""
+        if decision.allowed:
+            kept = KeptDecision(server, decision, Session(session), time.monotonic())
+            self.awaited.keep(agent.id, call.session, call.id, kept)
 
     async def _connection(self, agent: Agent) -> _Connected:
         """As the profile says now."""

@@ -72,7 +72,12 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
         "may_assert": {"claims": [LOCAL_ISSUER]},
         "inspects_results": True,
     },
-    HOOK: {"roles": ["decide"], "servers": ["*"], "may_assert": {"claims": [LOCAL_ISSUER]}},  # sees no result
+    HOOK: {
+        "roles": ["decide"],
+        "servers": ["*"],
+        "may_assert": {"claims": [LOCAL_ISSUER]},
+        "inspects_results": True,  # a result of which no event tells stays awaited
+    },
     "desk": {"roles": ["approve", "subject"], "resources": [DESK], "person_clients": ["desk"]},
     "operator": {"roles": ["operate"]},
     "explainer": {"roles": ["explain"], "servers": ["*"]},

@@ -267,7 +267,7 @@ def _hooks(data: Mapping[str, Any], report: _Report) -> None:
         report.say("disableAllHooks", "hooks_off")
     if "hooks" in data:
         agent = _agent(report.file, hooks)
-        for event in agent.events:
+        for event in (*agent.events, *agent.results):
             _event(agent, event, hooks.get(event), report)
     report.say("hooks", "hooks_elsewhere")
 
@@ -284,7 +284,8 @@ def _event(agent: Agent, event: str, entries: Any, report: _Report) -> None:
     for at, _ in asked:
         report.say(at, "hook_http")
     if not ours and not asked:
-        report.say(f"hooks.{event}", "hook_absent", agent=agent.id)
+        absent = "hook_absent" if event in agent.events else "hook_result_absent"
+        report.say(f"hooks.{event}", absent, agent=agent.id)
     matchers = [str(each.get("matcher", "")) for _, each in ours]
     if ours and not any(matcher in _EVERY_TOOL for matcher in matchers):
         report.say(f"{ours[0][0]}.matcher", "hook_matcher")

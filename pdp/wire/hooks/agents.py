@@ -1,9 +1,9 @@
-"""Coding agents that run a command before each tool: what their events say, and where they are set up.
+"""Coding agents that run a command before each tool and after it: what their events say, and where they are set up.
 
 One `Agent` for each, by what its vendor documents (`checked`). For all of them exit code 2 blocks the call and its
 standard error is the reason, so a refusal needs no format of its own; an allow is `proceed` on standard output, and
 leaves the agent's own rules in force. An event that says less, or something else, than is documented is no call, and
-is blocked.
+is blocked. What an agent does with a result after its hook has answered differs: `results.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pdp.core.bytes.digest import sha256_hex
+from pdp.wire.hooks.results import Shown, only_told, replaced_by_feedback, replaced_in_shape
 
 _MCP = re.compile(r"mcp__([^_](?:_?[^_])*)__([^_](?:_?[^_])*)", re.ASCII)
 _MAX_NAME = 256  # characters
@@ -28,7 +31,7 @@ class NotAnEventError(ValueError):
 class HookCall:
     """A call as its agent announces it. `server` is the MCP server as the agent names it, "" for a tool of the
     agent's own; `started` is the command or URL of a server that the agent does not name; `folder` is where the
-    agent works."""
+    agent works. `id` is by what the event after the call means it: the agent's own id, or what the call is."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -36,12 +39,23 @@ class HookCall:
     server: str = ""
     started: str = ""
     folder: str = ""
+    id: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HookResult:
+    """What a tool returned, as its agent says after the call: any JSON value. `failed`: it is an error's text."""
+
+    call: HookCall
+    response: Any
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """One coding agent. `settings` is its user's file, below the home; `entry` makes of a command and a limit in
-    seconds what stands there for each of `events`."""
+    seconds what stands there for each of `events`, and of `results`, which come after a call. `shows` is how its hook
+    answers those; `unseen` says which results it has no event for, or shows whatever its hook says."""
 
     id: str
     title: str
@@ -50,10 +64,20 @@ class Agent:
     events: Mapping[str, Callable[[Mapping[str, Any]], HookCall]]
     proceed: bytes
     entry: Callable[[str, int], dict[str, Any]]
+    results: Mapping[str, Callable[[Mapping[str, Any]], HookResult]]
+    shows: Callable[[Shown], tuple[int, bytes]]
+    unseen: str
     version: int | None = None  # of the format of its settings, where it wants one
 
     def call(self, event: bytes) -> HookCall:
         """The call of an event. Raises NotAnEventError."""
+        found = self.read(event)
+        if isinstance(found, HookResult):
+            raise NotAnEventError(f"hook_event_name: must be one of {', '.join(self.events)}")
+        return found
+
+    def read(self, event: bytes) -> HookCall | HookResult:
+        """The call of an event, or its result. Raises NotAnEventError."""
         try:
             given = json.loads(event, parse_constant=_no_number, object_pairs_hook=_once)
         except (ValueError, RecursionError):
@@ -61,9 +85,10 @@ class Agent:
         if not isinstance(given, dict):
             raise NotAnEventError("the event: must be an object")
         name = given.get("hook_event_name")
-        if not isinstance(name, str) or name not in self.events:
-            raise NotAnEventError(f"hook_event_name: must be one of {', '.join(self.events)}")
-        return self.events[name](given)
+        known: dict[str, Callable[[Mapping[str, Any]], HookCall | HookResult]] = {**self.events, **self.results}
+        if not isinstance(name, str) or name not in known:
+            raise NotAnEventError(f"hook_event_name: must be one of {', '.join(known)}")
+        return known[name](given)
 
 
 def _before_tool(given: Mapping[str, Any]) -> HookCall:
@@ -75,18 +100,36 @@ def _before_tool(given: Mapping[str, Any]) -> HookCall:
         if found is None:
             raise NotAnEventError("tool_name: which part is the server's name is unclear; rename the server")
         server, tool = found[1], found[2]
-    return HookCall(tool, _arguments(given), _text(given, "session_id"), server, folder=_folder(given))
+    arguments = _arguments(given)
+    id_ = _text(given, "tool_use_id") if given.get("tool_use_id") else _same(name, arguments)
+    return HookCall(tool, arguments, _text(given, "session_id"), server, folder=_folder(given), id=id_)
+
+
+def _after_tool(given: Mapping[str, Any]) -> HookResult:
+    return HookResult(_before_tool(given), _response(given, "tool_response"))
+
+
+def _after_failure(given: Mapping[str, Any]) -> HookResult:
+    """Claude Code tells of a tool that failed by an event of its own, with the error's text."""
+    return HookResult(_before_tool(given), _text(given, "error", None), failed=True)
 
 
 def _gemini(given: Mapping[str, Any]) -> HookCall:
     context = given.get("mcp_context")
     session, folder = _text(given, "session_id"), _folder(given)
+    arguments = _arguments(given)
+    id_ = _same(given.get("tool_name"), context, arguments)
     if context is None:
-        return HookCall(_text(given, "tool_name"), _arguments(given), session, folder=folder)
+        return HookCall(_text(given, "tool_name"), arguments, session, folder=folder, id=id_)
     if not isinstance(context, dict):
         raise NotAnEventError("mcp_context: must be an object")
     server = _text(context, "server_name")
-    return HookCall(_text(context, "tool_name"), _arguments(given), session, server, folder=folder)
+    return HookCall(_text(context, "tool_name"), arguments, session, server, folder=folder, id=id_)
+
+
+def _gemini_after(given: Mapping[str, Any]) -> HookResult:
+    response = _response(given, "tool_response")
+    return HookResult(_gemini(given), response, failed=isinstance(response, dict) and bool(response.get("error")))
 
 
 def _cursor_mcp(given: Mapping[str, Any]) -> HookCall:
@@ -95,16 +138,43 @@ def _cursor_mcp(given: Mapping[str, Any]) -> HookCall:
     started = given.get("url") or given.get("command")
     if not isinstance(started, str) or not started:
         raise NotAnEventError("command, url: one must say which server is meant")
-    return HookCall(_text(given, "tool_name"), _arguments(given), _text(given, "conversation_id"), started=started)
+    return replace(_cursor_named(given), started=started)
+
+
+def _cursor_named(given: Mapping[str, Any]) -> HookCall:
+    tool, arguments = _text(given, "tool_name"), _arguments(given)
+    return HookCall(tool, arguments, _text(given, "conversation_id"), id=_same("mcp", tool, arguments))
 
 
 def _cursor_shell(given: Mapping[str, Any]) -> HookCall:
     arguments = {"command": _text(given, "command", None), "cwd": _folder(given)}
-    return HookCall("Shell", arguments, _text(given, "conversation_id"))
+    id_ = _same("shell", arguments["command"])
+    return HookCall("Shell", arguments, _text(given, "conversation_id"), id=id_)
+
+
+def _cursor_after_mcp(given: Mapping[str, Any]) -> HookResult:
+    """Which server it was is not said."""
+    call = _cursor_named({**given, "tool_input": _unpacked(given.get("tool_input"))})
+    return HookResult(call, _response(given, "result_json"))
+
+
+def _cursor_after_shell(given: Mapping[str, Any]) -> HookResult:
+    return HookResult(_cursor_shell(given), _response(given, "output"))
 
 
 def _cursor_read(given: Mapping[str, Any]) -> HookCall:
     return HookCall("Read", {"file_path": _text(given, "file_path", None)}, _text(given, "conversation_id"))
+
+
+def _response(given: Mapping[str, Any], key: str) -> Any:
+    if key not in given:
+        raise NotAnEventError(f"{key}: must say what the tool returned")
+    return given[key]
+
+
+def _same(*parts: Any) -> str:
+    """What two events of one call have in common, where the agent gives it no id."""
+    return sha256_hex(json.dumps(parts, sort_keys=True).encode())
 
 
 def _folder(given: Mapping[str, Any]) -> str:
@@ -159,6 +229,10 @@ _AGENTS = (
         {"PreToolUse": _before_tool},
         _NOTHING,
         lambda command, seconds: {"matcher": "*", **_matched(command, seconds, onFailure="block")},
+        {"PostToolUse": _after_tool, "PostToolUseFailure": _after_failure},
+        replaced_in_shape,
+        "errors are shown whatever the hook says; versions before 2.1.121, and by reports later ones too, show the "
+        "results of the agent's own tools uncut",
     ),
     Agent(
         "codex",
@@ -168,6 +242,9 @@ _AGENTS = (
         {"PreToolUse": _before_tool},
         _NOTHING,
         _matched,
+        {"PostToolUse": _after_tool},
+        replaced_by_feedback,
+        "a command that goes on in the background has no event",
     ),
     Agent(
         "gemini",
@@ -177,6 +254,9 @@ _AGENTS = (
         {"BeforeTool": _gemini},
         _NOTHING,
         lambda command, seconds: {"matcher": ".*", **_matched(command, seconds * 1000, name="pdp")},
+        {"AfterTool": _gemini_after},
+        replaced_by_feedback,
+        "none that is documented",
     ),
     Agent(
         "cursor",
@@ -186,6 +266,9 @@ _AGENTS = (
         {"beforeMCPExecution": _cursor_mcp, "beforeShellExecution": _cursor_shell, "beforeReadFile": _cursor_read},
         b'{"permission": "allow"}',
         lambda command, seconds: {"command": command, "timeout": seconds, "failClosed": True},
+        {"afterMCPExecution": _cursor_after_mcp, "afterShellExecution": _cursor_after_shell},
+        only_told,
+        "results are shown whatever the hook says; files that are read have no event after them",
         version=1,
     ),
 )
@@ -193,13 +276,13 @@ AGENTS: Mapping[str, Agent] = {agent.id: agent for agent in _AGENTS}
 
 
 def installed(agent: Agent, settings: Mapping[str, Any], command: str, seconds: int, mark: str) -> dict[str, Any]:
-    """`settings` with our hook for each event, in place of one whose command holds `mark`. Raises NotAnEventError for
-    settings of another shape."""
+    """`settings` with our hook for each event, before and after calls, in place of one whose command holds `mark`.
+    Raises NotAnEventError for settings of another shape."""
     hooks = settings.get("hooks", {})
     if not isinstance(hooks, dict):
         raise NotAnEventError("hooks: must be an object")
     new = dict(hooks)
-    for event in agent.events:
+    for event in (*agent.events, *agent.results):
         before = new.get(event, [])
         if not isinstance(before, list):
             raise NotAnEventError(f"hooks.{event}: must be a list")

@@ -161,6 +161,10 @@ def test_what_is_installed_is_sound_in_every_agent_and_taken_away_is_open(agent:
     assert opened(name, settings) == set()
     event = next(iter(which.events))
     assert opened(name, {**settings, "hooks": {**settings["hooks"], event: []}}) == {event}
+    after = next(iter(which.results))
+    blind = {**settings, "hooks": {**settings["hooks"], after: []}}
+    assert opened(name, blind) == set()
+    assert f"hooks.{after}" in {each.place for each in examine(name, json.dumps(blind))[1]}
     assert opened(name, settings | {"disableAllHooks": True}) == {"disableAllHooks"}
     short = installed(which, {}, COMMAND, 30, "local/hook.py")
     assert opened(name, short) == {"timeout"}
@@ -197,7 +201,7 @@ def test_a_hook_whose_refusal_is_swallowed_is_open(agent: str, more: str) -> Non
 def test_a_hook_that_is_not_the_installed_one_is_said_to_be_unseen(command: str) -> None:
     settings = installed(AGENTS["claude-code"], {}, command, 35, "local/hook.py")
     found = examine("settings.json", json.dumps(settings))[1]
-    assert [each.place.rpartition(".")[2] for each in found if each.level == "unseen"] == ["command", "hooks"]
+    assert {each.place.rpartition(".")[2] for each in found if each.level == "unseen"} == {"command", "hooks"}
     quoted = COMMAND.replace("/s ", "'/a; b | c' ")
     sound = installed(AGENTS["claude-code"], {}, quoted, 35, "local/hook.py")
     assert len(examine("settings.json", json.dumps(sound))[1]) == 1
