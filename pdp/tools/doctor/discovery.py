@@ -12,6 +12,7 @@ import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,7 +87,11 @@ def discover(
         for host, root, sign in roots:
             for pattern in agent["paths"]:
                 if pattern.startswith(sign):
-                    for path in _matching(root, pattern[2:]):
+                    matching = _matching(root, pattern[2:])
+                    if len(matching) > _MAX_GLOB:
+                        many = f"stands for more than {_MAX_GLOB} files, of which some are not read"
+                        files.append(FoundFile(host, agent["name"], pattern, many))
+                    for path in matching[:_MAX_GLOB]:
                         found = FoundFile(host, agent["name"], f"{sign}{path.relative_to(root).as_posix()}")
                         try:
                             listed = list(_servers(found, _read(path), agent["members"]))
@@ -100,8 +105,7 @@ def discover(
 
 def _matching(root: Path, pattern: str) -> list[Path]:
     if "*" in pattern:
-        folder, _, name = pattern.rpartition("/")
-        return sorted((root / folder).glob(name))[:_MAX_GLOB] if (root / folder).is_dir() else []
+        return sorted(islice(root.glob(pattern), _MAX_GLOB + 1))
     path = root / pattern
     return [path] if path.is_symlink() or path.exists() else []
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,44 @@ FILES: Mapping[str, tuple[str, Any]] = {
         ".config/opencode/opencode.json",
         {"mcp": {"git": {"type": "local", "command": ["uvx", "mcp-server-git", SECRET]}}},
     ),
+    "opencode, with comments": (
+        ".config/opencode/opencode.jsonc",
+        '{"mcp": {"git": {"type": "local", "command": ["uvx", "mcp-server-git"]}}} // a comment',
+    ),
+    "VS Code, a profile": (
+        "Library/Application Support/Code/User/profiles/-3a1/mcp.json",
+        {"servers": {"git": GIT}},
+    ),
+    "GitHub Copilot CLI": (".copilot/mcp-config.json", {"mcpServers": {"git": {"type": "local", **GIT}}}),
+    "Gemini CLI, an extension": (
+        ".gemini/extensions/git/gemini-extension.json",
+        {"name": "git", "version": "1.0.0", "mcpServers": {"git": GIT}},
+    ),
+    "Cline": (".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {"git": GIT}}),
+    "Roo Code": (
+        ".config/Code/User/globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json",
+        {"mcpServers": {"git": GIT}},
+    ),
+    "Kiro": (".kiro/settings/mcp.json", {"mcpServers": {"git": GIT}}),
+    "Kiro, an agent": (".kiro/agents/reviewer.json", {"name": "reviewer", "mcpServers": {"git": GIT}}),
+    "Goose, on Windows": ("AppData/Roaming/Block/goose/config/config.yaml", YAML),
 }
+
+
+def test_each_agent_has_a_source_and_a_file_here() -> None:
+    agents = tomllib.loads(files("pdp.tools.doctor").joinpath("discovery.toml").read_text())["agents"]
+    assert all(each["source"].startswith("https://") for each in agents)
+    assert {each["name"] for each in agents} == {each.partition(",")[0] for each in FILES}
+
+
+def test_a_folder_of_many_files_is_said(tmp_path: Path) -> None:
+    """Else a few hundred of them would hide one."""
+    for number in range(202):
+        put(tmp_path, f".kiro/agents/{number}.json", {})
+    found, _ = discover([("h", tmp_path)], [], KNOWN)
+    assert [(each.path, "more than 200" in each.problem) for each in found if each.problem] == [
+        ("~/.kiro/agents/*.json", True)
+    ]
 
 
 def put(home: Path, path: str, content: Any) -> None:
