@@ -17,7 +17,7 @@ from pdp.store.clock import MARK
 from pdp.store.feed import LogFeed
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import Key, RefusalQuota
-from pdp.store.rows import Ages, Head, Marks, Rows, switch_epoch
+from pdp.store.rows import Ages, Head, Marks, Rows, is_plain, switch_epoch
 from pdp.store.shared import Fingerprints, KeyReplaced, Last
 from pdp.store.tables import ERASURES, REKEYED, SWITCH_EPOCH
 
@@ -54,11 +54,28 @@ class Ledger:
 
     def write(self, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
+        self._check_epoch(entry)
+        ref = self._rows.write(entry, self._next, self.believed_ns())
+        self._note(ref, entry)
+        return ref
+
+    def _write_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
+        """Plain entries, of which none changes what another rests on."""
+        for entry in entries:
+            self._check_epoch(entry)
+        refs = self._rows.write_plain(entries, self._next, self.believed_ns())
+        for ref, entry in zip(refs, entries, strict=True):
+            self._note(ref, entry)
+        return refs
+
+    def _check_epoch(self, entry: Commit) -> None:
         if entry.epoch is not None and entry.epoch != self._epoch():
             raise Conflict(
                 "store.conflict", "a switch was thrown, or tokens revoked, at the same time; send it again"
             )
-        ref = self._rows.write(entry, self._next, self.believed_ns())
+
+    def _note(self, ref: RecordRef, entry: Commit) -> None:
+        """What the transaction has written."""
         self._wrote.append((ref, entry))
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
@@ -68,7 +85,6 @@ class Ledger:
         self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)
         self._switched = self._switched or entry.switches
-        return ref
 
     def _epoch(self) -> int:
         """The switches' epoch as of this transaction: what is in memory is one commit or one look behind."""
@@ -80,7 +96,9 @@ class Ledger:
         before = (self._next, self._latest_ns, self._touched, self._told, self._bound, self._answers)
         reserved, wrote = self._reserved, len(self._wrote)
         try:
-            return tuple(self.write(entry) for entry in entries)
+            if len(entries) > 1 and all(map(is_plain, entries)):
+                return self._write_plain(entries)
+            return tuple([self.write(entry) for entry in entries])
         except BaseException:
             self._next, self._latest_ns, self._touched, self._told, self._bound, self._answers = before
             self._reserved = reserved

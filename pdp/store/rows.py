@@ -42,8 +42,12 @@ T = TypeVar("T")
 
 VALUES_PER_RECORD = 16
 
-# How the next number of a row that is written again is said.
-_RENEWED = {"sqlite": "(SELECT max(seq) + 1 FROM {table})", "postgresql": "DEFAULT"}
+# How the next number of a row that is written again is said. SQLite asks anew for each row of a statement only where
+# the question is about the row.
+_RENEWED = {
+    "sqlite": "(SELECT seq + 1 FROM {table} WHERE excluded.created_ns >= 0 ORDER BY seq DESC LIMIT 1)",
+    "postgresql": "DEFAULT",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,12 @@ class Insert:
         taken = self.taken.format(renewed=_RENEWED[dialect].format(table=self.table), now=now)
         return f'INSERT INTO "{self.table}" ({", ".join(self.columns)}) {source} {taken}'.strip()
 
-    def one(self, dialect: str) -> str:
-        """One row, its columns by number; the clock's mark comes after them."""
-        numbers = ", ".join(f"${n}" for n, _ in enumerate(self.columns, 1))
-        return self.text(f"VALUES ({numbers})", dialect, f"${len(self.columns) + 1}")
+    def rows(self, count: int, dialect: str) -> str:
+        """So many rows, their columns by number; the clock's mark comes after them."""
+        width = len(self.columns)
+        numbers = (", ".join(f"${row * width + n}" for n in range(1, width + 1)) for row in range(count))
+        values = ", ".join(f"({each})" for each in numbers)
+        return self.text(f"VALUES {values}", dialect, f"${count * width + 1}")
 
 
 RECORDS = Insert("records", ("idx", "id", "kind", "tenant", "time_ns", "leaf", "bytes"))
@@ -233,7 +239,7 @@ class Rows(ABC):
             PLACES,
             RESERVATIONS,
         )
-        self._inserts = {each.table: self._parameters(each.one(dialect)) for each in inserts}
+        self._inserts = {each.table: self._parameters(each.rows(1, dialect)) for each in inserts}
         self._seen = self._parameters(SEE[dialect])
         self._reserved = self._parameters(RESERVE)
         deletes = {table: old.format(limit="$1", before="$2") for table, old in OLD.items()}
@@ -331,6 +337,10 @@ class Rows(ABC):
         self._switch(entry)
         return RecordRef(self._origin, index, leaf)
 
+    def write_plain(self, entries: Sequence[Commit], index: int, believed_ns: int) -> tuple[RecordRef, ...]:
+        """Write plain entries (`is_plain`), the first at an index; raises as `write` does."""
+        return tuple([self.write(entry, place, believed_ns) for place, entry in enumerate(entries, index)])
+
     def _switch(self, entry: Commit) -> None:
         if entry.switch is not None:
             self._insert(SWITCHES, _switch_row(entry.switch))
@@ -385,16 +395,16 @@ class Rows(ABC):
     def _session(self, row: SessionRow, believed_ns: int) -> None:
         """What traced values in a session ends with it."""
         if not self._insert(SESSIONS, (*session_row(row), believed_ns)):
-            raise Conflict("store.conflict", "the session was begun by another at the same time; send it again")
+            raise session_taken()
         for text in FLUSH if row.state != "open" else ():
             self._execute(self._parameters(text), (row.index,))
 
     def _keep(self, entry: Commit) -> None:
         """What the same call, or the same request, is to find again."""
         if entry.call is not None and not self._insert(CALLS, call_row(entry.call)):
-            raise Conflict("store.conflict", "the same call was asked about at the same time; send it again")
+            raise call_taken()
         if entry.reply is not None and not self._insert(REPLIES, reply_row(entry.reply)):
-            raise InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
+            raise reply_taken()
 
     def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
         return self._execute(self._inserts[into.table], *rows)
@@ -434,6 +444,29 @@ class Rows(ABC):
         """Delete switches that have released themselves, and revocations that are over."""
         for text in _SWEEP:
             self._execute(self._parameters(text), (at_ns,))
+
+
+def is_plain(entry: Commit) -> bool:
+    """Whether the entry has a record, values, a call, a reply, an open session, its opening and people, and nothing
+    else: rows that can be written together with those of others."""
+    changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs, entry.seen)
+    ends = entry.over is not None or (entry.session is not None and entry.session.state != "open")
+    return not (entry.switches or ends or entry.reserves or any(changes))
+
+
+def session_taken() -> Conflict:
+    """The fault of a session that is another's."""
+    return Conflict("store.conflict", "the session was begun by another at the same time; send it again")
+
+
+def call_taken() -> Conflict:
+    """The fault of a call that has another salt."""
+    return Conflict("store.conflict", "the same call was asked about at the same time; send it again")
+
+
+def reply_taken() -> InvalidRequest:
+    """The fault of a reply whose key is taken."""
+    return InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
 
 
 def record_row(entry: Commit, leaf: bytes) -> tuple[Any, ...]:

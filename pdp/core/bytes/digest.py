@@ -16,11 +16,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from json import encoder
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pdp.core.errors import InvalidRequest
 
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+_HELD, _LONG = 2_047, 65_536  # bytes that hashlib hashes at once under Python's lock, and from which on it need not
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
@@ -180,7 +185,18 @@ def continued(head: bytes, text: str) -> bytes:
 
 def sha256_hex(data: bytes) -> str:
     """Lower-case hex SHA-256."""
-    return hashlib.sha256(data).hexdigest()
+    if len(data) <= _HELD:
+        return hashlib.sha256(data).hexdigest()
+    found = hashlib.sha256()
+    _feed(found, data)
+    return found.hexdigest()
+
+
+def _feed(found: Hash | hmac.HMAC, data: bytes) -> None:
+    """Hash `data` without letting go of Python's lock, which an event loop then waits for; of long data it does."""
+    size = _HELD if len(data) <= _LONG else len(data)
+    for at in range(0, len(data), size):
+        found.update(data[at : at + size])
 
 
 def digest(value: Json) -> str:
@@ -198,7 +214,9 @@ def commitment(salt: bytes, path: str, value: bytes) -> str:
 
     The salt lives in the erasable side table; without it the record's commitment cannot be guessed.
     """
-    return hmac.digest(salt, path.encode() + b"\x00" + value, "sha256").hex()
+    mac = hmac.new(salt, path.encode() + b"\x00", "sha256")  # `hmac.digest` always lets go of Python's lock
+    _feed(mac, value)
+    return mac.hexdigest()
 
 
 _CHAIN = b"pdp index keys\0"  # how the index key of several secrets begins

@@ -121,13 +121,6 @@ def _statement(more: Sequence[Insert]) -> str:
 STATEMENTS = {_name(more): _statement(more) for more in ((), (PEOPLE,), (OPENINGS,), _SELDOM)}
 
 
-def is_plain(entry: Commit) -> bool:
-    """Whether the entry has only what the statement writes."""
-    changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs, entry.seen)
-    ends = entry.over is not None or (entry.session is not None and entry.session.state != "open")
-    return not (entry.switches or ends or entry.reserves or any(changes))
-
-
 def statement_arguments(
     entries: Sequence[Commit], leaves: Sequence[bytes], head: Head, last: Last | None, ages: Ages
 ) -> tuple[str, tuple[Any, ...]] | None:

@@ -11,9 +11,9 @@ from typing_extensions import override
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.record.stored import Commit, RecordRef, RefusalCount
 from pdp.store.postgres.opening import others
-from pdp.store.postgres.plain import is_plain, statement_arguments
+from pdp.store.postgres.plain import statement_arguments
 from pdp.store.postgres.transactions import PostgresTransactions, Written, lock
-from pdp.store.rows import Ages, Head, Rows
+from pdp.store.rows import Ages, Head, Rows, is_plain
 from pdp.store.shared import Last
 from pdp.store.tables import head, runs
 

@@ -108,7 +108,7 @@ def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:
 
 
 def _connection(path: Path, *pragmas: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=128)
     for pragma in pragmas:
         db.execute(pragma).fetchall()
     return db

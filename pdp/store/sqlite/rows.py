@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from typing_extensions import override
 
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.record.stored import Commit, RecordRef, RefusalCount
 from pdp.store.alchemy import plain_faults
-from pdp.store.rows import SESSIONS, Head, Insert, Rows
+from pdp.store.rows import (
+    CALLS,
+    OPENINGS,
+    PEOPLE,
+    RECORDS,
+    REPLIES,
+    SESSIONS,
+    VALUES,
+    Head,
+    Insert,
+    Rows,
+    call_row,
+    call_taken,
+    opening_row,
+    person_row,
+    record_row,
+    reply_row,
+    reply_taken,
+    session_row,
+    session_taken,
+    value_rows,
+)
 from pdp.store.shared import Last, LogWentBack
 from pdp.store.sqlite.memory import SessionColumns, SessionMemory
 from pdp.store.sqlite.opening import OpenedFile, set_meta
@@ -19,6 +42,12 @@ from pdp.store.sqlite.opening import OpenedFile, set_meta
 T = TypeVar("T")
 
 _LEAF = "SELECT leaf FROM records WHERE idx = ?"
+_SIZES = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)  # rows of one statement; each is prepared once
+# what plain entries have, and what is told of a row
+_TOGETHER = {
+    SESSIONS: f" RETURNING {', '.join(SESSIONS.columns)}",
+    **dict.fromkeys((RECORDS, VALUES, OPENINGS, PEOPLE, CALLS, REPLIES), ""),
+}
 _COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
 
 
@@ -34,7 +63,11 @@ class SqliteRows(Rows):
         super().__init__(opened.origin, "sqlite")
         self._db = opened.writer
         self._people = opened.people
-        self._bind = f"{self._inserts[SESSIONS.table]} RETURNING {', '.join(SESSIONS.columns)}"
+        self._texts = {
+            (into.table, size): numbered(into.rows(size, "sqlite")) + told
+            for into, told in _TOGETHER.items()
+            for size in _SIZES
+        }
         self.memory = SessionMemory()
         self._tenant = ""  # of the entry that is written
         self._bound: dict[str, tuple[str, SessionColumns]] = {}  # of this transaction
@@ -73,10 +106,50 @@ class SqliteRows(Rows):
         return super().write(entry, index, believed_ns)
 
     @override
+    def write_plain(self, entries: Sequence[Commit], index: int, believed_ns: int) -> tuple[RecordRef, ...]:
+        """A few statements for all of them: at each one, the thread lets go of Python's lock and has to get it back
+        from the event loop's."""
+        refs = [RecordRef(self._origin, n, leaf_hash(entry.record)) for n, entry in enumerate(entries, index)]
+        tenants = {entry.session.index: entry.tenant for entry in entries if entry.session is not None}
+        sessions = [session_row(entry.session) for entry in entries if entry.session is not None]
+        bound = 0
+        for text, values in self._together(SESSIONS, sessions, believed_ns):
+            found = self._db.execute(text, values).fetchall()
+            self._bound.update((row[0], (tenants[row[0]], row)) for row in found)
+            bound += len(found)
+        if bound < len(sessions):
+            raise session_taken()
+        written = zip(refs, entries, strict=True)
+        self._insert_all(RECORDS, [(ref.index, *record_row(entry, ref.leaf_hash)) for ref, entry in written])
+        self._insert_all(VALUES, [row for n, entry in enumerate(entries, index) for row in value_rows(entry, n)])
+        self._insert_all(OPENINGS, [opening_row(entry.opens) for entry in entries if entry.opens is not None])
+        self._insert_all(PEOPLE, [person_row(each) for entry in entries for each in entry.people])
+        calls = [call_row(entry.call) for entry in entries if entry.call is not None]
+        if self._insert_all(CALLS, calls) < len(calls):
+            raise call_taken()
+        replies = [reply_row(entry.reply) for entry in entries if entry.reply is not None]
+        if self._insert_all(REPLIES, replies) < len(replies):
+            raise reply_taken()
+        return tuple(refs)
+
+    def _insert_all(self, into: Insert, rows: Sequence[tuple[Any, ...]]) -> int:
+        """How many of them are there now as they are."""
+        return sum(self._db.execute(text, values).rowcount for text, values in self._together(into, rows))
+
+    def _together(
+        self, into: Insert, rows: Sequence[tuple[Any, ...]], *now: int
+    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The statements that insert rows, with their parameters."""
+        while rows:
+            size = next(size for size in _SIZES if size <= len(rows))
+            yield self._texts[into.table, size], (*chain.from_iterable(rows[:size]), *now)
+            rows = rows[size:]
+
+    @override
     def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
         if into is not SESSIONS:
             return super()._insert(into, *rows)
-        found = self._db.execute(self._bind, rows[0]).fetchall()
+        found = self._db.execute(self._texts[into.table, 1], rows[0]).fetchall()
         self._bound.update((row[0], (self._tenant, row)) for row in found)
         return len(found)
 
