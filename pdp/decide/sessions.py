@@ -174,6 +174,22 @@ class SessionSweep:
         return recorded
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedTokens:
+    """Forgets, in each process, tokens that only sessions which are over by time can have shown: after `idle_ns`
+    without a call, and after `lifetime_ns` in any case. A session that goes on has its token verified whole again."""
+
+    subjects: Subjects
+    clock: Clock
+    idle_ns: int
+    lifetime_ns: int
+
+    async def __call__(self) -> None:
+        """Forget what is over now."""
+        at = self.clock.now_ns()
+        self.subjects.forget_before(at - self.idle_ns, at - self.lifetime_ns)
+
+
 def effects_of(decision: Decision) -> SessionEffects:
     """What the answer does to its session, to subject and agent, and to budgets."""
     answer, session, row = decision.answer, decision.facts.session, decision.session

@@ -183,6 +183,10 @@ class VerifiedSubjects:
         """See `ports.Subjects.forget`. What was made of a token goes with it."""
         self._verifier.forget(issuer, subject)
 
+    def forget_before(self, used_ns: int, since_ns: int) -> None:
+        """See `ports.Subjects.forget_before`."""
+        self._verifier.forget_before(used_ns, since_ns)
+
     def revocations(self) -> str:
         """Digest of the deny list that is in force; "" without one."""
         return self._deny_list.digest()

@@ -64,6 +64,10 @@ class UnrevokedSubjects:
         """See `ports.Subjects.forget`."""
         self.subjects.forget(issuer, subject)
 
+    def forget_before(self, used_ns: int, since_ns: int) -> None:
+        """See `ports.Subjects.forget_before`."""
+        self.subjects.forget_before(used_ns, since_ns)
+
     def revocations(self) -> str:
         """Digest of the deny list that is in force; pushed revocations are the store's."""
         return self.subjects.revocations()

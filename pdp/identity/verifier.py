@@ -88,13 +88,16 @@ class VerifiedToken:
     claims: Claims = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
-    """A token that held when it was last asked about, and the key set that verified its signature."""
+    """A token that held when it was last asked about, at `used_ns`, and the key set that verified its signature at
+    `since_ns`."""
 
     token: CompactToken
     ring: KeyRing
     verified: VerifiedToken
+    since_ns: int
+    used_ns: int
 
 
 class TokenVerifier:
@@ -131,18 +134,25 @@ class TokenVerifier:
             return Refusal("keys_unavailable", "the issuer's keys cannot be had; try again, then tell the operator")
         if remembered is not None and remembered.ring is ring:
             # its signature was verified by the key set in force: only its times and revocation are left
+            remembered.used_ns = at_ns
             found, told = remembered.verified, remembered.verified.issuer
             refused = found.times.refusal(at_ns, told.skew_seconds * NS)
             return refused or self._deny_list.refusal(told.issuer, found.token_id, at_ns) or found
         verified = self._verify_new(parsed, issuer.options, ring, at_ns)
         if isinstance(verified, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
-            self._known[mark] = _Known(parsed, ring, verified)
+            self._known[mark] = _Known(parsed, ring, verified, at_ns, at_ns)
         return verified
 
     def forget(self, issuer: str, subject: str) -> None:
         """Remember no token of the subject any more."""
         for mark, known in list(self._known.items()):
             if (known.verified.issuer.issuer, known.verified.subject) == (issuer, subject):
+                del self._known[mark]
+
+    def forget_before(self, used_ns: int, since_ns: int) -> None:
+        """Remember no token that was last asked about, or first verified, before these instants."""
+        for mark, known in list(self._known.items()):
+            if known.used_ns < used_ns or known.since_ns < since_ns:
                 del self._known[mark]
 
     def _verify_new(

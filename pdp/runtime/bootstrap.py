@@ -32,7 +32,7 @@ from pdp.decide.inspect import HeldBytes, Inspect
 from pdp.decide.plan import Plans
 from pdp.decide.pseudonyms import ERASURES
 from pdp.decide.results import ResultFacts
-from pdp.decide.sessions import EndSession, SessionSweep
+from pdp.decide.sessions import EndSession, RememberedTokens, SessionSweep
 from pdp.decide.shadow import ShadowPolicies
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
@@ -337,6 +337,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     )
     reloads.secrets = tuple(signers_keys(settings, registry, releases))
     runs = Runs(recorder, ports.store, clock)
+    idle_ns, lifetime_ns = settings.sessions.idle_seconds * NS, settings.sessions.lifetime_seconds * NS
     supervisor.parts = levels.parts = (
         Part("telemetry", close=partial(asyncio.to_thread, telemetry.close)),
         Part("store", ready=store.healthy, close=store.close),
@@ -350,7 +351,8 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         shadowing.part,
         *background.judging(judge, settings.judge, max(PROMPTS_SECONDS, options.watch_seconds)),
         *approvals.parts(clock),
-        Part("session ends", chore=SessionSweep(store, recorder, clock, settings.sessions.idle_seconds * NS)),
+        Part("session ends", chore=SessionSweep(store, recorder, clock, idle_ns)),
+        Part("remembered tokens", chore=RememberedTokens(ports.subjects, clock, idle_ns, lifetime_ns)),
         Part("content", close=content.close),
         runs.part,
         readings.part,

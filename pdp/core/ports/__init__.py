@@ -217,6 +217,11 @@ class Subjects(Protocol):
         """What is remembered of a subject's tokens goes; the next one is verified whole."""
         ...
 
+    def forget_before(self, used_ns: int, since_ns: int) -> None:
+        """The same of each token that no call has shown after the first instant, or that is remembered from before
+        the second: sessions in which it was shown are over by time."""
+        ...
+
     def revocations(self) -> str:
         """Digest of the deny list that is in force; "" without one."""
         ...

@@ -26,6 +26,8 @@ class Keys:
 
     def forget(self, _issuer: str, _subject: str) -> None: ...
 
+    def forget_before(self, _used_ns: int, _since_ns: int) -> None: ...
+
     def revocations(self) -> str:
         return ""
 

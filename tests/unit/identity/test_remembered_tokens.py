@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 from joserfc.jwk import JWKRegistry
+from support.environment import StillClock
 
 from pdp.core.call.request import Caller, Role
+from pdp.core.check import NS
+from pdp.decide.sessions import RememberedTokens
+from pdp.store.clock import StoreClock
 
 NOW = 1_800_000_000
 
@@ -64,6 +68,27 @@ async def test_what_is_remembered_of_a_subject_goes_when_it_is_forgotten(world: 
     assert again is not first
     assert again == first
     assert await world.identify(others) is other
+
+
+async def test_what_only_sessions_that_are_over_can_have_shown_is_forgotten(world: Any) -> None:
+    """By time: `idle` without a call, `lifetime` in any case. What is shown meanwhile stays."""
+    still = StillClock(NOW * NS)
+    idle, lifetime, clock = 60 * NS, 300 * NS, StoreClock(still.wall, still.monotonic, 0)
+    forgets = RememberedTokens(world.identity.subjects, clock, idle, lifetime)
+    token, others = world.token(), world.token(sub="somebody-else")
+    first, other = await world.identify(token, at=NOW), await world.identify(others, at=NOW)
+    still.advance(50)
+    await forgets()
+    assert await world.identify(token, at=NOW + 50) is first
+    still.advance(20)
+    await forgets()  # of the other one's no call came for 70 seconds
+    assert await world.identify(token, at=NOW + 70) is first
+    assert await world.identify(others, at=NOW + 70) is not other
+    for _ in range(5):
+        still.advance(50)
+        await forgets()
+        again = await world.identify(token, at=clock.now_ns() // NS)
+    assert again is not first  # never idle, and older than any session
 
 
 async def test_what_is_no_text_is_malformed(world: Any) -> None:

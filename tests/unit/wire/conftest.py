@@ -116,6 +116,8 @@ class Subjects:
 
     def forget(self, _issuer: str, _subject: str) -> None: ...
 
+    def forget_before(self, _used_ns: int, _since_ns: int) -> None: ...
+
     def revocations(self) -> str:
         return ""
 
