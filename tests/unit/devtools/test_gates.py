@@ -229,6 +229,8 @@ def test_a_known_credential_passes_until_it_is_another_or_gone(tmp_path: Path) -
     assert done.returncode == 1
     assert "settings:1: aws_access_key" in done.stderr
     assert "nothing has it any more" in done.stderr
+    assert gate("credentials", root, "--accept").returncode == 0, "what is gone goes out of the list"
+    assert gate("credentials", root).returncode == 0
 
 
 @pytest.mark.parametrize("line", ["{}", "# {}"])
