@@ -185,8 +185,9 @@ size: .venv/ready ## lines and files of the wheel
 calls: .venv/ready ## the Python calls and files of ours that one warm allow passes through
 	@$(BIN)/python -m devtools.calls
 
-screenshots: .venv/ready ## take docs/img/console-*.png anew, in Chromium (a minute and a half)
+screenshots: .venv/ready .venv-demo/ready ## take docs/img/console-*.png anew, in Chromium, and demo.svg (two minutes)
 	$(BIN)/python -W ignore devtools/screenshots.py
+	$(BIN)/pdp demo --picture docs/img/demo.svg
 
 generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration
 	$(BIN)/python docs/generate.py

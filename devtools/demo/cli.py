@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,6 +25,18 @@ FOLDER = Path("var/demo")
 GIT_SERVER = Path(".venv-demo/bin/mcp-server-git")
 _COLOURS = {"allow": "green", "deny": "red", "pending": "yellow", "list": "cyan", "approve": "cyan"}
 _WIDTH = 150  # of a page that is no terminal
+_PICTURE_WIDTH = 100
+# the rows of README's picture
+TELLING = (
+    "read three commits",
+    "more commits than Acme allows",
+    "a file from outside of the repository",
+    "throw staged work away",
+    "the tool's description was changed",
+    "... which it sends where the page says",
+    "... while the task itself goes on",
+)
+_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # of another host: a page loads nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,10 @@ _COLUMNS = (
 @click.option("--serve", "leave", is_flag=True, help="Leave the server running, with requests to send to it.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
 @click.option("--git-server", type=click.Path(dir_okay=False, path_type=Path), default=GIT_SERVER, show_default=True)
-def demo(leave: bool, folder: Path, git_server: Path) -> None:
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw README's rows of this run as SVG."
+)
+def demo(leave: bool, folder: Path, git_server: Path, picture: Path | None) -> None:
     """Start the PDP and the public mcp-server-git and mcp-server-fetch, and ask what a gateway would ask."""
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal leaves no server behind
         signal.signal(number, _end)
@@ -65,13 +82,17 @@ def demo(leave: bool, folder: Path, git_server: Path) -> None:
     try:
         if leave:
             _leave(console, stage, server)
-        elif not asyncio.run(_play(console, stage, server)):
-            sys.exit(1)
+        else:
+            rows = asyncio.run(_play(console, stage, server))
+            if picture is not None:
+                picture.write_text(drawn([row for row in rows if row.what in TELLING]), encoding="utf-8")
+            if not all(row.ok for row in rows):
+                sys.exit(1)
     finally:
         server.stop()
 
 
-async def _play(console: Console, stage: DemoStage, server: RunningServer) -> bool:
+async def _play(console: Console, stage: DemoStage, server: RunningServer) -> list[SceneRow]:
     await server.wait_ready()
     rows = [row async for row in play(stage)]
     console.print(table(rows, console.width))
@@ -84,7 +105,14 @@ async def _play(console: Console, stage: DemoStage, server: RunningServer) -> bo
         f"{len(answers) - wrong} of {len(answers)} answers were the expected ones. Each has a durable record; "
         f"the log, keys and configuration lie in {_shown(stage.world.folder)}."
     )
-    return all(row.ok for row in rows)
+    return rows
+
+
+def drawn(rows: Sequence[SceneRow]) -> str:
+    """A terminal with the rows, as SVG that loads nothing from elsewhere."""
+    screen = Console(record=True, width=_PICTURE_WIDTH, file=io.StringIO(), force_terminal=True)
+    screen.print(table(rows, _PICTURE_WIDTH))
+    return _FONTS.sub("", screen.export_svg(title="make demo", unique_id="demo"))
 
 
 def table(rows: Sequence[SceneRow], width: int) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -18,11 +19,13 @@ import pytest
 from click.testing import CliRunner
 from support.outside import need_environment
 
+from devtools.demo.cli import TELLING
 from pdp.cli.main import cli
 from pdp.policy.bundle import shipped_rego
 
 GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
 README = Path(__file__).parents[2] / "README.md"
+PICTURE = README.parent / "docs" / "img" / "demo.svg"
 SECONDS = 240  # of patience: it takes twenty
 # The same command on another policy: the demo always takes the shipped one.
 WITH_POLICY = """
@@ -152,6 +155,18 @@ def test_the_demo_answers_as_it_says(played: dict[str, Played]) -> None:
 
 def test_the_readme_counts_right() -> None:
     assert f"asks {ANSWERS} questions" in README.read_text()
+
+
+def test_the_picture_is_of_this_demo(played: dict[str, Played]) -> None:
+    """Made by `pdp demo --picture`; it loads nothing from elsewhere."""
+    picture = PICTURE.read_text()
+    shown = html.unescape(re.sub(r"<[^>]*>", "\n", picture)).replace("\xa0", " ")
+    for situation in TELLING:
+        (effect,) = (
+            row[4] for row in played["shipped"].rows if situation.startswith(row[1])
+        )  # the first of its lines
+        assert re.search(rf"{re.escape(situation)}\s+│[^│]+│\s+{effect}\s", shown), situation
+    assert not re.search(r"@font-face|@import|url\((?!#)|href", picture)
 
 
 def test_only_what_was_allowed_was_carried_out(played: dict[str, Played]) -> None:

@@ -22,7 +22,7 @@ from support.gateways import HANDSHAKE, MODERN, approve, call
 from devtools import sandbox
 from devtools.sandbox import BOB
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "gateways.md"
 LIMIT = 180.0  # seconds for one test's client; a hanging one fails
 MODES = ("legacy", MODERN)
 CONSOLE = {
@@ -270,9 +270,9 @@ def test_what_no_sdk_sends_is_refused(envoy: GitEnvoy, pdp: Spawned) -> None:
     assert httpx.post(f"{envoy.url}%2f..", json=add, timeout=LIMIT).status_code in (400, 404)
 
 
-def test_the_recipe_fails_closed_and_is_what_the_readme_shows() -> None:
+def test_the_recipe_fails_closed_and_is_what_the_page_shows() -> None:
     filter_ = ext_authz(yaml.safe_load(RECIPE.read_text()))
-    (shown,) = re.findall(r"^```yaml\n(name: envoy.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"^```yaml\n(name: envoy.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(shown.splitlines()) <= 10
     assert yaml.safe_load(shown) == {"name": "envoy.filters.http.ext_authz", "typed_config": filter_}
     assert filter_["failure_mode_allow"] is False
