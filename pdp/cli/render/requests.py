@@ -19,6 +19,8 @@ from rich.text import Text
 from pdp.cli.connection import word
 from pdp.core.text.safety import isolated, visible
 from pdp.people.console import wording
+from pdp.people.reading.drawing import Drawing, draw
+from pdp.people.reading.marks import Mark, Value, marks_of
 from pdp.v1 import approval_pb2, decision_pb2, types_pb2
 
 PAGE_ROWS, PAGE_BYTES = 200, 20_000  # of arguments shown at once
@@ -160,13 +162,36 @@ def arguments(it: approval_pb2.Approval, rows: range) -> list[RenderableType]:
         return block("Arguments", [_none()])
     compared = any(row.change for row in it.arguments)
     table = _table("where", "type", "value", *(("change",) if compared else ()))
+    marks = _marks(it)
     for row in it.arguments[rows.start : rows.stop]:
         change, style = _CHANGES.get(row.change, ("", ""))
-        cells: list[RenderableType] = [inert(row.pointer or "/"), inert(row.type), _value(row)]
+        of_row = [mark for mark in marks if mark.pointer == row.pointer]
+        cells: list[RenderableType] = [inert(row.pointer or "/"), inert(row.type), _value(row, of_row)]
         table.add_row(*cells, *((Text(change, style=style),) if compared else ()))
     title = "Arguments, compared with the last like it that others approved" if compared else "Arguments"
     part = f" ({rows.start + 1:,} to {rows.stop:,} of {len(it.arguments):,})" if len(rows) < len(it.arguments) else ""
-    return [Text(), Text(title + part, style="bold"), Padding(table, (0, 0, 0, 2), expand=False)]
+    told = block("To look at twice", [_mark(mark) for mark in marks]) if marks else []
+    return [*told, Text(), Text(title + part, style="bold"), Padding(table, (0, 0, 0, 2), expand=False)]
+
+
+def _marks(it: approval_pb2.Approval) -> tuple[Mark, ...]:
+    read = ((row, json.loads(row.value_json)) for row in it.arguments if row.value_json and not _is_secret(row))
+    return marks_of(
+        [
+            Value(row.pointer, value)
+            for row, value in read
+            if isinstance(value, str | int | float) and not isinstance(value, bool)
+        ]
+    )
+
+
+def _mark(mark: Mark) -> Text:
+    line = f", line {mark.line:,}," if mark.line else ""
+    return Text.assemble(inert(mark.pointer or "/"), f"{line} {mark.sentence}", style="yellow")
+
+
+def _is_secret(row: approval_pb2.ArgumentRow) -> bool:
+    return row.type == "secret"
 
 
 def why_not(response: approval_pb2.GetApprovalResponse) -> str:
@@ -213,12 +238,38 @@ def now() -> float:
     return time.time()
 
 
-def _value(row: approval_pb2.ArgumentRow) -> Text:
+_STYLES = {
+    "keyword": "bold", "string": "green", "name": "green", "number": "yellow", "comment": "dim italic",
+    "changed": "bold underline", "odd": "black on yellow", "error": "black on yellow", "tab": "dim",
+}  # fmt: skip
+_SIGNS = {"+": "green", "-": "red"}
+
+
+def _drawn(drawing: Drawing) -> Text:
+    """A value laid out, as on the page: number, sign, line. Nothing is left out."""
+    width = len(f"{drawing.total}")
+    what = f"{drawing.kind}, {drawing.total:,} {'line' if drawing.total == 1 else 'lines'}"
+    text = Text(what + (", which end with CR LF" if drawing.crlf else ""), style="dim", overflow="fold")
+    for line in drawing.lines:
+        number = f"{line.number}" if line.number else ""
+        text.append(f"\n{number:>{width}} ", "bold yellow" if line.marked else "dim")
+        text.append(f"{line.sign or ' '} ", _SIGNS.get(line.sign, ""))
+        for span in line.spans:
+            text.append(span.text, _STYLES.get(span.style, _SIGNS.get(line.sign, "")))
+    return text
+
+
+def _value(row: approval_pb2.ArgumentRow, marks: Iterable[Mark]) -> Text:
     """The whole value, and the one before. Only what the service itself replaced stands in its brackets."""
-    value = _json(row.value_json, secret=row.type == "secret") if row.value_json else Text()
+    value = _json(row.value_json, secret=_is_secret(row)) if row.value_json else Text()
+    if row.type == "string" and row.value_json:
+        text = str(json.loads(row.value_json))
+        lines = frozenset(mark.line for mark in marks)
+        drawing = draw(text, Value(row.pointer, text).name, everything=True, marked=lines)
+        value = value if drawing is None else _drawn(drawing)
     if not row.previous_json:
         return value
-    before = _json(row.previous_json, secret=row.type == "secret")
+    before = _json(row.previous_json, secret=_is_secret(row))
     return Text.assemble(value, "\n" if value.plain else "", ("was ", "dim"), before)
 
 

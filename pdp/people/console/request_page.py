@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from pdp.core.approvals.directory import Directory, Person
@@ -20,7 +21,11 @@ from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.outcome.codes import shown_control
 from pdp.people.console import wording
+from pdp.people.console.drawn import html
 from pdp.people.console.visit import Visit
+from pdp.people.reading.drawing import draw
+from pdp.people.reading.lists import odd_first
+from pdp.people.reading.marks import Mark, Value, marks_of
 from pdp.people.visibility import place_to_read
 from pdp.people.votes import BallotInput
 
@@ -270,6 +275,9 @@ class ShownArgument:
     change: str
     previous: ClippedText
     secret: str  # its kind, in place of both texts
+    drawn: Markup | None = None  # the value laid out, where it is a text of a kind or of several lines
+    marks: tuple[Mark, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +293,7 @@ class Arguments:
     parts: int
     cut: bool
     compared: bool
+    marks: tuple[Mark, ...] = ()  # of all rows
 
     @property
     def more(self) -> int:
@@ -293,13 +302,23 @@ class Arguments:
 
 
 def arguments(rows: Sequence[ArgumentRow], *, part: int) -> Arguments:
-    """Rows for a page; part 0 is what a page shows at first."""
+    """Rows for a page; part 0 is what a page shows at first. Members of a list that are unlike its others are its
+    first."""
+    values = {row.pointer: Value(row.pointer, _value(row)) for row in rows if row.value_json and not row.secret}
+    marks = marks_of(tuple(values.values()))
+    rows = odd_first(rows, frozenset(mark.pointer for mark in marks))
     parts = max(1, -(-len(rows) // PAGE_ROWS))
     part = min(part, parts)
     begin, size = (PAGE_ROWS * (part - 1), PAGE_ROWS) if part else (0, MAX_ROWS)
-    shown = tuple(_row(row, everything=part > 0) for row in rows[begin : begin + size])
-    cut = not part and (len(rows) > size or any(row.value.hidden or row.previous.hidden for row in shown))
-    return Arguments(shown, len(rows), begin, part, parts, cut, any(row.change != "none" for row in rows))
+    of: dict[str, list[Mark]] = {}
+    for mark in marks:
+        of.setdefault(mark.pointer, []).append(mark)
+    shown = tuple(
+        _row(row, tuple(of.get(row.pointer, ())), everything=part > 0) for row in rows[begin : begin + size]
+    )
+    cut = not part and (len(rows) > size or any(row.cut for row in shown))
+    compared = any(row.change != "none" for row in rows)
+    return Arguments(shown, len(rows), begin, part, parts, cut, compared, marks)
 
 
 def fold(text: str, *, everything: bool) -> ClippedText:
@@ -311,9 +330,29 @@ def fold(text: str, *, everything: bool) -> ClippedText:
     return ClippedText(text[:_HEAD], at - _HEAD, text[at:], len(text))
 
 
-def _row(row: ArgumentRow, *, everything: bool) -> ShownArgument:
+def _value(row: ArgumentRow) -> str | float | None:
+    found = json.loads(row.value_json)
+    return found if isinstance(found, str | int | float) and not isinstance(found, bool) else None
+
+
+def _row(row: ArgumentRow, marks: tuple[Mark, ...], *, everything: bool) -> ShownArgument:
     folder, slash, name = row.pointer.rpartition("/")
     texts = (row.value_json, row.previous_json)
     value, previous = (fold(text, everything=everything or row.secret) for text in texts)
     secret = str(json.loads(row.value_json or row.previous_json)).strip("⟨⟩") if row.secret else ""
-    return ShownArgument(folder + slash, name or "(all of them)", row.type, value, row.change, previous, secret)
+    drawing = None
+    if row.type == "string" and row.value_json and not row.secret:
+        text, lines = str(json.loads(row.value_json)), {mark.line for mark in marks}
+        drawing = draw(text, Value(row.pointer, text).name, everything=everything, marked=lines)
+    return ShownArgument(
+        folder + slash,
+        name or "(all of them)",
+        row.type,
+        value,
+        row.change,
+        previous,
+        secret,
+        html(drawing) if drawing is not None else None,
+        marks,
+        bool(previous.hidden) or (drawing.cut if drawing is not None else bool(value.hidden)),
+    )

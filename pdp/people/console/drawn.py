@@ -1,0 +1,47 @@
+"""Drawings as HTML. What is in them is inert already; here it is escaped, line by line, without a template: some have
+thousands of lines."""
+
+from __future__ import annotations
+
+from markupsafe import Markup, escape
+
+from pdp.people.console.wording import counted
+from pdp.people.reading.drawing import Drawing, Line, Span
+
+_TAGS = {"keyword": "b", "string": "i", "name": "i", "number": "u", "comment": "em", "changed": "mark", "tab": "s"}
+_SIGNS = {"+": ("add", "added: "), "-": ("del", "removed: ")}
+_CUT = Markup('<a class="cut{}" href="?all=1">\u2026 {} not shown \u2026</a>')
+
+
+def html(drawing: Drawing) -> Markup:
+    """A drawing as an element of lines, each with its number, sign and text."""
+    digits = len(f"{drawing.total}") + 1
+    what = f"{drawing.kind}, {counted(drawing.total, 'line')}" + (", which end with CR LF" if drawing.crlf else "")
+    rows = "".join(_line(line) for line in drawing.lines)
+    return Markup(  # noqa: S704 - of parts that are escaped
+        f'<span class="minor kind">{escape(what)}</span><span class="drawn d{min(digits, 7)}">{rows}</span>'
+    )
+
+
+def _line(line: Line) -> str:
+    if line.gap:
+        return _CUT.format(" gap", counted(line.gap, "line"))
+    kind, said = _SIGNS.get(line.sign, ("", ""))
+    classes = f"row{f' {kind}' if kind else ''}{' on' if line.marked else ''}"
+    number = f' data-n="{line.number}"' if line.number else ""
+    heard = f'<span class="hidden">{said}</span>' if said else ""
+    text = "".join(map(_span, line.spans))
+    return (
+        f'<span class="{classes}"><span class="no"{number}></span>'
+        f'<span class="sign" aria-hidden="true">{line.sign}</span><code>{heard}{text}</code></span>\n'
+    )
+
+
+def _span(span: Span) -> str:
+    if span.hidden:
+        return _CUT.format("", counted(span.hidden, "character"))
+    text = escape(span.text)
+    if span.style in ("odd", "error"):
+        return f'<span class="odd">{text}</span>'
+    tag = _TAGS.get(span.style)
+    return f"<{tag}>{text}</{tag}>" if tag else text

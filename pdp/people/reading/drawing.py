@@ -1,0 +1,311 @@
+"""Values as they are drawn on a page and on a terminal: lines of inert text in pieces, each with its style. Pure.
+
+    text      numbered lines
+    diff      the sign of each line, and the words that changed
+    SQL, shell, JSON   by their lexer; one long line is broken between statements, commands and members
+    mail      headers, then lines
+
+Characters are drawn as `core.text.safety` spells them out, and so are blanks at an end, tabs and wide gaps: no two
+texts look the same. Only the blanks around members of JSON are ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from pdp.core.text.safety import isolated, visible
+from pdp.people.reading import diffs
+from pdp.people.reading.kinds import DIFF, JSON, MAIL, PROSE, SHELL, SQL, kind_of
+from pdp.people.reading.lexing import Token, tokens
+
+FOLD_HEAD, FOLD_TAIL = 24, 6  # lines that are shown of a long text
+FOLD_OVER = 40
+LINE_OVER, LINE_HEAD, LINE_TAIL = 480, 240, 120  # characters of a line
+MAX_MARKED = 40  # lines that are shown however the rest is folded
+MAX_REPEAT = 24
+MAX_INDENT = 60
+MAX_SPELLED = 60_000  # characters of lines that are not plain; those after them have each such sign spelled out
+TAB = "\u21e5"
+_REPEATED = re.compile(r"(\S)\1{24}|(?<=\S) {25}")
+_NOT_ASCII = re.compile(r"([^\x00-\x7f]+)")
+_BLANKS = re.compile(r"(\t+|^ +| {2,}| +$)")
+_BREAKS = {SQL: frozenset({";"}), SHELL: frozenset({";", "&&", "||", "|", "|&", "&"})}
+_MAX_COMPARED, _MAX_WORDS, _MAX_PAIRS = 2_000, 200, 300  # characters and words of a line; lines
+_WORD = re.compile(r"\w+|\s+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a line: inert text, or characters that are left out."""
+
+    text: str
+    style: str = ""
+    hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line. `number` is 0 where it goes on with the one before; `sign` that of a diff's line; `gap` stands for so
+    many lines that are left out."""
+
+    number: int
+    spans: tuple[Span, ...] = ()
+    sign: str = ""
+    marked: bool = False
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A text laid out. `cut`: something is left out; `crlf`: all lines end with CR LF."""
+
+    kind: str
+    lines: tuple[Line, ...]
+    total: int
+    cut: bool
+    crlf: bool = False
+
+
+def draw(text: str, name: str, *, everything: bool, marked: Collection[int] = ()) -> Drawing | None:
+    """The drawing of a text in an argument of this name; None where a line of text says it all. `marked` are numbers
+    of lines."""
+    kind = kind_of(text, name)
+    if kind == PROSE and "\n" not in text:
+        return None
+    if kind == SHELL and "\n" not in text and not any(sign in text for sign in (";", "&", "|")):
+        return None
+    crlf = "\r\n" in text and text.count("\r\n") == text.count("\n")
+    plain = text.replace("\r\n", "\n") if crlf else text
+    lines = _laid_out(plain, kind, frozenset(marked))
+    total = plain.count("\n") + 1
+    kept = lines if everything else tuple(_folded(lines))
+    cut = not everything and (len(kept) < len(lines) or any(_is_long(line) for line in kept))
+    if not everything:
+        kept = tuple(_clipped(line) for line in kept)
+    return Drawing(kind, kept, total, cut, crlf)
+
+
+def _laid_out(text: str, kind: str, marked: frozenset[int]) -> tuple[Line, ...]:
+    if kind == DIFF:
+        return tuple(_diff(text, marked))
+    found = tokens(text, kind) if kind in (SQL, SHELL, JSON) else None
+    if found is not None and "\n" not in text:
+        return tuple(_broken(found, kind))
+    if found is not None:
+        rows = _rows(found)
+    elif kind == MAIL:
+        rows = _mail(text)
+    else:
+        rows = [[Token(line, "")] for line in text.split("\n")]
+    return tuple(Line(n, row, marked=n in marked) for n, row in enumerate(_inert_rows(rows), 1))
+
+
+def _inert_rows(rows: Iterable[Sequence[Token]]) -> Iterator[tuple[Span, ...]]:
+    """The rows, inert. After so many signs that have to be looked at one by one, all of them are spelled out."""
+    spent = 0
+    for row in rows:
+        line = "".join(token.text for token in row)
+        if _is_plain(line):
+            yield tuple(Span(token.text, token.style) for token in row if token.text)
+            continue
+        spent += len(line)
+        yield inert(line) if spent <= MAX_SPELLED else tuple(_spelled(line))
+
+
+def _spelled(line: str) -> Iterator[Span]:
+    for n, piece in enumerate(_NOT_ASCII.split(line)):
+        if n % 2:
+            yield Span("".join(f"\u27e8U+{ord(char):04X}\u27e9" for char in piece))
+        elif piece:
+            yield from inert(piece)
+
+
+def inert(line: str) -> tuple[Span, ...]:
+    """A line with nothing in it that deceives. It has no styles: letters are judged by what is around them."""
+    spans: list[Span] = []
+    for piece in filter(None, _BLANKS.split(line)):
+        if piece[0] == "\t":
+            spans += _tabs(len(piece))
+        elif piece.strip(" "):
+            spans.append(Span(isolated(visible(piece)).replace(TAB, "\u27e8U+21E5\u27e9")))
+        else:
+            spans.append(_blanks(len(piece), lead=not spans, end=False))
+    if line.endswith(" "):
+        spans[-1] = _blanks(len(line) - len(line.rstrip(" ")), lead=False, end=True)
+    return tuple(spans)
+
+
+def _tabs(count: int) -> Iterator[Span]:
+    yield Span((TAB + "   ") * min(count, MAX_REPEAT), "tab")
+    if count > MAX_REPEAT:
+        yield Span(f"\u27e8tab \u00d7{count}\u27e9", "odd")
+
+
+def _blanks(length: int, *, lead: bool, end: bool) -> Span:
+    if end or length > (MAX_INDENT if lead else MAX_REPEAT):
+        return Span(f"\u27e8space \u00d7{length}\u27e9", "odd")
+    return Span(" " * length)
+
+
+def _is_plain(line: str) -> bool:
+    if not line.isascii() or not line.isprintable() or line.endswith(" "):
+        return False
+    return _REPEATED.search(line) is None and len(line) - len(line.lstrip(" ")) <= MAX_INDENT
+
+
+def _rows(found: Sequence[Token]) -> list[list[Token]]:
+    rows: list[list[Token]] = [[]]
+    for token in found:
+        first, *further = token.text.split("\n")
+        rows[-1].append(Token(first, token.style))
+        rows += [[Token(part, token.style)] for part in further]
+    return rows
+
+
+def _mail(text: str) -> list[list[Token]]:
+    rows: list[list[Token]] = []
+    head = True
+    for line in text.split("\n"):
+        name, colon, value = line.partition(":")
+        head = head and bool(line.strip())
+        if head and colon and " " not in name:
+            rows.append([Token(name + colon, "keyword"), Token(value, "")])
+        else:
+            rows.append([Token(line, "")])
+    return rows
+
+
+def _broken(found: Sequence[Token], kind: str) -> Iterator[Line]:
+    """One line in several rows, of which the first has the number."""
+    if kind == JSON:
+        rows = list(_members(found))
+    else:
+        rows = [[]]
+        for token in found:
+            rows[-1].append(token)
+            if token.style not in ("string", "comment") and token.text.strip() in _BREAKS[kind]:
+                rows.append([])
+    for n, row in enumerate(_inert_rows(each for each in rows if any(token.text for token in each))):
+        yield Line(1 if n == 0 else 0, row)
+
+
+def _members(found: Sequence[Token]) -> Iterator[list[Token]]:
+    """JSON with a row for each member. Lexers join signs: `}}` is one token."""
+    row: list[Token] = []
+    depth = 0
+    for token in _signs(found):
+        if token.style or token.text not in "{[]},:":
+            row.append(token)
+            continue
+        if token.text in "}]":
+            depth = max(0, depth - 1)
+            if any(each.text.strip() for each in row):
+                yield row
+            row = [_indent(depth)]
+        row.append(Token(": ", "") if token.text == ":" else token)
+        if token.text in "{[,":
+            depth += token.text != ","
+            yield row
+            row = [_indent(depth)]
+    yield row
+
+
+def _indent(depth: int) -> Token:
+    return Token("  " * min(depth, 12), "")
+
+
+def _signs(found: Sequence[Token]) -> Iterator[Token]:
+    """Tokens, each sign of JSON for itself, and without the blanks between."""
+    for token in found:
+        if token.text[:1] in "{}[],:" or not token.text.strip():
+            yield from (Token(sign, "") for sign in token.text if not sign.isspace())
+        else:
+            yield token
+
+
+def _diff(text: str, marked: frozenset[int]) -> Iterator[Line]:
+    found = diffs.lines(text)
+    words = _changed_words(found)
+    styles = {"@": "keyword", "h": "name"}
+    rows = (words.get(n) or [Token(line.text, styles.get(line.sign, ""))] for n, line in enumerate(found))
+    for n, (row, line) in enumerate(zip(_inert_rows(rows), found, strict=True), 1):
+        yield Line(n, row, line.sign if line.sign in ("+", "-") else "", n in marked)
+
+
+def _changed_words(found: Sequence[diffs.DiffLine]) -> dict[int, list[Token]]:
+    """The words that differ between removed lines and the added ones that follow them, one by one."""
+    words: dict[int, list[Token]] = {}
+    at = pairs = 0
+    while at < len(found) and pairs < _MAX_PAIRS:
+        removed = _run(found, at, "-")
+        added = _run(found, at + removed, "+") if removed else 0
+        for n in range(min(removed, added)):
+            before, after = found[at + n].text, found[at + removed + n].text
+            if max(len(before), len(after)) <= _MAX_COMPARED:
+                words[at + n], words[at + removed + n] = compare(before, after)
+                pairs += 1
+        at += max(1, removed + added)
+    return words
+
+
+def _run(found: Sequence[diffs.DiffLine], begin: int, sign: str) -> int:
+    end = begin
+    while end < len(found) and found[end].sign == sign:
+        end += 1
+    return end - begin
+
+
+def compare(before: str, after: str) -> tuple[list[Token], list[Token]]:
+    """Two lines, with the words that only one of them has in the style "changed"."""
+    old, new = _WORD.findall(before), _WORD.findall(after)
+    if len(old) > _MAX_WORDS or len(new) > _MAX_WORDS:
+        return [Token(before, "changed")], [Token(after, "changed")]
+    left: list[Token] = []
+    right: list[Token] = []
+    for what, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        style = "" if what == "equal" else "changed"
+        left.append(Token("".join(old[a:b]), style))
+        right.append(Token("".join(new[c:d]), style))
+    return left, right
+
+
+def _folded(lines: Sequence[Line]) -> Iterator[Line]:
+    """The first and last lines, and those that are marked."""
+    if len(lines) <= FOLD_OVER:
+        yield from lines
+        return
+    marks = [n for n, line in enumerate(lines) if line.marked][:MAX_MARKED]
+    shown = {*range(FOLD_HEAD), *range(len(lines) - FOLD_TAIL, len(lines))}
+    shown |= {near for n in marks for near in (n - 1, n, n + 1) if 0 <= near < len(lines)}
+    before = -1
+    for n in sorted(shown):
+        if n - before > 1:
+            yield Line(0, gap=n - before - 1)
+        yield lines[n]
+        before = n
+
+
+def _is_long(line: Line) -> bool:
+    return sum(len(span.text) for span in line.spans) > LINE_OVER
+
+
+def _clipped(line: Line) -> Line:
+    """A long line without its middle."""
+    if not _is_long(line):
+        return line
+    length = sum(len(span.text) for span in line.spans)
+    end = length - LINE_TAIL
+    spans = [*_part(line.spans, 0, LINE_HEAD), Span("", hidden=end - LINE_HEAD), *_part(line.spans, end, length)]
+    return Line(line.number, tuple(spans), line.sign, line.marked)
+
+
+def _part(spans: Sequence[Span], begin: int, end: int) -> Iterator[Span]:
+    at = 0
+    for span in spans:
+        text = span.text[max(0, begin - at) : max(0, end - at)]
+        if text:
+            yield Span(text, span.style)
+        at += len(span.text)

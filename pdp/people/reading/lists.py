@@ -1,0 +1,109 @@
+"""Lists among the arguments: their members, and which are unlike the others. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pdp.core.tables import tables
+
+if TYPE_CHECKING:
+    from pdp.core.approvals.view import ArgumentRow
+    from pdp.people.reading.marks import Value
+
+_URL_HOST = re.compile(r"(?i)^[a-z][a-z0-9+.-]{1,20}://(?:[^/@\s]{0,200}@)?([^/:?#\s]{1,255})")
+_MAIL_HOST = re.compile(r"@([\w.-]{1,255})>?\s*$")
+_SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,8})$")
+_WORDS = tables(__file__, "marks.toml")["words"]
+_RUNS = frozenset(_WORDS["suffixes_that_run"].split())
+_KEPT_BESIDE = frozenset(_WORDS["customary_folders"].split())
+_HIDDEN_FOLDER = re.compile(r"(?:^|/)\.(?!github/(?!workflows)|\./|$)[A-Za-z]")
+
+
+def groups(pointers: Sequence[str]) -> dict[str, list[int]]:
+    """The positions of each list's members, by the pointer of the list, for those of three and more."""
+    found: dict[str, list[int]] = {}
+    for at, pointer in enumerate(pointers):
+        folder, _, last = pointer.rpartition("/")
+        if last.isdigit():
+            found.setdefault(folder, []).append(at)
+    return {folder: members for folder, members in found.items() if len(members) >= 3}
+
+
+def odd_first(rows: Sequence[ArgumentRow], marked: frozenset[str]) -> list[ArgumentRow]:
+    """The rows, of each list those first that are marked. All else keeps its place."""
+    ordered = list(rows)
+    for members in groups([row.pointer if row.value_json else "" for row in rows]).values():
+        first = sorted(members, key=lambda at: rows[at].pointer not in marked)
+        for place, at in zip(members, first, strict=True):
+            ordered[place] = rows[at]
+    return ordered
+
+
+def odd_ones(values: Sequence[Value]) -> Iterator[tuple[int, str]]:
+    """Position and code of members that are unlike the others of their list."""
+    for members in groups([each.pointer for each in values]).values():
+        some = [values[at].value for at in members]
+        if all(isinstance(each, str) for each in some):
+            yield from ((members[n], "odd_file") for n in odd_texts([str(each) for each in some]))
+        elif all(isinstance(each, int | float) and not isinstance(each, bool) for each in some):
+            numbers = [float(each) for each in some if each is not None]
+            yield from ((members[n], "odd_number") for n in odd_numbers(numbers))
+
+
+def odd_texts(some: Sequence[str]) -> list[int]:
+    """Positions of texts with another host, place, or suffix than nearly all others."""
+    odd: dict[int, None] = {}
+    for aspect in (_host, _place, _runs, _folder, _shape):
+        seen = [aspect(text) for text in some]
+        most, count = Counter(seen).most_common(1)[0]
+        if most is not None and count >= max(3, 0.75 * len(some)) and count < len(some):
+            odd |= {n: None for n, one in enumerate(seen) if one != most and one is not None}
+    return sorted(odd)
+
+
+def odd_numbers(some: Sequence[float]) -> list[int]:
+    """Positions of numbers a hundred times the middle one, or of another sign than all others."""
+    if len(some) < 4:
+        return []
+    middle = sorted(abs(each) for each in some)[len(some) // 2]
+    positive = sum(each >= 0 for each in some)
+    alone = positive == 1 or positive == len(some) - 1
+    return [
+        n
+        for n, each in enumerate(some)
+        if (middle and abs(each) >= 100 * middle) or (alone and (each >= 0) is (positive == 1))
+    ]
+
+
+def _host(text: str) -> str | None:
+    found = _URL_HOST.search(text) or _MAIL_HOST.search(text)
+    return found[1].lower() if found else None
+
+
+def _place(text: str) -> str:
+    """Whether a path stays where it is."""
+    if ".." in re.split(r"[/\\]", text):
+        return "up"
+    if _HIDDEN_FOLDER.search(text):
+        return "hidden"
+    return "absolute" if text.startswith(("/", "~", "\\")) or text[1:3] == ":\\" else "within"
+
+
+def _runs(text: str) -> str:
+    found = _SUFFIX.search(text)
+    return "runs" if found and found[1].lower() in _RUNS and "://" not in text else "does not"
+
+
+def _folder(text: str) -> str | None:
+    top, slash, _ = text.lstrip("/").partition("/")
+    if not slash or "://" in text:
+        return None
+    return None if top in _KEPT_BESIDE else top
+
+
+def _shape(text: str) -> str | None:
+    """A list of addresses or hosts has no patterns for all."""
+    return "any" if text.strip() in ("*", "", "all", "everyone", "@everyone", "@channel") else "one"

@@ -1,0 +1,260 @@
+"""Marks on what hides in the arguments of a call: for people, no ground of any decision.
+
+A mark says where and what; its sentence and the patterns are data (`marks.toml`). Nothing marked does not mean
+harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from pdp.core.tables import tables
+from pdp.core.text.safety import skeleton
+from pdp.people.reading import characters, diffs, statements
+from pdp.people.reading.kinds import DIFF, JSON, MAIL, PROSE, SHELL, SQL, kind_of
+from pdp.people.reading.lists import odd_ones
+
+_TABLES = tables(__file__)
+SENTENCES: dict[str, str] = _TABLES["sentences"]
+MAX_READ = 150_000  # characters of one value that are looked through
+_PARAGRAPH = 200  # characters of a line that is no name
+_SHORT = 6  # no pattern is shorter
+_MAX_MARKS = 200
+_FAR, _FAR_IN = re.compile(r"\S[ \t]{24,}(?=\S)"), re.compile(r"(?m)^[ \t]{60,}(?=\S)")
+_MANY_BLANK_LINES = 8
+_TRAILING = re.compile(r"(?m)(?<=\S)(?:[ \t]{3,}| |\t{1,2})\r?$")
+_SINGLE_LINE = frozenset(_TABLES["words"]["single_line"].split())
+_LONG = {PROSE: 2_500, MAIL: 2_500, DIFF: 400, SQL: 1_200, SHELL: 500, JSON: 20_000}
+_SENSITIVE = re.compile(_TABLES["single"]["sensitive_files"])
+_LINK = re.compile(_TABLES["single"]["link"])
+_ADDRESS = re.compile(_TABLES["single"]["address"])
+_MAX_WORDS = 400  # characters of a link
+_ANCHOR = re.compile(_TABLES["single"]["anchor"])
+_HOST = re.compile(r"(?i)(?:://|@)(?:[^\s/@\"'<>]{1,100}@)?([a-z0-9][a-z0-9.-]{1,250}\.[a-z][a-z0-9-]{1,20})")
+_BRANDS = tuple(_TABLES["words"]["brands"].split())
+_REPLY = re.compile(r"(?im)^reply-to:[^\n]{0,300}@([\w.-]{1,255})")
+_FROM = re.compile(r"(?im)^from:[^\n]{0,300}@([\w.-]{1,255})")
+_LEET = re.compile(r"(?i)^[a-z]{2,}[01]{1,2}[a-z]+$")
+_HEX = re.compile(r"(?i)^[0-9a-f]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One thing that hides: the place of its argument, its line from 1 (0 for no line), and its code."""
+
+    pointer: str
+    line: int
+    code: str
+
+    @property
+    def sentence(self) -> str:
+        """The words for it, without their subject."""
+        return SENTENCES[self.code]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One leaf of the arguments, of no secret."""
+
+    pointer: str
+    value: str | float | None
+
+    @property
+    def name(self) -> str:
+        """The name that it stands under: of a list's members that of the list."""
+        parts = [part for part in self.pointer.split("/") if part and not part.isdigit()]
+        return parts[-1].lower() if parts else ""
+
+
+def marks_of(values: Sequence[Value]) -> tuple[Mark, ...]:
+    """The marks of a call's arguments, in their order, at most 200."""
+    found: dict[Mark, None] = {}
+    for each in values:
+        for line, code in (*_of_name(each), *(_of_text(each) if isinstance(each.value, str) else ())):
+            found.setdefault(Mark(each.pointer, line, code))
+    for at, code in odd_ones(values):
+        found.setdefault(Mark(values[at].pointer, 0, code))
+    for at in _look_same(values):
+        found.setdefault(Mark(values[at].pointer, 0, "alike_names"))
+    places = {each.pointer: at for at, each in enumerate(values)}
+    return tuple(sorted(found, key=lambda mark: (places[mark.pointer], mark.line)))[:_MAX_MARKS]
+
+
+def _of_name(each: Value) -> Iterator[tuple[int, str]]:
+    yield from ((0, code) for _, code in characters.hiding(each.pointer))
+
+
+def _of_text(each: Value) -> Iterator[tuple[int, str]]:
+    """Line and code, each code once, where it is first."""
+    text = str(each.value)
+    seen: set[str] = set()
+    for offset, code in _places(text, each.name):
+        if code not in seen:
+            seen.add(code)
+            yield text.count("\n", 0, offset) + 1 if offset >= 0 and "\n" in text else 0, code
+
+
+def _places(text: str, name: str) -> Iterator[tuple[int, str]]:
+    """Offsets and codes."""
+    if len(text) > MAX_READ:
+        yield -1, "unread"
+        text = text[:MAX_READ]
+    yield from characters.hiding(text)
+    yield from _blanks(text, name)
+    kind = kind_of(text, name)
+    if len(text) >= _SHORT:
+        yield from _long_lines(text, kind)
+        yield from _patterns(diffs.without_removed(text) if kind == DIFF else text, kind)
+        yield from _links(text)
+    if kind == DIFF:
+        yield from diffs.hiding(text)
+    elif kind == SQL:
+        yield from statements.hiding(text)
+    elif kind == JSON:
+        yield from _json(text)
+    elif kind == MAIL:
+        yield from _mail(text)
+    if "\n" not in text and len(text) < 1_000 and _SENSITIVE.search(text):
+        yield -1, "sensitive_path"
+
+
+def _blanks(text: str, name: str) -> Iterator[tuple[int, str]]:
+    lines = "\n" in text
+    # a sentence may end with a blank; a name that does is another name
+    if text != text.strip(" \t") and not lines and (len(text) < _PARAGRAPH or text[:1] in " \t"):
+        yield -1, "blank_edge"
+    if lines and name in _SINGLE_LINE:
+        yield text.index("\n"), "line_in_header"
+    if far := _FAR.search(text) or _FAR_IN.search(text):
+        yield far.end(), "far"
+    if lines and (after := _after_blank_lines(text)) >= 0:
+        yield after, "after_blank_lines"
+    if lines and (trailing := _TRAILING.search(text)):
+        yield trailing.start(), "trailing"
+
+
+def _after_blank_lines(text: str) -> int:
+    """The offset of what follows many empty lines; -1 for nothing. The signs of a diff's lines count as empty."""
+    offset = empty = 0
+    for line in text.split("\n"):
+        if line.strip("+- \t\r"):
+            if empty >= _MANY_BLANK_LINES and offset > empty:
+                return offset
+            empty = 0
+        else:
+            empty += 1
+        offset += len(line) + 1
+    return -1
+
+
+def _long_lines(text: str, kind: str) -> Iterator[tuple[int, str]]:
+    if len(text) <= _LONG[kind]:
+        return
+    lengths = [len(line) for line in text.split("\n")]
+    # among short ones a line of prose is long sooner
+    limit = 600 if kind == PROSE and len(lengths) > 2 and sorted(lengths)[len(lengths) // 2] < 100 else _LONG[kind]
+    longest = next((n for n, length in enumerate(lengths) if length > limit), None)
+    if longest is not None:
+        yield sum(length + 1 for length in lengths[:longest]), "long_line"
+
+
+@cache
+def _compiled() -> tuple[tuple[str, re.Pattern[str], bool], ...]:
+    return tuple((each["code"], re.compile(each["pattern"]), "where" in each) for each in _TABLES["patterns"])
+
+
+def _patterns(text: str, kind: str) -> Iterator[tuple[int, str]]:
+    for code, pattern, short in _compiled():
+        if short and ("\n" in text or kind in (SHELL, SQL)) and kind != DIFF:
+            continue
+        if code == "spelled_around" and kind not in (SHELL, DIFF):
+            continue
+        if code == "percent" and kind in (SQL, DIFF, SHELL):
+            continue
+        if (match := pattern.search(text)) is not None:
+            yield match.start(), code
+
+
+def _links(text: str) -> Iterator[tuple[int, str]]:
+    for link in _LINK.finditer(text):
+        words = text[max(0, link.start() - _MAX_WORDS) : link.start()].rpartition("[")[2]
+        said = _ADDRESS.search(words)
+        if said and _host(said[0]) != _host(link[1]):
+            yield link.start(), "link_elsewhere"
+    for match in _ANCHOR.finditer(text):
+        if _host(match[1]) != _host(match[2]):
+            yield match.start(), "link_elsewhere"
+    for match in _HOST.finditer(text):
+        if _like_a_brand(match[1]):
+            yield match.start(), "brand"
+
+
+def _host(url: str) -> str:
+    return url.lower().partition("://")[2].removeprefix("www.") or url.lower().removeprefix("www.")
+
+
+@lru_cache(maxsize=4_096)
+def _outline(name: str) -> str:
+    """The same for names that look the same in a narrow font."""
+    return skeleton(name).lower().replace("rn", "m").replace("vv", "w")
+
+
+@lru_cache(maxsize=4_096)
+def _like_a_brand(host: str) -> bool:
+    for label in host.lower().split(".")[:-1]:
+        if _LEET.match(label) and not _HEX.match(label) and label != "auth0":
+            return True
+        for part in label.split("-"):
+            if any(_outline(part) == _outline(brand) and part != brand for brand in _BRANDS):
+                return True
+    return False
+
+
+def _json(text: str) -> Iterator[tuple[int, str]]:
+    twice: list[str] = []
+
+    def pairs(members: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in members]
+        if len(set(names)) < len(names):
+            twice.append("json_twice")
+        if len({skeleton(name.lower()) for name in names}) < len({name.lower() for name in names}):
+            twice.append("json_alike")
+        if not {"__proto__", "prototype"}.isdisjoint(names):
+            twice.append("runs_text")
+        return dict(members)
+
+    json.loads(text, object_pairs_hook=pairs)
+    yield from ((-1, code) for code in twice)
+
+
+def _mail(text: str) -> Iterator[tuple[int, str]]:
+    head = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+    reply, sender = _REPLY.search(head), _FROM.search(head)
+    if reply and sender and reply[1].lower() != sender[1].lower():
+        yield reply.start(), "reply_elsewhere"
+
+
+def _look_same(values: Sequence[Value]) -> Iterable[int]:
+    """The rarer of names of hosts, or of files, that are drawn alike."""
+    hosts: list[tuple[int, str]] = []
+    for at, each in enumerate(values):
+        if isinstance(each.value, str) and len(each.value) < 20_000:
+            hosts += [(at, host.lower()) for host in _HOST.findall(each.value)[:300]]
+    counts = Counter(host for _, host in hosts)
+    drawn: dict[str, set[str]] = {}
+    for host in counts:
+        drawn.setdefault(skeleton(host).lower().replace("rn", "m").replace("vv", "w").replace("-", ""), set()).add(
+            host
+        )
+    rarer = {
+        host
+        for some in drawn.values()
+        if len(some) > 1
+        for host in sorted(some, key=lambda one: (-counts[one], one))[1:]
+    }
+    return dict.fromkeys(at for at, host in hosts if host in rarer)

@@ -1,0 +1,113 @@
+"""Statements of SQL, told apart by a lexer, and what hides in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from pdp.core.tables import tables
+from pdp.people.reading.lexing import Token, tokens
+
+_READS = frozenset({"SELECT", "SHOW", "EXPLAIN", "DESCRIBE", "WITH", "VALUES", "TABLE", "PRAGMA"})
+_AROUND = frozenset({"BEGIN", "START", "COMMIT", "END", "SAVEPOINT", "RELEASE", "SET", "ROLLBACK", "USE"})
+_SINGLE = tables(__file__, "marks.toml")["single"]
+_HEAVY, _CODE = re.compile(_SINGLE["sql_heavy"]), re.compile(_SINGLE["sql_in_comment"])
+_HASH = re.compile(r"#[^\n]{0,200}\b(?:AND|OR|WHERE|LIMIT)\b", re.IGNORECASE)
+_CHANGES = re.compile(r"(?i)\s*(?:UPDATE|DELETE)\b")
+_WHERE = re.compile(r"(?i)\bWHERE\b|\bLIMIT\b|\bUSING\b")
+_ALWAYS = re.compile(r"(?i)\bWHERE\s+\(?\s*(?:(\d+)\s*=\s*\1|TRUE|1|NOT\s+FALSE)\s*\)?\s*$")
+_OPEN = re.compile(r"['\"]|/\*")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement without its comments. `bare` has what its strings hold left out, its length the same."""
+
+    offset: int
+    text: str
+    bare: str
+
+    @property
+    def verb(self) -> str:
+        """Its first word."""
+        return self.text.split(None, 1)[0].upper().strip("(") if self.text.strip() else ""
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    rows = tables(__file__, "marks.toml")["sql"]
+    return tuple((each["code"], re.compile(each["pattern"])) for each in rows)
+
+
+def split(found: tuple[Token, ...]) -> tuple[Statement, ...]:
+    """Statements by their semicolons, none of them empty."""
+    statements: list[Statement] = []
+    parts: list[str] = []
+    bare: list[str] = []
+    begin = offset = 0
+    for token in (*found, Token(";", "")):
+        if token.style != "comment" and token.text == ";":
+            statements.append(Statement(begin, "".join(parts), "".join(bare)))
+            parts, bare, begin = [], [], offset + 1
+        else:
+            blank = " " * len(token.text)
+            parts.append(blank if token.style == "comment" else token.text)
+            bare.append(blank if token.style == "comment" else _without_words(token))
+        offset += len(token.text)
+    return tuple(each for each in statements if each.text.strip())
+
+
+def _without_words(token: Token) -> str:
+    if token.style != "string" or token.text[:1] != "'":
+        return token.text
+    return f"'{' ' * (len(token.text) - 2)}'" if len(token.text) > 1 else token.text
+
+
+def hiding(text: str) -> Iterator[tuple[int, str]]:
+    """Offsets and codes of what hides in SQL."""
+    found = tokens(text, "SQL")
+    if found is None:
+        yield -1, "unread"
+        return
+    yield from _of_comments(found)
+    if hashed := _HASH.search(text):
+        yield hashed.start(), "sql_comment"
+    statements = split(found)
+    yield from _further(statements)
+    for each in statements:
+        if _CHANGES.match(each.text) and (not _WHERE.search(each.text) or _ALWAYS.search(each.text)):
+            yield each.offset, "sql_true" if _WHERE.search(each.text) else "sql_all"
+        for code, pattern in _patterns():
+            if match := pattern.search(each.text if code == "sql_true" else each.bare):
+                yield each.offset + match.start(), code
+
+
+def _of_comments(found: tuple[Token, ...]) -> Iterator[tuple[int, str]]:
+    offset = 0
+    for token in found:
+        if token.style == "comment":
+            yield from ((offset, code) for code in _of_comment(token.text))
+        elif token.style == "error" and _OPEN.match(token.text):
+            yield offset, "sql_open"
+        offset += len(token.text)
+
+
+def _further(statements: tuple[Statement, ...]) -> Iterator[tuple[int, str]]:
+    """Statements after a query that are none, and those that weigh more than what they follow."""
+    real = [each for each in statements if each.verb not in _AROUND]
+    if not real:
+        return
+    first = real[0].verb in _READS
+    for each in real[1:]:
+        if (first and each.verb not in _READS) or _HEAVY.match(each.text):
+            yield each.offset, "sql_more"
+
+
+def _of_comment(text: str) -> Iterator[str]:
+    inner = text.strip().removeprefix("/*").removesuffix("*/").strip("-# \n")
+    if text.startswith("/*") and not inner:
+        yield "sql_split"
+    if _CODE.search(inner):
+        yield "sql_comment"

@@ -1,0 +1,106 @@
+"""How values are laid out: nothing is lost, nothing deceives, and two texts never look the same."""
+
+import json
+import re
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support.reading_objects import DECEPTIVE, ORDINARY
+
+from pdp.people.reading.drawing import Drawing, draw
+
+
+def plain(drawing: Drawing) -> str:
+    return "\n".join(line.sign + "".join(span.text for span in line.spans) for line in drawing.lines)
+
+
+def drawn(text: str, name: str, *, everything: bool = True, marked: frozenset[int] = frozenset()) -> Drawing:
+    found = draw(text, name, everything=everything, marked=marked)
+    assert found is not None
+    return found
+
+
+def test_a_text_of_lines_has_their_numbers() -> None:
+    found = drawn("one\n  two\n", "content")
+    assert [(line.number, "".join(span.text for span in line.spans)) for line in found.lines] == [
+        (1, "one"),
+        (2, "  two"),
+        (3, ""),
+    ]
+
+
+def test_a_diff_has_its_signs_and_changed_words() -> None:
+    found = drawn("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a = 1\n+a = 2\n", "patch")
+    assert [line.sign for line in found.lines] == ["", "", "", "-", "+"]
+    assert [span.text for span in found.lines[4].spans if span.style == "changed"] == ["2"]
+
+
+def test_a_line_that_looks_like_a_head_is_what_its_hunk_says() -> None:
+    found = drawn("--- a/x\n+++ b/x\n@@ -1 +1,2 @@\n-a\n+++ b/y\n+c\n", "patch")
+    assert [line.sign for line in found.lines[3:]] == ["-", "+", "+"]
+
+
+def test_statements_commands_and_members_have_rows_of_their_own() -> None:
+    assert plain(drawn("SELECT ';'; DROP TABLE t", "sql")) == "SELECT ';';\n DROP TABLE t"
+    assert plain(drawn("make && echo 'a;b'; id", "command")) == "make &&\n echo 'a;b';\n id"
+    assert plain(drawn('{"a":[1,{"b":"x,y"}],"a":{}}', "payload")) == (
+        '{\n  "a": [\n    1,\n    {\n      "b": "x,y"\n    }\n  ],\n  "a": {\n  }\n}'
+    )
+
+
+def test_a_word_in_a_comment_looks_like_one() -> None:
+    found = drawn("DELETE FROM t -- WHERE id = 1\nWHERE id = 2", "sql")
+    assert [span.style for span in found.lines[0].spans if "WHERE" in span.text] == ["comment"]
+
+
+def test_a_long_text_is_folded_around_its_marked_lines() -> None:
+    text = "\n".join(f"line {n}" for n in range(1, 301))
+    found = drawn(text, "content", everything=False, marked=frozenset({150}))
+    assert found.cut
+    assert 150 in [line.number for line in found.lines]
+    assert sum(line.gap for line in found.lines) + sum(not line.gap for line in found.lines) == 300
+    assert not drawn(text, "content").cut
+
+
+def test_crlf_is_said_and_a_lone_one_is_spelled_out() -> None:
+    assert drawn("a\r\nb\r\n", "content").crlf
+    assert "\u27e8U+000D\u27e9" in plain(drawn("a\r\nb\nc", "content"))
+
+
+ALPHABET = st.sampled_from("ab \t\n\r\"'{}[],:;&|-+@#/*\\=\u202e\u200b\u0430\u05d0\u27e8\u21e5\u00e9\x1b0")
+
+
+@given(st.text(ALPHABET, min_size=1, max_size=60), st.sampled_from(["content", "sql", "command", "patch"]))
+@example("\u21e5\n\t", "content")
+@example("a \nb", "content")
+def test_nothing_deceptive_is_left_and_nothing_is_lost(text: str, name: str) -> None:
+    found = draw(f"{text}\nend", name, everything=True)
+    assert found is not None
+    shown = plain(found)
+    assert not set(shown) & set("\u202e\u200b\u0430\u27e8 \x1b\r\t") - {"\u27e8", " "}
+    for char in set(text) - set(" \t\n\r"):
+        assert char in shown or f"U+{ord(char):04X}" in shown
+
+
+@given(st.text(ALPHABET, max_size=12), st.text(ALPHABET, max_size=12))
+def test_two_texts_never_look_the_same(one: str, other: str) -> None:
+    first, second = (draw(f"{text}\nend", "content", everything=True) for text in (one, other))
+    assert first is not None
+    assert second is not None
+    looks = [
+        (each.kind, each.crlf, [(line.number, line.sign, line.spans) for line in each.lines])
+        for each in (first, second)
+    ]
+    assert (looks[0] == looks[1]) is (one == other)
+
+
+def test_every_object_keeps_its_words() -> None:
+    for objects in (DECEPTIVE, ORDINARY):
+        for arguments in objects.values():
+            for name, text in arguments.items():
+                found = draw(text, name, everything=True) if isinstance(text, str) else None
+                if found is not None and found.kind != "JSON" and text.isascii():
+                    words = re.findall(r"\w{3,}", text)
+                    assert [word for word in words if word not in plain(found)] == []
+                elif found is not None and found.kind == "JSON":
+                    assert json.loads(plain(found)) == json.loads(text)
