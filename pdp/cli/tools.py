@@ -108,7 +108,7 @@ for _command in (
     "review_file",
     type=IN_FILE,
     help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, binds, interpreters, effects, "
-    "downstream, annotations, definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, "
+    "downstream, limits, annotations, definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, "
     "resources: {URI: ...}, generics: {TYPE/ACTION: ...}}. What it leaves out stays at its worst value.",
 )
 @click.option(

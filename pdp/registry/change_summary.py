@@ -46,6 +46,7 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
         yield "danger", f"what binds changed from {_binding(old)} to {_binding(new)}"
     yield from _interpreters(old, new)
     yield from _effects(old, new)
+    yield from _limits(old, new)
     if old.downstream != new.downstream:
         yield "danger", f"tokens for the service behind it changed from {_behind(old)} to {_behind(new)}"
     yield from _risk(old, new)
@@ -135,6 +136,19 @@ def _effects(old: Manifest, new: Manifest) -> Iterator[Difference]:
         yield "danger", f"may now do {each.kind} to {_ascii(each.object)}"
     for each in sorted(before - after, key=str):
         yield "attention", f"may no longer do {each.kind} to {_ascii(each.object)}"
+
+
+def _limits(old: Manifest, new: Manifest) -> Iterator[Difference]:
+    """Beside what `_schema` says of arguments whose bounds are others: which ones a reviewer has lifted."""
+    before, after = (
+        {(each.argument, word): bound for each in of.limits or () for word, bound in each.bounds().items()}
+        for of in (old, new)
+    )
+    for argument, word in sorted(before):
+        bound, now = before[argument, word], after.get((argument, word))
+        if now is None or now > bound:
+            lifted = "is no longer limited" if now is None else f"may now be up to {now}"
+            yield "danger", f"{_ascii(argument)}: {word} {lifted} (was {bound})"
 
 
 def _binding(manifest: Manifest) -> str:

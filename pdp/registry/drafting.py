@@ -1,8 +1,9 @@
 """Drafts of reviews: what a definition, and those beside it, say of a tool, by the rules of `drafting.toml`.
 
 Each value has a reason and a confidence. What no rule recognises keeps its worst value. A draft is used without a
-person's word (`ToolDraft.unreviewed`), so there it never goes below medium risk, never trusts a result and grants no
-permission; what a person may accept with one key (`ToolDraft.proposed`) may.
+person's word (`ToolDraft.unreviewed`), so there it never goes below medium risk, never trusts a result, grants no
+permission and bounds no argument that its server does not; what a person may accept with one key
+(`ToolDraft.proposed`) may.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pdp.core.bytes.json_pointer import step
 from pdp.core.bytes.uri_template import variables
 from pdp.core.call.facts import WORST_LABELS
 from pdp.core.tables import tables
-from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry, name_of
+from pdp.registry.drafting_limits import drafted_limit
+from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry, name_at, name_of
 from pdp.registry.review import ReviewedHints, ToolReview
 
 Confidence = Literal["sure", "likely", "unsure"]
@@ -82,7 +84,7 @@ class ToolDraft:
         review = self.proposed()
         risk = "medium" if review.risk == "low" else review.risk
         labels = review.labels if review.labels is None else [*{_UNTRUSTED: 0, **dict.fromkeys(review.labels)}]
-        return review.model_copy(update={"risk": risk, "labels": labels, "permissions": None})
+        return review.model_copy(update={"risk": risk, "labels": labels, "permissions": None, "limits": None})
 
     def disbelieved(self) -> ToolDraft:
         """The draft of a definition whose words are not believed: nothing is recognised."""
@@ -180,6 +182,14 @@ class _Drafting:
         if read:
             reason = ", ".join(f"{each.name}: {kind}" for each, kind in readers)
             yield Drafted("interpreters", read, f"by name, format or description: {reason}", "likely")
+        if limits := [
+            found
+            for each in self.arguments
+            if (found := drafted_limit(_rules()["limits"], each, self._kinds(each), acts=self.acts)) is not None
+        ]:
+            reason = ", ".join(f"{name_at(each.argument)}: {why}" for each, why in limits)
+            entries = [each.model_dump(exclude_none=True) for each, _ in limits]
+            yield Drafted("limits", entries, f"generous, by name and type; lower them: {reason}", "unsure")
         if self.acts and self.effects:
             free = [each.name for each in self.arguments if self._is_free(each)]
             binds = [each.pointer for each in self.arguments if each.scalar and each.name not in free]
@@ -277,7 +287,7 @@ class _Drafting:
         yield Drafted(
             "cost",
             self._cost(rows),
-            "1 for reading and what can be taken back, 10 for the rest, 100 where it is critical",
+            "1 for reading and what can be taken back, 10 for the rest, 100 where it is critical or acts on many",
             sure,
         )
 
@@ -353,7 +363,7 @@ class _Drafting:
         )
 
     def _cost(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        if any(row["risk"] == "critical" for row in rows):
+        if any(row["risk"] == "critical" for row in rows) or (self.acts and self.about & _rules()["bulk"]):
             return 100
         return 10 if any(row.get("destroys") or row.get("sends") for row in rows) else 1
 
@@ -432,6 +442,8 @@ def _rules() -> Mapping[str, Any]:
         "objects": objects,
         "reach": split(table["reach"]),
         "programs": split(table["programs"]),
+        "limits": [split(row) for row in table["limits"]],
+        "bulk": split(table["bulk"])["words"],
         "phrases": table["phrases"],
         "flags": {effect: frozenset(words.split()) for effect, words in table["flags"].items()},
         "readers": [split(row) for row in table["readers"]],

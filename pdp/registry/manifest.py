@@ -1,5 +1,5 @@
 """Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource, `/3` of either with `binds`, `/4` with
-`interpreters`, `effects` or `downstream`), and the value types that all registry documents share.
+`interpreters`, `effects` or `downstream`, `/5` with `limits`), and the value types that all registry documents share.
 
 A manifest holds one pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
 bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.bytes.schema import limited
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.bytes.uri_template import is_template, variables
 from pdp.core.call.effects import MAX_OBJECT, MAX_PERMITTED, PermittedEffect, comparable
@@ -59,6 +61,7 @@ RFC3339 = Annotated[str, AfterValidator(_checked)]
 SCHEMA, OTHER_SCHEMA = "pdp.manifest/1", "pdp.manifest/2"  # of tools, of prompts and resources
 BINDING_SCHEMA = "pdp.manifest/3"  # of any that says which arguments bind
 GUARDED_SCHEMA = "pdp.manifest/4"  # of any that says what reads its arguments, or what it may do
+LIMITED_SCHEMA = "pdp.manifest/5"  # of any that bounds its arguments beyond its server's schema
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
 MODEL_FIELDS: Mapping[str, tuple[str, ...]] = {  # by kind
@@ -154,6 +157,30 @@ class EffectEntry(Closed):
         return self
 
 
+Bound = Annotated[int, Field(ge=0, le=2**53 - 1)]
+
+
+class LimitEntry(Closed):
+    """The most that an argument may hold, whatever its server's schema admits: characters of a text (of each, in a
+    list), a number, items of a list."""
+
+    argument: Annotated[str, Field(max_length=256, pattern=r"^/([^~/]|~[01])+$")]
+    max_length: Bound | None = None
+    maximum: Bound | None = None
+    max_items: Bound | None = None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if not self.bounds():
+            raise ValueError("one of max_length, maximum and max_items must be given")
+        return self
+
+    def bounds(self) -> Mapping[str, int]:
+        """By the keyword of JSON Schema."""
+        named = {"maxLength": self.max_length, "maximum": self.maximum, "maxItems": self.max_items}
+        return {keyword: bound for keyword, bound in named.items() if bound is not None}
+
+
 Scope = Annotated[str, Field(max_length=256, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]  # RFC 6749, scope-token
 
 
@@ -180,7 +207,9 @@ class Hints(Closed):
 class Manifest(Pinnable):
     """One pinned tool, prompt, resource, resource template or operation."""
 
-    schema_: Literal["pdp.manifest/1", "pdp.manifest/2", "pdp.manifest/3", "pdp.manifest/4"] = Field(alias="schema")
+    schema_: Literal["pdp.manifest/1", "pdp.manifest/2", "pdp.manifest/3", "pdp.manifest/4", "pdp.manifest/5"] = (
+        Field(alias="schema")
+    )
     tenant: Name
     definition: dict[str, Any]  # the whole object of the server's list, without `_meta`
     definition_sha256: Digest
@@ -198,6 +227,7 @@ class Manifest(Pinnable):
     interpreters: list[InterpreterEntry] | None = None
     effects: Annotated[list[EffectEntry], Field(max_length=MAX_PERMITTED)] | None = None
     downstream: DownstreamEntry | None = None
+    limits: Annotated[list[LimitEntry], Field(max_length=256)] | None = None
     reviewed_by: Word | None = None
     pinned: RFC3339
 
@@ -206,10 +236,11 @@ class Manifest(Pinnable):
         if "_meta" in self.definition:
             raise ValueError("definition holds `_meta`, which is no part of what is pinned")
         added = (self.interpreters, self.effects, self.downstream)
-        if self.schema_ != schema_of(self.target_kind, self.binds, *added):
+        if self.schema_ != schema_of(self.target_kind, self.binds, *added, self.limits):
             raise ValueError(
                 f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource, "
-                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters, effects or downstream"
+                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters, effects or downstream, "
+                f"{LIMITED_SCHEMA} with limits"
             )
         name, identity = name_of(self.target_kind, self.definition)
         if name != self.name:
@@ -232,7 +263,14 @@ class Manifest(Pinnable):
 
     @property
     def input_schema(self) -> Mapping[str, Json]:
-        """What arguments are checked with. A prompt's arguments and a template's variables are texts."""
+        """What arguments are checked with, its limits included. A prompt's arguments and a template's variables are
+        texts."""
+        if not self.limits:
+            return self._own_schema
+        return limited(self._own_schema, {name_at(each.argument): each.bounds() for each in self.limits})
+
+    @property
+    def _own_schema(self) -> Mapping[str, Json]:
         if self.kind in _WITH_SCHEMA:
             schema: Mapping[str, Json] = self.definition["inputSchema"]
             return schema
@@ -271,14 +309,22 @@ class Manifest(Pinnable):
         return sha256_hex(self.encoded())
 
 
+def name_at(pointer: str) -> str:
+    """The argument of a JSON Pointer."""
+    return json_pointer.name_of(pointer[1:].split("/", maxsplit=1)[0])
+
+
 def schema_of(
     kind: str,
     binds: Sequence[str] | None,
     interpreters: Sequence[InterpreterEntry] | None,
     effects: Sequence[EffectEntry] | None,
     downstream: DownstreamEntry | None,
+    limits: Sequence[LimitEntry] | None,
 ) -> str:
     """The format of a manifest. What a release does not know it refuses, so each addition has one of its own."""
+    if limits is not None:
+        return LIMITED_SCHEMA
     if not (interpreters is None and effects is None and downstream is None):
         return GUARDED_SCHEMA
     return BINDING_SCHEMA if binds is not None else SCHEMA if kind == "tool" else OTHER_SCHEMA

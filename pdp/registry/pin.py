@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json, digest
 from pdp.core.call.facts import WORST_LABELS
 from pdp.core.call.methods import OPERATION, PINNED_KINDS, label_of
@@ -33,6 +32,7 @@ from pdp.registry.manifest import (
     Manifest,
     decode,
     first_problem,
+    name_at,
     name_of,
     render,
     schema_of,
@@ -113,7 +113,9 @@ def manifest_of(
     try:
         return Manifest.model_validate(
             {
-                "schema": schema_of(kind, values.binds, values.interpreters, values.effects, values.downstream),
+                "schema": schema_of(
+                    kind, values.binds, values.interpreters, values.effects, values.downstream, values.limits
+                ),
                 "kind": None if kind == "tool" else kind,
                 "tenant": server.tenant,
                 "server": server.id,
@@ -133,6 +135,7 @@ def manifest_of(
                 "interpreters": _dumped(values.interpreters),
                 "effects": _dumped(values.effects),
                 "downstream": None if values.downstream is None else values.downstream.model_dump(),
+                "limits": None if values.limits is None else [each.model_dump() for each in values.limits],
                 "definition_check": "none" if kind == OPERATION else values.definition_check,
                 "owner": values.owner or server.owner,
                 "cost": WORST_COUNT if values.cost is None else values.cost,
@@ -287,9 +290,9 @@ def _check_arguments(manifest: Manifest, review: ToolReview | None) -> None:
     named = [("sinks", sink.argument) for sink in said.sinks or ()]
     named += [("binds", pointer) for pointer in said.binds or ()]
     named += [("interpreters", reader.argument) for reader in said.interpreters or ()]
+    named += [("limits", limit.argument) for limit in said.limits or ()]
     for field, pointer in named:
-        first = json_pointer.name_of(pointer[1:].split("/")[0])
-        if pointer and first not in (properties or {}):
+        if pointer and name_at(pointer) not in (properties or {}):
             raise RegistryFault(
                 "review.unknown_argument",
                 f"review.{kind}s.{manifest.name}.{field}: {pointer} is no argument of the {kind}; "

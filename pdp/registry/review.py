@@ -23,6 +23,7 @@ from pdp.registry.manifest import (
     DownstreamEntry,
     EffectEntry,
     InterpreterEntry,
+    LimitEntry,
     Pointer,
     Risk,
     SinkEntry,
@@ -56,6 +57,7 @@ class ToolReview(Closed):
     interpreters: list[InterpreterEntry] | None = None
     effects: list[EffectEntry] | None = None
     downstream: DownstreamEntry | None = None
+    limits: list[LimitEntry] | None = None
     definition_check: DefinitionCheck = "presented"
     cost: int | None = Field(default=None, ge=0, le=2**53 - 1)
     version: Word | None = None

@@ -37,6 +37,7 @@ _CHOICES = {
     "interpreters": f"what reads them: {{kind: {'|'.join(KINDS)}, argument: /pointer}}",
     "effects": "what it may do besides: {kind: network.connect, object: host, *.suffix or *}; [] for nothing",
     "downstream": "the service behind it that takes tokens of its own: {audience, scopes}",
+    "limits": "the most that an argument may hold: {argument: /pointer, max_length, maximum, max_items}",
     "annotations": "read_only, destructive, idempotent, open_world",
     "cost": "what one call counts",
 }
@@ -122,7 +123,9 @@ def _values(tool: ReviewedTool, owner: str) -> dict[str, Any]:
     keys = ["risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner"]
     if manifest.version == UNREVIEWED:
         fields |= tool.draft.proposed().model_dump(mode="json", exclude_unset=True)
-    keys += [name for name in ("binds", "interpreters", "effects", "downstream") if fields.get(name) is not None]
+    keys += [
+        name for name in ("binds", "interpreters", "effects", "downstream", "limits") if fields.get(name) is not None
+    ]
     left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
     if manifest.version == UNREVIEWED:
         left_out["version"] = UNREVIEWED

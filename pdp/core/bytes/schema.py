@@ -79,6 +79,32 @@ def _endless(schema: Json) -> bool:
     return False
 
 
+def limited(schema: Mapping[str, Json], limits: Mapping[str, Mapping[str, int]]) -> Mapping[str, Json]:
+    """The schema with upper bounds (`maxLength`, `maximum`, `maxItems`) of arguments that it declares; a bound of its
+    own that is lower stays. Of a list, `maxLength` is that of each text in it."""
+    declared = schema.get("properties")
+    properties = dict(declared) if isinstance(declared, Mapping) else {}
+    for name, bounds in limits.items():
+        if name in properties:
+            properties[name] = _bounded(properties[name], bounds)
+    return {**schema, "properties": properties}
+
+
+def _bounded(schema: Json, bounds: Mapping[str, int]) -> Json:
+    if not isinstance(schema, Mapping):  # true admits anything, false nothing
+        return dict(bounds) if schema is True else schema
+    if "$ref" in schema or "$dynamicRef" in schema:  # older drafts read nothing that stands beside it
+        return {"allOf": [schema, _bounded(True, bounds)]}
+    items = schema.get("items")
+    lowered: dict[str, Json] = {
+        name: min(bound, own) if isinstance(own := schema.get(name), int | float) else bound
+        for name, bound in bounds.items()
+    }
+    if isinstance(items, Mapping | bool) and "maxLength" in bounds:
+        lowered["items"] = _bounded(items, {"maxLength": bounds["maxLength"]})
+    return {**schema, **lowered}
+
+
 def undeclared(schema: Json, value: Json) -> Iterator[Path]:
     """Paths of the properties in `value` that `schema` does not declare.
 

@@ -142,3 +142,40 @@ WORSE = [
 @for_each("name, risk", WORSE)
 def test_risk_of_what_a_tool_is_about(name: str, risk: str) -> None:
     assert RISKS.index(value(drafted(name, "", id=WORDS), "risk")) >= RISKS.index(risk)
+
+
+LIMITS = [  # whether it acts, arguments, and the bounds that are proposed
+    (True, {"to": {"type": "array", "items": WORDS}}, {"max_items": 20, "max_length": 4096}),
+    (True, {"row_ids": {"type": "array", "items": WORDS}}, {"max_items": 100, "max_length": 256}),
+    (False, {"row_ids": {"type": "array", "items": WORDS}}, {"max_items": 1000, "max_length": 256}),
+    (True, {"amount": {"type": "number"}}, {"maximum": 1000}),
+    (True, {"amount": {"type": ["integer", "null"]}}, {"maximum": 1000}),
+    (False, {"price": {"type": "number"}}, None),
+    (False, {"limit": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}, {"maximum": 1000}),
+    (False, {"limit": {"type": "integer", "maximum": 50}}, None),  # its own is lower
+    (False, {"limit": {"type": "integer", "maximum": 5000}}, {"maximum": 1000}),
+    (False, {"issue_number": {"type": "integer"}}, None),  # says which, not how many
+    (False, {"file_path": WORDS}, {"max_length": 4096}),
+    (False, {"user_id": {**WORDS, "maxLength": 36}}, None),
+    (False, {"user_id": {**WORDS, "enum": ["a", "b"]}}, None),
+    (True, {"body": WORDS}, None),  # capped where it is of any length
+    (True, {"force": {"type": "boolean"}}, None),
+]
+
+
+@for_each("acts, arguments, bounds", LIMITS)
+def test_limits_that_are_proposed(acts: bool, arguments: dict[str, Any], bounds: dict[str, int] | None) -> None:
+    draft = drafted("update_thing" if acts else "list_things", **arguments)
+    found = value(draft, "limits")
+    pointer = f"/{next(iter(arguments))}"
+    assert found == (None if bounds is None else [{"argument": pointer, **bounds}])
+    if bounds is not None:
+        assert next(each for each in draft.values if each.field == "limits").confidence == "unsure"
+        assert draft.proposed().limits is not None
+    assert draft.unreviewed().limits is None  # nothing is denied by a guess that nobody has seen
+
+
+def test_what_acts_on_many_counts_as_critical() -> None:
+    assert value(drafted("update_rows", ""), "cost") == 10
+    assert value(drafted("bulk_update_rows", ""), "cost") == 100
+    assert value(drafted("list_all_rows", ""), "cost") == 1

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from registry_bench import NOW, REVIEWED, definition
+from support.for_each import for_each
 
+from pdp.content.arguments import Compiled
 from pdp.core.bytes.digest import canonical
+from pdp.core.bytes.schema import limited, unbounded
 from pdp.core.check import WORST_COUNT
 from pdp.core.errors import RegistryFault
 from pdp.registry.change_summary import tool_changes
@@ -161,3 +164,72 @@ def test_only_what_a_model_needs() -> None:
 def test_review_of_an_unknown_tool_names_the_nearest() -> None:
     with pytest.raises(RegistryFault, match=r"did you mean `read_file`"):
         Review.model_validate({"tools": {"raed_file": {}}}).check_names("tool", ["read_file", "write_file"])
+
+
+def limited_to(*limits: dict[str, Any]) -> Any:
+    return made({**REVIEWED, "limits": list(limits)})
+
+
+def test_an_argument_may_be_bounded_beyond_its_servers_schema() -> None:
+    manifest = limited_to({"argument": "/path", "max_length": 10})
+    assert manifest.schema_ == "pdp.manifest/5"
+    assert decode(manifest.encoded()) == manifest
+    assert manifest.definition == made(REVIEWED).definition  # what the server says stays as it is
+    compiled = Compiled.of(manifest.input_schema)
+    assert compiled is not None
+    assert compiled.check({"path": "x" * 10}, size=20, depth=1).ok
+    assert not compiled.check({"path": "x" * 11}, size=20, depth=1).ok
+    assert unbounded(made(REVIEWED).input_schema) == ("path",)
+    assert unbounded(manifest.input_schema) == ()
+
+
+@for_each(
+    "bad",
+    [
+        {"argument": "/path"},
+        {"argument": "", "max_length": 1},
+        {"argument": "/a/b", "max_length": 1},
+        {"argument": "/path", "max_length": -1},
+        {"argument": "/path", "max_length": True},
+        {"argument": "/path", "max_length": 1, "min": 1},
+    ],
+)
+def test_a_limit_that_bounds_nothing_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="limits"):
+        limited_to(bad)
+
+
+def test_limits_that_are_lifted_are_a_danger_to_signers() -> None:
+    ten, nine = (limited_to({"argument": "/path", "max_length": number}) for number in (10, 9))
+    assert ("danger", "`/path`: maxLength may now be up to 10 (was 9)") in list(tool_changes(nine, ten))
+    assert ("danger", "`/path`: maxLength is no longer limited (was 10)") in list(tool_changes(ten, made(REVIEWED)))
+    assert "danger" not in {severity for severity, _ in tool_changes(ten, nine)}
+    assert "danger" not in {severity for severity, _ in tool_changes(made(REVIEWED), ten)}
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+
+
+@for_each(
+    "schema, bounds, good, bad",
+    [
+        (TEXT, {"maxLength": 2}, "ab", "abc"),
+        ({**TEXT, "maxLength": 1}, {"maxLength": 2}, "a", "ab"),  # its own stays
+        ({"type": "array", "items": TEXT}, {"maxLength": 2}, ["ab", "cd"], ["abc"]),
+        ({"type": "array", "items": TEXT}, {"maxItems": 2}, ["a", "b"], ["a", "b", "c"]),
+        ({"type": "array"}, {"maxItems": 0}, [], ["a"]),
+        ({"type": "number"}, {"maximum": 5}, 5, 5.5),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, {"maximum": 5}, None, 6),
+        ({"$ref": "#/$defs/n"}, {"maximum": 5}, 5, 6),
+        (True, {"maxLength": 2}, "ab", "abc"),
+        ({"type": ["string", "number"]}, {"maxLength": 2, "maximum": 5}, 5, "abc"),
+    ],
+)
+def test_bounds_hold_in_every_form_of_a_schema(schema: Any, bounds: dict[str, int], good: Any, bad: Any) -> None:
+    for draft in ("http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"):
+        whole = {"$schema": draft, "properties": {"a": schema}, "$defs": {"n": {"type": "number"}}}
+        compiled = Compiled.of(limited(whole, {"a": bounds}))
+        assert compiled is not None
+        assert compiled.check({"a": good}, size=9, depth=2).ok
+        assert not compiled.check({"a": bad}, size=9, depth=2).ok
+    assert limited({"properties": {"a": False}}, {"a": bounds, "b": bounds})["properties"] == {"a": False}
