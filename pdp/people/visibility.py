@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person, Standing
+from pdp.core.approvals.novelty import Precedent, novelty
 from pdp.core.approvals.queries import ApprovalQuery, Page, meant_code
 from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, LastClaims, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.steps import See
 from pdp.core.approvals.turned_down import NEVER, Earlier
-from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view, with_also
+from pdp.core.approvals.view import ApprovalView, advice_in, argument_rows, told_apart, view, with_also
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.core.ports import Answers, Clock
 from pdp.decide.commit import Recorder
@@ -27,7 +28,8 @@ CLIENT = "client"  # the surface of a person who is known by a caller's word abo
 UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see
 SEES_ALL = frozenset({"operate", "audit"})
 _MOST_CALLED = 200  # accounts that one search looks for
-_MOST_COMPARED = 16  # earlier calls looked at for one to compare with
+_MOST_COMPARED = 16  # earlier calls looked at to compare with
+_MOST_COMPARED_BYTES = 262_144  # of their arguments; the one before is always compared
 MAX_VIEWS = 4  # requests made ready to be read at once
 MAX_WAITING = 64
 SHARE_OF_ONE = 1 / 8  # a person's, of both
@@ -165,14 +167,19 @@ class Visibility:
     def complete(self, approval: Approval) -> ApprovalView:
         """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
         votes, call = self.store.votes(approval.id), approval.call
-        shown, previous = self.store.shown(approval.id), self._previous(approval)
+        shown, precedents = self.store.shown(approval.id), self._precedents(approval)
+        previous = precedents[0][0] if precedents else None
         complete = view(approval, shown, votes, self.person, self.standing(votes), previous)
         if complete is None:
             raise NotFound(*UNKNOWN)
         advice = advice_in(self.store.answers_of(approval.tenant, call.digest))
         earlier = self._earlier(approval) if approval.state in OPEN else None
         complete = with_also(complete, self._also(complete))
-        return replace(complete, advice=advice, outcome=self._outcome(approval), earlier=earlier)
+        now = [row for row in complete.rows if row.change != "removed"]
+        new = (
+            novelty(now, [Precedent(argument_rows(each, None), mine) for each, mine in precedents]) if shown else None
+        )
+        return replace(complete, advice=advice, outcome=self._outcome(approval), earlier=earlier, novelty=new)
 
     def _also(self, complete: ApprovalView) -> tuple[ApprovalView, ...]:
         """What a vote of this person on a request settles besides: open requests about exactly this call that it may
@@ -214,23 +221,28 @@ class Visibility:
         seats = frozenset(seat.group_id for seat in parsed.seats) if parsed is not None else frozenset[str]()
         return not seats.isdisjoint(self.groups)
 
-    def _previous(self, approval: Approval) -> Shown | None:
-        """The content of the last call to compare with: one of the same tool, agent and subject that
-        others approved by the same rule, and that is this person's to see. What a subject confirms for itself is no
-        ground for anybody's decision, so only an approval is compared, and only with an approval."""
+    def _precedents(self, approval: Approval) -> list[tuple[Shown, bool]]:
+        """The content of earlier calls to compare with, the latest first, and whether this person approved them:
+        calls of the same tool, agent and subject that others approved by the same rule, and that are this person's to
+        see. What a subject confirms for itself is no ground for anybody's decision, so only an approval is compared,
+        and only with an approval."""
         if approval.kind != "approval":
-            return None
-        directory = self.base.directory
+            return []
+        found: list[tuple[Shown, bool]] = []
+        directory, size = self.base.directory, 0
         for row in self.store.redeemed_before(approval.tenant, approval.call, _MOST_COMPARED):
             if not same_rule(row.requirement, approval.requirement) or not self._may_see(row):
                 continue
             subject = directory.human(row.call.subject)
-            approved = (vote for vote in self.store.votes(row.id) if vote.choice == "approve")
+            approved = [vote for vote in self.store.votes(row.id) if vote.choice == "approve"]
             if any(subject in {vote.human, vote.behalf, directory.human(vote.account)} for vote in approved):
                 continue  # linked to the subject since
             if (shown := self.store.shown(row.id)) is not None:
-                return shown
-        return None
+                found.append((shown, any(self.person.human == vote.human for vote in approved)))
+                size += len(shown.arguments)
+            if size > _MOST_COMPARED_BYTES:
+                break
+        return found
 
     def _may_see(self, approval: Approval) -> bool:
         return self.sees(approval.call.subject, approval.requirement)

@@ -19,7 +19,7 @@ from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.turned_down import Earlier
-from pdp.core.approvals.view import Advice, view
+from pdp.core.approvals.view import Advice, Novelty, view
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
@@ -124,6 +124,7 @@ class Standin:
     delegations_found: tuple[Any, ...] = ()
     advice: tuple[Advice, ...] = ()
     earlier: Earlier | None = None
+    novelty: Novelty | None = None
     outcome: str = ""
     differs: tuple[str, ...] = ()
     roles: frozenset[str] = frozenset()
@@ -174,7 +175,9 @@ class Standin:
     async def get(self, person: Person, approval_id: str) -> Any:
         if approval_id not in {self.approval.id, *(each.id for each in self.consents_found)}:
             raise NotFound("approval.unknown", "There is no such request.")
-        return replace(self.seen_by(person, self.shown), advice=self.advice, earlier=self.earlier)
+        return replace(
+            self.seen_by(person, self.shown), advice=self.advice, earlier=self.earlier, novelty=self.novelty
+        )
 
     async def vote(self, person: Person, approval_id: str, ballot: Any) -> None:
         self._fail()

@@ -41,6 +41,28 @@ class ArgumentRow:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFact:
+    """Something that no earlier call had. `kind` is "recipient", "host", "folder" or "amount"; `most` the largest
+    amount before, as JSON."""
+
+    kind: str
+    text: str
+    pointer: str
+    most: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """`calls` earlier ones were compared, of which `same` had the same arguments, `mine` of these approved by the
+    reader."""
+
+    calls: int
+    same: int
+    mine: int
+    new: tuple[NewFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Advice:
     """A judge's advice to approvers: text of a model, unverified, never a vote. Without a verdict `status`
     says why."""
@@ -79,6 +101,7 @@ class ApprovalView:
     differs: tuple[str, ...] = ()  # in a list: names of arguments that tell it from those that look alike
     earlier: Earlier | None = None
     also: tuple[ApprovalView, ...] = ()
+    novelty: Novelty | None = None  # beside earlier calls; None in a list and where there are none
 
     @property
     def answerable(self) -> bool:

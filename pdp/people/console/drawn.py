@@ -3,6 +3,8 @@ thousands of lines."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from markupsafe import Markup, escape
 
 from pdp.people.console.wording import counted
@@ -21,6 +23,11 @@ def html(drawing: Drawing) -> Markup:
     return Markup(  # noqa: S704 - of parts that are escaped
         f'<span class="minor kind">{escape(what)}</span><span class="drawn d{min(digits, 7)}">{rows}</span>'
     )
+
+
+def pieces(spans: Iterable[Span]) -> Markup:
+    """Pieces of one line."""
+    return Markup("".join(map(_span, spans)))  # noqa: S704 - of parts that are escaped
 
 
 def _line(line: Line) -> str:

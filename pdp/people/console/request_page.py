@@ -21,9 +21,9 @@ from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.outcome.codes import shown_control
 from pdp.people.console import wording
-from pdp.people.console.drawn import html
+from pdp.people.console.drawn import html, pieces
 from pdp.people.console.visit import Visit
-from pdp.people.reading.drawing import draw
+from pdp.people.reading.drawing import compare, draw, inert_row
 from pdp.people.reading.lists import odd_first
 from pdp.people.reading.marks import Mark, Value, marks_of
 from pdp.people.visibility import place_to_read
@@ -278,6 +278,7 @@ class ShownArgument:
     drawn: Markup | None = None  # the value laid out, where it is a text of a kind or of several lines
     marks: tuple[Mark, ...] = ()
     cut: bool = False
+    before: Markup | None = None  # the value before, its changed words marked, where both are a line of text
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,4 +356,13 @@ def _row(row: ArgumentRow, marks: tuple[Mark, ...], *, everything: bool) -> Show
         html(drawing) if drawing is not None else None,
         marks,
         bool(previous.hidden) or (drawing.cut if drawing is not None else bool(value.hidden)),
+        _before(row, previous),
     )
+
+
+def _before(row: ArgumentRow, previous: ClippedText) -> Markup | None:
+    """The value before, with the words that this call has not."""
+    if row.change != "changed" or row.secret or previous.hidden or len(row.value_json) > MAX_TEXT:
+        return None
+    words, _ = compare(row.previous_json, row.value_json)
+    return Markup('<code class="value">{}</code>').format(pieces(inert_row(words)))

@@ -79,6 +79,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else many}"
 
 
+def new_fact(kind: str, most: str) -> str:
+    """What is new, as in "A new recipient", "A larger amount"."""
+    return "A larger amount:" if most else f"A new {kind}:"
+
+
 def turned_down(denials: int, withdrawals: int) -> str:
     """Counts of like calls, as in "Denied 3 times, withdrawn 1 time"."""
     counts = (("denied", denials), ("withdrawn", withdrawals))

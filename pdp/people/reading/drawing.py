@@ -103,6 +103,11 @@ def _laid_out(text: str, kind: str, marked: frozenset[int]) -> tuple[Line, ...]:
     return tuple(Line(n, row, marked=n in marked) for n, row in enumerate(_inert_rows(rows), 1))
 
 
+def inert_row(row: Sequence[Token]) -> tuple[Span, ...]:
+    """One line of tokens, inert."""
+    return next(iter(_inert_rows([row])))
+
+
 def _inert_rows(rows: Iterable[Sequence[Token]]) -> Iterator[tuple[Span, ...]]:
     """The rows, inert. After so many signs that have to be looked at one by one, all of them are spelled out."""
     spent = 0
