@@ -22,6 +22,7 @@ from pdp.client.requests_decide import (
     CallQuestion,
     EndQuestion,
     ListQuestion,
+    MandateQuestion,
     OutcomeQuestion,
     Plan,
     Question,
@@ -212,6 +213,33 @@ class AsyncClient:
         """
         question = EndQuestion(requests_decide.new_id(request_id), session, credential)
         return await self._ask(question, self._calls, self._calls.stub.EndSession, timeout)
+
+    async def propose_mandate(
+        self,
+        session: Session,
+        playbook: str,
+        credential: Credential = None,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Reported:
+        """Have the task of a session planned by a playbook of the policy ("pack/name"), before its first call. Never
+        raises; where it is not `noted`, the session goes on as without a mandate. The same again is safe.
+        """
+        question = MandateQuestion(requests_decide.new_id(request_id), session, credential, playbook)
+        return await self._ask(question, self._calls, self._calls.mandates.ProposeMandate, timeout)
+
+    async def end_mandate(
+        self,
+        session: Session,
+        credential: Credential = None,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Reported:
+        """End the mandate of a session at once. Never raises; without one `server_code` is "mandate.none"."""
+        question = MandateQuestion(requests_decide.new_id(request_id), session, credential)
+        return await self._ask(question, self._calls, self._calls.mandates.EndMandate, timeout)
 
     async def close(self) -> None:
         """Close the connections; questions after that are denied."""

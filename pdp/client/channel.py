@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 import grpc
 import grpc.aio
 
-from pdp.v1 import decision_pb2_grpc
+from pdp.v1 import decision_pb2_grpc, mandate_pb2_grpc
 
 UNIX = "unix:"
 MAX_CALLS = 240  # at once on a connection; a server takes `server.max_streams`, 256 unless it says otherwise
@@ -183,6 +183,7 @@ class Connection:
     def __init__(self, transport: Transport, target: str, tls: Tls | None, max_calls: int) -> None:
         self.channel = transport.connect(target, tls)
         self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
+        self.mandates = mandate_pb2_grpc.MandateServiceStub(self.channel)
         self.slots = transport.slots(_checked(max_calls))
 
 

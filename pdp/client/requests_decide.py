@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any, ParamSpec, Protocol, TypeVar, get_args
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, get_args
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -31,7 +31,7 @@ from pdp.client.values import (
     ToolList,
     Waited,
 )
-from pdp.v1 import decision_pb2, types_pb2
+from pdp.v1 import decision_pb2, mandate_pb2, types_pb2
 
 _METHODS: Mapping[str, str] = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}  # by kind
 
@@ -339,9 +339,40 @@ class EndQuestion:
         return _recorded(response, self.refuse)
 
 
-def _recorded(
-    response: decision_pb2.ReportOutcomeResponse | decision_pb2.EndSessionResponse, refuse: Refuse[Reported]
-) -> Reported:
+@dataclass(frozen=True, slots=True)
+class MandateQuestion:
+    """Have the task of a session planned by a playbook, or end its mandate: None."""
+
+    request_id: str
+    session: Session
+    credential: Credential
+    playbook: str | None = None
+    refuse: Refuse[Reported] = not_reported
+
+    @fitting
+    def request(self) -> mandate_pb2.ProposeMandateRequest | mandate_pb2.EndMandateRequest:
+        """See `Question`."""
+        session, credential = session_of(self.session), subject(self.credential)
+        if self.playbook is None:
+            return mandate_pb2.EndMandateRequest(request_id=self.request_id, session=session, credential=credential)
+        return mandate_pb2.ProposeMandateRequest(
+            request_id=self.request_id, session=session, credential=credential, playbook=self.playbook
+        )
+
+    def read(self, response: _Recorded, _now: float) -> Reported:
+        """See `Question`."""
+        return _recorded(response, self.refuse)
+
+
+_Recorded: TypeAlias = (
+    decision_pb2.ReportOutcomeResponse
+    | decision_pb2.EndSessionResponse
+    | mandate_pb2.ProposeMandateResponse
+    | mandate_pb2.EndMandateResponse
+)
+
+
+def _recorded(response: _Recorded, refuse: Refuse[Reported]) -> Reported:
     if not response.HasField("record"):
         return refuse("", "client.malformed", "The service noted it without a record.")
     return Reported(noted=True, record=responses.record(response.record))

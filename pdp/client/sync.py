@@ -99,6 +99,8 @@ class Client:
     report_outcome = _call(AsyncClient.report_outcome)
     inspect_result = _call(AsyncClient.inspect_result)
     end_session = _call(AsyncClient.end_session)
+    propose_mandate = _call(AsyncClient.propose_mandate)
+    end_mandate = _call(AsyncClient.end_mandate)
     close = _call(AsyncClient.close)
 
     def __enter__(self) -> Self:

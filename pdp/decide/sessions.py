@@ -27,7 +27,7 @@ from pdp.decide.budgets import reserved
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Decision
 from pdp.decide.facts import stated_task
-from pdp.decide.state import ServiceState
+from pdp.decide.state import ServiceState, Snapshot
 
 TRIES = 5  # each overtaken by another commit
 _PAGE = 100
@@ -37,6 +37,22 @@ _NO_TARGET = TargetFact(OK, "", "", "", "")
 def away() -> Unavailable:
     """The fault where the state of sessions cannot be read."""
     return Unavailable("session.unavailable", "What is known of sessions cannot be read now; try again.")
+
+
+def unknown() -> NotFound:
+    """The fault for a session that nobody opened, another's, and one that has ended."""
+    return NotFound("session.unknown", "There is no such session of this caller, subject and agent.")
+
+
+async def session_identity(
+    subjects: Subjects, snapshot: Snapshot, credential: Credential, caller: Caller, at_ns: int
+) -> Identity:
+    """By a token for any server that the caller may ask about."""
+    registry = snapshot.registry
+    fronted = (server for server in registry.servers(caller.tenant) if caller.fronts(server))
+    resources = (registry.resource(caller.tenant, server, at_ns) for server in fronted)
+    audiences = tuple(filter(None, resources)) + caller.resources
+    return await subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class EndSession:
 
     async def _ended(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
         at = self.clock.now_ns()
-        identity = await self._identity(credential, caller, at)
+        identity = await session_identity(self.subjects, self.state.snapshot(), credential, caller, at)
         ask = self.sessions.named(caller, identity, ask)
         keys = self.sessions.keys(CallKeys(caller.tenant, at, at), caller, identity, ask, _NO_TARGET)
         stored = await self.store.for_call(keys)
@@ -73,7 +89,7 @@ class EndSession:
             raise away()
         fact, row = self.sessions.look(caller, identity, replace(ask, task=""), at, keys, stored)
         if row is None or not fact.check.ok or stored.session is None or stored.session.over_ns <= at:
-            raise NotFound("session.unknown", "There is no such session of this caller, subject and agent.")
+            raise unknown()
         grants = await self.store.read(lambda: self._grants(ask, caller, identity))
         for each in grants:  # they end first: then nothing is left behind, wherever this stops
             await self._lapse(each, at)
@@ -107,14 +123,6 @@ class EndSession:
             (move, *self.notifications.moved(request, Event.CANCEL, at_ns)),
             at_ns,
         )
-
-    async def _identity(self, credential: Credential, caller: Caller, at_ns: int) -> Identity:
-        """By a token for any server that the caller may ask about."""
-        registry = self.state.snapshot().registry
-        fronted = (server for server in registry.servers(caller.tenant) if caller.fronts(server))
-        resources = (registry.resource(caller.tenant, server, at_ns) for server in fronted)
-        audiences = tuple(filter(None, resources)) + caller.resources
-        return await self.subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
 
     def _requests(self, ask: SessionAsk, caller: Caller, identity: Identity) -> tuple[Approval, ...]:
         """Open and approved requests about calls of this session alone; canaries are about none."""

@@ -6,6 +6,7 @@ policy is sound is the load gate's question (`pdp.policy.gate`).
     rego/                      ours: pdp/ baseline/ lib/ schemas/{input,org}.json (examples/ is never read)
     <organisation>/
       packs/<name>/**/*.rego   `package packs.<name>`, tests in *_test.rego as `package <name>_test`
+      packs/<name>/playbooks/*.yaml   plans of types of tasks
       packs/<name>/REMOVED.md  instead: who took the pack out, and why
       data/org.json            or org.yaml; mounted at `data.org`, the only JSON that policy sees
       schemas/org.json         optional; replaces ours, so it must ask for at least as much
@@ -23,7 +24,7 @@ from pdp.core.call.names import did_you_mean
 from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.host.trusted_files import Folder
-from pdp.policy import organisation
+from pdp.policy import organisation, playbooks
 
 MAX_FILES = 2_000
 MAX_BYTES = 16 * 2**20  # all files of a bundle together
@@ -61,8 +62,10 @@ def read_bundle(
     ours = Folder(shipped, "the shipped policy folder")
     theirs = Folder(organisation_folder, "the organisation's policy folder") if organisation_folder else None
     modules = _shipped_modules(ours)
+    plans: tuple[Module, ...] = ()
     if theirs is not None:
         modules += _organisation_modules(theirs)
+        plans = tuple(playbooks.read(theirs))
     schema = organisation.read_schema(ours, theirs)
     org = organisation.read_data(ours, theirs, schema)
     bundle = Bundle(
@@ -72,9 +75,11 @@ def read_bundle(
         org_schema=canonical(schema),
         revision="",
         packs=_packs(modules),
+        playbooks=plans,
     )
-    size = sum(len(m.text) for m in bundle.modules) + len(bundle.org)
-    if len(bundle.modules) > MAX_FILES or size > MAX_BYTES:
+    files = (*bundle.modules, *bundle.playbooks)
+    size = sum(len(m.text) for m in files) + len(bundle.org)
+    if len(files) > MAX_FILES or size > MAX_BYTES:
         raise BundleFault(
             "bundle.size",
             f"The policy bundle is larger than {MAX_FILES} files or {MAX_BYTES >> 20} MiB; split it.",
@@ -131,12 +136,13 @@ def _organisation_modules(folder: Folder) -> list[Module]:
     modules = []
     for path in folder.files():
         parts = path.split("/")
-        if path in organisation.FILES or path.endswith(_IGNORED):
+        if path in organisation.FILES or path.endswith(_IGNORED) or playbooks.is_one(path):
             continue
         if parts[0] != "packs" or len(parts) < 3 or not path.endswith(".rego"):
             raise BundleFault(
                 "bundle.layout",
-                f"{path}: has no place here. An organisation's folder holds packs/<name>/*.rego, data/org.json "
+                f"{path}: has no place here. An organisation's folder holds packs/<name>/*.rego, "
+                "packs/<name>/playbooks/*.yaml, data/org.json "
                 "(or data/org.yaml), and optionally schemas/org.json. Data is read from data/org.json only.",
             )
         _pack_name(parts[1], path)

@@ -33,6 +33,7 @@ from pdp.policy.gate.report import GateReport
 from pdp.policy.kept import KeptAnswers, KeptEngine
 from pdp.policy.opa.options import OpaOptions
 from pdp.policy.organisation import protected_countries
+from pdp.policy.playbooks import of_bundle
 
 OTHER_RELEASE = "bundle.release"
 
@@ -203,6 +204,7 @@ def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
         budgets=budgets_of(bundle.org),
         reads_questions=bundle.reads_questions,
         personal=protected_countries(bundle.org),
+        playbooks=of_bundle(bundle),
         valid_varying=None if varying is None else jsonschema_rs.validator_for(varying).is_valid,
     )
 

@@ -30,6 +30,7 @@ from pdp.decide.filter import Filter
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.inspect import HeldBytes, Inspect
 from pdp.decide.plan import Plans
+from pdp.decide.proposals import Mandates
 from pdp.decide.pseudonyms import ERASURES
 from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession, RememberedTokens, SessionSweep
@@ -292,6 +293,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
             HeldBytes(settings.content.max_results_bytes),
             shares,
         ),
+        mandates=Mandates(store, state, ports.subjects, sessions, facts, recorder, clock),
         end_session=EndSession(store, state, ports.subjects, sessions, recorder, clock, approvals.notifications),
         approvals=approvals.services,
         telemetry=telemetry,

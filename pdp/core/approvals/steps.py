@@ -26,6 +26,7 @@ from pdp.core.approvals.rows import (
     Vote,
 )
 from pdp.core.approvals.states import Event, GrantState
+from pdp.core.bytes.digest import INT64_MAX
 from pdp.core.call.mandates import MandateEvent, MandateRow, MandateUse
 
 if TYPE_CHECKING:  # a commit holds steps
@@ -216,9 +217,11 @@ class RemoveLabels:
 
 @dataclass(frozen=True, slots=True)
 class BeginMandate:
-    """Insert an active mandate. Conflict while its session has one."""
+    """Insert an active mandate. Conflict while its session has one, and where it had one that began since
+    `since_ns`."""
 
     row: MandateRow
+    since_ns: int = INT64_MAX
 
 
 @dataclass(frozen=True, slots=True)

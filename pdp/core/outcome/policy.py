@@ -73,6 +73,7 @@ class Bundle:
     listed: tuple[tuple[str, str], ...] = ()
     together: bool = False
     results: tuple[tuple[str, str, str], ...] = ()
+    playbooks: tuple[Module, ...] = ()  # YAML, by path; no engine sees them
 
     @property
     def live(self) -> tuple[Module, ...]:
@@ -122,7 +123,8 @@ class Bundle:
 
     @property
     def _files(self) -> Json:
-        return [[m.path, sha256_hex(m.text.encode())] for m in sorted(self.modules, key=lambda m: m.path)]
+        files = (*self.modules, *self.playbooks)
+        return [[m.path, sha256_hex(m.text.encode())] for m in sorted(files, key=lambda m: m.path)]
 
     @property
     def org_digest(self) -> str:
@@ -146,6 +148,7 @@ class Bundle:
                 "org": self.org.decode(),
                 "input_schema": self.input_schema.decode(),
                 "org_schema": self.org_schema.decode(),
+                **({"playbooks": [[m.path, m.text] for m in self.playbooks]} if self.playbooks else {}),
             }
         )
 
@@ -167,4 +170,5 @@ class Bundle:
             listed=tuple((pack, code) for pack, code in value.get("listed", ())),  # before: none
             together=value.get("together", False),
             results=tuple((pack, kind, code) for pack, kind, code in value.get("results", ())),
+            playbooks=tuple(Module(path, text) for path, text in value.get("playbooks", ())),
         )

@@ -6,7 +6,7 @@ Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pdp.core.bytes.digest import Json
@@ -20,6 +20,7 @@ from pdp.core.call.facts import (
     SessionFact,
     TargetFact,
 )
+from pdp.core.call.playbooks import Playbook
 from pdp.core.call.registered import PinnedTool, RegistryChange, RegistryPins, ReleaseChange
 from pdp.core.call.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.call.term import Term
@@ -165,6 +166,7 @@ class LoadedPolicy:
     budgets: tuple[Budget, ...] = ()  # of the organisation's data
     reads_questions: bool = False  # whether packs read how often people are asked
     personal: tuple[str, ...] | None = None  # countries whose personal data the organisation protects; None: none
+    playbooks: Mapping[str, Playbook] = field(default_factory=dict)  # by name, pack/name
     # the same of what differs between calls of one kind alone (`facts.VARYING`); None where that says nothing
     valid_varying: Callable[[Mapping[str, Json]], bool] | None = None
 

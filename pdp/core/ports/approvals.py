@@ -27,6 +27,7 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.bytes.digest import Json
+from pdp.core.call.mandates import MandateRow
 from pdp.core.record.stored import LabelRow
 
 _P = ParamSpec("_P")
@@ -171,6 +172,10 @@ class Answers(Protocol):
         ...
 
     def grants(self, query: GrantQuery, page: Page) -> tuple[Grant, ...]: ...
+
+    def mandates(self, tenant: str, *, session: str = "", subject_index: str = "") -> tuple[MandateRow, ...]:
+        """Of a session or a subject, by their indexes, or all of the tenant, newest first, 100 at most."""
+        ...
 
     def consent(self, tenant: str, consent_id: str) -> Consent | None: ...
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdp.core.approvals.rows import Account
-from pdp.core.bytes.digest import Json
+from pdp.core.bytes.digest import Json, commitment
+from pdp.core.call.mandates import Mandate
 from pdp.core.call.registered import ReleaseChange
 from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
 from pdp.core.record.security_events import Signal, Stream
@@ -274,6 +275,28 @@ def session(stamp: Stamp, *, caller: str, session: str, event: str, by: str, gra
     `event` "ended" or "reset"; `by` is "caller" or the decision that it came with; so many `grants` ended with it."""
     fields: Fields = {"caller": caller, "session": session or None, "event": event, "by": by, "grants": grants}
     return encode(stamp, "session", fields)
+
+
+def mandate_begun(stamp: Stamp, mandate: Mandate, session: str, salt: bytes) -> bytes:
+    """A mandate began for a session, by its keyed index in records. Its document is kept beside, by commitment."""
+    fields: Fields = {
+        **fields_of(mandate, "source source_ref catalogue_sha256 expires_ns"),
+        "steps": portion([{"tool": f"{step.server}/{step.tool}", "calls": step.max_calls} for step in mandate.steps]),
+        "document": commitment(salt, "mandate", mandate.to_bytes()),
+    }
+    return _mandate(stamp, mandate.id, mandate.caller, session, "begun", "caller", fields)
+
+
+def mandate_ended(stamp: Stamp, mandate_id: str, caller: str, session: str, by: Json) -> bytes:
+    """A mandate was ended on purpose; other ends are told by the records of what ended it."""
+    return _mandate(stamp, mandate_id, caller, session, "ended", by, {})
+
+
+def _mandate(  # noqa: PLR0913, PLR0917 - what it says
+    stamp: Stamp, mandate_id: str, caller: str, session: str, event: str, by: Json, plan: Fields
+) -> bytes:
+    about: Fields = {"mandate": mandate_id, "caller": caller, "session": session, "event": event, "by": by}
+    return encode(stamp, "mandate", {**about, "plan": plan or None})
 
 
 def signal(stamp: Stamp, stream: Stream, signalled: Signal, index: str) -> bytes:

@@ -42,6 +42,7 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN, TurnedDown
+from pdp.core.call.mandates import MandateRow
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import CallKeys, LabelRow, StoredCall
 from pdp.store.alchemy import only_this, said
@@ -175,6 +176,13 @@ class PeopleReads:
             wanted.append(_concerns(c.approval_id, query.groups, t.grants, "subject", query.involved))
         order = c.id.desc() if query.newest_first else c.id
         return self._values(Grant, select(t.grants).where(*wanted).order_by(order).limit(page.size))
+
+    def mandates(self, tenant: str, *, session: str = "", subject_index: str = "") -> tuple[MandateRow, ...]:
+        """Of a session or a subject, by their indexes, or all of the tenant, newest first, 100 at most."""
+        c, wanted = t.mandates.c, [t.mandates.c.tenant == tenant]
+        wanted += [c.session == session] if session else []
+        wanted += [c.subject_index == subject_index] if subject_index else []
+        return self._values(MandateRow, select(t.mandates).where(*wanted).order_by(c.id.desc()).limit(100))
 
     def consent(self, tenant: str, consent_id: str) -> Consent | None:
         return _first(self._values(Consent, select(t.consents).where(*_known(t.consents, tenant, consent_id))))

@@ -11,7 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, case, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Table,
+    Update,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from pdp.core.approvals import steps as s
 from pdp.core.approvals.assertion import fresh
@@ -325,8 +338,9 @@ def _begin_mandate(db: Connection, step: s.BeginMandate, now: int) -> None:
         raise ValueError("a mandate begins active")
     over = update(t.mandates).where(c.session == row.session, c.state == MandateState.ACTIVE, c.expires_ns <= now)
     db.execute(over.values(_ended(MandateEvent.EXPIRED, row.created_ns)))
-    if db.execute(select(c.id).where(c.session == row.session, c.state == MandateState.ACTIVE)).first() is not None:
-        _conflict("the session has a mandate")
+    taken = or_(c.state == MandateState.ACTIVE, c.created_ns >= step.since_ns)
+    if db.execute(select(c.id).where(c.session == row.session, taken)).first() is not None:
+        _conflict("the session has a mandate, or had one")
     db.execute(insert(t.mandates).values(to_row(row)))
 
 

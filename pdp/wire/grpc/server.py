@@ -23,6 +23,7 @@ from pdp.wire.grpc.admin_servicers import AdminRpcs, AuditRpcs, ExplainRpcs
 from pdp.wire.grpc.approval_servicers import ApprovalRpcs, ConsentRpcs
 from pdp.wire.grpc.health import Health
 from pdp.wire.grpc.interceptors import Bodies, Faults
+from pdp.wire.grpc.mandate_servicers import MandateRpcs
 from pdp.wire.grpc.options import ServerOptions, TlsOptions
 from pdp.wire.grpc.servicer import DecisionServicer, RpcAdmission, Services
 from pdp.wire.grpc.traces import Traces
@@ -171,7 +172,7 @@ class _ByName:
 
 def _register(server: grpc.aio.Server, services: Services, health: Health) -> None:
     decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(services), server)
-    for rpcs in (ExplainRpcs, ApprovalRpcs, ConsentRpcs, AuditRpcs, AdminRpcs):
+    for rpcs in (MandateRpcs, ExplainRpcs, ApprovalRpcs, ConsentRpcs, AuditRpcs, AdminRpcs):
         rpcs(services).register(server)
     health.register(server)
 

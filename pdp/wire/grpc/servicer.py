@@ -29,6 +29,7 @@ from pdp.decide.explain import Explain
 from pdp.decide.filter import Filter
 from pdp.decide.inspect import Inspect
 from pdp.decide.outcomes import Outcomes
+from pdp.decide.proposals import Mandates
 from pdp.decide.sessions import EndSession
 from pdp.host.peers import certified_peer
 from pdp.operate.admin import Admin
@@ -63,6 +64,7 @@ class Services:
     outcomes: Outcomes
     inspect: Inspect
     end_session: EndSession
+    mandates: Mandates
     approvals: ApprovalServices
     telemetry: Telemetry = SILENT
 
@@ -76,6 +78,7 @@ class Services:
 
 _ROLES = {
     "pdp.v1.DecisionService": Role.DECIDE,
+    "pdp.v1.MandateService": Role.DECIDE,
     "pdp.v1.ExplainService": Role.EXPLAIN,
     "pdp.v1.ApprovalService": Role.APPROVE,
     "pdp.v1.ConsentService": Role.SUBJECT,

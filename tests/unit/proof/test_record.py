@@ -33,6 +33,7 @@ from pdp.core.call.facts import (
     SubjectFact,
     TargetFact,
 )
+from pdp.core.call.mandates import Binding, Mandate, MandateStep
 from pdp.core.call.registered import ReleaseChange
 from pdp.core.call.revocation import TokenMark
 from pdp.core.check import OK, failed, missing
@@ -57,6 +58,17 @@ ISSUER = "https://id.example"
 STREAM = Stream(ISSUER, "urn:pdp", "acme", frozenset({ISSUER}), {}, 0, 0)
 MARKS = (TokenMark("subject", ISSUER, "mallory"),)
 SIGNAL = Signal("e-1", "session_revoked", AT, MARKS, ((ISSUER, "mallory"),))
+MANDATE = Mandate(
+    id=uuid7(AT, bytes(8)),
+    **dict.fromkeys(("tenant", "subject_index", "pair", "session", "task_sha256", "task_source"), "x"),
+    caller="gateway",
+    started_ns=AT,
+    source="playbook",
+    source_ref=f"acme/refund@{HEX}",
+    steps=(MandateStep("desk", "pay", HEX, 1, {"/to": Binding(fixed=("gina@x.example",))}),),
+    created_ns=AT,
+    expires_ns=AT + 10**9,
+)
 SHADOW = events.ShadowPolicy("next", HEX, "2026-11-21")
 RELEASE = ReleaseChange(7, HEX, None, {"policy": HEX, "directory.acme": HEX}, ("author ann", "reviewer ben"))
 SHADOWED = {
@@ -220,6 +232,8 @@ def cases() -> Any:
         },
         "session ended": events.session(STAMP, caller="gateway", session=HEX, event="ended", by="caller", grants=2),
         "context reset": events.session(STAMP, caller="gateway", session="", event="reset", by=uuid7(AT, bytes(8))),
+        "mandate begun": events.mandate_begun(STAMP, MANDATE, HEX, b"s" * 32),
+        "mandate ended": events.mandate_ended(STAMP, MANDATE.id, "gateway", HEX, "caller"),
         "shadow loaded": events.shadow_loaded(STAMP, SHADOW, ("acme",)),
         "shadow refused": events.shadow_loaded(STAMP, events.ShadowPolicy("next", "", ""), (), "bundle.gate"),
         "shadow": events.shadow_differs(

@@ -21,6 +21,7 @@ from pdp.v1 import (
     consent_pb2,
     decision_pb2,
     explain_pb2,
+    mandate_pb2,
     types_pb2,
 )
 
@@ -36,6 +37,7 @@ FILES: list[FileDescriptor] = [
         consent_pb2,
         audit_pb2,
         admin_pb2,
+        mandate_pb2,
     )
 ]
 
@@ -50,6 +52,7 @@ SERVICES = {
         "ReportOutcome",
         "EndSession",
     },
+    "MandateService": {"ProposeMandate", "ListMandates", "EndMandate"},
     "ExplainService": {"Explain"},
     "ApprovalService": {
         "ListApprovals",

@@ -36,6 +36,7 @@ from pdp.decide.filter import Filter
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.inspect import HeldBytes, Inspect
 from pdp.decide.plan import Plans
+from pdp.decide.proposals import Mandates
 from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
 from pdp.decide.shares import Shares
@@ -309,6 +310,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
             shares=shares,
         ),
         end_session=EndSession(store, state, subjects, sessions, recorder, clock),
+        mandates=Mandates(store, state, subjects, sessions, establish, recorder, clock),
         approvals=wired.services,
     )
     await wired.changes.close()

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 
 from pdp.core.approvals.requirement import KINDS, PEOPLE
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.call.mandates import MandateState
 from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.record.events import REVIEW_DECISIONS
 from pdp.operate.reload import Reloadable
-from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2, types_pb2
+from pdp.v1 import (
+    admin_pb2,
+    approval_pb2,
+    audit_pb2,
+    consent_pb2,
+    decision_pb2,
+    explain_pb2,
+    mandate_pb2,
+    types_pb2,
+)
 from pdp.wire.grpc.codec import fields
 
 if TYPE_CHECKING:
@@ -77,6 +87,7 @@ APPROVAL_STATES = EnumMap(approval_pb2.ApprovalState, State)
 VOTE_CHOICES = EnumMap(approval_pb2.VoteChoice, ("approve", "deny", "cancel"))
 ARGUMENT_CHANGES = EnumMap(approval_pb2.ArgumentChange, ("same", "added", "changed", "removed"))
 JUDGE_VERDICTS = EnumMap(approval_pb2.JudgeVerdict, ("allow", "deny", "escalate"))
+MANDATE_STATES = EnumMap(mandate_pb2.MandateState, (MandateState.ACTIVE, MandateState.ENDED))
 GRANT_STATES = EnumMap(approval_pb2.GrantState, GrantState)
 CONSENT_STATES = EnumMap(consent_pb2.ConsentState, ("requested", "active", "refused", "expired", "revoked"))
 

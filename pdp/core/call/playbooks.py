@@ -1,0 +1,178 @@
+"""Playbooks: the plan of one type of task, signed by security; of a vouched task it makes the steps of a mandate.
+
+A playbook names tools, how often each is called, and how each argument is bound: as in a mandate, and besides by
+`stated`, a kind of value that stands in the task in the user's own words. What is stated is looked up once, when the
+mandate begins: which argument may hold it is then fixed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.mandates import (
+    MOST_ARGUMENTS,
+    MOST_CALLS,
+    MOST_SECONDS,
+    MOST_STEPS,
+    MOST_VALUES,
+    Binding,
+    Catalogue,
+    CatalogueTool,
+    MandateStep,
+    verified_steps,
+)
+from pdp.core.call.task import StatedTask
+from pdp.core.errors import InvalidRequest
+from pdp.core.text.verbatim import MAX_TEXT
+
+STATED = "stated"
+_MEMBERS = {"title", "agents", "minutes", "steps"}
+_STEP_MEMBERS = {"tool", "calls", "arguments"}
+_TITLE = 120
+_MOST_AGENTS = 32
+# What a user's text may state, each found in time that grows with the text alone.
+KINDS: Mapping[str, re.Pattern[str]] = {
+    "email": re.compile(r"(?<![\w.+-])[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)+"),
+    "date": re.compile(r"(?<!\w)\d{4}-\d\d-\d\d(?!\w)"),
+    "number": re.compile(r"(?<![\w.,-])\d{1,15}(?:\.\d{1,9})?(?![\w,]|\.\d)"),
+    "code": re.compile(r"(?<![\w#@/.-])#?\w+(?:-\w+)*(?![\w@/-]|\.\w)"),  # with a digit
+    "quoted": re.compile(r"[\"\u201c\u201e\u00ab]([^\"\u201c-\u201e\u00ab\u00bb\n]{1,200})[\"\u201c\u201d\u00bb]"),
+    "path": re.compile(r"(?<![\w/.@:-])(?:[\w.-]+/)*[\w-]+(?:\.\w+)+(?![\w/@-])"),
+}
+
+
+class PlaybookError(ValueError):
+    """What is wrong with a playbook, and where; never a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookStep:
+    """Calls of one tool. `stated`: kinds of values, by the pointers of arguments."""
+
+    server: str
+    tool: str
+    max_calls: int
+    arguments: Mapping[str, Binding]
+    stated: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """One type of task. `agents` are those whose sessions may use it."""
+
+    name: str  # pack/name
+    title: str
+    agents: frozenset[str]
+    seconds: int
+    steps: tuple[PlaybookStep, ...]
+
+    def planned(self, task: StatedTask, text: str, catalogue: Catalogue) -> tuple[MandateStep, ...]:
+        """The steps for a task, of tools as they are pinned now; none where a step's tool is gone, or the task states
+        no value for an argument that it binds."""
+        steps = []
+        for step in self.steps:
+            tool = catalogue(step.server, step.tool)
+            if tool is None:
+                return ()
+            made = _with_stated(step, tool, task, text)
+            if made is None:
+                return ()
+            steps.append(made)
+        return verified_steps(steps, task, catalogue, reviewed=True)
+
+
+def _with_stated(step: PlaybookStep, tool: CatalogueTool, task: StatedTask, text: str) -> MandateStep | None:
+    arguments = dict(step.arguments)
+    for pointer, kind in step.stated.items():
+        values = tuple(_values(kind, task, text))
+        if not 0 < len(values) <= MOST_VALUES:
+            return None
+        before = arguments.get(pointer, Binding())
+        arguments[pointer] = replace(before, fixed=(*before.fixed, *values)[:MOST_VALUES])
+    return MandateStep(step.server, step.tool, tool.manifest_sha256, step.max_calls, arguments)
+
+
+def _values(kind: str, task: StatedTask, text: str) -> Iterator[Json]:
+    """The values of a kind that the user states, each once; of a number the text too. Too many are none."""
+    found = dict[str, None]()
+    for each in KINDS[kind].finditer(text[:MAX_TEXT]):
+        value = each.group(each.lastindex or 0)
+        if kind != "code" or any(map(str.isdigit, value)):
+            found[value] = None
+        if len(found) > MOST_VALUES:
+            return
+    for value in found:
+        if kind != "number":
+            if value in task:
+                yield value
+        elif Decimal(value) in task:
+            yield float(value) if "." in value else int(value)
+            yield value
+
+
+def playbook(name: str, value: Json) -> Playbook:
+    """The playbook that a document says. Raises PlaybookError."""
+    try:
+        canonical(value)
+    except (InvalidRequest, RecursionError):
+        raise PlaybookError("holds what JSON has not") from None
+    document = _object(value, _MEMBERS, "the playbook")
+    title, agents, minutes, steps = (document.get(each) for each in ("title", "agents", "minutes", "steps"))
+    if not isinstance(title, str) or not 0 < len(title) <= _TITLE:
+        raise PlaybookError(f"title: a text of at most {_TITLE} characters")
+    if not isinstance(agents, list) or not 0 < len(agents) <= _MOST_AGENTS or not all(map(_is_text, agents)):
+        raise PlaybookError("agents: a list of the ids of agents that it is for")
+    if type(minutes) is not int or not 0 < minutes * 60 <= MOST_SECONDS:
+        raise PlaybookError(f"minutes: a whole number from 1 to {MOST_SECONDS // 60}")
+    if not isinstance(steps, list) or not 0 < len(steps) <= MOST_STEPS:
+        raise PlaybookError(f"steps: a list of 1 to {MOST_STEPS}")
+    made = tuple(_step(each, f"steps/{number}") for number, each in enumerate(steps))
+    return Playbook(name, title, frozenset(map(str, agents)), minutes * 60, made)
+
+
+def _step(value: Json, at: str) -> PlaybookStep:
+    document = _object(value, _STEP_MEMBERS, at)
+    tool, calls, arguments = (document.get(each) for each in ("tool", "calls", "arguments"))
+    server, slash, name = tool.partition("/") if isinstance(tool, str) else ("", "", "")
+    if not (server and slash and name):
+        raise PlaybookError(f"{at}/tool: must be server/tool")
+    if type(calls) is not int or not 0 < calls <= MOST_CALLS:
+        raise PlaybookError(f"{at}/calls: a whole number from 1 to {MOST_CALLS}")
+    if not isinstance(arguments, dict) or len(arguments) > MOST_ARGUMENTS:
+        raise PlaybookError(f"{at}/arguments: bindings by JSON Pointer, {MOST_ARGUMENTS} at most")
+    bound = {pointer: _bound(pointer, said, at) for pointer, said in arguments.items()}
+    stated = {pointer: kind for pointer, (_, kind) in bound.items() if kind}
+    return PlaybookStep(server, name, calls, {at: each for at, (each, _) in bound.items() if each}, stated)
+
+
+def _bound(pointer: str, said: Json, at: str) -> tuple[Binding, str]:
+    """How an argument is bound besides what is stated, and the kind of that, "" for none."""
+    if not isinstance(pointer, str) or not pointer.startswith("/"):
+        raise PlaybookError(f"{at}/arguments: names are JSON Pointers, which begin with /")
+    kind, rest = "", said
+    if isinstance(said, dict) and STATED in said:
+        kind, rest = said[STATED], {way: each for way, each in said.items() if way != STATED}
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise PlaybookError(f"{at}/arguments{pointer}: {STATED} is one of {', '.join(KINDS)}")
+    binding = Binding.from_json(rest) if rest or not kind else Binding()
+    if binding is None:
+        raise PlaybookError(f"{at}/arguments{pointer}: must be {STATED}, fixed, chosen, slot, made or any")
+    return binding, kind
+
+
+def _object(value: Json, members: set[str], at: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise PlaybookError(f"{at}: must be an object")
+    if value.keys() - members:
+        raise PlaybookError(f"{at}: has a member that no playbook has, beside {', '.join(sorted(members))}")
+    if missing := sorted(members - value.keys()):
+        raise PlaybookError(f"{at}: has no {missing[0]}")
+    return value
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str) and bool(value)

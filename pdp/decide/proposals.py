@@ -1,0 +1,237 @@
+"""ProposeMandate, ListMandates, EndMandate: what gives a session a mandate, and takes it at once.
+
+The plan rests on the vouched task, a playbook of the policy in force and the tools as they are pinned, and is made
+before the session's first call: nothing that the agent reads or says has a part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pdp.core.approvals.steps import BeginMandate, EndMandates
+from pdp.core.call.facts import Identity, SessionFact, TargetFact
+from pdp.core.call.mandates import (
+    OUTWARD,
+    CatalogueTool,
+    Mandate,
+    MandateEvent,
+    MandateRow,
+    MandateState,
+    MandateStep,
+)
+from pdp.core.call.playbooks import Playbook
+from pdp.core.call.request import Caller, Credential, SessionAsk
+from pdp.core.call.sessions import SETTLED_NS, narrowed
+from pdp.core.call.task import VOUCHED, of_task
+from pdp.core.check import NS, OK
+from pdp.core.errors import NotFound, Outdated
+from pdp.core.ports import Clock, Sessions, Store, Subjects
+from pdp.core.record import events
+from pdp.core.record.stored import CallKeys, RecordRef, SessionOpening, SessionRow, StoredCall, ValueRow
+from pdp.decide.admission import require_server
+from pdp.decide.commit import Recorder
+from pdp.decide.facts import FactBuilder
+from pdp.decide.mandates import task_sha256
+from pdp.decide.retry import retry_on_conflict
+from pdp.decide.sessions import away, session_identity, unknown
+from pdp.decide.state import ServiceState, Snapshot
+
+PLAYBOOK = "playbook"
+_LISTED = 20
+_NO_TARGET = TargetFact(OK, "", "", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A session that is asked about: whose it is, and what the store has of it."""
+
+    ask: SessionAsk
+    caller: Caller
+    identity: Identity
+    at_ns: int
+    snapshot: Snapshot
+    keys: CallKeys
+    stored: StoredCall
+    fact: SessionFact
+    row: SessionRow
+
+    @property
+    def going(self) -> bool:
+        """Whether it has begun, and goes on."""
+        return self.stored.session is not None and self.stored.session.over_ns > self.at_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Mandates:
+    """`MandateService`."""
+
+    store: Store
+    state: ServiceState
+    subjects: Subjects
+    sessions: Sessions
+    facts: FactBuilder
+    recorder: Recorder
+    clock: Clock
+
+    async def propose(
+        self, ask: SessionAsk, credential: Credential, caller: Caller, name: str
+    ) -> tuple[MandateRow, RecordRef]:
+        """Begin a mandate by the playbook of that name; durable when this returns. The same again gets the same.
+
+        Raises NotFound `session.unknown`, `mandate.playbook`; Forbidden for a server that the caller does not front;
+        Outdated `mandate.task`, `mandate.late`, `mandate.plan`, `mandate.ended`, `mandate.other`; Unavailable."""
+        return await retry_on_conflict(partial(self._proposed, ask, credential, caller, name))
+
+    async def list(self, ask: SessionAsk, credential: Credential, caller: Caller) -> tuple[MandateRow, ...]:
+        """Those of a session, the active one first. Raises NotFound, Unavailable."""
+        asked = await self._asked(ask, credential, caller)
+        rows = await self._rows(_begun(asked))
+        return tuple(sorted((_as_of(row, asked.at_ns) for row in rows), key=lambda row: row.state))[:_LISTED]
+
+    async def end(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
+        """End the one of a session; durable when this returns. Raises NotFound `session.unknown`, `mandate.none`."""
+        return await retry_on_conflict(partial(self._ended, ask, credential, caller))
+
+    async def _proposed(
+        self, ask: SessionAsk, credential: Credential, caller: Caller, name: str
+    ) -> tuple[MandateRow, RecordRef]:
+        asked = await self._asked(ask, credential, caller)
+        task, source = asked.fact.task or "", asked.fact.task_source
+        if source not in VOUCHED or not task:
+            raise Outdated("mandate.task", "Nobody vouches for the task of this session, so nothing can be planned.")
+        playbook, ref = self._playbook(asked, name)
+        if asked.going and (kept := await self._rows(asked)):
+            return await self._again(asked, kept, task, ref)
+        if asked.going and asked.fact.calls != 0:
+            raise Outdated("mandate.late", "A call of this session was made; a task is planned before the first one.")
+        if narrowed(asked.fact, asked.keys):
+            raise Outdated("mandate.plan", "Another agent began this session: it has no mandate of its own.")
+        steps = self._steps(asked, playbook, task)
+        if not steps:
+            raise Outdated("mandate.plan", "Nothing of the playbook holds for this task and the tools as they are.")
+        return await self._begin(asked, playbook, ref, steps)
+
+    def _playbook(self, asked: _Asked, name: str) -> tuple[Playbook, str]:
+        policy = asked.snapshot.policy
+        playbook = policy.playbooks.get(name)
+        if playbook is None:
+            raise NotFound("mandate.playbook", "The policy in force has no such playbook.")
+        if asked.identity.agent.id not in playbook.agents:
+            raise Outdated("mandate.plan", "The playbook is not for this agent.")
+        for step in playbook.steps:
+            require_server(asked.caller, step.server)
+        return playbook, f"{name}@{policy.digest}"
+
+    def _steps(self, asked: _Asked, playbook: Playbook, task: str) -> tuple[MandateStep, ...]:
+        registry, tenant, at_ns = asked.snapshot.registry, asked.caller.tenant, asked.at_ns
+
+        def catalogue(server: str, name: str) -> CatalogueTool | None:
+            pinned = registry.pinned(tenant, server, name, "tool")
+            target = registry.target(tenant, server, name, None, at_ns, kind="tool", listing=True)
+            if pinned is None or not target.check.ok:
+                return None
+            outward = tuple(sink.argument for sink in target.sinks if sink.kind in OUTWARD)
+            return CatalogueTool(pinned.manifest_sha256, pinned.input_schema, outward, target.binds)
+
+        return playbook.planned(of_task(task), task, catalogue)
+
+    async def _begin(
+        self, asked: _Asked, playbook: Playbook, ref: str, steps: tuple[MandateStep, ...]
+    ) -> tuple[MandateRow, RecordRef]:
+        at, caller, keys, fact = asked.at_ns, asked.caller, asked.keys, asked.fact
+        subject = self.facts.subject_index(caller, asked.identity)
+        mandate = Mandate(
+            id=self.recorder.new_id(at),
+            tenant=caller.tenant,
+            subject_index=subject,
+            pair=keys.pair,
+            caller=caller.name,
+            session=keys.session,
+            started_ns=asked.row.opened_ns,
+            task_sha256=task_sha256(fact.task or ""),
+            task_source=fact.task_source,
+            source=PLAYBOOK,
+            source_ref=ref,
+            steps=steps,
+            created_ns=at,
+            expires_ns=at + playbook.seconds * NS,
+        )
+        row, salt, session = MandateRow.of(mandate), self.recorder.new_salt(), self._session(asked)
+        entry = self.recorder.event(
+            caller.tenant,
+            "mandate",
+            lambda stamp: events.mandate_begun(stamp, mandate, session, salt),
+            (BeginMandate(row, asked.row.opened_ns),),
+            at,
+            values=lambda record: (ValueRow(record, caller.tenant, subject, "mandate", salt, mandate.to_bytes()),),
+            record_id=mandate.id,
+        )
+        opens = None
+        if not asked.going:
+            over = asked.row.over_ns + SETTLED_NS
+            opens = SessionOpening(keys.session, asked.row.opened_ns, caller.tenant, caller.name, session, over)
+        entry = replace(entry, session=replace(asked.row, calls=0), opens=opens, epoch=asked.snapshot.switches.epoch)
+        [record] = await self.recorder.commit_all((entry,))
+        return row, record
+
+    async def _again(
+        self, asked: _Asked, kept: tuple[MandateRow, ...], task: str, ref: str
+    ) -> tuple[MandateRow, RecordRef]:
+        row = next((each for each in kept if _as_of(each, asked.at_ns).state is MandateState.ACTIVE), None)
+        if row is None:
+            raise Outdated("mandate.ended", "The mandate of this session has ended; a session has one.")
+        mandate = row.mandate
+        if mandate is None or (mandate.source_ref, mandate.task_sha256) != (ref, task_sha256(task)):
+            raise Outdated("mandate.other", "The session has another mandate; a session has one.")
+        return row, await self.recorder.locate(row.id)
+
+    async def _ended(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
+        asked = _begun(await self._asked(ask, credential, caller))
+        row, at = asked.stored.mandate, asked.at_ns
+        if row is None or row.expires_ns <= at:
+            raise NotFound("mandate.none", "The session has no mandate that is in force.")
+        end, session = EndMandates(asked.keys.session, MandateEvent.REVOKED, at), self._session(asked)
+        entry = self.recorder.event(
+            caller.tenant,
+            "mandate",
+            lambda stamp: events.mandate_ended(stamp, row.id, caller.name, session, "caller"),
+            (end,),
+            at,
+        )
+        [record] = await self.recorder.commit_all((entry,))
+        return record
+
+    async def _asked(self, ask: SessionAsk, credential: Credential, caller: Caller) -> _Asked:
+        at, snapshot = self.clock.now_ns(), self.state.snapshot()
+        identity = await session_identity(self.subjects, snapshot, credential, caller, at)
+        ask = self.sessions.named(caller, identity, ask)
+        keys = self.sessions.keys(CallKeys(caller.tenant, at, at), caller, identity, ask, _NO_TARGET)
+        stored = await self.store.for_call(keys)
+        if stored.away:
+            raise away()
+        fact, row = self.sessions.look(caller, identity, ask, at, keys, stored)
+        if row is None or not fact.check.ok:
+            raise unknown()
+        return _Asked(ask, caller, identity, at, snapshot, keys, stored, fact, row)
+
+    async def _rows(self, asked: _Asked) -> tuple[MandateRow, ...]:
+        """Of this very session: under its id there may have been others."""
+        rows = await self.store.read(lambda: self.store.mandates(asked.caller.tenant, session=asked.keys.session))
+        return tuple(row for row in rows if row.created_ns >= asked.fact.started_ns)
+
+    def _session(self, asked: _Asked) -> str:
+        return self.recorder.session_index(asked.caller, asked.ask.id) or ""
+
+
+def _begun(asked: _Asked) -> _Asked:
+    if not asked.going:
+        raise unknown()
+    return asked
+
+
+def _as_of(row: MandateRow, at_ns: int) -> MandateRow:
+    """The row as it stands."""
+    if row.state is not MandateState.ACTIVE or at_ns < row.expires_ns:
+        return row
+    return replace(row, state=MandateState.ENDED, ended_ns=row.expires_ns, ended_by=MandateEvent.EXPIRED.value)
