@@ -32,7 +32,7 @@ ELSEWHERE = {
     "judge.high.confirm": ("rego/baseline/profiles_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     "judge.origins": ("rego/baseline/profiles_test.rego", "test_a_judge_where_the_task_says_to_whom"),
     "judge.origins.confirm": ("rego/baseline/profiles_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
-    # a session with a mandate, which only the store gives yet (how calls meet one: tests/system/test_mandates.py)
+    # a session with a mandate (how calls meet one: tests/system/test_session_mandates.py)
     "judge.destructive": (
         "rego/baseline/mandates_test.rego",
         "test_a_judge_at_stated_destruction_where_the_organisation_says_so",

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest_asyncio
 from support.world import Plan, Refused, World, running
-from test_mandates import DESK, FETCH, NOTES, SETTINGS, Payer, _opened, rows
+from test_session_mandates import DESK, FETCH, NOTES, SETTINGS, Payer, _opened, rows
 from test_sessions import end as end_session
 
 from devtools.sandbox import BOB
