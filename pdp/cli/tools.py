@@ -34,6 +34,7 @@ from pdp.cli.tools_folder import (
     vet,
     withdraw,
 )
+from pdp.cli.tools_observe import observe_command
 from pdp.cli.tools_scan import advised, scan_command, shadow
 from pdp.content.arguments import Compiled, SchemaError
 from pdp.core.bytes.digest import Json
@@ -79,6 +80,7 @@ for _command in (
     agents,
     diff,
     discover_command,
+    observe_command,
     prune,
     quarantine,
     restore,
