@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from pdp.core.approvals.steps import Activate, Step
-from pdp.core.bytes.digest import canonical, commitment, lasting_index
+from pdp.core.bytes.digest import canonical, commitment, json_text, lasting_index
 from pdp.core.bytes.template import Template
 from pdp.core.call.facts import Facts, Identity
 from pdp.core.call.registered import RegistryChange
@@ -71,11 +71,12 @@ class Recorder:
         self._clock = clock
         self._entropy = entropy
         self._index_key = index_key
+        self._origin = store.origin
         self._marked_ns = 0
         self._people = Pseudonyms(store, entropy, index_key)
         self.boot = boot
         self.changed: Callable[[], None] = lambda: None  # told after each commit that had steps
-        self.durable: Callable[[tuple[Commit, ...]], None] = lambda _: None  # told of entries that are
+        self.durable: Callable[[tuple[Commit, ...]], None] | None = None  # told of entries that are
 
     def new_id(self, at_ns: int) -> str:
         """A UUIDv7 for a decision or event."""
@@ -104,7 +105,8 @@ class Recorder:
         """Make entries durable together, or none of them. Raises Conflict."""
         refs = await self._store.commit_all(entries) if entries else ()
         self._people.durable(entries)
-        self.durable(entries)
+        if self.durable is not None:
+            self.durable(entries)
         if any(map(attrgetter("steps"), entries)):
             self.changed()
         return refs
@@ -112,7 +114,8 @@ class Recorder:
     async def _commit(self, entry: Commit) -> RecordRef:
         ref = await self._store.commit(entry)
         self._people.durable((entry,))
-        self.durable((entry,))
+        if self.durable is not None:
+            self.durable((entry,))
         return ref
 
     def decided(self, decision: Decision) -> tuple[Commit, ...]:
@@ -435,9 +438,7 @@ class Recorder:
 
     def _stamp(self, record_id: str, at_ns: int, tenant: str) -> RecordStamp:
         people = self._people.of(tenant)
-        return RecordStamp(
-            self._store.origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant, people
-        )
+        return RecordStamp(self._origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant, people)
 
     def _entry(  # noqa: PLR0913 - the parts of one commit
         self,
@@ -473,7 +474,11 @@ class Recorder:
             high_water=high_water,
             people=tuple(stamp.person.rows.values()),
             epoch=epoch,
-            **effects.commit_fields,
+            session=effects.session,
+            labels=effects.labels,
+            pairs=effects.pairs,
+            seen=effects.seen,
+            reserves=effects.reserves,
         )
 
 
@@ -491,7 +496,7 @@ def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
 def token_of(salt: bytes, identity: Identity) -> str | None:
     """The commitment to the id of the subject's token, under the salt of the input; None without one."""
     token = identity.subject.token_id
-    return None if token is None else commitment(salt, "token_id", canonical(token))
+    return None if token is None else commitment(salt, "token_id", json_text(token).encode())
 
 
 def _elements(decision: Decision) -> tuple[SaidElement, ...]:

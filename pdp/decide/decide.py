@@ -176,9 +176,11 @@ class Decide:
             until_ns = min(filter(None, ends))
             decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
             return
-        kept = decision.template = decision.plan.record_of(decision) if decision.plan is not None else None
+        plan = decision.plan
+        kept = decision.template = plan.record_of(decision) if plan is not None else None
         reply = kept.reply.filled(*reply_places(decision.answer)).encode() if kept is not None else b""
-        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at, reply)
+        epochs = plan.epochs if plan is not None else ""
+        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at, reply, epochs)
 
     def _answer(self, decision: Decision) -> None:
         """The plain answer of an evaluation."""

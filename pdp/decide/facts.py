@@ -174,7 +174,7 @@ class FactBuilder:
         checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
         if all(map(attrgetter("ok"), checks)):
             bound = _bound(ask, caller, identity, target)
-            keys = replace(keys, **self._keys(ask, caller, _call(ask, caller, identity, target), bound, raw))
+            keys = replace(keys, **self._keys(ask, caller, _call(caller, identity, target), bound, raw))
             asked_ns = max(1, at_ns - WINDOW_NS) if decision.snapshot.policy.reads_questions else 0
             keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys
         decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
@@ -207,7 +207,6 @@ class FactBuilder:
         assert claim is not None  # noqa: S101 - or nothing was seen
         session, raw = ask.session.id, canonical(arguments.value)
         bound = plan.bound.filled(json_text(session)).encode()
-        call = _same_call(plan.call, session)
         decision.target, decision.server, decision.checked, decision.arguments = (
             plan.target, plan.server, arguments, raw
         )  # fmt: skip
@@ -224,7 +223,7 @@ class FactBuilder:
             pair=plan.pair,
             also=plan.also,
             atoms=lookup_keys(decision.asked) if traced else (),
-            **self._keys(ask, caller, call, bound, raw),
+            **self._keys(ask, caller, plan.call, bound, raw),
         )
 
     def plan(self, decision: Decision, marks: Marks, content: Callable[[Ask], str]) -> CallPlan | None:
@@ -262,6 +261,7 @@ class FactBuilder:
             subject_index=decision.subject_index,
             hashes=decision.hashes,
             rights=claim.rights,
+            epochs=decision.snapshot.epochs(caller.tenant),
             bound=bound,
             query=query,
             request=request_head(caller, identity),
@@ -517,7 +517,10 @@ class FactBuilder:
         }
         if self._judge is not None:
             told |= {"judge_prompts": self._judge.prompts(), "judge_refusals": stored.judge_refusals}
-        return told, {"call": _same_call(keys.call, keys.call.session, call_digest), "fresh": fresh, "stored": stored}
+        of = keys.call
+        who = of.subject, of.actors, of.agent, of.caller
+        call = Call(call_digest, *who, decision.ask.session.id, of.server, of.tool, of.manifest_sha256)
+        return told, {"call": call, "fresh": fresh, "stored": stored}
 
     def _drawn(self, decision: Decision) -> CallRow:
         keys, salt = decision.keys, self._entropy.bytes(SALT_BYTES)
@@ -611,8 +614,8 @@ def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> 
     return canonical(bound)[:-1]
 
 
-def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> Call:
-    """The same for people to see, without the digest."""
+def _call(caller: Caller, identity: Identity, target: TargetFact) -> Call:
+    """The same for people to see, without session and digest."""
     subject = identity.subject
     return Call(
         digest="",
@@ -620,17 +623,11 @@ def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> C
         actors=tuple([Account(actor.issuer or "", actor.id) for actor in identity.actors]) if identity.actors else (),
         agent=identity.agent.id or "",
         caller=caller.name,
-        session=ask.session.id,
+        session="",
         server=target.server,
         tool=label_of(target.kind, target.name),
         manifest_sha256=target.manifest_sha256 or "",
     )
-
-
-def _same_call(call: Call, session: str, digest: str = "") -> Call:
-    """The same in this session, with this digest."""
-    who = call.subject, call.actors, call.agent, call.caller
-    return Call(digest, *who, session, call.server, call.tool, call.manifest_sha256)
 
 
 def own_tokens(credential: Credential, caller: Caller) -> tuple[OwnToken, ...]:

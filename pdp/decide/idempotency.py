@@ -77,6 +77,8 @@ class Idempotency:
     def __init__(self, index_key: bytes) -> None:
         self._key = index_key
         self._running: dict[str, asyncio.Event | None] = {}  # by key; an event where somebody waits for the end
+        # waits until no request with the same claim is under way, then holds the place: a context manager
+        self.single_flight = partial(SingleFlight, self._running)
 
     def content(self, ask: Ask) -> str:
         """The keyed HMAC of the request."""
@@ -92,10 +94,6 @@ class Idempotency:
             return None
         key = keyed_hex(self._key, continued(request_head(caller, identity), ask.request_id))
         return Claim(caller.tenant, key, self.content(ask), rights_of(identity))
-
-    def single_flight(self, claim: Claim | None) -> SingleFlight:
-        """Wait until no request with the same claim is under way, then hold the place: a context manager."""
-        return SingleFlight(self._running, claim)
 
     @staticmethod
     def cached(claim: Claim | None, row: ReplyRow | None, snapshot: Snapshot, at_ns: int) -> Answer | None:
@@ -116,9 +114,10 @@ class Idempotency:
 
     @staticmethod
     def entry(
-        claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int, reply: bytes = b""
+        claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int, reply: bytes = b"", epochs: str = ""
     ) -> ReplyRow | None:
-        """The kept reply beside the record of `answer`; `reply` is its encoding, where that is known."""
+        """The kept reply beside the record of `answer`; `reply` is its encoding, `epochs` the snapshot's, where these
+        are known."""
         if claim is None:
             return None
         return ReplyRow(
@@ -127,7 +126,7 @@ class Idempotency:
             kind=KIND,
             effect=answer.effect.value,
             reply=reply or answer.to_bytes(),
-            epochs=claim.epochs(snapshot),
+            epochs=f"{epochs}.{claim.rights}" if epochs else claim.epochs(snapshot),
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
         )

@@ -126,6 +126,7 @@ class CallPlan:
     subject_index: str
     hashes: AtomHashes
     rights: str
+    epochs: str  # of the policy, the registry and the switches with which it holds, for kept answers
     bound: Template  # of a session's id: what the call's digest binds, a list of JSON that goes on
     query: QueryTemplate
     request: bytes  # of a request's key: a list of JSON that goes on

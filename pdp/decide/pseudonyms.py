@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import filterfalse
 
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.ports import Entropy, Store
@@ -103,7 +104,8 @@ class Pseudonyms:
 
     def _missing(self, keys: Iterable[Key]) -> list[Key]:
         self._refresh()
-        return [key for key in keys if key not in self.known and key not in self.drawn]
+        unknown = filterfalse(self.known.__contains__, keys)
+        return list(filterfalse(self.drawn.__contains__, unknown))
 
     async def find(self, keys: Iterable[Key]) -> None:
         """Look for people of an event in another thread; what was drawn for them without a look is not used."""

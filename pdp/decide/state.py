@@ -177,7 +177,7 @@ class ServiceState:
 
     def outdated(self, pinned: Snapshot, pinned_ns: int, now_ns: int) -> bool:
         """Whether what a request pinned at `pinned_ns` is history by now: too old, or a switch was thrown since."""
-        return now_ns - pinned_ns > PIN_NS or self.snapshot().switches is not pinned.switches
+        return now_ns - pinned_ns > PIN_NS or self._store.switch_epoch() != pinned.switches.epoch
 
     def holds(self, pinned: Snapshot, tenant: str) -> bool:
         """Whether policy, registry and switches are for this tenant still those that a request pinned."""

@@ -56,7 +56,9 @@ class UnrevokedSubjects:
     ) -> Identity:
         """See `ports.Subjects.identify`. Asked when the keys are there: fetching them may take a while."""
         identity = await self.subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
-        if identity.subject.check.ok and self.revoked(caller.tenant, identity.sign_in, at_ns):
+        if not identity.subject.check.ok or not self.revoked.in_force():
+            return identity
+        if self.revoked(caller.tenant, identity.sign_in, at_ns):
             return Identity(SubjectFact(_REVOKED), AgentFact(_NO_AGENT))
         return identity
 

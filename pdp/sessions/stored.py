@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -45,6 +46,9 @@ _UNPROVEN = failed(
     "session.id; an id shares nothing.",
 )
 _PARENT = failed("session.parent_changed", "The session is none that this parent started; start another.")
+
+
+_pair = attrgetter("pair")
 
 
 class _Handle(NamedTuple):
@@ -114,14 +118,14 @@ class StoredSessions:
         `session.parent_changed`, `session.scopes_grown`; `session.unavailable` where the call needs what is away.
         """
         task, source = _task(caller, ask)
-        worst = SessionFact(OK, task=task, task_source=source)
-        named = _named(ask)
+        told: dict[str, Any] = {"task": task, "task_source": source}
+        named = _named(ask) if ask.handle or ask.parent else OK
         if not named.ok or (stored.away and _verified(identity) and (ask.id or caller.inspects_results)):
-            return replace(worst, check=_AWAY if named.ok else named), None
+            return SessionFact(_AWAY if named.ok else named, **told), None
         if not _verified(identity):
-            return worst, None
+            return SessionFact(OK, **told), None
         if not ask.id:
-            return self._labelled(worst, caller, ask, keys, stored, keys.pair), None
+            return self._labelled(caller, ask, keys, stored, keys.pair, told), None
         owner = self._owner_index(caller, identity, ask.id)
         begun_for = ""
         if source == "caller":
@@ -134,17 +138,17 @@ class StoredSessions:
         if problem.ok and going is not None and address is not None and scopes != going.scopes:
             problem = _GROWN if _grown(scopes, going.scopes) else OK
         if not problem.ok:
-            return replace(worst, check=problem), None
+            return SessionFact(problem, **told), None
         here = self._address_index(caller, ask.id, address) if address else ""
         row = self._row(going, at_ns, keys, owner, begun_for, scopes, here)
-        told: dict[str, Any] = {"started_ns": row.opened_ns, "handle": self._handle(caller, identity, ask, row)}
+        told |= {"started_ns": row.opened_ns, "handle": self._handle(caller, identity, ask, row)}
         if row.address and address is not None:
             told["client_address"] = "same" if row.address == here else "changed"
         if going is None:
             told |= {"calls": 0, "denials": 0}
         elif going.opened_ns:
             told |= {"known": True, "calls": going.calls, "denials": going.denials}
-        return self._labelled(worst, caller, ask, keys, stored, row.tree, **told), row
+        return self._labelled(caller, ask, keys, stored, row.tree, told), row
 
     def _row(  # noqa: PLR0913, PLR0917 - what a session is bound to
         self,
@@ -181,19 +185,19 @@ class StoredSessions:
             address=address,
         )
 
+    @staticmethod
     def _labelled(
-        self,
-        fact: SessionFact,
         caller: Caller,
         ask: SessionAsk,
         keys: CallKeys,
         stored: StoredCall,
         tree: str,
-        **told: Any,
+        told: Mapping[str, Any],
     ) -> SessionFact:
-        """The fact with what is `told` besides, and what is known of its labels."""
+        """The fact of a sound session with what is `told` besides, and what is known of its labels."""
         rows, awaited = stored.labels, stored.awaited
-        rows = tuple([row for row in rows if row.pair != keys.also]) if rows else ()
+        if keys.also in map(_pair, rows):
+            rows = tuple([row for row in rows if row.pair != keys.also])
         reset = ask.context_reset and caller.may_assert.context_reset
         if reset:
             rows = tuple(row for row in rows if row.pair != keys.pair)
@@ -202,8 +206,8 @@ class StoredSessions:
         labels = set(map(attrgetter("label"), rows))
         names = sorted(labels - {UNOBSERVED, ELSEWHERE, *WORST_LABELS})
         worst = filter(labels.__contains__, WORST_LABELS) if complete else WORST_LABELS
-        return replace(
-            fact,
+        return SessionFact(
+            OK,
             observed=complete,
             labels=(*worst, *names),
             label_sources=_first(rows),
@@ -264,7 +268,9 @@ class StoredSessions:
         return lasting_index(self._key, "address of session", index, address)
 
     def _owner_index(self, caller: Caller, identity: Identity, name: str) -> str:
-        return lasting_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
+        subject = identity.subject
+        who = subject.issuer, subject.id, identity.agent.id
+        return lasting_index(self._key, "owner of session", caller.tenant, caller.name, name, *who)
 
     def _memory(self, caller: Caller, identity: Identity, target: TargetFact) -> str:
         """What a subject's agents leave for each other on a server."""

@@ -13,7 +13,7 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
-from pdp.core.approvals.turned_down import TurnedDown
+from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.call.budgets import BudgetRow
 from pdp.core.call.mandates import MandateRow
 from pdp.core.call.sessions import MOST_LABELS, ordered
@@ -164,12 +164,16 @@ def stored_call(
         budgets=() if budgets in _NONE else tuple(sorted(starmap(BudgetRow, json.loads(budgets)), key=_place)),
         row=None if call[0] is None else CallRow(*call),
         unknown_outcomes=unknown,
-        turned_down=TurnedDown(refusals, withdrawals, last_ns),
+        turned_down=TurnedDown(refusals, withdrawals, last_ns) if refusals or withdrawals or last_ns else NEVER,
         judge_refusals=judge_refusals,
         mandate=None if mandates in _NONE else next(starmap(MandateRow, json.loads(mandates))),
-        people={who: name for who, name in zip(keys.people, pseudonyms, strict=False) if name is not None},
+        people=_named(keys.people, pseudonyms) if keys.people else {},
     )
     return stored, bool(asked)
+
+
+def _named(people: Sequence[str], pseudonyms: Sequence[str | None]) -> dict[str, str]:
+    return {who: name for who, name in zip(people, pseudonyms, strict=False) if name is not None}
 
 
 def _storable(words: str) -> str:

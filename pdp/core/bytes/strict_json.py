@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import repeat
 from typing import Any
 
 from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
@@ -58,6 +59,12 @@ def parse(
     """Parse one JSON value from UTF-8 bytes. Raises InvalidRequest naming `field`.
 
     `max_values` bounds the members of all containers together, and with those `before`: each is looked at."""
+    return Parsed(*_parsed(raw, field, max_bytes, max_depth, max_values, before))
+
+
+def _parsed(
+    raw: bytes, field: str, max_bytes: int, max_depth: int, max_values: int, before: int
+) -> tuple[Any, int, int]:
     if len(raw) > max_bytes:
         raise InvalidRequest(field, f"is {len(raw)} bytes; at most {max_bytes} are accepted")
     if raw.startswith(_BOM):
@@ -76,15 +83,15 @@ def parse(
         raise InvalidRequest(field, _too_deep(max_depth)) from None
     # raw surrogates are no UTF-8, so a lone one can only come from an escape
     depth, values = _inspect(value, field, max_depth, max_values, before, escapes="\\u" in text)
-    return Parsed(value, depth, values)
+    return value, depth, values
 
 
 def parse_object(
     raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
 ) -> tuple[Mapping[str, Json], int]:
     """Parse one JSON object; returns it with its depth. Raises InvalidRequest naming `field`."""
-    parsed = parse(raw, field, max_bytes=max_bytes, max_depth=max_depth, max_values=max_values)
-    return _as_object(parsed.value, field), parsed.depth
+    value, depth, _ = _parsed(raw, field, max_bytes, max_depth, max_values, 0)
+    return _as_object(value, field), depth
 
 
 def parse_objects(
@@ -145,7 +152,7 @@ def _inspect(
             seen += len(value)
             if seen > max_values:
                 raise InvalidRequest(field, f"has more than {max_values} values; send less at once")
-            pending.extend((item, depth) for item in members)
+            pending.extend(zip(members, repeat(depth)))
     return deepest, seen
 
 

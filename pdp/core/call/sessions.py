@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import filterfalse
 from operator import attrgetter
-from typing import Any
 
 from pdp.core.bytes.digest import every_index, lasting_index
 from pdp.core.call.budgets import BudgetReservation
@@ -48,6 +48,7 @@ MEMORY = "memory"  # the kind of sink that brings back what it was given
 
 _PUT = ("manifest.labels", "")  # code and pack of what manifests say
 _UNSEEN = ("session.unobserved", "")
+_pair, _put_on, _shown = attrgetter("pair"), attrgetter("pair", "label"), attrgetter("shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +61,13 @@ class SessionEffects:
     seen: tuple[SeenText, ...] = ()
     reserves: tuple[BudgetReservation, ...] = ()
 
-    @property
-    def commit_fields(self) -> dict[str, Any]:
-        """Its fields, which those of a `Commit` are named after."""
-        return {
-            "session": self.session,
-            "labels": self.labels,
-            "pairs": self.pairs,
-            "seen": self.seen,
-            "reserves": self.reserves,
-        }
-
     def record_labels(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
         """Its labels as a record says them: on what, label, code, pack."""
         on = {keys.pair: "agent", keys.also: "memory"}
         return {(on.get(row.pair, "task"), row.label, row.code, row.pack) for row in self.labels}
+
+
+NO_EFFECTS = SessionEffects()
 
 
 def pair_index(key: bytes, tenant: str, issuer: str | None, subject: str | None, agent: str | None) -> str:
@@ -118,7 +111,7 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     places = places_of(keys, session)
     there = () if session.reset else stored.labels
     put = [(label, *_PUT, decision_id, at_ns) for label in target.labels] if target.labels else []
-    if keys.also and stored.labels:  # of a memory: what went in comes out
+    if keys.also and keys.also in map(_pair, stored.labels):  # of a memory: what went in comes out
         put += [
             (row.label, row.code, row.pack, row.decision_id, row.at_ns)
             for row in stored.labels
@@ -135,6 +128,8 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
         written += [(label, *_UNSEEN, decision_id, at_ns) for label in session.labels if label not in named]
         labels += _new((keys.also,), written, stored.labels)
     changes = [PairChange(place, awaits=(decision_id,)) for place in places] if inspects else []
+    if not labels and not changes:
+        return NO_EFFECTS
     return SessionEffects(labels=tuple(labels), pairs=tuple(changes))
 
 
@@ -305,7 +300,7 @@ def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:
 def _new(
     places: Iterable[str], put: Iterable[tuple[str, str, str, str, int]], there: Iterable[LabelRow]
 ) -> Iterator[LabelRow]:
-    known = {(row.pair, row.label) for row in there if not row.shown}
+    known = set(map(_put_on, filterfalse(_shown, there)))
     for place in places:
         for label in put:
             if (place, label[0]) not in known:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from pdp.core.call.sessions import MOST_LABELS, ordered
 from pdp.core.record.stored import CallKeys, LabelRow, StoredCall
@@ -28,8 +27,7 @@ _NONE = (None,) * len(SESSIONS.columns)
 SessionColumns = tuple[Any, ...]  # of `SESSIONS`
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSession:
+class KnownSession(NamedTuple):
     """What is known of a call's session, and of the one that began its task: their rows, of nulls for none, and the
     labels of their pairs, where no result is awaited."""
 
@@ -75,8 +73,9 @@ class SessionMemory:
                 return None
             for index in filter(None, (keys.session, begun_by, *pairs)):
                 self._tenants[self._tenant_of[index]].move_to_end(index)
-        labels = tuple(chain.from_iterable(held))  # type: ignore[arg-type] # none is None
-        return KnownSession(session, parent, ordered(labels)) if len(labels) <= MOST_LABELS else None
+        first, *others = filter(None, held) if any(held) else ((),)
+        labels = ordered(chain(first, *others)) if others else first  # those of one pair are kept in order
+        return KnownSession(session, parent, labels) if len(labels) <= MOST_LABELS else None
 
     def learn(
         self, keys: CallKeys, version: int, session: SessionColumns, parent: SessionColumns, stored: StoredCall

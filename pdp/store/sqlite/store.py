@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
 from pdp.core.ports import Entropy
-from pdp.core.record.stored import CallKeys, StoredCall
+from pdp.core.record.stored import CallKeys, SessionRow, StoredCall
 from pdp.store.alchemy import on, plain_faults, said
 from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.calls import (
@@ -46,6 +46,10 @@ from pdp.store.writer import Writer, pace
 T = TypeVar("T")
 
 _CALL, _CALL_AND_PEOPLE, _BESIDE_SESSIONS = map(numbered, (*STATEMENTS["sqlite"], BESIDE_SESSIONS))
+
+
+def _session(row: tuple[Any, ...] | None) -> SessionRow | None:
+    return None if row is None else SessionRow(*row)
 
 
 class SqliteStore(LogStore):
@@ -134,7 +138,8 @@ class SqliteStore(LogStore):
         if known is None:
             return None
         (row,) = self._reader.execute(_BESIDE_SESSIONS, arguments(keys, json.dumps)[:BESIDE_PARAMETERS]).fetchall()
-        stored, asked = stored_call(with_session(row, known.session, known.parent), keys, self._lasting, known.labels)
+        row = with_session(row, known.session, known.parent)
+        stored, asked = stored_call(row, keys, _session, known.labels)  # memory knows none whose time is over
         return stored if stored.row is None or not asked else None
 
     def _stored(self, keys: CallKeys) -> tuple[StoredCall, bool]:

@@ -132,10 +132,6 @@ class RpcAdmission:
         """See `Admission.admit`."""
         return self._admission.admit(peer_of(context), role, rpc, context.time_remaining(), waits=waits)
 
-    def until(self, context: Context) -> int:
-        """See `Admission.until`."""
-        return self._admission.until(time_left(context))
-
     async def unreadable(self, context: Context, method: str, fault: InvalidRequest) -> NoReturn:
         """Admit to `method` (`/service/rpc`), then say `fault`, so that bytes which are no message leave a record
         like every other malformed request. Raises `fault`, or the fault of the admission."""
@@ -211,6 +207,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     def __init__(self, services: Services) -> None:
         self._services = services
         self._admission = RpcAdmission(services.admission)
+        self._until = services.admission.until
         self._answering: Callable[[], AbstractContextManager[object]] = (
             nullcontext if services.telemetry is SILENT else partial(services.telemetry.stage, "answer")
         )
@@ -218,7 +215,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     @override
     async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
-            asked = decisions.ask(request, self._admission.until(context))
+            asked = decisions.ask(request, self._until(time_left(context)))
             answer, record = await self._services.decide(asked, caller)
             receipts = await self._receipts([record.index], context) if request.wait_receipt else {}
             with self._answering():
@@ -245,7 +242,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request: decision_pb2.DecideBatchRequest, context: Context
     ) -> decision_pb2.DecideBatchResponse:
         async with self._admission.admit(context, Role.DECIDE, "DecideBatch") as caller:
-            asked = batch.asks(request, self._admission.until(context))
+            asked = batch.asks(request, self._until(time_left(context)))
             response = batch.response(await self._services.batch(asked, caller))
             waiting = batch.waiting(request, response)
             audit.attach(await self._receipts({each.record.index for each in waiting}, context), waiting)

@@ -7,6 +7,7 @@ Fields that the contract marks as reserved are left out, which never loosens an 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -102,31 +103,39 @@ _GENERIC = (
 )
 
 
+_TARGETS = {"tool": _TOOL_TARGET, "resource": _RESOURCE, "prompt": _PROMPT, "generic": _GENERIC}
+_BEARER = text_at("credential.bearer", MAX_TOKEN)
+_ASKS = {kind: fields.whole(*_CALL, *_CONTEXT, *bounds, _BEARER, *_SESSION) for kind, bounds in _TARGETS.items()}
+_UNTARGETED = fields.whole(*_CALL, *_CONTEXT)
+_NO_PEER = ServerPeer()
+_ENFORCEMENTS = {OBSERVED: types_pb2.ENFORCEMENT_OBSERVED}  # only the very word frees a caller from an answer
+
+
 def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
     """A DecideRequest; `until_ns` is when its caller stops waiting. Raises InvalidRequest naming the field."""
-    request_id = fields.request_id(request.request_id)
-    fields.check(request, _CALL)
-    context = request.context
-    fields.check(context, _CONTEXT)
+    request_id, kind = fields.request_id(request.request_id), request.target.WhichOneof("kind")
+    fields.check(request, _UNTARGETED if kind is None else _ASKS[kind])
+    context, supported = request.context, request.supported_obligations
+    address = context.client_address
     return Ask(
         request_id=request_id,
         call_id=request.call_id,
         method=request.method,
-        target=_target(request.target),
-        credential=credential(request.credential),
-        session=session(request.session),
+        target=_target(request.target, kind),
+        credential=_credential(request.credential),
+        session=_session(request.session),
         protocol_version=request.protocol_version,
         client_capabilities=request.client_capabilities_json,
-        supported_obligations=fields.words(
-            request.supported_obligations, "supported_obligations", fields.MAX_OBLIGATIONS
+        supported_obligations=(
+            fields.words(supported, "supported_obligations", fields.MAX_OBLIGATIONS) if supported else ()
         ),
-        client_address=fields.address(context.client_address, "context.client_address"),
+        client_address=fields.address(address, "context.client_address") if address else "",
         observation=context.observation,
         extra=context.extra_json,
         meta=context.meta_json,
         resume_token=request.resume_token,
         client_answers=_client_answers(request.client_answers) if request.client_answers else (),
-        server_peer=_server_peer(request.server_peer) if request.HasField("server_peer") else ServerPeer(),
+        server_peer=_server_peer(request.server_peer) if request.HasField("server_peer") else _NO_PEER,
         until_ns=until_ns,
     )
 
@@ -159,11 +168,11 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
     )
 
 
-def _target(target: types_pb2.Target) -> Target:
-    match target.WhichOneof("kind"):
+def _target(target: types_pb2.Target, kind: str | None) -> Target:
+    """What is asked about, of this kind; its fields are checked."""
+    match kind:
         case "tool":
             tool = target.tool
-            fields.check(tool, _TOOL_TARGET)
             return ToolTarget(
                 server=tool.server,
                 name=tool.name,
@@ -172,17 +181,14 @@ def _target(target: types_pb2.Target) -> Target:
                 arguments=tool.arguments_json or b"{}",
             )
         case "resource":
-            fields.check(target.resource, _RESOURCE)
             resource = target.resource
             return ResourceTarget(
                 resource.server, resource.uri, resource.definition_json or None, resource.arguments_json
             )
         case "prompt":
-            fields.check(target.prompt, _PROMPT)
             prompt = target.prompt
             return PromptTarget(prompt.server, prompt.name, prompt.arguments_json, prompt.definition_json or None)
         case "generic":
-            fields.check(target.generic, _GENERIC)
             return GenericTarget(target.generic.type, target.generic.id, target.generic.properties_json)
         case _:
             raise InvalidRequest("target", "is missing; set exactly one of tool, resource, prompt and generic")
@@ -195,10 +201,15 @@ def _server_peer(peer: types_pb2.ServerPeer) -> ServerPeer:
 
 def credential(given: types_pb2.Credential) -> Credential:
     """On whose behalf, or who acts. Nothing set is NoCredential. Raises InvalidRequest naming the field."""
+    fields.text(given.bearer, _BEARER.path, MAX_TOKEN)
+    return _credential(given)
+
+
+def _credential(given: types_pb2.Credential) -> Credential:
+    """The same of one whose bearer token is not too long."""
     match given.WhichOneof("kind"):
         case "bearer":
-            token = fields.text(given.bearer, "credential.bearer", fields.MAX_TOKEN)
-            return Bearer(token) if token else NoCredential()
+            return Bearer(given.bearer) if given.bearer else NoCredential()
         case "claims":
             claims, path = given.claims, "credential.claims"
             return AssertedClaims(
@@ -213,6 +224,10 @@ def credential(given: types_pb2.Credential) -> Credential:
 def session(given: types_pb2.Session) -> SessionAsk:
     """The session as the caller names it. Raises InvalidRequest."""
     fields.check(given, _SESSION)
+    return _session(given)
+
+
+def _session(given: types_pb2.Session) -> SessionAsk:
     return SessionAsk(
         id=given.id,
         task=given.task,
@@ -247,14 +262,14 @@ def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
         risk=RISKS.numbers.get(answer.risk, RISKS.unspecified),
         call_digest=answer.call_digest,
         redemption_id=answer.redemption_id,
-        enforcement=_enforcement(answer.enforcement),
+        enforcement=_ENFORCEMENTS.get(answer.enforcement, types_pb2.ENFORCEMENT_ENFORCED),
         policy=policy_ref(answer.policy),
         record=record_ref(record),
-        safe_message=answer.safe_message,
+        safe_message=SAFE_MESSAGES[answer.effect],
         session_handle=answer.session_handle,
     )
     if answer.valid_until_ns and (answer.effect is not Effect.DENY or answer.enforcement == OBSERVED):
-        found.valid_until.CopyFrom(fields.timestamp(answer.valid_until_ns))
+        found.valid_until.FromNanoseconds(answer.valid_until_ns)
     if answer.effect is Effect.PENDING:
         found.pending.CopyFrom(_pending(answer))
     return found
@@ -273,7 +288,7 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
             decision_pb2.HiddenTool(name=h.key.partition(":")[2], reasons=map(reason, h.reasons))
             for h in answer.hidden
         ),
-        enforcement=_enforcement(answer.enforcement),
+        enforcement=_ENFORCEMENTS.get(answer.enforcement, types_pb2.ENFORCEMENT_ENFORCED),
         policy=policy_ref(answer.policy),
         record=record_ref(record),
         safe_message=SAFE_MESSAGES[effect],
@@ -295,8 +310,9 @@ def record_ref(record: RecordRef) -> types_pb2.RecordRef:
     return types_pb2.RecordRef(log=record.log, index=record.index, leaf_hash=record.leaf_hash)
 
 
+@lru_cache(256)
 def reason(given: Reason) -> types_pb2.Reason:
-    """One reason."""
+    """One reason; to be copied, never changed."""
     pack = given.rule.removeprefix(_PACKS).split(".")[0] if given.rule.startswith(_PACKS) else ""
     return types_pb2.Reason(code=given.code, message=given.message, rule=given.rule, control=given.control, pack=pack)
 
@@ -337,13 +353,9 @@ def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
     return found
 
 
+@lru_cache(16)
 def policy_ref(policy: PolicyRef) -> types_pb2.PolicyRef | None:
-    """Which policy answered."""
+    """Which policy answered; to be copied, never changed."""
     if not policy.digest:
         return None  # answered before policy was chosen
     return types_pb2.PolicyRef(revision=policy.revision, digest=policy.digest, engine=policy.engine)
-
-
-def _enforcement(said: str) -> types_pb2.Enforcement.ValueType:
-    # only the very word frees a caller from an answer
-    return types_pb2.ENFORCEMENT_OBSERVED if said == "observed" else types_pb2.ENFORCEMENT_ENFORCED

@@ -62,6 +62,11 @@ def data_at(path: str, limit: int = MAX_JSON_BYTES) -> Bound:
     return Bound(_reader(path), path, limit, "bytes", False, False)
 
 
+def whole(*bounds: Bound) -> tuple[Bound, ...]:
+    """The same bounds, of a request: each field is read along its path."""
+    return tuple([bound._replace(read=attrgetter(bound.path)) for bound in bounds])
+
+
 def _reader(path: str) -> Callable[[Any], Any]:
     return attrgetter(path.rpartition(".")[2])
 
