@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from pdp.cli.commands import FILE, FOLDER, IN_FILE, Commands
-from pdp.cli.hook_serve import HookProfile, profile_file, serve
+from pdp.cli.hook_serve import HookProfile, profile_file, read_profile, serve
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault
@@ -23,6 +23,7 @@ from pdp.local import hook as command
 from pdp.local import installed as local
 from pdp.local.installation import CONFIG
 from pdp.local.installed import Answer, LocalInstallation
+from pdp.local.provenance import KERNEL_TELLS
 from pdp.registry.files import write_file
 from pdp.registry.manifest import without_meta
 from pdp.registry.scan.scan import ScannedTool, scan
@@ -45,6 +46,7 @@ def hook() -> None:
     pdp hook claude-code           what the agent starts: decides an event
     pdp hook serve                 the process that decides, which starts itself
     pdp hook list claude-code      lists the agent's own tools over MCP
+    pdp hook status                says whose words count as the task, and what stays open
 
     Agents: claude-code, codex, gemini, cursor.
     """
@@ -65,6 +67,48 @@ def serve_(state: Path | None) -> None:
     if not (folder / "hooks").is_dir() and not (folder / CONFIG).exists():
         raise ConfigurationFault("hook.profile", "No hook is installed here. Run: pdp hook install AGENT")
     asyncio.run(serve(folder))
+
+
+@hook.command("status")
+@_state_option
+def status(state: Path | None) -> None:
+    """Say for each agent that is installed whose words count as the task, and what that rests on."""
+    folder = _state(state)
+    found = [agent for agent in AGENTS.values() if profile_file(folder, agent.id).exists()]
+    if not found:
+        raise ConfigurationFault("hook.profile", "No hook is installed here. Run: pdp hook install AGENT")
+    for agent in found:
+        own = read_profile(folder, agent.id).target is None
+        click.echo(f"{agent.title}: {_task_of(agent)}")
+        if own and not local.load(folder).vouches_for_tasks:
+            click.echo(
+                "  Your decision point takes every task for the agent's own word: add `task: true` to "
+                "`may_assert` of its caller `hook` in pdp.yaml."
+            )
+    click.echo("What stays open, for whoever runs programs as you (an approved command of the agent among them):")
+    for line in _OPEN:
+        click.echo(f"  - {line}")
+
+
+_OPEN = (
+    "typing for you: into the agent's terminal (a multiplexer's send-keys), window or clipboard",
+    "starting an agent of its own, outside of yours, which then has the task that it was given, and its own calls",
+    "tracing the agent's process (where kernel.yama.ptrace_scope is 0), or changing its program or settings",
+    "for Codex: being started by it outside of its sandbox before its first call, as MCP servers and other hooks are",
+    "for Codex: ending the process behind the hooks, and speaking before you do",
+    "what you paste, which counts as said by you",
+)
+
+
+def _task_of(agent: Agent) -> str:
+    if not KERNEL_TELLS:
+        return "this system does not tell who writes to a hook, so every prompt counts as the agent's own word."
+    if agent.sends == "pipe":
+        return (
+            "the first prompt counts as yours, where the agent has made no call and starts the hook outside of its "
+            "sandbox; any other as the agent's own word."
+        )
+    return "a prompt counts as yours where the agent's own process wrote it; any other as the agent's own word."
 
 
 @hook.command("list")

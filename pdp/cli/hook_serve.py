@@ -35,10 +35,14 @@ from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.identity.development import SEED_BYTES
 from pdp.local import installed as local
+from pdp.local import provenance
 from pdp.local.embedded import decision_point
 from pdp.local.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
 from pdp.local.installation import Installation
 from pdp.local.installed import LocalInstallation
+from pdp.local.prompts import PromptSocket
+from pdp.local.provenance import Process
+from pdp.local.tasks import Tasks
 from pdp.registry.manifest import Closed, ServerId, first_problem
 from pdp.runtime.telemetry import logs
 from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, HookResult, NotAnEventError
@@ -205,8 +209,9 @@ class Resident:
     asked: float = field(default_factory=time.monotonic)  # when the last event came
     running: int = 0  # conversations
     # by agent, folder, server, tool and arguments: the session of a call that waits, and when it was asked last
-    _waiting: dict[tuple[str, ...], tuple[str, float]] = field(default_factory=dict)
+    _waiting: dict[tuple[str, ...], tuple[Session, float]] = field(default_factory=dict)
     awaited: AwaitedResults = field(default_factory=AwaitedResults)
+    tasks: Tasks = field(default_factory=Tasks)
     sessions: ProxySessions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -221,11 +226,14 @@ class Resident:
             if name == PROXY:
                 await self.proxied(reader, writer)
                 return
+            if not name:
+                return  # a prompt's hook, which started this process
             async with asyncio.timeout(_EVENT_SECONDS):
-                event = await reader.read(MAX_EVENT + 1) if name else b""
+                event = await reader.read(MAX_EVENT + 1)
                 while len(event) <= MAX_EVENT and (more := await reader.read(MAX_EVENT + 1 - len(event))):
                     event += more
-            code, text = await (self.desk() if name == DESK else self.answer(name, event))
+            lineage = provenance.peer(writer.get_extra_info("socket"))
+            code, text = await (self.desk() if name == DESK else self.answer(name, event, lineage))
             writer.write(b"%d %d\n" % (code, len(text)) + text)
             await writer.drain()
         except (OSError, TimeoutError, ValueError):
@@ -237,14 +245,14 @@ class Resident:
             self.asked = time.monotonic()
             writer.close()
 
-    async def answer(self, name: str, event: bytes) -> tuple[int, bytes]:
-        """Exit code and text of the hook. Never raises."""
+    async def answer(self, name: str, event: bytes, lineage: tuple[Process, ...]) -> tuple[int, bytes]:
+        """Exit code and text of the hook, whose process and those above it are the `lineage`. Never raises."""
         try:
             agent = AGENTS[name]
             told = agent.read(event)
             if isinstance(told, HookResult):
                 return agent.shows(replace(await self._shown(agent, told), failed=told.failed))
-            if await self._allowed(agent, told):
+            if await self._allowed(agent, told, lineage):
                 return 0, agent.proceed
         except NotAnEventError as error:
             return BLOCKED, f"pdp: {error}. The call is blocked.".encode()
@@ -261,8 +269,9 @@ class Resident:
         for each in self._connected.values():
             await each.client.close()
 
-    async def _allowed(self, agent: Agent, call: HookCall) -> bool:
+    async def _allowed(self, agent: Agent, call: HookCall, lineage: tuple[Process, ...]) -> bool:
         """Whether the call may be carried out. Raises _RefusedError."""
+        self.tasks.note(provenance.starter(lineage))
         connected = await self._connection(agent)
         profile = connected.profile
         named = call.started or call.server
@@ -277,7 +286,7 @@ class Resident:
         ):
             raise _RefusedError("This would reach where decisions are made, so it is blocked.")
         asked = ToolCall(server, call.tool, call.arguments, tool.definition if tool is not None else None)
-        decision = await self._decision(connected, agent, call, asked)
+        decision = await self._decision(connected, agent, call, asked, lineage)
         if not decision.allowed:
             log.info("%s of %s: %s %s", decision.effect, server, decision.code, decision.decision_id)
             raise _RefusedError(decision.safe_message)
@@ -315,28 +324,43 @@ class Resident:
             log.exception("a result was not inspected")
         return Shown(told.response, withheld=WITHHELD)
 
-    async def _decision(self, connected: _Connected, agent: Agent, call: HookCall, asked: ToolCall) -> Decision:
+    async def _decision(
+        self, connected: _Connected, agent: Agent, call: HookCall, asked: ToolCall, lineage: tuple[Process, ...]
+    ) -> Decision:
         """In the agent's session; at the user's own decision point, for a call that waits for the user, in the one in
         which that was asked first: an agent that is started again has another, and the request is still open."""
+        session = self.tasks.session(agent.id, call.session, lineage)
         if connected.profile.target is not None:
-            decision = await connected.decision(asked, Session(call.session))
-            self._await(agent, call, asked.server, decision, call.session)
-            return decision
+            return (await self._answered(connected, agent, call, asked, lineage, session))[0]
         same, now = (agent.id, call.folder, asked.server, call.tool, digest(dict(call.arguments))), time.monotonic()
         self._waiting = {each: kept for each, kept in self._waiting.items() if now - kept[1] < self.kept}
-        session = self._waiting[same][0] if same in self._waiting else call.session
-        decision = await connected.decision(asked, Session(session))
+        session = self._waiting[same][0] if same in self._waiting else session
+        decision, session = await self._answered(connected, agent, call, asked, lineage, session)
         self._waiting.pop(same, None)
         if decision.pending is not None:
             self._waiting[same] = (session, time.monotonic())
-        self._await(agent, call, asked.server, decision, session)
         return decision
 
-    def _await(self, agent: Agent, call: HookCall, server: str, decision: Decision, session: str) -> None:
-        """Have the result of an allowed call be known by the call."""
+    async def _answered(
+        self,
+        connected: _Connected,
+        agent: Agent,
+        call: HookCall,
+        asked: ToolCall,
+        lineage: tuple[Process, ...],
+        session: Session,
+    ) -> tuple[Decision, Session]:
+        """The decision, once more where the session's task is not the one that the decision point knows, and the
+        session of it. The result of an allowed call is then known by the call."""
+        decision = await connected.decision(asked, session)
+        again = self.tasks.answered(agent.id, call.session, lineage, session, decision)
+        if again is not None:
+            session, decision = again, await connected.decision(asked, again)
+            self.tasks.answered(agent.id, call.session, lineage, again, decision)
         if decision.allowed:
-            kept = KeptDecision(server, decision, Session(session), time.monotonic())
+            kept = KeptDecision(asked.server, decision, session, time.monotonic())
             self.awaited.keep(agent.id, call.session, call.id, kept)
+        return decision, session
 
     async def _connection(self, agent: Agent) -> _Connected:
         """As the profile says now."""
@@ -493,6 +517,7 @@ async def _listen(resident: Resident, idle: float) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     path = resident.folder / SOCKET
     path.unlink(missing_ok=True)  # the lock is ours, so nobody listens there
+    prompts = PromptSocket(resident.folder, resident.tasks)  # before the other, which says that both listen
     server = await asyncio.start_unix_server(resident.converse, path)
     path.chmod(0o600)
     ours = path.stat().st_ino
@@ -508,6 +533,7 @@ async def _listen(resident: Resident, idle: float) -> None:
     finally:
         server.close()
         path.unlink(missing_ok=True)
+        prompts.close()
         await resident.close()
     if ended.is_set():
         logging.shutdown()

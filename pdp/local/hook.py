@@ -1,4 +1,5 @@
-"""The command that agents start before a tool runs: `python -I -S hook.py AGENT --state FOLDER --within SECONDS`.
+"""The command that agents start before a tool runs: `python -I -S hook.py AGENT --state FOLDER --within SECONDS`,
+and with a prompt, where a last word `prompt` says so.
 
 It hands what it reads to the resident process behind it (`pdp hook serve`), starts that where there is none, and
 says what that answers. Whatever goes wrong ends with exit code 2 and a message on standard error, which blocks the
@@ -6,7 +7,9 @@ call for every agent that is supported; so does the end of its time, which is be
 without an answer. People feel each start, so it imports nothing of ours, and little of anything.
 
 Asked: one line with the agent's name, then the event, to the end of the stream. Answered: one line `CODE LENGTH`,
-then exactly so many bytes, for standard output with code 0, else for standard error. In place of an agent's name
+then exactly so many bytes, for standard output with code 0, else for standard error. A prompt is not read here: its
+standard input itself is handed over, at another socket, for the resident process sees who writes there. It never
+blocks: without it there is no task, and nothing is allowed for one. In place of an agent's name
 `pdp approvals` says `DESK`, and is answered tokens; what a start of `pdp proxy` says after `PROXY` stands with
 `proxied` in hook_serve.py.
 """
@@ -24,7 +27,7 @@ TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     import subprocess
 
-SOCKET = "hook.sock"
+SOCKET, PROMPTS = "hook.sock", "prompts.sock"
 DESK, PROXY = "desk", "proxy"
 BLOCKED = 2
 MAX_EVENT = 16 * 1024 * 1024  # bytes
@@ -46,9 +49,11 @@ class BlockedError(Exception):
 def main(arguments: list[str]) -> int:
     """The exit code. `arguments` are AGENT --state FOLDER --within SECONDS."""
     try:
-        agent, _, folder, _, seconds = arguments
+        agent, _, folder, _, seconds, *prompt = arguments
         signal.signal(signal.SIGALRM, _late)
         signal.setitimer(signal.ITIMER_REAL, float(seconds))
+        if prompt:
+            return _handed(folder, agent)
         event = sys.stdin.buffer.read(MAX_EVENT + 1)
         if len(event) > MAX_EVENT:
             return _blocked("The call is too large to be decided, so it is blocked.")
@@ -76,6 +81,26 @@ def ask(folder: str, agent: str, event: bytes) -> tuple[int, bytes]:
     if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) != len(text):
         raise BlockedError(_TORN)
     return (0 if int(words[0]) == 0 else BLOCKED), text
+
+
+def _handed(folder: str, agent: str) -> int:
+    """Hand a prompt over, and say what the agent is answered."""
+    with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError):
+            return _hand(folder, agent)
+        connected(folder).close()  # which starts what listens
+        return _hand(folder, agent)
+    return 0
+
+
+def _hand(folder: str, agent: str) -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(f"{folder}/{PROMPTS}")
+        socket.send_fds(connection, [agent.encode() + b"\n"], [sys.stdin.fileno()])
+        while part := connection.recv(65536):
+            sys.stdout.buffer.write(part)
+    sys.stdout.flush()
+    return 0
 
 
 def connected(folder: str) -> socket.socket:

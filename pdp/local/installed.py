@@ -75,7 +75,7 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
     HOOK: {
         "roles": ["decide"],
         "servers": ["*"],
-        "may_assert": {"claims": [LOCAL_ISSUER]},
+        "may_assert": {"claims": [LOCAL_ISSUER], "task": True},
         "inspects_results": True,  # a result of which no event tells stays awaited
     },
     "desk": {"roles": ["approve", "subject"], "resources": [DESK], "person_clients": ["desk"]},
@@ -140,8 +140,17 @@ class LocalInstallation(InstallationFolder):
     @property
     def hooks_caller(self) -> str:
         """As whom a hook asks; an installation made before hooks had a caller of their own has a proxy's."""
-        known = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
-        return HOOK if HOOK in known else PROXY
+        return HOOK if HOOK in self._callers else PROXY
+
+    @property
+    def vouches_for_tasks(self) -> bool:
+        """Whether what hooks say of the task counts; an installation made before they said it does not take it."""
+        return bool(self._callers[self.hooks_caller].get("may_assert", {}).get("task"))
+
+    @property
+    def _callers(self) -> Mapping[str, Any]:
+        known: Mapping[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
+        return known
 
     def issued(self, seed: bytes) -> Installation:
         """With a new key for tokens, which takes the place of the one before and is kept nowhere else."""

@@ -1,9 +1,11 @@
-"""Coding agents that run a command before each tool and after it: what their events say, and where they are set up.
+"""Coding agents that run a command before each tool and after it, and with each prompt: what their events say, and
+where they are set up.
 
 One `Agent` for each, by what its vendor documents (`checked`). For all of them exit code 2 blocks the call and its
 standard error is the reason, so a refusal needs no format of its own; an allow is `proceed` on standard output, and
 leaves the agent's own rules in force. An event that says less, or something else, than is documented is no call, and
-is blocked. What an agent does with a result after its hook has answered differs: `results.py`.
+is blocked; no prompt, and nobody's words. What an agent does with a result after its hook has answered differs:
+`results.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.wire.hooks.results import Shown, only_told, replaced_by_feedback, replaced_in_shape
@@ -20,6 +22,8 @@ from pdp.wire.hooks.results import Shown, only_told, replaced_by_feedback, repla
 _MCP = re.compile(r"mcp__([^_](?:_?[^_])*)__([^_](?:_?[^_])*)", re.ASCII)
 _MAX_NAME = 256  # characters
 _NOTHING = b"{}"
+_Event = TypeVar("_Event")
+PROMPT = "prompt"  # the last word of a command that is started with a prompt
 NOT_DECIDED = "The call could not be decided, so it is blocked."
 
 
@@ -52,10 +56,21 @@ class HookResult:
 
 
 @dataclass(frozen=True, slots=True)
+class HookPrompt:
+    """What an agent was told. `by_person`: as far as the agent says, which is known for its own word elsewhere."""
+
+    session: str
+    text: str
+    by_person: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """One coding agent. `settings` is its user's file, below the home; `entry` makes of a command and a limit in
-    seconds what stands there for each of `events`, and of `results`, which come after a call. `shows` is how its hook
-    answers those; `unseen` says which results it has no event for, or shows whatever its hook says."""
+    seconds what stands there for each of `events`, of `results`, which come after a call, and of `prompts`. `shows`
+    is how its hook answers results; `unseen` says which results it has no event for, or shows whatever its hook says.
+    `heard` is how it answers prompts; `sends` is how the agent hands one over: by a pair of sockets, which tell who
+    made them, or by a pipe."""
 
     id: str
     title: str
@@ -67,6 +82,9 @@ class Agent:
     results: Mapping[str, Callable[[Mapping[str, Any]], HookResult]]
     shows: Callable[[Shown], tuple[int, bytes]]
     unseen: str
+    prompts: Mapping[str, Callable[[Mapping[str, Any]], HookPrompt]]
+    sends: Literal["sockets", "pipe"] = "sockets"
+    heard: bytes = b""
     version: int | None = None  # of the format of its settings, where it wants one
 
     def call(self, event: bytes) -> HookCall:
@@ -78,17 +96,25 @@ class Agent:
 
     def read(self, event: bytes) -> HookCall | HookResult:
         """The call of an event, or its result. Raises NotAnEventError."""
-        try:
-            given = json.loads(event, parse_constant=_no_number, object_pairs_hook=_once)
-        except (ValueError, RecursionError):
-            raise NotAnEventError("the event: is no JSON object whose members stand once") from None
-        if not isinstance(given, dict):
-            raise NotAnEventError("the event: must be an object")
-        name = given.get("hook_event_name")
         known: dict[str, Callable[[Mapping[str, Any]], HookCall | HookResult]] = {**self.events, **self.results}
-        if not isinstance(name, str) or name not in known:
-            raise NotAnEventError(f"hook_event_name: must be one of {', '.join(known)}")
-        return known[name](given)
+        return _read(event, known)
+
+    def prompt(self, event: bytes) -> HookPrompt:
+        """The prompt of an event. Raises NotAnEventError."""
+        return _read(event, self.prompts)
+
+
+def _read(event: bytes, known: Mapping[str, Callable[[Mapping[str, Any]], _Event]]) -> _Event:
+    try:
+        given = json.loads(event, parse_constant=_no_number, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise NotAnEventError("the event: is no JSON object whose members stand once") from None
+    if not isinstance(given, dict):
+        raise NotAnEventError("the event: must be an object")
+    name = given.get("hook_event_name")
+    if not isinstance(name, str) or name not in known:
+        raise NotAnEventError(f"hook_event_name: must be one of {', '.join(known)}")
+    return known[name](given)
 
 
 def _before_tool(given: Mapping[str, Any]) -> HookCall:
@@ -177,6 +203,26 @@ def _same(*parts: Any) -> str:
     return sha256_hex(json.dumps(parts, sort_keys=True).encode())
 
 
+def _claude_prompt(given: Mapping[str, Any]) -> HookPrompt:
+    """Claude Code also tells of what its clock, sub-agents and other sessions say; `source` tells them apart, and
+    where it is absent nobody knows."""
+    alone = not given.get("agent_id")
+    return _prompt(given, "session_id", by_person=alone and given.get("source") in {"user", "sdk"})
+
+
+def _plain_prompt(given: Mapping[str, Any]) -> HookPrompt:
+    """Codex and Gemini CLI."""
+    return _prompt(given, "session_id", by_person=True)
+
+
+def _cursor_prompt(given: Mapping[str, Any]) -> HookPrompt:
+    return _prompt(given, "conversation_id", by_person=True)
+
+
+def _prompt(given: Mapping[str, Any], session: str, *, by_person: bool) -> HookPrompt:
+    return HookPrompt(_text(given, session), _text(given, "prompt", None), by_person)
+
+
 def _folder(given: Mapping[str, Any]) -> str:
     return _text(given, "cwd", None) if given.get("cwd") else ""
 
@@ -220,6 +266,12 @@ def _matched(command: str, seconds: int, **more: Any) -> dict[str, Any]:
     return {"hooks": [{"type": "command", "command": command, "timeout": seconds, **more}]}
 
 
+def _unmatched(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """For every event of a kind that has no tools; a prompt goes on where the hook fails, and has then no task."""
+    kept = {key: value for key, value in entry.items() if key not in {"matcher", "onFailure", "failClosed"}}
+    return kept | ({"hooks": [_unmatched(each) for each in kept["hooks"]]} if "hooks" in kept else {})
+
+
 _AGENTS = (
     Agent(
         "claude-code",
@@ -233,6 +285,7 @@ _AGENTS = (
         replaced_in_shape,
         "errors are shown whatever the hook says; versions before 2.1.121, and by reports later ones too, show the "
         "results of the agent's own tools uncut",
+        {"UserPromptSubmit": _claude_prompt},
     ),
     Agent(
         "codex",
@@ -245,6 +298,8 @@ _AGENTS = (
         {"PostToolUse": _after_tool},
         replaced_by_feedback,
         "a command that goes on in the background has no event",
+        {"UserPromptSubmit": _plain_prompt},
+        sends="pipe",
     ),
     Agent(
         "gemini",
@@ -257,6 +312,8 @@ _AGENTS = (
         {"AfterTool": _gemini_after},
         replaced_by_feedback,
         "none that is documented",
+        {"BeforeAgent": _plain_prompt},
+        heard=_NOTHING,
     ),
     Agent(
         "cursor",
@@ -269,6 +326,8 @@ _AGENTS = (
         {"afterMCPExecution": _cursor_after_mcp, "afterShellExecution": _cursor_after_shell},
         only_told,
         "results are shown whatever the hook says; files that are read have no event after them",
+        {"beforeSubmitPrompt": _cursor_prompt},
+        heard=b'{"continue": true}',
         version=1,
     ),
 )
@@ -282,10 +341,12 @@ def installed(agent: Agent, settings: Mapping[str, Any], command: str, seconds: 
     if not isinstance(hooks, dict):
         raise NotAnEventError("hooks: must be an object")
     new = dict(hooks)
-    for event in (*agent.events, *agent.results):
+    for event in (*agent.events, *agent.results, *agent.prompts):
         before = new.get(event, [])
         if not isinstance(before, list):
             raise NotAnEventError(f"hooks.{event}: must be a list")
-        new[event] = [each for each in before if mark not in json.dumps(each)] + [agent.entry(command, seconds)]
+        told = event in agent.prompts
+        entry = _unmatched(agent.entry(f"{command} {PROMPT}", seconds)) if told else agent.entry(command, seconds)
+        new[event] = [each for each in before if mark not in json.dumps(each)] + [entry]
     whole = {**settings, "hooks": new}
     return {"version": agent.version, **whole} if agent.version is not None else whole

@@ -1,0 +1,103 @@
+"""Who writes to a hook: which process started it, and which one alone can have written what it reads.
+
+By what the kernel says, on Linux alone. Agents of Node and Bun write a hook's event into a pair of sockets that they
+made, and a socket tells who made it; nobody else can write there, and no other process can open it. Of a pipe nothing
+of the kind is known: whoever reads one may write into it by `/proc`. So there it counts where the hook stands, and
+whether a sandbox holds it, which no process gets rid of.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "ksh", "mksh", "busybox"})  # by which agents start a hook
+_MOST_ANCESTORS = 64
+_STARTED = 19  # of the words after the name in /proc/PID/stat
+KERNEL_TELLS = sys.platform == "linux"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of this machine, and when it was started: an id alone may be another's by now."""
+
+    id: int
+    started: int
+
+
+def process(id_: int) -> Process | None:
+    """The process that has this id; None where there is none, or where that is not known."""
+    words = _stat(id_)
+    return Process(id_, int(words[_STARTED])) if words else None
+
+
+def peer(connection: socket.socket) -> tuple[Process, ...]:
+    """The process that connected, then those that it descends from; empty where that is not known."""
+    if not KERNEL_TELLS:
+        return ()
+    id_, found = _credentials(connection), list[Process]()
+    while id_ > 1 and len(found) < _MOST_ANCESTORS:
+        words = _stat(id_)
+        if not words:
+            return ()  # gone meanwhile: another one may have its id
+        found.append(Process(id_, int(words[_STARTED])))
+        id_ = int(words[1])
+    return tuple(found)
+
+
+def starter(lineage: tuple[Process, ...]) -> Process | None:
+    """What started a hook, past the shell that agents start it by."""
+    above = [each for each in lineage[1:3] if _program(each) not in _SHELLS]
+    return above[0] if above else None
+
+
+def writer(descriptor: int) -> Process | None:
+    """The process that alone can have written what is read here; None where another one could have."""
+    try:
+        if not (KERNEL_TELLS and True):
+            return None
+        with socket.socket(fileno=os.dup(descriptor)) as end:
+            of_pair = (end.family, end.type) == (socket.AF_UNIX, socket.SOCK_STREAM)
+            # both names are empty for a pair alone: of a connection the other end has one, or this one
+            of_pair = of_pair and not end.getsockname() and not end.getpeername()
+            return process(_credentials(end)) if of_pair else None
+    except OSError:
+        return None
+
+
+def confined(lineage: tuple[Process, ...], by: Process) -> bool:
+    """Whether a sandbox holds a hook that does not hold `by`, which started it, or that is not known. Nothing gets
+    rid of these marks."""
+    return len({_marks(each) or each for each in lineage[: lineage.index(by) + 1]}) != 1
+
+
+def _marks(each: Process) -> tuple[str, ...]:
+    try:
+        lines = Path(f"/proc/{each.id}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
+    return tuple(line for line in lines if line.startswith(("NoNewPrivs:", "Seccomp")))
+
+
+def _credentials(end: socket.socket) -> int:
+    size = struct.calcsize("3i")
+    return int(struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0])
+
+
+def _stat(id_: int) -> list[str]:
+    """The words after the name, which may hold anything."""
+    try:
+        return Path(f"/proc/{id_}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _program(each: Process) -> str:
+    try:
+        return Path(f"/proc/{each.id}/exe").readlink().name
+    except OSError:
+        return ""

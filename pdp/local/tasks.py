@@ -1,0 +1,121 @@
+"""Tasks of coding agents: what a person said to each conversation, and the session at the decision point that has it.
+
+A prompt counts as the person's where the agent itself is known to have sent it, and then for the calls of that very
+process alone; any other is the agent's own word. Later prompts extend the task. A session's task never changes: an
+extended one is the task of a session that the first one started, so that it keeps what was read.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from pdp.client import Decision, Session
+from pdp.local.provenance import Process
+from pdp.wire.grpc.codec.fields import MAX_TASK
+
+_MOST = 1_000  # conversations; one that is forgotten has no task
+_MOST_PROCESSES = 10_000
+_BETWEEN = "\n\n"
+CHANGED, UNKNOWN = "session.task_changed", "session.unknown"
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """`session` is where calls go, whether one `asked` there, and which `parent` it has."""
+
+    session: str
+    words: str = ""
+    asked: bool = False
+    parent: str = ""
+    handle: str = ""  # of the latest answer
+
+    def extend(self, words: str) -> None:
+        """With more words, unless that is too much, which then count for nothing."""
+        longer = f"{self.words}{_BETWEEN}{words}" if self.words else words
+        if words and len(longer.encode()) <= MAX_TASK:
+            self.words = longer
+
+    def renew(self) -> None:
+        """With another session from the next call on: below the one that is left, where its handle is known."""
+        self.session = f"{self.session.partition('~')[0]}~{uuid.uuid4().hex[:12]}"
+        self.parent, self.asked = self.handle, False
+
+
+@dataclass(slots=True)
+class Tasks:
+    """What was said in each conversation, by agent, the agent's id of it, and the process that sent it: None for the
+    agent's own word. Safe to share between threads."""
+
+    _known: OrderedDict[tuple[str, str, Process | None], _Conversation] = field(default_factory=OrderedDict)
+    _agents: OrderedDict[Process, None] = field(default_factory=OrderedDict)  # processes that had calls or prompts
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def note(self, agent: Process | None) -> None:
+        """A call came from this agent: what it starts is no person's from now on."""
+        if agent is not None:
+            with self._lock:
+                self._agents[agent] = None
+                while len(self._agents) > _MOST_PROCESSES:
+                    self._agents.popitem(last=False)
+
+    def acted(self, agent: Process) -> bool:
+        """Whether a prompt or call of this agent is known."""
+        return agent in self._agents
+
+    def nested(self, sender: Process, lineage: tuple[Process, ...]) -> bool:
+        """Whether an agent that is known stands above this one, and may have started it."""
+        above = lineage[lineage.index(sender) + 1 :] if sender in lineage else lineage
+        return any(each in self._agents for each in above)
+
+    def said(self, agent: str, conversation: str, words: str, sender: Process | None) -> None:
+        """A prompt that `sender` is known to have sent for a person, or the agent's own word."""
+        with self._lock:
+            self.note(sender)
+            key = (agent, conversation, sender)
+            known = self._known.setdefault(key, _Conversation(conversation))
+            self._known.move_to_end(key)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+            known.extend(words)
+            if known.asked:
+                known.renew()
+
+    def session(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> Session:
+        """The session of a call, with the task that its process was given."""
+        with self._lock:
+            if (known := self._of(agent, conversation, lineage)) is not None:
+                known.asked = True
+                return Session(known.session, known.words, parent=known.parent)
+            word = self._known.get((agent, conversation, None))
+            return Session(conversation, word.words, task_by_agent=True) if word else Session(conversation)
+
+    def answered(
+        self, agent: str, conversation: str, lineage: tuple[Process, ...], session: Session, decision: Decision
+    ) -> Session | None:
+        """Take note of an answer. Where the decision point knows that session otherwise, as after a restart of ours,
+        the one in which to ask again."""
+        with self._lock:
+            known = self._of(agent, conversation, lineage)
+            if known is None or session.task_by_agent:
+                return None
+            codes = {reason.code for reason in decision.reasons}
+            if session.task and CHANGED in codes:
+                return Session(conversation)  # which has what was read; the next call goes below it
+            if session.parent and UNKNOWN in codes:
+                known.handle = ""
+                known.renew()  # the first one is over by time, and what was read with it
+                known.asked = True
+                return Session(known.session, known.words)
+            if decision.session_handle:
+                known.handle = decision.session_handle
+                if not session.task and known.session == conversation and known.asked:
+                    known.renew()
+            return None
+
+    def _of(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> _Conversation | None:
+        """What was said to the process of a call by a person."""
+        found = (self._known.get((agent, conversation, each)) for each in lineage)
+        return next((each for each in found if each is not None), None)
