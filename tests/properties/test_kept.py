@@ -185,6 +185,7 @@ POOLS: Mapping[tuple[str, ...], tuple[Any, ...]] = {
     ("call", "unknown_outcomes"): (0, 1, 2**63 - 1),
     ("call", "people_refusals"): (0, 5, 2**53),
     ("call", "judge_refusals"): (0, 2, 3),
+    ("call", "judge_configured"): (True, False),
     ("actors",): ([], [{"id": "a", "issuer": None}], [{"id": "b", "issuer": None}], [{"id": "a", "issuer": "x"}] * 9),
     ("agent", "id"): (None, "", "null", "assistant"),
     ("agent", "kind"): ("oauth_client", "workload"),
@@ -198,6 +199,10 @@ POOLS: Mapping[tuple[str, ...], tuple[Any, ...]] = {
     ("asserted", "task"): (None, "", "null", "x"),
     ("asserted", "extra"): ({}, {"x": None}, {"x": 1}, {"x": 1.0}, {"x": "1"}, {"x.y": 1}, {"y": 1}),
     ("asserted", "client_address"): (None, "10.0.0.1"),
+    ("asserted", "observed_effects"): (
+        [],
+        *([{"kind": "host", "object": "x", "detail": {}, "permitted": permitted}] for permitted in (True, False)),
+    ),
     ("server", "id"): ("git", "other", "none"),
     ("server", "status"): ("ok", "failed"),
     ("server", "vetting"): VETTINGS,
@@ -214,6 +219,13 @@ POOLS: Mapping[tuple[str, ...], tuple[Any, ...]] = {
     ("time", "minute_of_day"): (0, 360, 361, 419, 420, 421, 1139, 1140, 1141, 1320, 1321, 1439),
     ("time", "weekday"): (1, 5, 6, 7),
     ("time", "date"): ("2026-07-01", "2026-07-02"),
+    ("session", "client_address"): ("none", "same", "changed"),
+    ("mandate", "status"): ("none", "planning", "active", "ended"),
+    ("mandate", "planned"): (True, False),
+    ("mandate", "covers"): (
+        [],
+        *([{"target": "tool:git_log", "step": 0, "external": it, "left": 1, "values": []}] for it in (True, False)),
+    ),
     ("phase",): ("call", "call", "list"),
     ("waivers",): (
         [],

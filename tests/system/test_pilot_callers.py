@@ -119,7 +119,7 @@ def test_an_answer_that_is_over_is_no_permission(pilot: Served) -> None:
     assert answer.effect == DENY
     until = answer.valid_until.ToNanoseconds() / 1e9
     assert responses.decision(answer, "r", frozenset(), until - 1, observe=True).allowed
-    assert not responses.decision(answer, "r", frozenset(), until, observe=True).allowed
+    assert not responses.decision(answer, "r", frozenset(), until + 1, observe=True).allowed
     answer.ClearField("record")
     assert not responses.decision(answer, "r", frozenset(), until - 1, observe=True).allowed
 
