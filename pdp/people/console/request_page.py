@@ -13,24 +13,28 @@ from starlette.responses import RedirectResponse, Response
 
 from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms
-from pdp.core.approvals.requirement import Requirement
+from pdp.core.approvals.queries import Page
+from pdp.core.approvals.requirement import PEOPLE, Requirement
 from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import OPEN
+from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import ApprovalView, ArgumentRow
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.outcome.codes import shown_control
 from pdp.people.console import wording
 from pdp.people.console.drawn import html, pieces
+from pdp.people.console.lists import Line, line
 from pdp.people.console.visit import Visit
 from pdp.people.reading.drawing import compare, draw, inert_row
 from pdp.people.reading.lists import odd_first
 from pdp.people.reading.marks import Mark, Value, marks_of
-from pdp.people.visibility import place_to_read
+from pdp.people.visibility import ApprovalFilter, place_to_read
 from pdp.people.votes import BallotInput
 
 Absent: TypeAlias = tuple[tuple[str, str], ...]  # humans who are away, with their names
 CHOICES = frozenset({"approve", "deny", "cancel"})
+ANSWERED = PEOPLE - {"consent"}  # kinds that are answered on this page
+_NEXT = 8  # requests among which one is looked for that the person has not answered
 _MAX_REASON = 4000
 _RECENT_NS = 120 * NS  # for so long a page says first what its reader did
 _REDRAWN = "Nothing was recorded: the request is not as it was shown to you. This is how it stands now."
@@ -108,12 +112,31 @@ async def vote(visit: Visit) -> Response:
 async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", status: int = 200) -> Response:
     view = await visit.approvals.queue.get(visit.person, str(visit.request.path_params["id"]))
     absent = await _absent(visit)
+    following = await _next(visit, view)
     async with place_to_read(visit.console.drawing, visit.session.id):
-        return await asyncio.to_thread(_draw, visit, view, absent, part, seen, notice, status)
+        return await asyncio.to_thread(_draw, visit, view, absent, following, part, seen, notice, status)
+
+
+async def _next(visit: Visit, view: ApprovalView) -> Line | None:
+    """The request that waits longest for this person, once this one no longer does."""
+    if view.may_vote and not view.mine:
+        return None
+    waiting = ApprovalFilter(states=frozenset({State.PENDING}), kinds=ANSWERED, mine=True)
+    views, _ = await visit.approvals.queue.list(visit.person, waiting, Page(_NEXT))
+    directory, now = visit.approvals.directories.of(visit.person.tenant), visit.console.services.clock.now_ns()
+    other = (each for each in views if each.approval.id != view.approval.id and each.may_vote and not each.mine)
+    return next((line(each, directory, now) for each in other), None)
 
 
 def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
-    visit: Visit, view: ApprovalView, absent: Absent, part: int, seen: str, notice: str, status: int
+    visit: Visit,
+    view: ApprovalView,
+    absent: Absent,
+    following: Line | None,
+    part: int,
+    seen: str,
+    notice: str,
+    status: int,
 ) -> Response:
     """In a thread: a page of values takes longer than a decision."""
     directory = visit.approvals.directories.of(visit.person.tenant)
@@ -136,6 +159,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
         may=_may(view, standing_in=bool(absent), passkey=bool(asked), operator="operate" in visit.person.roles),
         passkey=asked,
         absent=absent,
+        following=following,
         place=place,
         whole=visit.token(_whole(place, view.presented)) if came and view.presented and not rows.more else "",
         seen=visit.token(_seen(place, view.presented, rows.part)) if came else "",

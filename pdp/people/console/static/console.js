@@ -73,16 +73,36 @@
     document.addEventListener("visibilitychange", sleep);
     window.addEventListener("focus", sleep);
     const asleep = () => approve.getAttribute("aria-disabled") === "true";
+    // A key that is held down, from the page before or on this one, is no answer: it counts once it was let go.
+    let repeats = false;
+    document.addEventListener("keydown", (event) => {
+      repeats = event.repeat;
+    }, true);
+    document.addEventListener("pointerdown", () => {
+      repeats = false;
+    }, true);
     approve.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") event.preventDefault();
+      if (event.key === "Enter" || event.repeat) event.preventDefault();
+    });
+    approve.addEventListener("keyup", (event) => {
+      if (repeats) event.preventDefault();
     });
     approve.addEventListener("click", (event) => {
-      if (asleep()) event.preventDefault();
+      if (asleep() || repeats) event.preventDefault();
     });
     approve.form.addEventListener("submit", (event) => {
       if (event.submitter === approve && asleep() && !approve.form.dataset.sure) event.preventDefault();
     });
   }
+
+  // Alt and a key press what has it, once.
+  document.addEventListener("keydown", (event) => {
+    if (!event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.repeat) return;
+    const place = document.querySelector(`[data-key="${CSS.escape(event.code)}"]`);
+    if (!place || !place.offsetParent) return;
+    event.preventDefault();
+    place.click();
+  });
 
   // Passkeys: the authenticator's answer goes into the form, and the form on its way.
   const problem = (form, text) => {

@@ -1,0 +1,93 @@
+"""From one request to the next, in a real browser: few keys, and none of them by accident."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from support.browser import context, sign_in
+from support.console_world import ConsoleWorld
+
+from devtools.sandbox import TENANT
+from pdp.core.approvals.states import State
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the provider lives with its own
+]
+ids = itertools.count()
+
+
+async def pending(world: ConsoleWorld) -> str:
+    return await world.pending("git_reset", {"repo_path": f"/srv/git/next-{next(ids)}"})
+
+
+def state(world: ConsoleWorld, request_id: str) -> State:
+    found = world.world.process.store.approval(TENANT, request_id)
+    assert found is not None
+    return found.state
+
+
+async def awake(page: Page) -> None:
+    await expect(page.locator("[data-approve]")).not_to_have_attribute("aria-disabled", "true")
+
+
+async def test_three_keys_approve_from_the_queue_and_two_more_the_next(
+    world: ConsoleWorld, chromium: Browser
+) -> None:
+    await pending(world)
+    await pending(world)
+    made = await context(chromium)
+    page = await made.new_page()
+    await sign_in(page, world.url, "carol")
+    await expect(page.get_by_role("link", name="Next: ")).to_be_visible()
+    await page.keyboard.press("Alt+KeyN")
+    first = await opened(page, "")
+    await expect(page.get_by_role("button", name="Deny")).to_be_focused()
+    await awake(page)
+    await page.keyboard.press("Alt+KeyA")
+    await page.keyboard.press(
+        "Tab"
+    )  # to what records it now; it is recorded by itself after the time to take it back
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+    await expect(page.get_by_role("link", name="Next: ")).to_be_focused()
+    await page.keyboard.press("Enter")
+    second = await opened(page, first)
+    assert (state(world, first), state(world, second)) == (State.APPROVED, State.PENDING)
+    await made.close()
+
+
+async def opened(page: Page, before: str) -> str:
+    """The request whose page is there, once it is another than before."""
+    await page.wait_for_url(lambda url: "/requests/" in url and not (before and url.endswith(before)))
+    return page.url.rpartition("/")[2]
+
+
+async def test_a_key_that_is_held_down_approves_nothing(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await pending(world)
+    made = await context(chromium)
+    page = await made.new_page()
+    await sign_in(page, world.url, "carol", f"/requests/{request_id}")
+    await page.locator("[data-approve]").focus()
+    await awake(page)
+    for _ in range(3):  # a second `down` of the same key is a repeat
+        await page.keyboard.down("Space")
+    await page.keyboard.up("Space")
+    await expect(page.get_by_role("button", name="Take it back")).to_have_count(0)
+    await page.keyboard.press("Space")
+    await expect(page.get_by_role("button", name="Take it back")).to_be_visible()
+    await made.close()
+
+
+async def test_on_a_phone_the_answer_is_in_reach_at_once(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await pending(world)
+    made = await context(chromium, viewport={"width": 360, "height": 740})
+    page = await made.new_page()
+    await sign_in(page, world.url, "carol", f"/requests/{request_id}")
+    for name in ("Deny", "Approve"):
+        await expect(page.get_by_role("button", name=name, exact=True)).to_be_in_viewport(ratio=1)
+    assert await page.evaluate("scrollY") == 0
+    await made.close()
