@@ -1,12 +1,12 @@
-"""`pdp sessions`: the removal of labels. Exit: 0 asked, 1 refused or fault, 2 usage."""
+"""`pdp sessions`: mandates of tasks, and the removal of labels. Exit: 0 done, 1 refused or fault, 2 usage."""
 
 from __future__ import annotations
 
 import click
 
 from pdp.cli.commands import DEVTOOLS, Commands
-from pdp.cli.connection import Connection, connected
-from pdp.cli.render import requests
+from pdp.cli.connection import Connection, connected, id_argument, to_json
+from pdp.cli.render import mandates, requests
 
 
 @click.group(
@@ -43,3 +43,34 @@ def declassify(
         asked = client.request_declassification(subject, agent, labels, reason)
     click.echo(f"{asked.approval_id} is open; `pdp approvals show` shows it to those who vote.")
     click.echo(requests.recorded(asked.record))
+
+
+@sessions.command()
+@click.argument("session", metavar="[SESSION]", default="")
+@click.option("--caller", default="", help="With SESSION: the caller whose session it is.")
+@click.option("--active", is_flag=True, help="Only what is in force.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@connected
+def show(*, connection: Connection, session: str, caller: str, active: bool, as_json: bool) -> None:
+    """Show what tasks may do without asking you: the mandate of SESSION, or all that you may see.
+
+    A mandate has a judge look where a person would be asked. `pdp sessions revoke ID` ends it at once.
+    """
+    if bool(session) != bool(caller):
+        raise click.UsageError("SESSION and --caller go together")
+    with connection.client() as client:
+        whole = client.list_mandates(caller, session, active=active)
+    if as_json or not whole.mandates:
+        click.echo(to_json(whole) if as_json else "No mandates.")
+    else:
+        requests.console().print(mandates.mandates(whole.mandates))
+
+
+@sessions.command()
+@click.argument("mandate_id", metavar="ID", callback=id_argument)
+@connected
+def revoke(*, connection: Connection, mandate_id: str) -> None:
+    """End the mandate of a session, at once: its calls ask again."""
+    with connection.client() as client:
+        response = client.revoke_mandate(mandate_id)
+    click.echo(f"revoked ({requests.recorded(response.record)})")

@@ -432,6 +432,22 @@ class AsyncApprovalClient:
         )
         return await self._ask(self._approvals.RevokeGrant, request)
 
+    async def list_mandates(
+        self, caller: str = "", session: str = "", *, active: bool = False
+    ) -> approval_pb2.ListSessionMandatesResponse:
+        """The mandates that the person may see, newest first: of one session, or all."""
+        request = approval_pb2.ListSessionMandatesRequest(caller=caller, session=session, active=active)
+        return await self._ask(self._approvals.ListSessionMandates, request)
+
+    async def revoke_mandate(
+        self, mandate_id: str, *, request_id: str | None = None
+    ) -> approval_pb2.RevokeMandateResponse:
+        """End a mandate at once."""
+        request = approval_pb2.RevokeMandateRequest(
+            request_id=requests_approvals.new_id(request_id), mandate_id=mandate_id
+        )
+        return await self._ask(self._approvals.RevokeMandate, request)
+
     async def list_consents(
         self, *, states: tuple[str, ...] = (), consent_id: str = "", page_size: int = 0, page_token: str = ""
     ) -> consent_pb2.ListConsentsResponse:

@@ -136,6 +136,8 @@ class ApprovalClient:
     request_quarantine_lift = _call(AsyncApprovalClient.request_quarantine_lift)
     list_grants = _call(AsyncApprovalClient.list_grants)
     revoke_grant = _call(AsyncApprovalClient.revoke_grant)
+    list_mandates = _call(AsyncApprovalClient.list_mandates)
+    revoke_mandate = _call(AsyncApprovalClient.revoke_mandate)
     list_consents = _call(AsyncApprovalClient.list_consents)
     grant_consent = _call(AsyncApprovalClient.grant_consent)
     revoke_consent = _call(AsyncApprovalClient.revoke_consent)

@@ -87,7 +87,7 @@ class Mandates:
         """Those of a session, the active one first. Raises NotFound, Unavailable."""
         asked = await self._asked(ask, credential, caller)
         rows = await self._rows(_begun(asked))
-        return tuple(sorted((_as_of(row, asked.at_ns) for row in rows), key=lambda row: row.state))[:_LISTED]
+        return tuple(sorted((row.at(asked.at_ns) for row in rows), key=lambda row: row.state))[:_LISTED]
 
     async def end(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
         """End the one of a session; durable when this returns. Raises NotFound `session.unknown`, `mandate.none`."""
@@ -178,7 +178,7 @@ class Mandates:
     async def _again(
         self, asked: _Asked, kept: tuple[MandateRow, ...], task: str, ref: str
     ) -> tuple[MandateRow, RecordRef]:
-        row = next((each for each in kept if _as_of(each, asked.at_ns).state is MandateState.ACTIVE), None)
+        row = next((each for each in kept if each.at(asked.at_ns).state is MandateState.ACTIVE), None)
         if row is None:
             raise Outdated("mandate.ended", "The mandate of this session has ended; a session has one.")
         mandate = row.mandate
@@ -228,10 +228,3 @@ def _begun(asked: _Asked) -> _Asked:
     if not asked.going:
         raise unknown()
     return asked
-
-
-def _as_of(row: MandateRow, at_ns: int) -> MandateRow:
-    """The row as it stands."""
-    if row.state is not MandateState.ACTIVE or at_ns < row.expires_ns:
-        return row
-    return replace(row, state=MandateState.ENDED, ended_ns=row.expires_ns, ended_by=MandateEvent.EXPIRED.value)

@@ -22,6 +22,7 @@ from pdp.people.delegations import Delegations
 from pdp.people.evidence import Counting
 from pdp.people.expiry import Sweep
 from pdp.people.grants import Grants
+from pdp.people.mandates import PersonMandates
 from pdp.people.operator_requests import OperatorRequests, OperatorTerms
 from pdp.people.persons import Persons
 from pdp.people.quarantines import QuarantineLifts
@@ -51,6 +52,7 @@ class ApprovalServices:
     watchers: Watchers
     changes: Changes
     grants: Grants
+    mandates: PersonMandates
     consents: Consents
     canaries: Canaries
     declassifications: Declassifications
@@ -113,6 +115,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
         watchers=Watchers(visibilities, store, changes, clock),
         changes=changes,
         grants=Grants(visibilities, store, commits, recorder, clock),
+        mandates=PersonMandates(visibilities, store, commits, recorder, clock, index_key),
         consents=Consents(visibilities, store, votes, commits, recorder, clock, index_key, bounds.consent_ns),
         canaries=Canaries(store, state, commits, recorder, clock, index_key, notifications),
         declassifications=declassifications,

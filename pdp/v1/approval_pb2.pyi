@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from pdp.v1 import decision_pb2 as _decision_pb2
+from pdp.v1 import mandate_pb2 as _mandate_pb2
 from pdp.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -1262,6 +1263,128 @@ class RevokeGrantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeGrantResponse: _TypeAlias = RevokeGrantResponse  # noqa: Y015
+
+@_typing.final
+class ListSessionMandatesRequest(_message.Message):
+    """ListSessionMandatesRequest asks for mandates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    caller: _builtins.str
+    """The caller whose session it is; empty, with `session`, for those of all sessions."""
+    session: _builtins.str
+    """The caller's id of the session."""
+    active: _builtins.bool
+    """True: only those in force."""
+    @_builtins.property
+    def credential(self) -> _types_pb2.Credential:
+        """The person. Mandatory."""
+
+    def __init__(
+        self,
+        *,
+        credential: _types_pb2.Credential | None = ...,
+        caller: _builtins.str = ...,
+        session: _builtins.str = ...,
+        active: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "caller", b"caller", "credential", b"credential", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionMandatesRequest: _TypeAlias = ListSessionMandatesRequest  # noqa: Y015
+
+@_typing.final
+class ListSessionMandatesResponse(_message.Message):
+    """ListSessionMandatesResponse is mandates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANDATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mandates(self) -> _containers.RepeatedCompositeFieldContainer[_mandate_pb2.Mandate]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        mandates: _abc.Iterable[_mandate_pb2.Mandate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mandates", b"mandates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionMandatesResponse: _TypeAlias = ListSessionMandatesResponse  # noqa: Y015
+
+@_typing.final
+class RevokeMandateRequest(_message.Message):
+    """RevokeMandateRequest ends a mandate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    MANDATE_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of this attempt; the same id with the same content gets the same answer. Mandatory."""
+    mandate_id: _builtins.str
+    """Id of the mandate. Mandatory."""
+    @_builtins.property
+    def credential(self) -> _types_pb2.Credential:
+        """The person who revokes. Mandatory."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        credential: _types_pb2.Credential | None = ...,
+        mandate_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "mandate_id", b"mandate_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeMandateRequest: _TypeAlias = RevokeMandateRequest  # noqa: Y015
+
+@_typing.final
+class RevokeMandateResponse(_message.Message):
+    """RevokeMandateResponse confirms that the mandate has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANDATE_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mandate(self) -> _mandate_pb2.Mandate:
+        """The mandate."""
+
+    @_builtins.property
+    def record(self) -> _types_pb2.RecordRef:
+        """Where the record stands."""
+
+    def __init__(
+        self,
+        *,
+        mandate: _mandate_pb2.Mandate | None = ...,
+        record: _types_pb2.RecordRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mandate", b"mandate", "record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mandate", b"mandate", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeMandateResponse: _TypeAlias = RevokeMandateResponse  # noqa: Y015
 
 @_typing.final
 class RequestDeclassificationRequest(_message.Message):

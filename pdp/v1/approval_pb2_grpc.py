@@ -69,6 +69,16 @@ class ApprovalServiceStub:
                 request_serializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantResponse.FromString,
                 _registered_method=True)
+        self.ListSessionMandates = channel.unary_unary(
+                '/pdp.v1.ApprovalService/ListSessionMandates',
+                request_serializer=pdp_dot_v1_dot_approval__pb2.ListSessionMandatesRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_approval__pb2.ListSessionMandatesResponse.FromString,
+                _registered_method=True)
+        self.RevokeMandate = channel.unary_unary(
+                '/pdp.v1.ApprovalService/RevokeMandate',
+                request_serializer=pdp_dot_v1_dot_approval__pb2.RevokeMandateRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_approval__pb2.RevokeMandateResponse.FromString,
+                _registered_method=True)
         self.OpenCanary = channel.unary_unary(
                 '/pdp.v1.ApprovalService/OpenCanary',
                 request_serializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryRequest.SerializeToString,
@@ -139,6 +149,21 @@ class ApprovalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSessionMandates(self, request, context):
+        """ListSessionMandates lists the mandates of tasks that the person may see, newest first: its own, for operators and
+        auditors all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeMandate(self, request, context):
+        """RevokeMandate ends a mandate at once, for the subject and for operators. FAILED_PRECONDITION: it has already ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def OpenCanary(self, request, context):
         """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
         read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
@@ -200,6 +225,16 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     servicer.RevokeGrant,
                     request_deserializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantResponse.SerializeToString,
+            ),
+            'ListSessionMandates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessionMandates,
+                    request_deserializer=pdp_dot_v1_dot_approval__pb2.ListSessionMandatesRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_approval__pb2.ListSessionMandatesResponse.SerializeToString,
+            ),
+            'RevokeMandate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeMandate,
+                    request_deserializer=pdp_dot_v1_dot_approval__pb2.RevokeMandateRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_approval__pb2.RevokeMandateResponse.SerializeToString,
             ),
             'OpenCanary': grpc.unary_unary_rpc_method_handler(
                     servicer.OpenCanary,
@@ -384,6 +419,60 @@ class ApprovalService:
             '/pdp.v1.ApprovalService/RevokeGrant',
             pdp_dot_v1_dot_approval__pb2.RevokeGrantRequest.SerializeToString,
             pdp_dot_v1_dot_approval__pb2.RevokeGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessionMandates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.ApprovalService/ListSessionMandates',
+            pdp_dot_v1_dot_approval__pb2.ListSessionMandatesRequest.SerializeToString,
+            pdp_dot_v1_dot_approval__pb2.ListSessionMandatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeMandate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.ApprovalService/RevokeMandate',
+            pdp_dot_v1_dot_approval__pb2.RevokeMandateRequest.SerializeToString,
+            pdp_dot_v1_dot_approval__pb2.RevokeMandateResponse.FromString,
             options,
             channel_credentials,
             insecure,

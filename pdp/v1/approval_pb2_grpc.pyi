@@ -56,6 +56,12 @@ class ApprovalServiceStub:
     """ListGrants lists the grants that the person may see."""
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RevokeGrantRequest, _approval_pb2.RevokeGrantResponse]
     """RevokeGrant ends a grant at once. FAILED_PRECONDITION: it has already ended."""
+    ListSessionMandates: _grpc.UnaryUnaryMultiCallable[_approval_pb2.ListSessionMandatesRequest, _approval_pb2.ListSessionMandatesResponse]
+    """ListSessionMandates lists the mandates of tasks that the person may see, newest first: its own, for operators and
+    auditors all.
+    """
+    RevokeMandate: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RevokeMandateRequest, _approval_pb2.RevokeMandateResponse]
+    """RevokeMandate ends a mandate at once, for the subject and for operators. FAILED_PRECONDITION: it has already ended."""
     OpenCanary: _grpc.UnaryUnaryMultiCallable[_approval_pb2.OpenCanaryRequest, _approval_pb2.OpenCanaryResponse]
     """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
     read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
@@ -101,6 +107,12 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     """ListGrants lists the grants that the person may see."""
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_approval_pb2.RevokeGrantRequest, _approval_pb2.RevokeGrantResponse]  # type: ignore[assignment]
     """RevokeGrant ends a grant at once. FAILED_PRECONDITION: it has already ended."""
+    ListSessionMandates: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListSessionMandatesRequest, _approval_pb2.ListSessionMandatesResponse]  # type: ignore[assignment]
+    """ListSessionMandates lists the mandates of tasks that the person may see, newest first: its own, for operators and
+    auditors all.
+    """
+    RevokeMandate: _aio.UnaryUnaryMultiCallable[_approval_pb2.RevokeMandateRequest, _approval_pb2.RevokeMandateResponse]  # type: ignore[assignment]
+    """RevokeMandate ends a mandate at once, for the subject and for operators. FAILED_PRECONDITION: it has already ended."""
     OpenCanary: _aio.UnaryUnaryMultiCallable[_approval_pb2.OpenCanaryRequest, _approval_pb2.OpenCanaryResponse]  # type: ignore[assignment]
     """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
     read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
@@ -179,6 +191,24 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_approval_pb2.RevokeGrantResponse, _abc.Awaitable[_approval_pb2.RevokeGrantResponse]]:
         """RevokeGrant ends a grant at once. FAILED_PRECONDITION: it has already ended."""
+
+    @_abc_1.abstractmethod
+    def ListSessionMandates(
+        self,
+        request: _approval_pb2.ListSessionMandatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.ListSessionMandatesResponse, _abc.Awaitable[_approval_pb2.ListSessionMandatesResponse]]:
+        """ListSessionMandates lists the mandates of tasks that the person may see, newest first: its own, for operators and
+        auditors all.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeMandate(
+        self,
+        request: _approval_pb2.RevokeMandateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.RevokeMandateResponse, _abc.Awaitable[_approval_pb2.RevokeMandateResponse]]:
+        """RevokeMandate ends a mandate at once, for the subject and for operators. FAILED_PRECONDITION: it has already ended."""
 
     @_abc_1.abstractmethod
     def OpenCanary(

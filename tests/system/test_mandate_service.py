@@ -6,17 +6,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 import pytest_asyncio
-from support.world import Plan, Refused, World, running
+from click.testing import CliRunner, Result
+from support.environment import Stage, StillClock
+from support.profiles import profile
+from support.world import WEDNESDAY_NS, Plan, Refused, World, running
 from test_session_mandates import DESK, FETCH, NOTES, SETTINGS, Payer, _opened, rows
 from test_sessions import end as end_session
 
-from devtools.sandbox import BOB
+from devtools.sandbox import ALICE, BOB, SandboxPerson
+from pdp.cli.main import cli
+from pdp.client import AsyncApprovalClient, RefusedError
 from pdp.core.bytes.digest import canonical, commitment
+from pdp.local.installation import DESK as DESK_AUDIENCE
 from pdp.v1 import mandate_pb2, mandate_pb2_grpc, types_pb2
 from pdp.wire.grpc.status import METADATA_KEY
 
@@ -205,3 +213,77 @@ async def test_only_the_role_of_callers_may_ask(world: World) -> None:
             "UNAUTHENTICATED",
         }
     assert rows(world) == []
+
+
+@dataclass(slots=True)
+class Desk:
+    """A world with people in front of it, and one mandate of Alice."""
+
+    world: World
+    folder: Path
+    mine: Proposer
+    mandate_id: str
+
+    def client(self, who: SandboxPerson) -> AsyncApprovalClient:
+        token = self.world.metadata("desk")[0][1].removeprefix("Bearer ")
+        bearer = self.world.sandbox.token(who, self.world.now_ns, aud=DESK_AUDIENCE, client_id="desk")
+        return AsyncApprovalClient(self.world.sandbox.socket, bearer, token=token)
+
+    async def run(self, who: SandboxPerson, *words: str) -> Result:
+        (self.folder / "desk.token").write_text(self.world.metadata("desk")[0][1].removeprefix("Bearer "))
+        token = self.world.sandbox.token(who, self.world.now_ns, aud=DESK_AUDIENCE, client_id="desk")
+        (self.folder / "person.token").write_text(token)
+        tokens = {"token_file": "person.token", "caller_token_file": "desk.token"}
+        command = [*words, *profile(self.folder, target=self.world.sandbox.socket, **tokens)]
+        return await asyncio.to_thread(CliRunner().invoke, cli, command)
+
+
+@pytest_asyncio.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    plan = Plan(servers=(NOTES, DESK), settings=SETTINGS, finish=_with_playbooks)
+    async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
+        mine = Proposer(world)
+        begun = await mine.proposes()
+        yield Desk(world, tmp_path, mine, begun.mandate.mandate_id)
+
+
+async def test_the_subject_sees_and_ends_it_and_nobody_else_does(desk: Desk) -> None:
+    async with desk.client(BOB) as theirs:
+        assert not (await theirs.list_mandates()).mandates
+        with pytest.raises(RefusedError) as caught:
+            await theirs.revoke_mandate(desk.mandate_id)
+        assert (caught.value.status, caught.value.code) == ("NOT_FOUND", "mandate.unknown")
+    async with desk.client(ALICE) as mine:
+        for session in (("gateway", "s"), ("", "")):
+            (listed,) = (await mine.list_mandates(*session, active=True)).mandates
+            assert listed.mandate_id == desk.mandate_id
+        assert not (await mine.list_mandates("gateway", "other")).mandates
+        ended = await mine.revoke_mandate(desk.mandate_id, request_id="r")
+        assert (ended.mandate.state, ended.mandate.ended_by) == (mandate_pb2.MANDATE_STATE_ENDED, "revoked")
+        assert (await mine.revoke_mandate(desk.mandate_id, request_id="r")).record == ended.record
+        with pytest.raises(RefusedError) as caught:
+            await mine.revoke_mandate(desk.mandate_id)
+        assert caught.value.code == "mandate.ended"
+        assert not (await mine.list_mandates(active=True)).mandates
+    assert (await desk.mine.told(text="gina@x.example", amount=12.5))["status"] == "none"
+    assert await desk.mine.refused() == "mandate.ended"  # a caller does not give back what its person took
+
+
+async def test_on_a_terminal_a_person_reads_what_a_task_may_do(desk: Desk) -> None:
+    await desk.mine.told(text="gina@x.example", amount=12.5)
+    shown = await desk.run(ALICE, "sessions", "show", "s", "--caller", "gateway")
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "open/bill: active, until 2",
+        "1. pay on desk, 1 of 2 made",
+        "/amount: one of 12.5, 12.50",
+        "/text: one of gina@x.example, or what a result of git/fetch holds",
+        desk.mandate_id,
+    ):
+        assert words in shown.output
+    assert (await desk.run(BOB, "sessions", "show")).output == "No mandates.\n"
+    assert (await desk.run(ALICE, "sessions", "show", "s")).exit_code == 2
+    done = await desk.run(ALICE, "sessions", "revoke", desk.mandate_id)
+    assert (done.exit_code, done.output.startswith("revoked")) == (0, True)
+    assert (await desk.run(ALICE, "sessions", "show", "--active")).output == "No mandates.\n"
+    assert [by for _, _, by in rows(desk.world)] == ["revoked"]

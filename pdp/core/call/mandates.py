@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from pdp.core.bytes import json_pointer
@@ -254,7 +255,7 @@ class MandateUse:
         return replace(self, calls={**self.calls, step: self.calls.get(step, 0) + 1})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MandateRow:
     """The stored mandate of a session: at most one that is active. `document` and `used` are JSON."""
 
@@ -278,10 +279,16 @@ class MandateRow:
         owner = mandate.id, mandate.tenant, mandate.session, mandate.subject_index
         return cls(*owner, MandateState.ACTIVE, 1, document, used, mandate.created_ns, mandate.expires_ns)
 
-    @property
+    @cached_property
     def mandate(self) -> Mandate | None:
         """What it says; None where this release cannot read it."""
         return Mandate.from_json(json.loads(self.document))
+
+    def at(self, at_ns: int) -> MandateRow:
+        """The row as it stands: one that is over reads as ended before the store has noted it."""
+        if self.state is not MandateState.ACTIVE or at_ns < self.expires_ns:
+            return self
+        return replace(self, state=MandateState.ENDED, ended_ns=self.expires_ns, ended_by=MandateEvent.EXPIRED.value)
 
 
 # What of a plan can be checked, is; the rest is dropped before anything rests on it.

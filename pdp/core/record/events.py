@@ -287,13 +287,14 @@ def mandate_begun(stamp: Stamp, mandate: Mandate, session: str, salt: bytes) -> 
     return _mandate(stamp, mandate.id, mandate.caller, session, "begun", "caller", fields)
 
 
-def mandate_ended(stamp: Stamp, mandate_id: str, caller: str, session: str, by: Json) -> bytes:
-    """A mandate was ended on purpose; other ends are told by the records of what ended it."""
+def mandate_ended(stamp: Stamp, mandate_id: str, caller: str | None, session: str | None, by: str) -> bytes:
+    """A mandate was ended on purpose, by its caller or a human, who names no session; the records of what ended it
+    tell of other ends."""
     return _mandate(stamp, mandate_id, caller, session, "ended", by, {})
 
 
 def _mandate(  # noqa: PLR0913, PLR0917 - what it says
-    stamp: Stamp, mandate_id: str, caller: str, session: str, event: str, by: Json, plan: Fields
+    stamp: Stamp, mandate_id: str, caller: str | None, session: str | None, event: str, by: str, plan: Fields
 ) -> bytes:
     about: Fields = {"mandate": mandate_id, "caller": caller, "session": session, "event": event, "by": by}
     return encode(stamp, "mandate", {**about, "plan": plan or None})

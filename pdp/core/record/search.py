@@ -37,7 +37,7 @@ PSEUDONYM = re.compile("p-[0-9a-f]{32}")
 _PEOPLE = re.compile(b'"(p-[0-9a-f]{32})"')
 # Of a switch: the scope and the field that its value then is of.
 _SCOPES = {"subject": "subject", "agent": "agent", "tool": "tool"}
-_OF_PEOPLE = frozenset({"approval", "grant", "consent"})
+_OF_PEOPLE = frozenset({"approval", "grant", "consent", "mandate"})
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -143,7 +143,7 @@ def _of_people(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     issued = _object(record, "bounds").get("issued_by")
     for human in issued if isinstance(issued, list) else ():
         yield "approver", human
-    if record.get("kind") == "grant":
+    if record.get("kind") in {"grant", "mandate"}:
         yield "approver", record.get("by")
 
 

@@ -177,6 +177,9 @@ class PeopleReads:
         order = c.id.desc() if query.newest_first else c.id
         return self._values(Grant, select(t.grants).where(*wanted).order_by(order).limit(page.size))
 
+    def mandate(self, tenant: str, mandate_id: str) -> MandateRow | None:
+        return _first(self._values(MandateRow, select(t.mandates).where(*_known(t.mandates, tenant, mandate_id))))
+
     def mandates(self, tenant: str, *, session: str = "", subject_index: str = "") -> tuple[MandateRow, ...]:
         """Of a session or a subject, by their indexes, or all of the tenant, newest first, 100 at most."""
         c, wanted = t.mandates.c, [t.mandates.c.tenant == tenant]

@@ -12,10 +12,11 @@ from typing_extensions import override
 
 from pdp.core.approvals.directory import Directory, Person
 from pdp.core.call.request import Caller
+from pdp.core.errors import InvalidRequest
 from pdp.people.votes import challenge
 from pdp.v1 import approval_pb2 as pb
 from pdp.v1 import consent_pb2
-from pdp.wire.grpc.codec import approvals, decisions, fields, pages, standing
+from pdp.wire.grpc.codec import approvals, decisions, fields, mandates, pages, standing
 from pdp.wire.grpc.interceptors import Context
 from pdp.wire.grpc.servicer import Rpcs, Services, surface_of
 
@@ -96,6 +97,20 @@ class ApprovalRpcs(PersonRpcs):
         grant, record = await self._approvals.grants.revoke(act.person, grant_id, reason, request_id)
         shown = standing.grant(grant, self.directory(act))
         return pb.RevokeGrantResponse(grant=shown, record=decisions.record_ref(record))
+
+    async def ListSessionMandates(
+        self, request: pb.ListSessionMandatesRequest, act: Act
+    ) -> pb.ListSessionMandatesResponse:
+        caller, session = fields.name(request.caller, "caller"), fields.name(request.session, "session")
+        if bool(caller) != bool(session):
+            raise InvalidRequest("session", "goes with caller; name both or neither")
+        rows = await self._approvals.mandates.list(act.person, caller, session, active=request.active)
+        return pb.ListSessionMandatesResponse(mandates=map(mandates.mandate, rows))
+
+    async def RevokeMandate(self, request: pb.RevokeMandateRequest, act: Act) -> pb.RevokeMandateResponse:
+        request_id, mandate_id = fields.request_id(request.request_id), _id(request.mandate_id, "mandate_id")
+        row, record = await self._approvals.mandates.revoke(act.person, mandate_id, request_id)
+        return pb.RevokeMandateResponse(mandate=mandates.mandate(row), record=decisions.record_ref(record))
 
     async def OpenCanary(self, request: pb.OpenCanaryRequest, act: Act) -> pb.OpenCanaryResponse:
         request_id, like = fields.request_id(request.request_id), _id(request.like, "like")

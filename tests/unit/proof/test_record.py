@@ -234,6 +234,7 @@ def cases() -> Any:
         "context reset": events.session(STAMP, caller="gateway", session="", event="reset", by=uuid7(AT, bytes(8))),
         "mandate begun": events.mandate_begun(STAMP, MANDATE, HEX, b"s" * 32),
         "mandate ended": events.mandate_ended(STAMP, MANDATE.id, "gateway", HEX, "caller"),
+        "mandate revoked": events.mandate_ended(STAMP, MANDATE.id, "gateway", None, STAMP.human("alice")),
         "shadow loaded": events.shadow_loaded(STAMP, SHADOW, ("acme",)),
         "shadow refused": events.shadow_loaded(STAMP, events.ShadowPolicy("next", "", ""), (), "bundle.gate"),
         "shadow": events.shadow_differs(

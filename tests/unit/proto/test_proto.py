@@ -60,6 +60,8 @@ SERVICES = {
         "Vote",
         "WatchApprovals",
         "ListGrants",
+        "ListSessionMandates",
+        "RevokeMandate",
         "OpenCanary",
         "RequestDeclassification",
         "RequestQuarantineLift",

@@ -61,6 +61,7 @@ from pdp.v1 import (
     consent_pb2_grpc,
     decision_pb2_grpc,
     explain_pb2_grpc,
+    mandate_pb2_grpc,
 )
 from pdp.wire.grpc.options import ServerOptions
 from pdp.wire.grpc.server import GrpcServer
@@ -346,6 +347,7 @@ def stubs_of(channel: Any) -> Any:
         admin=admin_pb2_grpc.AdminServiceStub(channel),
         audit=audit_pb2_grpc.AuditServiceStub(channel),
         explain=explain_pb2_grpc.ExplainServiceStub(channel),
+        mandate=mandate_pb2_grpc.MandateServiceStub(channel),
         approval=approval_pb2_grpc.ApprovalServiceStub(channel),
         consent=consent_pb2_grpc.ConsentServiceStub(channel),
         channel=channel,

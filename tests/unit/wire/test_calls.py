@@ -14,12 +14,13 @@ from pdp.core.check import NS
 from pdp.decide.state import Difference
 from pdp.operate.admin import ServiceStatus
 from pdp.operate.reload import Failure, Reloaded
-from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
+from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2, mandate_pb2
 from pdp.v1 import types_pb2 as t
 from pdp.wire.grpc.codec import admin
 
 ROLES = {
     ("decision", decision_pb2): Role.DECIDE,
+    ("mandate", mandate_pb2): Role.DECIDE,
     ("explain", explain_pb2): Role.EXPLAIN,
     ("approval", approval_pb2): Role.APPROVE,
     ("consent", consent_pb2): Role.SUBJECT,
@@ -79,7 +80,7 @@ async def invoke(pdp: Any, service: Any, method: Any, metadata: Any) -> Any:
 
 
 def test_all_services_are_listed() -> None:
-    assert len(CALLS) == 29
+    assert len(CALLS) == 34
 
 
 @pytest.mark.parametrize(("service", "method", "role"), CALLS)
