@@ -13,6 +13,6 @@ def guarded(model: Any, tools: list[Any], guard: ToolGuard, checkpointer: Any) -
         model,
         tools,
         middleware=[ToolGuardMiddleware(guard)],  # last of all
-        context_schema=RunIdentity,  # agent.invoke(..., context=RunIdentity(token=users_token))
+        context_schema=RunIdentity,  # agent.invoke(..., context=RunIdentity(token=users_token, task=prompt))
         checkpointer=checkpointer,
     )

@@ -1,6 +1,6 @@
 """OpenAI Agents SDK: each function tool of an agent is decided; a call that waits for people interrupts the run.
 
-The run's `context=` is `RunIdentity(token=users_token, run=the_id_of_this_run)`.
+The run's `context=` is `RunIdentity(token=users_token, run=the_id_of_this_run, task=prompt)`.
 """
 
 from typing import Any

@@ -12,7 +12,7 @@ def guarded(model: Any, tools: list[Any], guard: ToolGuard) -> Agent[RunIdentity
     return Agent(
         model,
         tools=tools,
-        deps_type=RunIdentity,  # agent.run(..., deps=RunIdentity(token=users_token))
+        deps_type=RunIdentity,  # agent.run(..., deps=RunIdentity(token=users_token, task=prompt))
         output_type=[str, DeferredToolRequests],
         capabilities=[ToolGuardCapability(guard)],
     )

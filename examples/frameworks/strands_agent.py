@@ -1,6 +1,6 @@
 """Strands Agents: each tool call of an agent is decided; one that waits for people interrupts the agent.
 
-Its `invocation_state=` is `{"pdp": RunIdentity(token=users_token, run=the_id_of_this_run)}`.
+Its `invocation_state=` is `{"pdp": RunIdentity(token=users_token, run=the_id_of_this_run, task=prompt)}`.
 """
 
 from typing import Any

@@ -148,7 +148,7 @@ async def test_a_server_that_enforces(
 def test_an_agent_of_a_framework(pilot: Served, *, observe: bool) -> None:
     token = pilot.world.caller_token("gateway", time.time_ns())
     with Client(pilot.world.socket, token=token, timeout=60, observe=observe) as client:
-        known = RunIdentity(pilot.alice(), None)
+        known = RunIdentity(pilot.alice(), None, task=None)
         verdict = ToolGuard(client, "git").ask(FrameworkCall("git_log", DENIED, "c", known))
     assert verdict.allowed == observe
 

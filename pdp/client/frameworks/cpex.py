@@ -67,7 +67,7 @@ class GatewayGuardPlugin(Plugin):
         headers = payload.headers.root if payload.headers is not None else {}
         named = [value for name, value in headers.items() if name.lower() == "authorization"]
         scheme, _, token = (named[0] if len(named) == 1 else "").partition(" ")
-        return RunIdentity(token.strip() if scheme.lower() == "bearer" and token.strip() else None)
+        return RunIdentity(token.strip() if scheme.lower() == "bearer" and token.strip() else None, task=None)
 
     async def tool_pre_invoke(self, payload: ToolPreInvokePayload, context: PluginContext) -> ToolPreInvokeResult:
         """The hook before a call."""

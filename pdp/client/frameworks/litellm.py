@@ -23,9 +23,10 @@ CALLS = frozenset({"mcp_call", "call_mcp_tool"})  # LiteLLM's words for a call o
 
 
 def incoming(data: Mapping[str, Any]) -> RunIdentity:
-    """The access token with which the client came to LiteLLM; the decision point verifies it."""
+    """The access token with which the client came to LiteLLM; the decision point verifies it. No task: what LiteLLM
+    calls the user's words are a model's arguments."""
     token = data.get("incoming_bearer_token")
-    return RunIdentity(token if isinstance(token, str) and token else None)
+    return RunIdentity(token if isinstance(token, str) and token else None, task=None)
 
 
 def registered(name: str) -> tuple[str, str]:

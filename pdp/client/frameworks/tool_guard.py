@@ -32,19 +32,29 @@ Outcome = Literal["done", "unknown"]
 class RunIdentity:
     """For whom an agent runs. The application puts it into the framework's own run context, where neither the model
     nor a tool can write. `run` tells calls of this run from calls of others that have the same id, and stays the same
-    when the run is resumed. `ends`: the session is this run's alone, and ends with it."""
+    when the run is resumed. `ends`: the session is this run's alone, and ends with it.
+
+    `task` is what a person asked for, in that person's words; None where nobody did, or where `session` says it. It
+    is said here and taken from no framework: what a run begins with are, for an agent below another, a model's words.
+    It goes with the identity to such an agent."""
 
     token: Credential = field(default=None, repr=False)
     session: Session | None = None
     run: str = ""
     ends: bool = False
+    task: str | None = field(kw_only=True, repr=False)
+
+    @property
+    def asks_in(self) -> Session | None:
+        """The session of its calls, with the task."""
+        return self.session if self.task is None else replace(self.session or Session(), task=self.task)
 
     def in_run(self, run: str) -> RunIdentity:
         """The same with this run, for an application that names none: the framework's own id of it."""
         return self if self.run else replace(self, run=run)
 
 
-NOBODY = RunIdentity()  # the decision point denies what is asked for nobody
+NOBODY = RunIdentity(task=None)  # the decision point denies what is asked for nobody
 
 
 def identity(context: object) -> RunIdentity:
@@ -144,7 +154,7 @@ class ToolGuard:
         """May the call be carried out now? Never raises. It blocks for as long as the client's timeout."""
         digest = call.digest
         try:
-            decision = self._client.decide(self._question(call), call.identity.token, session=call.identity.session)
+            decision = self._client.decide(self._question(call), call.identity.token, session=call.identity.asks_in)
         except Exception:  # a function of the application's may fail
             logger.exception("no question can be made of a call of %r", call.tool)
             decision = Decision(False, "deny", "", (), SAFE_MESSAGE)
@@ -252,7 +262,7 @@ class ToolGuard:
             return result
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
         block = {"content": [{"type": "text", "text": text}], "isError": failed}
-        found = self._client.inspect_result(decision, block, known.token, session=known.session)
+        found = self._client.inspect_result(decision, block, known.token, session=known.asks_in)
         if not found.passes:
             logger.warning("a result of %r is withheld: %s %s", verdict.call.tool, found.code, found.decision_id)
             return found.safe_message or WITHHELD

@@ -82,7 +82,9 @@ def begun(agents: Any, asked: dict[str, Any]) -> tuple[Client, Run]:
     definitions = {prefix + name: definition for name, definition in asked["definitions"].items()}
     guard = ToolGuard(client, getattr(agents, "SERVER", asked["server"]), definitions)
     session = Session(asked["session"]) if "session" in asked else None
-    identity = RunIdentity(asked["token"] or None, session, asked["run"], ends=session is not None)
+    identity = RunIdentity(
+        asked["token"] or None, session, asked["run"], ends=session is not None, task=asked.get("task")
+    )
     names = ("tool", "arguments", "returns", "fails", "also", "note")
     return client, Run(guard, identity, asked=asked, **{name: asked[name] for name in names if name in asked})
 

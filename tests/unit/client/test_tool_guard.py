@@ -12,7 +12,7 @@ import pytest
 from pdp.client import Client, Decision, Obligation, Pending, Session
 from pdp.client.frameworks.tool_guard import NOBODY, CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
 
-ALICE = RunIdentity("alices.token", Session(id="s"), "run-1")
+ALICE = RunIdentity("alices.token", Session(id="s"), "run-1", task=None)
 CALL = FrameworkCall("git_reset", {"path": "/a", "n": 1}, "call_1", ALICE)
 
 
@@ -123,3 +123,13 @@ def test_arguments_that_were_changed_where_they_lie_are_others() -> None:
         assert guard._question(call).resume_token == "token"
         arguments["path"] = "/root"
         assert guard._question(call).resume_token == ""
+
+
+def test_the_task_must_be_said_and_goes_into_the_session() -> None:
+    with pytest.raises(TypeError):
+        RunIdentity("alices.token")  # type: ignore[call-arg]
+    assert ALICE.asks_in == Session(id="s")
+    assert replace(ALICE, task="Pay it").asks_in == Session(id="s", task="Pay it")
+    assert RunIdentity(session=None, task="Pay it").asks_in == Session(task="Pay it")
+    assert RunIdentity(task=None).asks_in is None
+    assert "Pay" not in repr(replace(ALICE, task="Pay it"))
