@@ -38,7 +38,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
         ),
         "prove": (
             "pdp.cli.policy_prove:prove",
-            "Prove that NEW lets nothing through that OLD did not, or show a call that it does.",
+            "Prove that NEW lets nothing through that OLD did not, or show a call; say who may call what.",
         ),
         "release": (
             "pdp.cli.policy_release:release",

@@ -90,6 +90,18 @@ class Opaque:
     atom: str
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A definition that gives elements of a kind: when it gives any."""
+
+    place: Place
+    pack: str
+    kind: str
+    code: str
+    guard: Guard
+    requirement: str = ""  # the kind of what it requires
+
+
 @dataclass(slots=True)
 class PackElements:
     """All elements of a bundle's packs, with their guards. `waived` atoms say that a waiver of that code holds."""
@@ -98,6 +110,7 @@ class PackElements:
     guards: dict[Element, Guard] = field(default_factory=dict)
     places: dict[Element, dict[Place, None]] = field(default_factory=dict)  # each once, in their order
     definitions: dict[Element, set[str]] = field(default_factory=dict)  # digests, with all that they rest on
+    rules: list[Rule] = field(default_factory=list)
     opaque: list[Opaque] = field(default_factory=list)
     failing: list[tuple[Place, Guard]] = field(default_factory=list)  # rules that end in an error, which denies
     reach: dict[str, Guard] = field(default_factory=dict)  # where a pack's grants count
@@ -213,7 +226,9 @@ class Reading:
             for kind in KINDS["call"]:
                 for rule in self.policy.groups.get((("packs", pack), kind), ()):
                     definition = self._definition(rule)
-                    for element, guard in self._of_rule(pack, kind, rule, translator, said):
+                    given = list(self._of_rule(pack, kind, rule, translator, said))
+                    said.rules.append(_rule_of(rule, pack, kind, given))
+                    for element, guard in given:
                         said.definitions.setdefault(element, set()).add(definition)
                         pairs.setdefault(element, []).append(guard)
                         said.places.setdefault(element, {})[_place(rule)] = None
@@ -276,6 +291,12 @@ def _at(value: Any, path: Sequence[str]) -> Any:
             return [value]
         value = value[name]
     return value
+
+
+def _rule_of(rule: RegoRule, pack: str, kind: str, given: Sequence[tuple[Element, Guard]]) -> Rule:
+    first = given[0][0] if given else Element(pack, kind, "")
+    requirement = str(first.fields.get("kind", "")) if kind == "require" else ""
+    return Rule(_place(rule), pack, kind, first.code, some(*[guard for _, guard in given]), requirement)
 
 
 def _place(rule: RegoRule) -> Place:

@@ -11,6 +11,16 @@ from pdp.core.text.safety import visible
 from pdp.policy.gate.value import member
 from pdp.tools.prove.data import Change
 from pdp.tools.prove.engine import Said, example
+from pdp.tools.prove.overview import (
+    ALWAYS_DENIED,
+    MAY_ERR,
+    NEVER,
+    NEVER_FIRES,
+    NOBODY,
+    PEOPLE,
+    Access,
+    Overview,
+)
 from pdp.tools.prove.proof import PROVED, SILENT, Counterexample, Proof, Widening
 
 _LONGEST = 60
@@ -26,6 +36,12 @@ _MAY = {
     "label": "may read a result of {tool} without the label of {code}",
 }
 
+_FOUND = {
+    NEVER_FIRES: "no call makes it say anything",
+    ALWAYS_DENIED: "every call that it grants is hidden or denied",
+    MAY_ERR: "the engine ends in an error, which denies, on such a call",
+    NOBODY: "it asks the person behind a call, and such a call has none",
+}
 _SERVICE = {"budget": "the service counts less against it", "personal_data": "the service looks for less of it"}
 
 
@@ -44,6 +60,74 @@ def lines(proof: Proof) -> Iterator[str]:
         where = ", ".join(map(str, places))
         yield f"stronger: {code} ({where}): rests on this, that an answer to the new requirement would answer the old"
     yield verdict(proof)
+
+
+def overview_lines(found: Overview) -> Iterator[str]:
+    """The report of one policy."""
+    yield f"policy    {found.bundle.digest[:12]}"
+    for finding in found.findings:
+        named = visible(finding.rule.code) or finding.rule.kind or "a rule"
+        yield f"{finding.kind}: {named} ({finding.rule.place}): {_FOUND[finding.kind]}"
+        if finding.document is not None:
+            yield from (f"          {line}" for line in _facts(finding.document, example(found.bundle)))
+    for gap in found.gaps:
+        yield f"not proved: {f'{gap.place}: ' if gap.place else ''}{gap.why}"
+    if found.access:
+        yield "who may call what, where no waiver holds; the least that it takes:"
+    yield from _access_lines(found)
+    yield f"it says nothing of {SILENT}"
+
+
+def _access_lines(found: Overview) -> Iterator[str]:
+    """Targets of which the same is true stand together; groups that may never call them are left out."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for target, groups in found.access.items():
+        name = _word(target.name) if target.name is not None else "any other"
+        told = f"{f'where it {target.does}: ' if target.does else ''}{_row(groups)}"
+        rows.setdefault((target.server, target.kind, name), []).append(told)
+    alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (server, kind, name), told_of in rows.items():
+        alike.setdefault((server, kind, tuple(told_of)), []).append(name)
+    for (server, kind, lines_of), names in alike.items():
+        yield f"  {_word(kind)} of {_word(server)}: {', '.join(names)}"
+        yield from (f"    {line}" for line in lines_of)
+
+
+def _row(groups: Mapping[str | None, Access]) -> str:
+    answers: dict[str, list[str]] = {}
+    for group, access in groups.items():
+        if access.answer != NEVER:
+            answers.setdefault(_access(access), []).append(_word(group) if group is not None else "others")
+    return "; ".join(f"{', '.join(names)} {answer}" for answer, names in answers.items()) or "never"
+
+
+def _access(access: Access) -> str:
+    if access.answer != PEOPLE:
+        return access.answer
+    return "with " + ", or ".join(" and ".join(map(visible, way)) for way in access.ways)
+
+
+def overview_facts(found: Overview) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "schema": "pdp.policy-overview/1",
+        "policy": found.bundle.digest,
+        "findings": [
+            {"kind": each.kind, "place": str(each.rule.place), "code": each.rule.code, "document": each.document}
+            for each in found.findings
+        ],
+        "not_proved": [{"place": gap.place, "why": gap.why} for gap in found.gaps],
+        "access": [
+            {
+                "server": target.server, "kind": target.kind, "name": target.name, "does": target.does,
+                "group": group, "answer": access.answer, "ways": [list(way) for way in access.ways],
+            }
+            for target, groups in found.access.items()
+            for group, access in groups.items()
+        ],
+        "items": dict(found.sizes),
+        "silent": SILENT,
+    }  # fmt: skip
 
 
 def verdict(proof: Proof) -> str:
