@@ -39,7 +39,7 @@ _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "waits for you",
 
 @click.group(cls=Commands)
 def hook() -> None:
-    """Coding agents ask the decision point before each of their tools runs, and show it the results.
+    """Coding agents ask the decision point before each of their tools runs.
 
     \b
     pdp hook install claude-code   writes the agent's settings

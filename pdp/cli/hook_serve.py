@@ -298,31 +298,34 @@ class Resident:
 
     async def _shown(self, agent: Agent, told: HookResult) -> Shown:
         """What the model may see of a result. Never raises: what goes wrong withholds it."""
-        call = told.call
+        whole = Shown(told.response, told.response)
         try:
             connected = await self._connection(agent)
-            profile = connected.profile
-            if call.server and call.server in profile.proxied:
-                return Shown(told.response, told.response)  # its proxy has inspected it
-            kept = self.awaited.take(agent.id, call.session, call.id)
-            if profile.observe:
-                return Shown(told.response, told.response)  # a pilot changes nothing
-            if kept is None:
-                log.warning("a result of %s is of no call that is known", agent.id)
-                return Shown(told.response, withheld=WITHHELD)
-            result = inspectable(told.response, failed=told.failed)
-            found = await connected.client.inspect_result(
-                kept.decision, result, connected.credential(), session=kept.session
-            )
-            if found.passes:
-                return Shown(told.response, shaped(told.response, found.result))
-            log.warning("a result of %s is withheld: %s %s", kept.server, found.code, found.decision_id)
-            return Shown(told.response, withheld=found.safe_message)
+            if told.call.server and told.call.server in connected.profile.proxied:
+                return whole  # its proxy has inspected it
+            found = await self._inspected(connected, agent, told)
         except Fault as fault:
             log.error("%s: %s", fault.code, fault.message)
         except Exception:
             log.exception("a result was not inspected")
+        else:
+            return whole if connected.profile.observe else found  # a pilot inspects, and changes nothing
         return Shown(told.response, withheld=WITHHELD)
+
+    async def _inspected(self, connected: _Connected, agent: Agent, told: HookResult) -> Shown:
+        """What the decision point lets through of it."""
+        kept = self.awaited.take(agent.id, told.call.session, told.call.id)
+        if kept is None:
+            log.warning("a result of %s is of no call that is known", agent.id)
+            return Shown(told.response, withheld=WITHHELD)
+        result = inspectable(told.response, failed=told.failed)
+        found = await connected.client.inspect_result(
+            kept.decision, result, connected.credential(), session=kept.session
+        )
+        if found.passes:
+            return Shown(told.response, shaped(told.response, found.result))
+        log.warning("a result of %s is withheld: %s %s", kept.server, found.code, found.decision_id)
+        return Shown(told.response, withheld=found.safe_message)
 
     async def _decision(
         self, connected: _Connected, agent: Agent, call: HookCall, asked: ToolCall, lineage: tuple[Process, ...]

@@ -256,6 +256,15 @@ class Manifest(Pinnable):
         return self
 
     @model_validator(mode="after")
+    def _limited(self) -> Self:
+        """A bound that is not merged into the schema would bound nothing."""
+        names = [name_at(each.argument) for each in self.limits or ()]
+        declared = self._own_schema.get("properties")
+        if len(set(names)) != len(names) or not set(names) <= set(declared if isinstance(declared, Mapping) else ()):
+            raise ValueError("limits names what is no argument, or an argument twice")
+        return self
+
+    @model_validator(mode="after")
     def _presented(self) -> Self:
         if self.kind == OPERATION and self.definition_check != "none":
             raise ValueError("definition_check is none for an operation: no server lists it, so nothing presents it")

@@ -59,8 +59,8 @@ class ObservedTool:
 
     def proposals(self) -> tuple[Drafted, ...]:
         """What was seen, as values of a review."""
-        found = [self._labels(), self._effects(), self._behaviour()]
-        return tuple(each for each in found if each is not None)
+        found = [self._labels(), self._effects()]
+        return (*(each for each in found if each is not None), *self._behaviour())
 
     @property
     def _returned(self) -> tuple[ObservedCall, ...]:
@@ -94,13 +94,13 @@ class ObservedTool:
         reason = f"all that {len(seen)} calls did beside their answers; more of it contradicts the manifest"
         return Drafted("effects", entries, reason, self._confidence)
 
-    def _behaviour(self) -> Drafted | None:
+    def _behaviour(self) -> Iterator[Drafted]:
         """A tool that says that it reads, and does not."""
         kinds = {kind for each in self.calls if each.seen is not None for kind, _ in each.seen.effects}
-        if not kinds & _ACTS:
-            return None
-        hints = {"read_only": False, "destructive": True}
-        return Drafted("annotations", hints, f"was seen to do {', '.join(sorted(kinds & _ACTS))}", "sure")
+        if acted := sorted(kinds & _ACTS):
+            reason = f"was seen to do {', '.join(acted)}"
+            yield Drafted("annotations", {"read_only": False, "destructive": True}, reason, "sure")
+            yield Drafted("risk", "high", reason, "sure")
 
 
 def check_calls(calls: Calls, definitions: Sequence[Mapping[str, Json]], drafts: Mapping[str, ToolDraft]) -> None:

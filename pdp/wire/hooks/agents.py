@@ -137,7 +137,7 @@ def _after_tool(given: Mapping[str, Any]) -> HookResult:
 
 def _after_failure(given: Mapping[str, Any]) -> HookResult:
     """Claude Code tells of a tool that failed by an event of its own, with the error's text."""
-    return HookResult(_before_tool(given), _text(given, "error", None), failed=True)
+    return HookResult(_before_tool(given), _response(given, "error"), failed=True)
 
 
 def _gemini(given: Mapping[str, Any]) -> HookCall:

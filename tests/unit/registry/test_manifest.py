@@ -207,6 +207,12 @@ def test_limits_that_are_lifted_are_a_danger_to_signers() -> None:
     assert "danger" not in {severity for severity, _ in tool_changes(made(REVIEWED), ten)}
 
 
+@for_each("second", [{"argument": "/path", "maximum": 5}, {"argument": "/other", "maximum": 5}])
+def test_a_limit_that_would_not_be_held_is_refused(second: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, RegistryFault), match="limits names what is no argument"):
+        limited_to({"argument": "/path", "max_length": 10}, second)
+
+
 TEXT: dict[str, Any] = {"type": "string"}
 
 

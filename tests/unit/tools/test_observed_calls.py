@@ -56,8 +56,8 @@ def test_what_may_have_been_missed_permits_nothing() -> None:
 
 
 def test_a_reading_tool_that_writes_is_said_to() -> None:
-    wrote = said(ObservedCall(seen=heard(("file.write", "/tmp/x"))))["annotations"]
-    assert (wrote.value, wrote.confidence) == ({"read_only": False, "destructive": True}, "sure")
+    found = said(ObservedCall(seen=heard(("file.write", "/tmp/x"))))
+    assert (found["annotations"].value, found["risk"].value) == ({"read_only": False, "destructive": True}, "high")
     assert "annotations" not in said(ObservedCall(seen=heard(("network.connect", "127.0.0.1:80"))))
 
 
