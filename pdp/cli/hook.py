@@ -46,7 +46,7 @@ def hook() -> None:
     pdp hook claude-code           what the agent starts: decides an event
     pdp hook serve                 the process that decides, which starts itself
     pdp hook list claude-code      lists the agent's own tools over MCP
-    pdp hook status                says whose words count as the task, and what stays open
+    pdp hook status                whose words count as the task, what stays open
 
     Agents: claude-code, codex, gemini, cursor.
     """
@@ -72,7 +72,7 @@ def serve_(state: Path | None) -> None:
 @hook.command("status")
 @_state_option
 def status(state: Path | None) -> None:
-    """Say for each agent that is installed whose words count as the task, and what that rests on."""
+    """Say for each agent that is installed whose words count as the task, and which results are not seen."""
     folder = _state(state)
     found = [agent for agent in AGENTS.values() if profile_file(folder, agent.id).exists()]
     if not found:
@@ -80,6 +80,12 @@ def status(state: Path | None) -> None:
     for agent in found:
         own = read_profile(folder, agent.id).target is None
         click.echo(f"{agent.title}: {_task_of(agent)}")
+        click.echo(f"  Results are inspected after each call. Not seen, or shown all the same: {agent.unseen}.")
+        if own and not local.load(folder).inspects_results:
+            click.echo(
+                "  Your decision point takes every session for one that has read untrusted and private data: add "
+                "`inspects_results: true` to its caller `hook` in pdp.yaml."
+            )
         if own and not local.load(folder).vouches_for_tasks:
             click.echo(
                 "  Your decision point takes every task for the agent's own word: add `task: true` to "

@@ -148,6 +148,11 @@ class LocalInstallation(InstallationFolder):
         return bool(self._callers[self.hooks_caller].get("may_assert", {}).get("task"))
 
     @property
+    def inspects_results(self) -> bool:
+        """Whether inspected results of hooks' calls say what a session has read; earlier installations do not."""
+        return bool(self._callers[self.hooks_caller].get("inspects_results"))
+
+    @property
     def _callers(self) -> Mapping[str, Any]:
         known: Mapping[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
         return known

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.resident import end_residents
 from support.warm import warm
 from test_hook import Hooked
@@ -45,6 +46,9 @@ def test_results_of_claude_code_are_inspected_and_cut(own: Hooked) -> None:
     code, screen = own.install()
     assert code == 0, screen
     assert "Results are inspected" in screen
+    told = own.types(["hook", "status", "--state", str(own.state)])[1]
+    assert "Not seen, or shown all the same" in " ".join(told.split())
+    assert "inspects_results" not in told
     reads = ("Read", {"file_path": "/etc/hosts"})
     assert own.run(*reads)[0] == 0
     assert returned(own, {"file": {"content": "127.0.0.1 localhost"}}) == (0, "{}", "")
@@ -77,6 +81,15 @@ def test_a_result_that_nobody_could_inspect_is_held(own: Hooked) -> None:
     end_residents(own.state, signal.SIGKILL)
     code, output, error = own.send(after)
     assert (code, output, error) == (2, "", "The result of this call is withheld.")
+
+
+def test_an_installation_of_before_is_told_what_it_lacks(own: Hooked) -> None:
+    assert own.install()[0] == 0
+    config = own.state / "pdp.yaml"
+    whole = yaml.safe_load(config.read_text())
+    del whole["identity"]["callers"]["hook"]["inspects_results"]
+    config.write_text(yaml.safe_dump(whole))
+    assert "inspects_results: true" in " ".join(own.types(["hook", "status", "--state", str(own.state)])[1].split())
 
 
 def opened(hooked: Hooked) -> sqlite3.Connection:
