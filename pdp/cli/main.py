@@ -55,6 +55,11 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "health": ("pdp.cli.health:health", "Ask a server whether it serves, as probes do."),
     "hook": ("pdp.cli.hook:hook", "Coding agents ask the decision point before each of their tools runs.", LOCAL),
+    "init": (
+        "pdp.cli.init:init",
+        "Write a team's service into FOLDER: configuration, certificates for a trial, first pack, deployment.",
+        LOCAL,
+    ),
     "judge": ("pdp.cli.judge:judge", "A language model that is asked: its prompts, its process, how good it is."),
     "policy": ("pdp.cli.policy:policy", "Check and test policy.", TOOLS),
     "proxy": (

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from pdp.host.options import Options
 
+TRIAL_KEY = "trial-"  # ids of keys that `pdp init` makes; refused in production
 SignerRole = Literal["author", "reviewer"]
 ReleasedPart = Literal["policy", "org", "prompts", "directory"]
 

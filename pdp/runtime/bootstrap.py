@@ -56,6 +56,7 @@ from pdp.runtime import background, features
 from pdp.runtime.approvals import WiredApprovals, recognised, wire_approvals
 from pdp.runtime.archive import archiving_part
 from pdp.runtime.background import Supervisor
+from pdp.runtime.config.certificates import refuse_trials
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.instruments import (
@@ -131,6 +132,8 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
 
 
 async def _opened(settings: Settings, environment: Environment) -> Process:
+    if settings.production:
+        refuse_trials(settings)
     store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     telemetry: Telemetry = SILENT
     try:

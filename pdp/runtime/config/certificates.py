@@ -1,4 +1,4 @@
-"""Certificate files of the configuration: readability and validity period."""
+"""Certificate files of the configuration: readability, validity period, and those of a trial (`pdp init`)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 from pydantic import BaseModel
 
 from pdp.core.call.term import Term
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 
+TRIAL = "pdp trial"  # the organisation in certificates of `pdp init`
 _OWN, _CA = "certificate_file", "ca_file"  # suffixes of the settings that name certificates
 
 
@@ -43,6 +45,28 @@ def term(path: tuple[str, ...], file: Path) -> Term:
     if path[-1].endswith(_CA):
         return Term("authorities", path, min(begins), max(ends))
     return Term("certificate", path, max(begins), min(ends))
+
+
+def refuse_trial(path: tuple[str, ...], file: Path) -> None:
+    """Raises ConfigurationFault `config.trial` for certificates of `pdp init`. What cannot be read is another's to
+    report."""
+    try:
+        certificates = x509.load_pem_x509_certificates(file.read_bytes())
+    except (OSError, ValueError):
+        return
+    for each in certificates:
+        if any(name.value == TRIAL for name in each.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)):
+            raise ConfigurationFault(
+                "config.trial",
+                f"{'.'.join(path)}: was made by `pdp init` for a trial; production needs certificates of your own "
+                "authority.",
+            )
+
+
+def refuse_trials(settings: BaseModel) -> None:
+    """The same of every file that the settings name."""
+    for path, file in certificate_files(settings):
+        refuse_trial(path, file)
 
 
 def terms(settings: BaseModel) -> tuple[Term, ...]:

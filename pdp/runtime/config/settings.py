@@ -34,7 +34,7 @@ from pdp.people.reach.options import ApprovalOptions, DirectoryOptions
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.policy.opa.options import OpaOptions
 from pdp.proof.options import AuditOptions
-from pdp.registry.options import RegistryOptions, ReleaseOptions
+from pdp.registry.options import TRIAL_KEY, RegistryOptions, ReleaseOptions
 from pdp.runtime.config.problems import problems
 from pdp.runtime.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.runtime.features import FEATURES
@@ -264,15 +264,21 @@ class Settings(Options):
                 ("server", "max_concurrent"),
                 "must be above service.max_in_flight + service.max_waiting, so that health answers",
             )
+        for i, key in enumerate(self.registry.keys):
+            if self.production and key.id.startswith(TRIAL_KEY):
+                yield Contradiction(
+                    ("registry", "keys", str(i)),
+                    "was made by `pdp init` for a trial; author and reviewer need keys of their own in production",
+                )
         opa = self.policy.opa
-        for key, milliseconds in (
+        for name, milliseconds in (
             ("service.min_budget_ms", self.service.min_budget_ms),
             ("policy.deadline_ms", self.policy.deadline_ms if opa is None else 0),
             ("policy.opa.deadline_ms", opa.deadline_ms if opa is not None else 0),
         ):
             if milliseconds >= self.server.max_call_seconds * 1000:
                 yield Contradiction(
-                    ("server", "max_call_seconds"), f"must be above {key}, or calls are given up before it is over"
+                    ("server", "max_call_seconds"), f"must be above {name}, or calls are given up before it is over"
                 )
         if self.server.max_message_bytes <= self.content.max_arguments_bytes:
             yield Contradiction(

@@ -35,7 +35,7 @@ from pdp.registry.release import SignedReleases
 from pdp.registry.view import FileRegistryView
 from pdp.runtime import approvals, judge, signed_log
 from pdp.runtime import instruments as telemetry
-from pdp.runtime.config.certificates import certificate_files, term
+from pdp.runtime.config.certificates import certificate_files, refuse_trial, term
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
 from pdp.runtime.features import FEATURES
@@ -314,6 +314,8 @@ def _certificates(settings: Settings, at_ns: int, loaded: Loaded) -> None:
     """An invalid certificate keeps no process from starting, but peers that verify it do not connect."""
     reported = tuple(loaded.problems)
     for path, file in certificate_files(settings):
+        if settings.production:
+            loaded.tried(path, partial(refuse_trial, path, file))
         above = (problem for problem in reported if path[: len(problem.path)] == problem.path)
         if any(problem.path == path or path[-1] in problem.message for problem in above):
             continue  # said already, and better

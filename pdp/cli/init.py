@@ -1,0 +1,150 @@
+"""`pdp init`: a production folder for a team, with keys and certificates to try it with."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from pdp.cli.commands import FOLDER, IN_FILE
+from pdp.cli.confining import LIMITS, LiveServer, live_options
+from pdp.cli.tools_review import asked
+from pdp.core.errors import ConfigurationFault
+from pdp.host.confinement import Confinement
+from pdp.local.installed import server_id
+from pdp.local.production_folder import ADDRESS, Answers, Founded, Platform, found
+from pdp.registry.diff import newest_version
+from pdp.registry.live import Definitions
+from pdp.registry.pin import pin
+from pdp.registry.review import Review, load_review
+
+_TRIAL = "none: tokens of `pdp dev token`"
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("folder", type=FOLDER)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--domain", default=None, help="Yours, such as acme.example; its first word is the tenant.")
+@click.option("--server", default=None, help="Id of the MCP server; of its command if left out.")
+@click.option("--owner", default="security team", show_default=True, help="Who answers for the server.")
+@click.option("--issuer", default=None, help="URL of the identity provider; without it, development tokens.")
+@click.option("--database", default=None, help="URL of a PostgreSQL; without it, records lie in FOLDER.")
+@click.option("--platform", type=click.Choice(get_args(Platform)), default=None, help="How it will run.")
+@click.option(
+    "--review", "review_file", type=IN_FILE, help="What holds of its tools, as for `pdp tools pin`: they are signed."
+)
+@live_options
+def init(
+    folder: Path,
+    command: tuple[str, ...],
+    domain: str | None,
+    server: str | None,
+    owner: str,
+    issuer: str | None,
+    database: str | None,
+    platform: Platform | None,
+    review_file: Path | None,
+    live: LiveServer,
+) -> None:
+    """Write a team's service into FOLDER: configuration, certificates for a trial, first pack, deployment.
+
+    FOLDER must not exist; nothing is overwritten.
+    COMMAND starts the MCP server that is to be protected (or --url); it runs confined while its tools are read. At a
+    terminal five questions ask for what no option says, and then you review the tools. Without a review nothing is
+    signed, so nothing can be called.
+
+    Certificates and keys are for a trial of 30 days; `mode: production` refuses them.
+
+    Exit codes: 0 written, 1 fault, 2 usage.
+    """
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if terminal:
+        domain = domain or click.prompt("1/5 Your organisation's domain", default="acme.example")
+        if not command and not live.url:
+            command = tuple(shlex.split(click.prompt("2/5 Command that starts the MCP server")))
+        issuer = issuer or _given(click.prompt("3/5 URL of your identity provider", default=_TRIAL))
+        database = database or _given(click.prompt("4/5 URL of a PostgreSQL", default="none: files"))
+        platform = platform or click.prompt(
+            "5/5 How will it run", type=click.Choice(get_args(Platform)), default="compose"
+        )
+    if domain is None or bool(command) == bool(live.url):
+        raise click.UsageError("give --domain, and one of --url URL and `-- COMMAND ARGS...`")
+    name = server or (server_id(command, ()) if command else None)
+    if name is None:
+        raise click.UsageError("--url: give --server, the id that callers will name")
+    answers = Answers(domain, name, owner, issuer, database, platform or "compose")
+    try:
+        answers.check(folder)
+        review = load_review(review_file) if review_file else None
+        answers.pinned.entry()  # a misspelt option is told before anything is started
+        listed = live.listed(command, name)
+        now = time.time_ns()
+        if review is None and terminal:
+            review = _reviewed(answers, listed, now)
+        founded = found(folder, answers, listed, review, now)
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+    _tell(folder, answers, founded, _source(command, live))
+
+
+def _given(answer: str) -> str | None:
+    return None if answer.startswith("none") else answer
+
+
+def _reviewed(answers: Answers, listed: Definitions, at_ns: int) -> Review | None:
+    """What a person at the terminal says of the tools; None where it is not to be signed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        registry = Path(scratch) / "registry"
+        pin(registry, answers.pinned, listed.tools, Review(), at_ns=at_ns, others=listed.others)
+        said = Path(scratch) / "review.yaml"
+        said.write_text(asked(registry, newest_version(registry), answers.server), encoding="utf-8")
+        review = load_review(said)
+    return review if click.confirm("Sign this as read by you, for the trial?") else None
+
+
+def _tell(folder: Path, answers: Answers, founded: Founded, source: str) -> None:
+    """What was made, and the three commands that come next."""
+    click.echo(f"{folder}: configuration, tls, policy, registry, review, deploy/ for {answers.platform}, doctor.sh")
+    if founded.unsigned_because:
+        click.echo(f"The tools are not signed: {founded.unsigned_because}", err=True)
+    place, server = shlex.quote(str(folder)), answers.server
+    serve = f"pdp serve --config {place}/pdp.yaml"
+    if founded.signed:
+        first = f"pdp decide {place}/ask.yaml" if founded.callable else f"pdp config check {place}/pdp.yaml"
+        bearer = f"{place}/trial/user.token" if answers.issuer is None else "TOKEN_FILE"
+        tls = f"--ca {place}/tls/ca.pem --certificate {place}/tls/gateway.pem --key {place}/tls/gateway.key"
+        call = f"pdp proxy --server {server} --target {ADDRESS} {tls} --bearer-file {bearer} {source}"
+        steps = (serve, first, call)
+    else:
+        sign = f"pdp tools sign {place}/registry --yes --key {place}/trial"
+        of = f"--tenant {answers.tenant} --server {server} --resource {answers.pinned.resource}"
+        said = f"--owner {shlex.quote(answers.owner)} --review {place}/review/{server}.yaml --out {place}/registry"
+        steps = (f"pdp tools pin {of} {said} {source}", f"{sign}/author.pem && {sign}/reviewer.pem", serve)
+        click.echo(f"Nobody has reviewed the tools, so every call is denied. Fill in {place}/review/{server}.yaml.")
+    click.echo("next:")
+    for step in steps:
+        click.echo(f"  {step}")
+
+
+def _source(command: Sequence[str], live: LiveServer) -> str:
+    """How the server is started or reached, and what it may, as the next commands take it."""
+    if live.url:
+        return shlex.join(("--url", live.url))
+    rules = live.confinement
+    words = [word for name in live.env for word in ("--env", name)]
+    if rules is None:
+        words.append("--unconfined")
+    else:
+        words += [word for path in rules.read for word in ("--allow-read", path)]
+        words += [word for path in rules.write for word in ("--allow-write", path)]
+        words += ["--allow-network"] if rules.network else []
+        limits = {name: getattr(rules, name) for name in LIMITS}
+        changed = {name: most for name, most in limits.items() if most != getattr(Confinement(), name)}
+        words += [word for name, most in changed.items() for word in ("--limit", f"{name}={most}")]
+    return shlex.join((*words, "--", *command))

@@ -1,0 +1,241 @@
+"""`pdp init`: from nothing to a first allow, what it writes, and that production refuses what is for a trial."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from support import items_server
+
+from devtools.delivery.installs import PINNED
+
+pytestmark = pytest.mark.sweep  # each starts processes for seconds; the last installs packages, for minutes
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+REVIEW = """\
+reviewed_by: ann@acme.example
+tools:
+  list_things:
+    {risk: low, permissions: ["items:read"], labels: [], sinks: [], interpreters: [],
+     annotations: {read_only: true, open_world: false}}
+"""
+
+
+def pdp(place: Path, *words: str, programs: Path = BIN, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [programs / "pdp", *words],
+        cwd=place,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def init(place: Path, *words: str, programs: Path = BIN, review: str = REVIEW) -> subprocess.CompletedProcess[str]:
+    server = shutil.copy(items_server.__file__, place / "items_server.py")
+    (place / "review.yaml").write_text(review)
+    given = ("--domain", "acme.example", "--server", "items", "--allow-read", str(place), *words)
+    return pdp(place, "init", "team", *given, "--", str(programs / "python"), str(server), programs=programs)
+
+
+@contextmanager
+def serving(place: Path, programs: Path = BIN) -> Iterator[str]:
+    """A server of the folder at a free port, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    listen = {"PATH": os.environ["PATH"], "PDP_SERVER__LISTEN": f'["127.0.0.1:{port}"]'}
+    log = (place / "server.log").open("wb")
+    process = subprocess.Popen(
+        [programs / "pdp", "serve", "--config", "team/pdp.yaml", "--ready-file", "up"],
+        cwd=place,
+        env=listen,
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        while not (place / "up").exists():
+            assert process.poll() is None, (place / "server.log").read_text()
+            time.sleep(0.05)
+        yield f"localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+        log.close()
+
+
+def first_answer(place: Path, programs: Path = BIN) -> subprocess.CompletedProcess[str]:
+    with serving(place, programs) as target:
+        ask = (place / "team/ask.yaml").read_text().replace("localhost:50051", target)
+        (place / "team/ask-here.yaml").write_text(ask)
+        return pdp(place, "decide", "team/ask-here.yaml", "--timeout", "30", programs=programs)
+
+
+def test_a_reviewed_server_has_its_first_allow(tmp_path: Path) -> None:
+    made = init(tmp_path, "--review", "review.yaml")
+    assert made.returncode == 0, made.stderr
+    steps = re.findall(r"^  (pdp \w+)", made.stdout, re.MULTILINE)
+    assert steps == ["pdp serve", "pdp decide", "pdp proxy"]
+    answer = first_answer(tmp_path)
+    assert (answer.returncode, answer.stdout.splitlines()[0]) == (0, "ALLOW"), answer.stdout
+
+
+def test_without_a_review_nothing_is_signed_and_nothing_is_called(tmp_path: Path) -> None:
+    made = init(tmp_path)
+    assert made.returncode == 0, made.stderr
+    steps = re.findall(r"^  (pdp (?:tools )?\w+)", made.stdout, re.MULTILINE)
+    assert steps == ["pdp tools pin", "pdp tools sign", "pdp serve"]
+    assert "every call is denied" in made.stdout
+    assert not (tmp_path / "team/registry/set.dsse.json").exists()
+    assert "list_things" in (tmp_path / "team/review/items.yaml").read_text()
+    check = pdp(tmp_path, "config", "check", "team/pdp.yaml")
+    assert check.returncode == 10
+    assert "registry.sets.acme" in check.stderr
+
+
+def test_the_folder_is_its_users_alone_and_is_never_overwritten(tmp_path: Path) -> None:
+    assert init(tmp_path, "--review", "review.yaml").returncode == 0
+    team = tmp_path / "team"
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (team, *team.rglob("*")) if path.is_dir()}
+    assert modes == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in team.rglob("*") if path.is_file()} == {0o600}
+    before = {path: path.read_bytes() for path in team.rglob("*") if path.is_file()}
+    again = init(tmp_path, "--review", "review.yaml")
+    assert (again.returncode, "team is there" in again.stderr) == (2, True)
+    assert {path: path.read_bytes() for path in team.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["items_server.py", "review.yaml", "team"]
+
+
+def test_a_link_or_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "team").symlink_to(tmp_path / "elsewhere")
+    assert init(tmp_path).returncode == 2
+    (tmp_path / "team").unlink()
+    unknown = init(tmp_path, "--review", "review.yaml", review="tools: {no_such_tool: {risk: low}}\n")
+    assert (unknown.returncode, "no_such_tool" in unknown.stderr) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["items_server.py", "review.yaml"]
+
+
+def test_production_refuses_everything_of_the_trial(tmp_path: Path) -> None:
+    assert init(tmp_path, "--review", "review.yaml").returncode == 0
+    assert pdp(tmp_path, "config", "check", "team/pdp.yaml").returncode == 0
+    check = pdp(tmp_path, "config", "check", "team/pdp.yaml", PDP_MODE="production")
+    assert check.returncode == 10
+    for problem in (
+        "registry.keys.0: was made by `pdp init` for a trial",
+        "registry.keys.1: was made by `pdp init` for a trial",
+        "keys.development: identity.issuers.0",
+        "config.trial: server.tls.certificate_file",
+        "config.trial: server.tls.client_ca_file",
+    ):
+        assert problem in check.stderr, problem
+    # a start refuses each as well: here the certificates, with all else of one's own
+    config = tmp_path / "team/pdp.yaml"
+    values = yaml.safe_load(config.read_text().replace("trial-", "own-"))
+    values["identity"]["issuers"] = []
+    config.write_text(yaml.safe_dump({**values, "mode": "production"}))
+    started = pdp(tmp_path, "serve", "--config", "team/pdp.yaml")
+    assert (started.returncode, "config.trial: server.tls.certificate_file" in started.stderr) == (1, True)
+    assert not list((tmp_path / "team/store").iterdir())
+
+
+def test_the_authority_is_narrow_short_lived_and_its_key_is_nowhere(tmp_path: Path) -> None:
+    assert init(tmp_path).returncode == 0
+    tls = tmp_path / "team/tls"
+    authority = x509.load_pem_x509_certificate((tls / "ca.pem").read_bytes())
+    names = authority.extensions.get_extension_for_class(x509.NameConstraints)
+    assert names.critical
+    assert {each.value for each in names.value.permitted_subtrees or ()} == {"acme.example", "localhost", "pdp"}
+    assert len(names.value.excluded_subtrees or ()) == 2  # every address
+    for path in tls.glob("*.pem"):
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days <= 30
+    keys = [path for path in (tmp_path / "team").rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
+    assert sorted(path.name for path in keys) == [
+        "author.pem",
+        "gateway.key",
+        "operator.key",
+        "reviewer.pem",
+        "server.key",
+    ]
+    for path in keys:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        assert key.public_key() != authority.public_key()
+    ssl.create_default_context(cafile=str(tls / "ca.pem")).load_cert_chain(tls / "gateway.pem", tls / "gateway.key")
+
+
+def test_each_platform_has_its_files_with_the_hardening_of_deploy(tmp_path: Path) -> None:
+    for platform, more in (
+        ("compose", ()),
+        ("systemd", ()),
+        ("kubernetes", ("--database", "postgresql://pdp@db/pdp")),
+    ):
+        place = tmp_path / platform
+        place.mkdir()
+        made = init(place, "--platform", platform, *more)
+        assert made.returncode == 0, made.stderr
+    compose = yaml.safe_load((tmp_path / "compose/team/deploy/compose.yaml").read_text())["services"]["pdp"]
+    shipped = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]["pdp"]
+    for key in ("user", "read_only", "cap_drop", "security_opt"):
+        assert compose[key] == shipped[key]
+    unit = (tmp_path / "systemd/team/deploy/pdp.service").read_text().splitlines()
+    assert set((ROOT / "deploy/pdp.service").read_text().splitlines()) <= set(unit)
+    assert "Environment=PDP_STORE__PATH=/var/lib/pdp" in unit
+    manifests = {path.name: path.read_text() for path in (ROOT / "deploy/kubernetes").glob("*.yaml")}
+    deployed = tmp_path / "kubernetes/team/deploy"
+    assert {path.name: path.read_text() for path in deployed.iterdir()} == manifests
+
+
+def test_answers_that_cannot_be_are_told_before_anything_is_started(tmp_path: Path) -> None:
+    for words, told in (
+        (("--platform", "kubernetes"), "--database"),
+        (("--domain", "Acme"), "--domain"),
+        (("--domain", "acme.example\nx: y"), "--domain"),
+        (("--server", "../up"), "id"),
+        (("--url", "https://mcp.acme.example/x"), "one of --url"),
+    ):
+        refused = init(tmp_path, *words)
+        assert refused.returncode in (1, 2), words
+        assert told in refused.stderr, (words, refused.stderr)
+        assert not (tmp_path / "team").exists()
+        assert "its process is confined" not in refused.stderr
+
+
+def test_an_installed_wheel_goes_from_nothing_to_its_first_allow(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--directory", tmp_path / "dist"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    (tmp_path / "constraints.txt").write_text("\n".join(PINNED.findall((ROOT / "requirements.lock").read_text())))
+    venv.create(tmp_path / "env", with_pip=True)
+    programs = tmp_path / "env/bin"
+    installing = [programs / "pip", "install", "-q", "-c", tmp_path / "constraints.txt", f"{wheel}[server]"]
+    installed = subprocess.run(installing, capture_output=True, text=True, check=False)
+    assert installed.returncode == 0, installed.stderr
+    place = tmp_path / "place"
+    place.mkdir()
+    made = init(place, "--review", "review.yaml", programs=programs)
+    assert made.returncode == 0, made.stderr
+    answer = first_answer(place, programs)
+    assert (answer.returncode, answer.stdout.splitlines()[0]) == (0, "ALLOW"), answer.stdout
