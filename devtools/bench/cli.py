@@ -72,6 +72,7 @@ def bench(
       cold      the same where every call is new: token, subject, group, session, arguments
       closed    the same with one call again and again
       consumers the share of publisher, search index and first-seen names in a warm Decide's CPU
+      promises  a warm Decide without sync, and without answers made twice, over the whole
       alone     one caller: the added p50, in syncs of this disk
       batch     DecideBatch(32), per item, over Decide
       list      FilterTools(200) over Decide, and whether it grows in a straight line

@@ -16,9 +16,10 @@ from devtools.bench.traffic import COLD, WARM, Traffic
 
 BATCH = 32
 SHARE = 0.7  # of the closed-loop rate, for the open loop
-UNFOLLOWED = "devtools.bench.unfollowed"
+WITHOUT = "without-"  # servers that lack a promise, by its name in `devtools.bench.without`
 SOME_PACKS, MANY_PACKS = "packs-10", "packs-20"
 PACKS = {SOME_PACKS: 10, MANY_PACKS: 20}  # worlds by their generated packs
+PROMISES = {"synced": "commits that are not synced", "compared": "no answer made twice"}
 _PER_SECOND = 3_000  # questions of a closed loop; a round that has asked them all ends
 _HOURS = 4 * 3600.0
 
@@ -56,8 +57,8 @@ class Bench:
 
     def server(self, name: str) -> BenchServer:
         """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records), `subjects`
-        (that many have asked), `waits` (room for long polls), `budgets` (each call takes from one), `unfollowed`
-        (nobody follows its log), or of `PACKS`."""
+        (that many have asked), `waits` (room for long polls), `budgets` (each call takes from one), `without-` a
+        promise, or of `PACKS`."""
         if name not in self._servers:
             self.say(f"starting {name}")
             self._servers[name] = self._start(name)
@@ -88,7 +89,8 @@ class Bench:
             self.server("pdp")  # its records are the model
             self.say(f"writing {self.pace.records:,} records")
             scenarios.fill(self.world(name), scenarios.sample(self.world("pdp")), self.pace.records)
-        return self.world(name).serve(self.rig, name, UNFOLLOWED if name == "unfollowed" else "pdp.cli.main")
+        lacking = (name.removeprefix(WITHOUT),) if name.startswith(WITHOUT) else ()
+        return self.world(name).serve(self.rig, name, *lacking)
 
     def rounds(self, *sides: Callable[[float], Round]) -> Iterator[tuple[Round, ...]]:
         """One round of each side, again and again."""
@@ -189,10 +191,26 @@ def _over_echo(
 
 def consumers(bench: Bench) -> list[Figure]:
     """What publisher, search index and first-seen names take of a warm Decide: a server with them, one without."""
-    pairs = list(bench.rounds(bench.mix("unfollowed"), bench.mix("pdp")))
+    pairs = list(bench.rounds(bench.mix(f"{WITHOUT}followed"), bench.mix("pdp")))
     share = Spread(tuple(1 - without.cpu_us / followed.cpu_us for without, followed in pairs))
     note = f"{_median(pairs, _cpu, 1):.0f} us, {_median(pairs, _cpu, 0):.0f} us without"
     return [Figure("consumers", "consumers of the log: share of the CPU of a warm Decide", share, None, note)]
+
+
+def promises(bench: Bench) -> list[Figure]:
+    """A warm Decide of a server that lacks a promise over one of the whole."""
+    found = list(bench.rounds(bench.mix("pdp"), *(bench.mix(WITHOUT + name) for name in PROMISES)))
+    return [
+        Figure(
+            WITHOUT + name,
+            f"CPU of a warm Decide: {what} over as it is",
+            _ratio(found, _cpu, side),
+            None,
+            f"{_median(found, _cpu, side):.0f} us over {_median(found, _cpu, 0):.0f} us; "
+            f"{_median(found, _rate, side):.0f}/s over {_median(found, _rate, 0):.0f}/s",
+        )
+        for side, (name, what) in enumerate(PROMISES.items(), 1)
+    ]
 
 
 def alone(bench: Bench) -> list[Figure]:
@@ -383,6 +401,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "cold": cold,
     "closed": closed,
     "consumers": consumers,
+    "promises": promises,
     "alone": alone,
     "batch": batch,
     "list": lists,

@@ -118,11 +118,12 @@ class World:
     subject_token: str
     tokens: Tokens
 
-    def serve(self, rig: Rig, name: str, module: str = "pdp.cli.main") -> BenchServer:
-        """Start a PDP in it. Raises BenchFault."""
+    def serve(self, rig: Rig, name: str, *lacking: str) -> BenchServer:
+        """Start a PDP in it, which may lack a promise (`without`). Raises BenchFault."""
         made = self.sandbox
         ready = made.folder / "ready"
-        arguments = ("serve", "--config", str(made.config), "--ready-file", str(ready))
+        module = "devtools.bench.without" if lacking else "pdp.cli.main"
+        arguments = (*lacking, "serve", "--config", str(made.config), "--ready-file", str(ready))
         pid = rig.start(ready, module, *arguments)
         return BenchServer(name, made.socket, self.caller_token, self.call(), pid)
 
