@@ -44,7 +44,7 @@ def prove(
     deep: bool,
     as_json: bool,
 ) -> None:
-    """Prove that NEW lets nothing through that OLD did not, or show a call that it does.
+    """Prove that NEW lets nothing through that OLD did not, or show a call; say who may call what.
 
     OLD and NEW are folders of an organisation's policy; OLD may be a revision of git (main, HEAD~1): then it is NEW's
     folder as it was there. Every call that the input schema permits is looked at. A call that shows a widening is
