@@ -173,10 +173,17 @@ def ask(asked: AccessQuestion, caller: Caller, options: AuthzenOptions, schema: 
         method=action.name,
         target=GenericTarget(resource.type, resource.id, canonical(arguments), server),
         credential=credential(subject, caller.name, options),
-        session=SessionAsk(),
+        session=SessionAsk(task=_task(asked.context)),
         extra=canonical(extra) if extra else b"",
         until_ns=until_ns,
     )
+
+
+def _task(context: Object) -> str:
+    """What a person asked for, which counts where the caller may vouch for tasks; "" where the context, which may
+    hold anything, has none."""
+    said = context.get("task")
+    return said if isinstance(said, str) and len(said) <= fields.MAX_TASK else ""
 
 
 def credential(subject: Entity, agent: str, options: AuthzenOptions) -> Credential:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pdp.core.call.methods import operation_of
-from pdp.core.call.request import Ask, AssertedClaims, Caller, GenericTarget, MayAssert, NoCredential
+from pdp.core.call.request import Ask, AssertedClaims, Caller, GenericTarget, MayAssert, NoCredential, SessionAsk
 from pdp.core.errors import InvalidRequest
 from pdp.wire.authzen import access_questions as questions
 from pdp.wire.authzen.options import AuthzenOptions
@@ -75,6 +75,17 @@ def test_a_vouched_question() -> None:
     assert isinstance(found.credential, AssertedClaims)
     assert (found.credential.issuer, found.credential.subject) == (USERS, "alice")
     assert json.loads(found.credential.claims) == {"groups": ["g"], "client_id": "app"}
+
+
+def test_the_task_of_a_question_is_a_text_of_its_context() -> None:
+    assert asked(BODY).session == SessionAsk()
+    said = asked({**BODY, "context": {"task": "Pay the bill"}})
+    assert (said.session, json.loads(said.extra)["context"]) == (
+        SessionAsk(task="Pay the bill"),
+        {"task": "Pay the bill"},
+    )
+    for other in ({"a": 1}, ["Pay"], 7, None, "x" * 40_000):
+        assert asked({**BODY, "context": {"task": other}}).session.task == ""
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"properties": []}, {"properties": {"subject": True}}])
