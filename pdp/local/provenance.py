@@ -15,7 +15,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "ksh", "mksh", "busybox"})  # by which agents start a hook
+_SHELLS = frozenset(
+    {"sh", "ash", "fish", "bash", "dash", "zsh", "ksh", "mksh", "busybox"}
+)  # by which agents start a hook
 _MOST_ANCESTORS = 64
 _STARTED = 19  # of the words after the name in /proc/PID/stat
 KERNEL_TELLS = sys.platform == "linux"

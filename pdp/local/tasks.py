@@ -39,7 +39,7 @@ class _Conversation:
             self.words = longer
 
     def renew(self) -> None:
-        """With another session from the next call on: below the one that is left, where its handle is known."""
+        """With another session from the next call on, below the one that is left."""
         self.session = f"{self.session.partition('~')[0]}~{uuid.uuid4().hex[:12]}"
         self.parent, self.asked = self.handle, False
 
@@ -80,7 +80,7 @@ class Tasks:
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
             known.extend(words)
-            if known.asked:
+            if known.asked and known.handle:  # without it nothing of what was read would be kept
                 known.renew()
 
     def session(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> Session:
@@ -111,7 +111,7 @@ class Tasks:
                 return Session(known.session, known.words)
             if decision.session_handle:
                 known.handle = decision.session_handle
-                if not session.task and known.session == conversation and known.asked:
+                if not session.task:  # asked again
                     known.renew()
             return None
 

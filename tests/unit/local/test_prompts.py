@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pdp.client import Session
+from pdp.client import Decision, Reason, Session
 from pdp.local import hook, provenance
 from pdp.local.prompts import PromptSocket
 from pdp.local.provenance import Process
@@ -117,13 +117,18 @@ def test_codex_is_believed_its_first_prompt_before_it_acted(agent: Agent) -> Non
     assert agent.session("def").task_by_agent
 
 
+def answer(code: str = "", handle: str = "") -> Decision:
+    return Decision(not code, "deny" if code else "allow", "d", (Reason(code),), "", session_handle=handle)
+
+
 def test_later_prompts_extend_the_task_in_a_session_below(agent: Agent) -> None:
     agent.told("first")
     agent.told("second")  # nothing was asked in between
     assert agent.session() == Session("abc", "first\n\nsecond")
+    agent.tasks.answered("claude-code", "abc", (agent.id,), agent.session(), answer(handle="s1.a"))
     agent.told("third")
     assert agent.session().task == "first\n\nsecond\n\nthird"
-    assert agent.session().id.startswith("abc~")
+    assert (agent.session().id.startswith("abc~"), agent.session().parent) == (True, "s1.a")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +148,32 @@ def test_what_says_nothing_of_its_source_is_the_agents_word(agent: Agent) -> Non
     without = {key: value for key, value in json.loads(event(FORGED)).items() if key != "source"}
     assert agent.does(prompt=json.dumps(without), command=agent.command)[0] == 0
     assert agent.vouched == ""
+
+
+def test_a_session_that_goes_on_keeps_what_was_read(agent: Agent) -> None:
+    """An extended task is in a session below the first; a handle that is lost is asked for, without a task."""
+    name, lineage = "claude-code", (agent.id,)
+
+    def answered(session: Session, **more: str) -> Session | None:
+        return agent.tasks.answered(name, "abc", lineage, session, answer(**more))
+
+    agent.told("first")
+    first = agent.session()
+    agent.told("second")  # before an answer came
+    assert agent.session() == Session("abc", "first\n\nsecond")
+    again = answered(agent.session(), code="session.task_changed")
+    assert again == Session("abc")
+    assert answered(again, handle="s1.a") is None
+    below = agent.session()
+    assert (below.id.startswith("abc~"), below.task, below.parent) == (True, "first\n\nsecond", "s1.a")
+    assert answered(below, handle="s1.b") is None
+    assert agent.session() == below
+    agent.told("third")
+    assert (agent.session().parent, agent.session().id != below.id) == ("s1.b", True)
+    over = answered(agent.session(), code="session.unknown")  # the first one is over by time
+    assert over is not None
+    assert (over.parent, over.task) == ("", "first\n\nsecond\n\nthird")
+    assert answered(first, code="policy.not_granted") is None
 
 
 def test_what_is_no_prompt_says_nothing(agent: Agent) -> None:
