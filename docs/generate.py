@@ -278,7 +278,7 @@ def exposure(report: Mapping[str, Any]) -> str:
             f"| {' | '.join(map(str, (cause, sum(of.values()), *(of.get(suite, 0) for suite in suites))))} |"
         )
     shares = (f"{100 * balanced['suites'][suite]['benign_person']:.1f} %" for suite in suites)
-    lines += [f"| share of the suite | | {' | '.join(shares)} |", ""]
+    lines += [f"| share of the suite | | {' | '.join(shares)} |", "", *_tasks(variants), ""]
     lines += [
         "| attacker | strict, 5 % judge | strict, lying judge | balanced, 5 % judge | balanced, lying judge |",
         "|---|---|---|---|---|",
@@ -293,6 +293,47 @@ def exposure(report: Mapping[str, Any]) -> str:
         f"With the answers in hand, for each combination of these facts, {100 * balanced['floor']:.1f} % at least.",
     ]
     return "\n".join(lines)
+
+
+_TASKS = {
+    "strict": "as shipped: strict",
+    "balanced": "balanced",
+    "balanced, task not vouched for": "balanced, no task",
+    "balanced, results unseen": "balanced, results unseen",
+    "mandate, destructive asks": "mandates, `destructive: ask`",
+    "mandate, destructive stated": "mandates, `destructive: stated`",
+    "mandate, destructive stated, perfect plans": "the same with perfect plans",
+    "mandate, results unseen": "mandates, `destructive: stated`, results unseen",
+}
+
+
+def _tasks(variants: Mapping[str, Any]) -> Iterator[str]:
+    """Whole tasks: their questions, by policy and facts, then by suite."""
+    heads = (
+        "questions a task",
+        "done without one",
+        "with one at most",
+        "without one, by a judge",
+        "attacks, lying judge",
+    )
+    yield f"| policy and facts | {' | '.join(heads)} |"
+    yield "|---|---|---|---|---|---|"
+    for name, shown in _TASKS.items():
+        found, through = variants[name]["tasks"]["all"], variants[name]["all"]["attacks_lying_judge"]
+        shares = " | ".join(_interval(found[each], 100, " %", 0) for each in ("done_0", "done_1", "judged"))
+        yield f"| {shown} | {_interval(found['questions'], 1, '', 2)} | {shares} | {100 * through:.1f} % |"
+    suites = list(variants["balanced"]["tasks"]["suites"])
+    yield ""
+    yield f"| questions a task | {' | '.join(suites)} |"
+    yield "|---|" + "---|" * len(suites)
+    for name, shown in _TASKS.items():
+        each = variants[name]["tasks"]["suites"]
+        yield f"| {shown} | {' | '.join(_interval(each[suite]['questions'], 1, '', 2) for suite in suites)} |"
+
+
+def _interval(figure: Mapping[str, float], times: int, unit: str, digits: int) -> str:
+    mean, low, high = (f"{times * figure[name]:.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean}{unit} ({low} to {high})"
 
 
 def _run(report: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from devtools.sessions.exposure import (
     outcomes,
 )
 from devtools.sessions.replay import ATTACK, ATTACKERS, RecordedSession, SessionFile, read_sessions
+from devtools.sessions.tasks import task_figures
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.registry.review import Review, load_review
@@ -77,6 +78,8 @@ async def _measure(data: SessionFile, review: Review, tuned_on: str) -> dict[str
             name: figures(each for each in told if each.suite in part).fact() for name, part in parts.items()
         }
         suite = {s: figures(e for e in told if e.suite == s).fact() for s in sorted(suites)}
+        tasks = {s: task_figures(e for e in told if e.suite == s) for s in sorted(suites)}
+        made["tasks"] = {"all": task_figures(told), "suites": tasks}
         return {**made, "suites": suite, "causes": causes(told), "floor": rounded(floor(told, AIM))}
 
     with tempfile.TemporaryDirectory(prefix="pdp-sessions-") as folder:
@@ -121,6 +124,13 @@ def _show(measured: Mapping[str, Any], tuned_on: str) -> None:
     ]
     click.echo(f"`others`: without {tuned_on}, on which the rules were tuned")
     console.print(table(("policy and facts", *heads), rows, console.width))
+    rows = [
+        (name, *_task_cells(figure["tasks"]["all"]), *_cells(figure["all"])[3:4])
+        for name, figure in measured["variants"].items()
+    ]
+    console.print(
+        table(("per task", "questions", "none", "one at most", "judge alone", "lying judge"), rows, console.width)
+    )
     balanced = measured["variants"][BALANCED]
     rows = [
         (cause, str(sum(of.values())), *(str(of.get(suite, 0)) for suite in balanced["suites"]))
@@ -145,6 +155,18 @@ _FIELDS = ("benign_person", "benign_person_of_all", "attacks_judge_5", "attacks_
 
 def _cells(figure: Mapping[str, float | None]) -> tuple[str, ...]:
     return tuple("-" if (value := figure[name]) is None else f"{value:.1%}" for name in _FIELDS)
+
+
+def _task_cells(figure: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+    """With their intervals."""
+    if not figure:
+        return ("-",) * 4
+    asked = figure["questions"]
+    shares = (figure[name] for name in ("done_0", "done_1", "judged"))
+    return (
+        f"{asked['mean']:.2f} ({asked['low']:.2f} to {asked['high']:.2f})",
+        *(f"{100 * each['mean']:.0f} % ({100 * each['low']:.0f} to {100 * each['high']:.0f})" for each in shares),
+    )
 
 
 def _beyond(value: float | None, bound: float | None) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.exposure.exposure import PROFILES, errs
+from devtools.sessions.plans import Imperfection
 from devtools.sessions.replay import BENIGN, Known, RecordedSession, replayed
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.facts import Facts
@@ -50,6 +51,9 @@ class Variant:
     known: Known = field(default_factory=Known)
 
 
+UNSEEN = Known(labels=False, own=False, external=False)  # where nobody inspects results
+PLANNER = Imperfection(forgets=0.1, adds=3, lacks=0.1)  # a planner that errs in the measure of docs/exposure.md
+
 VARIANTS: Mapping[str, Variant] = {
     STRICT: Variant(STRICT),
     "strict, judge at medium risk": Variant(STRICT, medium="instead"),
@@ -61,6 +65,13 @@ VARIANTS: Mapping[str, Variant] = {
     "balanced, sinks not told": Variant(BALANCED, known=Known(sinks=False)),
     "balanced, every origin believed": Variant(BALANCED, known=Known(believed=True)),
     "balanced, task not vouched for": Variant(BALANCED, known=Known(task=False)),
+    "balanced, results unseen": Variant(BALANCED, known=UNSEEN),
+    "mandate, destructive asks": Variant(BALANCED, known=Known(plans=PLANNER)),
+    "mandate, destructive stated": Variant(BALANCED, destructive="stated", known=Known(plans=PLANNER)),
+    "mandate, destructive stated, perfect plans": Variant(
+        BALANCED, destructive="stated", known=Known(plans=Imperfection())
+    ),
+    "mandate, results unseen": Variant(BALANCED, destructive="stated", known=replace(UNSEEN, plans=PLANNER)),
 }
 
 

@@ -25,6 +25,7 @@ from devtools.sessions.exposure import (
     outcomes,
 )
 from devtools.sessions.replay import ATTACKERS, Known, RecordedSession, SessionStep, read_sessions, replayed
+from devtools.sessions.tasks import task_figures
 from pdp.cli.sessions import sessions
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.review import load_review
@@ -88,6 +89,24 @@ def test_what_an_attacker_gains(name: str, origin: str) -> None:
 
 def outcome(who: str, number: int, *, attack: bool) -> CallOutcome:
     return CallOutcome(f"s{number}", number, "a" if number % 2 else "b", not attack, attack, True, who)
+
+
+def test_figures_of_tasks_count_questions_and_what_is_done_without() -> None:
+    told = {"a": (NOBODY, NOBODY), "b": (JUDGE, NOBODY), "c": (PERSON, JUDGE), "d": (PERSON, PERSON), "e": (DENIED,)}
+    calls = [
+        CallOutcome(name, number, "one", True, False, True, who)
+        for name, every in told.items()
+        for number, who in enumerate(every)
+    ]
+    attacked = CallOutcome("f", 0, "one", False, True, True, PERSON)  # serves nobody's task
+    found = {name: each["mean"] for name, each in task_figures([*calls, attacked]).items()}
+    assert found == {"questions": 0.6, "done_0": 0.4, "done_1": 0.6, "judged": 0.2}
+    for each in task_figures(calls).values():
+        assert each["low"] <= each["mean"] <= each["high"]
+        assert each["low"] < each["high"]
+    other = CallOutcome("g", 0, "two", True, False, True, NOBODY)
+    assert task_figures([*calls, other])["done_0"]["mean"] == 0.7  # of suites, not of tasks
+    assert task_figures([attacked]) == {}
 
 
 def test_figures_are_means_over_suites() -> None:

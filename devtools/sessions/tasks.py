@@ -1,0 +1,66 @@
+"""Figures of whole tasks: how many questions one costs a person, how many are done without, what rests on a judge.
+
+A task is a session that serves it. Its questions are its calls that ask a person, each once: nobody's answer is
+carried over. Each figure is a mean over suites, with an interval of 95 % by drawing each suite's tasks anew, seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+from devtools.sessions.exposure import CallOutcome
+from pdp.tools.judge_eval.figures import SEED, rounded
+from pdp.tools.judge_eval.report import DENIED, JUDGE, PERSON
+
+DRAWS = 400
+_TAIL = 0.025
+
+
+class TaskOutcome(NamedTuple):
+    """What one task came to, each as a number: `done_0` and `done_1` tell whether it is done with so many questions
+    at most (TCR@0 and @1), `judged` whether it is done with none and a judge had to allow a call."""
+
+    questions: int
+    done_0: bool
+    done_1: bool
+    judged: bool
+
+
+def of_tasks(calls: Iterable[CallOutcome]) -> Mapping[str, Sequence[TaskOutcome]]:
+    """The outcomes of all benign sessions, by suite."""
+    sessions: dict[tuple[str, str], list[str]] = {}
+    for call in calls:
+        if call.benign:
+            sessions.setdefault((call.suite, call.session), []).append(call.who)
+    suites: dict[str, list[TaskOutcome]] = {}
+    for (suite, _), who in sessions.items():
+        asked, done = who.count(PERSON), DENIED not in who
+        suites.setdefault(suite, []).append(
+            TaskOutcome(asked, done and not asked, done and asked <= 1, done and not asked and JUDGE in who)
+        )
+    return suites
+
+
+def task_figures(calls: Iterable[CallOutcome]) -> dict[str, Any]:
+    """Each figure with its interval: `{questions: {mean, low, high}, ...}`; empty without a benign session."""
+    suites = of_tasks(calls)
+    if not suites:
+        return {}
+    drawn = Random(SEED)  # noqa: S311 - no secret
+    again = _sorted([_means([drawn.choices(each, k=len(each)) for each in suites.values()]) for _ in range(DRAWS)])
+    tail = int(DRAWS * _TAIL)
+    return {
+        name: {"mean": rounded(mean), "low": rounded(column[tail]), "high": rounded(column[-1 - tail])}
+        for name, mean, column in zip(TaskOutcome._fields, _means([*suites.values()]), again, strict=True)
+    }
+
+
+def _sorted(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    return [sorted(column) for column in zip(*rows, strict=True)]
+
+
+def _means(suites: Sequence[Sequence[TaskOutcome]]) -> list[float]:
+    shares = [[sum(column) / len(suite) for column in zip(*suite, strict=True)] for suite in suites]
+    return [sum(column) / len(suites) for column in zip(*shares, strict=True)]
