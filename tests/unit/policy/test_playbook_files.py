@@ -1,12 +1,17 @@
 """Playbooks in an organisation's folder: part of the bundle and its digest, wrong ones keep it from use."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from pdp.core.call.mandates import CatalogueTool, MandateStep
+from pdp.core.call.playbooks import Playbook, playbook
+from pdp.core.call.task import of_task
 from pdp.core.errors import BundleFault
 from pdp.core.outcome.policy import Bundle
+from pdp.host import strict_yaml
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.playbooks import of_bundle
 
@@ -38,6 +43,22 @@ def test_they_are_of_the_bundle_and_of_its_digests(folder: Path) -> None:
     assert bundle.modules == before.modules  # no engine sees them
     assert Bundle.from_bytes(bundle.to_bytes()) == bundle
     assert b"playbooks" not in before.to_bytes()
+
+
+def test_the_playbooks_of_the_page_plan_their_tasks() -> None:
+    page = (Path(__file__).parents[3] / "docs/mandates.md").read_text(encoding="utf-8")
+    texts = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if block.startswith("title:")]
+    refund, commit = (playbook("p/n", strict_yaml.read(text)) for text in texts)
+    schema = {"properties": {"notify": {"type": "boolean"}}}
+
+    def planned(which: Playbook, task: str) -> tuple[MandateStep, ...]:
+        return which.planned(of_task(task), task, lambda *_: CatalogueTool("aa", schema))
+
+    found, refunded = planned(refund, "Refund order #W2417 of gina@shop.example")
+    assert found.arguments["/email"].fixed == ("gina@shop.example",)
+    assert refunded.arguments["/notify"].chosen == (True, False)
+    assert planned(refund, "Refund it") == ()
+    assert [step.tool for step in planned(commit, "Fix the tests")] == ["git_add", "git_commit"]
 
 
 @pytest.mark.parametrize(
