@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
@@ -47,12 +47,20 @@ class Commands(click.Group):
     `lazy` has further commands by name, each as `module:attribute`, its first sentence, and the package that it
     needs where an installation may lack that: it is not in the help there, and says so. The group's help imports none
     of them, and a command only itself: a probe must not pay for what other commands need. A room says a command that
-    asks a server as a function of a `connection` (`host.feature.Connection`); it becomes a command here.
+    asks a server as a function of a `connection` (`host.feature.Connection`); it becomes a command here. `sections`
+    has the help's, each with the names of its commands; what none of them has stands last.
     """
 
-    def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, ...]] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        lazy: Mapping[str, tuple[str, ...]] | None = None,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self._lazy = dict(lazy or {})
+        self._sections = dict(sections or {})
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -78,8 +86,28 @@ class Commands(click.Group):
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self._sentence(ctx, name)) for name in self.list_commands(ctx)])
+        there = self.list_commands(ctx)
+        for title, names in (*self._sections.items(), ("Commands", self._elsewhere(there))):
+            if shown := [name for name in names if name in there]:
+                with formatter.section(title):
+                    formatter.write_dl([(name, self._sentence(ctx, name)) for name in shown])
+
+    def _elsewhere(self, names: Sequence[str]) -> list[str]:
+        """Those of `names` that no section has."""
+        placed = {name for section in self._sections.values() for name in section}
+        return [name for name in names if name not in placed]
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean `{ctx.command_path} {near[0]}`?", ctx) from None
 
     def _sentence(self, ctx: click.Context, name: str) -> str:
         if name in self._lazy:

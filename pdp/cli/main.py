@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 
@@ -12,6 +13,7 @@ from pdp.cli.commands import DEVTOOLS, LOCAL, TOOLS, Commands
 from pdp.core.errors import Fault
 
 FAULT = 1
+_NAMED = re.compile(r"`(pdp [^`]+)`")
 # each with the first sentence of its help, which `pdp --help` prints without importing it, and what it needs of
 # that which is not in every installation
 _COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -80,10 +82,34 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "switch": ("pdp.cli.operations:switch", "Switch something off, or on again: every answer within a second obeys."),
     "tools": ("pdp.cli.tools:tools", "Which tools may be called: pin, sign and verify the registry.", TOOLS),
 }
+# in which help they stand: by who types them
+_SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Begin": ("demo", "proxy", "hook", "init"),
+    "Run the service": ("serve", "config", "health", "status", "reload", "switch", "sessions", "bench", "dev"),
+    "Ask it, and examine what asks": ("decide", "explain", "doctor", "drill"),
+    "Policy, tools, judge": ("policy", "tools", "judge"),
+    "People who are asked": ("approvals", "consent", "grants"),
+    "Audit": ("audit", "checklist"),
+}
+# what to do next where a fault's message names no command, by the beginning of its code
+_NEXT: Mapping[str, str] = {
+    "bundle.": "pdp policy check FOLDER",
+    "config.": "pdp config check FILE",
+    "keys.": "pdp config check FILE",
+    "local.": "pdp proxy --help",
+    "registry.": "pdp tools verify --help",
+    "review.": "pdp tools review --help",
+    "pin.": "pdp tools pin --help",
+    "sign.": "pdp tools sign --help",
+    "store.": "pdp config check FILE",
+}
 
 
 @click.group(
-    cls=Commands, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Commands,
+    lazy=_COMMANDS,
+    sections=_SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="pdp")
 def cli() -> None:
@@ -96,7 +122,15 @@ def main() -> None:
         cli(standalone_mode=True)
     except Fault as fault:
         click.echo(f"{fault.code}: {fault.message}", err=True)
+        click.echo(f"next: {next_command(fault)}", err=True)
         sys.exit(FAULT)
+
+
+def next_command(fault: Fault) -> str:
+    """What to run after a fault: what its message names, else by its code, else this command's help."""
+    if named := _NAMED.search(fault.message):
+        return named[1]
+    return next((then for code, then in _NEXT.items() if fault.code.startswith(code)), "pdp --help")
 
 
 if __name__ == "__main__":

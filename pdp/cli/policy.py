@@ -11,7 +11,7 @@ import click
 
 from pdp.cli.commands import FILE, FOLDER, IN_FOLDER, Commands, engine_options
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
-from pdp.local.scaffold import new_pack
+from pdp.local.scaffold import PACK_TEMPLATE, intent_template, intents, new_pack
 from pdp.people.console.wording import counted
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate.report import ERROR, GateFinding, TestResult
@@ -129,13 +129,18 @@ def run(
 @click.argument("organisation", metavar="ORG_FOLDER", type=FOLDER)
 @click.option("--server", default=None, help="The server that the pack is for; NAME if left out.")
 @click.option("--owner", default="security team", show_default=True, help="Who answers for the pack.")
-def new(name: str, organisation: Path, server: str | None, owner: str) -> None:
+@click.option(
+    "--intent", type=click.Choice(intents()), help="What the pack is to say, instead of a rule of each kind."
+)
+def new(name: str, organisation: Path, server: str | None, owner: str, intent: str | None) -> None:
     """Write a pack NAME into ORG_FOLDER (made where there is none): a rule of each kind, with tests.
 
-    It passes `pdp policy check` and `pdp policy test` as it is. Nothing is overwritten.
+    With --intent it says one thing, and narrows what others grant. It passes `pdp policy check` and `pdp policy test`
+    as it is. Nothing is overwritten.
     """
     try:
-        paths = new_pack(name, organisation, shipped_rego(), server=server or name, owner=owner)
+        template = intent_template(intent) if intent else PACK_TEMPLATE
+        paths = new_pack(name, organisation, shipped_rego(), server=server or name, owner=owner, template=template)
     except ConfigurationFault as fault:
         raise click.UsageError(fault.message) from None
     for path in paths:

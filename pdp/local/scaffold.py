@@ -15,13 +15,14 @@ from pdp.policy.bundle import RESERVED
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DATA = "data/org.json"
+PACK_TEMPLATE, _INTENTS = "pack_template", "intents"
 # words of Rego: `data.packs.NAME` is no reference with them
 _KEYWORDS = frozenset({"as", "default", "else", "every", "false", "if", "import", "in", "not"})
 _KEYWORDS |= {"null", "package", "some", "true", "with"}
 
 
 def new_pack(
-    name: str, folder: Path, shipped: Path, *, server: str, owner: str, template: str = "pack_template"
+    name: str, folder: Path, shipped: Path, *, server: str, owner: str, template: str = PACK_TEMPLATE
 ) -> list[Path]:
     """Write packs/NAME below `folder` from a template, with data/org.json where there is no data yet. Returns the
     new files.
@@ -48,6 +49,17 @@ def new_pack(
     except OSError as error:
         raise ConfigurationFault("pack.folder", f"The folder cannot be written ({error.strerror}).") from None
     return [path for path, _ in files]
+
+
+def intents() -> list[str]:
+    """What `pdp policy new --intent` can say: the names of templates."""
+    templates = resources.files("pdp.local").joinpath(_INTENTS).iterdir()
+    return sorted(each.name.replace("_", "-") for each in templates if each.is_dir())
+
+
+def intent_template(intent: str) -> str:
+    """The template of an intent, for `new_pack`."""
+    return f"{_INTENTS}/{intent.replace('-', '_')}"
 
 
 def _check(name: str, server: str, owner: str) -> None:

@@ -40,7 +40,7 @@ def test_the_version_loads_nothing_but_the_command_line() -> None:
 
 def test_help_imports_no_command() -> None:
     said, found = loaded(_PDP, "--help")
-    assert any(line.startswith("  health     Ask a server whether it serves") for line in said)
+    assert any(line.split()[:3] == ["health", "Ask", "a"] for line in said)
     assert found <= {*_COMMAND_LINE, *loaded(f"import json, sys; {_TELL}")[1]}
 
 
@@ -72,7 +72,7 @@ def test_help_lists_no_command_that_is_not_there() -> None:
         done = run_without(missing, "--help")
         assert done.returncode == 0
         listed.append(
-            {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line[2:3].strip()}
+            {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ") and line[2:3].strip()}
         )
     assert listed[0] - listed[1] == {"bench", "demo"}
     assert "serve" in listed[1]
