@@ -198,7 +198,7 @@ TRIES = [
     'sh -c "$H" < $E',
     'exec sh -c "$H" < $E',
     "setsid $H < $E",
-    "(setsid $H < $E &) ; sleep 1",
+    'rm -f $S/done; (setsid sh -c "$H < $E; touch $S/done" &) ; until [ -e $S/done ]; do sleep 0.05; done',
     "cat $E > /proc/self/fd/0; exec $H",
     "cat $E > /proc/$PPID/fd/0; exec $H",
     'for f in /proc/$PPID/fd/*; do timeout 1 sh -c "cat $E > $f"; done; exec $H',
@@ -206,7 +206,8 @@ TRIES = [
     'nohup bash -c "exec -a claude $H" < $E',
     f'$P "{PAIR}os.dup2(b.fileno(),0); {AS_NAMED}" $E $S "$H"',
     f"$P \"{PAIR}subprocess.run(['sh','-c',sys.argv[3]],stdin=b)\" $E $S \"$H\"",
-    f"(setsid $P \"{PAIR}subprocess.run(['sh','-c',sys.argv[3]],stdin=b)\" $E $S \"$H\" &) ; sleep 1",
+    (f"rm -f $S/done; (setsid $P \"{PAIR}subprocess.run(['sh','-c',sys.argv[3]],stdin=b); "
+    "open(sys.argv[2]+'/done','w')\" $E $S \"$H\" &) ; until [ -e $S/done ]; do sleep 0.05; done"),
     f"$P \"{PAIR}{STRAIGHT}socket.send_fds(c,[b'claude-code\\n'],[b.fileno()]); c.recv(9)\" $E $S",
     f"exec $P \"{PAIR}{STRAIGHT}socket.send_fds(c,[b'claude-code\\n'],[b.fileno()]); c.recv(9)\" $E $S",
     f"$P \"{STRAIGHT}socket.send_fds(c,[b'claude-code\\n'],[open(sys.argv[1]).fileno()]); c.recv(9)\" $E $S",
