@@ -70,6 +70,7 @@ from pdp.runtime.instruments import (
 from pdp.runtime.judge import wire_judge
 from pdp.runtime.policy import shadows, wire_policy, wire_releases
 from pdp.runtime.renewal import server_tls, signers_keys
+from pdp.runtime.restored import finished
 from pdp.runtime.secrets.reference import secret, secrets_read
 from pdp.runtime.shared_sessions import shared_sessions
 from pdp.runtime.signed_log import WiredLog, first_seen, pushes, record_key, search_index, signed_log
@@ -137,6 +138,7 @@ async def _opened(settings: Settings, environment: Environment) -> Process:
     store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     telemetry: Telemetry = SILENT
     try:
+        await finished(store)
         index_key = await recognised(settings, store, index_key_of(settings, environment.entropy))
         signed = signed_log(settings, store)
         if signed is not None:

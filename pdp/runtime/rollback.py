@@ -42,20 +42,26 @@ async def accept_rollback(
         raise InvalidRequest("reason", "is missing; say why, for the record")
     store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     try:
-        return await _accept(settings, store, reason, environment)
+        return await accept(settings, store, reason, environment)
     finally:
         await store.close()
 
 
-async def _accept(
-    settings: Settings, store: AnyStore, reason: str, environment: Environment
+async def accept(
+    settings: Settings, store: AnyStore, reason: str, environment: Environment, *, signed: bool = True
 ) -> AcceptedRollback | None:
+    """The same with a store that is open; `signed`: it is a fault where nothing was signed. Without a reason what is
+    found is raised."""
     wired = signed_log(settings, store)
+    if wired is None and not signed:
+        return None
     if wired is None:
         raise ConfigurationFault("log.key", "audit.key: is not set, so nothing was signed that could be missed")
     try:
         await wired.publisher.check()
     except RolledBack as fault:
+        if not reason.strip():
+            raise
         _another_key(wired.publisher, store)
         records, index = store.size(), await _record(settings, store, reason, fault, environment)
         folder = None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,12 +27,13 @@ from pdp.host.log_files import LogFiles
 from pdp.host.part import Part
 from pdp.host.renewed_files import RenewedFiles, Take
 from pdp.operate.quorum import QuorumRecords
+from pdp.proof import merkle
 from pdp.proof.archive import ArchiveFolder
 from pdp.proof.cosignature import WitnessPolicy
 from pdp.proof.cosigners import Cosigners
 from pdp.proof.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen
 from pdp.proof.index import SearchIndex
-from pdp.proof.note import LogKey, read_private
+from pdp.proof.note import Checkpoint, LogKey, read_private, sign, split
 from pdp.proof.options import AuditOptions, ReceiverOptions
 from pdp.proof.publisher import Publisher, RolledBack
 from pdp.proof.pushes import Push, Pushes
@@ -122,6 +123,22 @@ def _cosigners(options: AuditOptions) -> Cosigners | None:
     except (OSError, ssl.SSLError):
         raise ConfigurationFault("config.ca_file", "audit.witness_ca_file: is not a readable PEM bundle") from None
     return Cosigners(WitnessPolicy.load(options.witnesses), options.witness_seconds, tls)
+
+
+async def sizes_seen(settings: Settings, origin: str) -> Mapping[str, int | None]:
+    """How many records of a log the last checkpoint in `audit.folder` covers, and each witness has seen, by name;
+    None for one that does not answer. Empty where nothing is signed, or nobody could know. Raises ConfigurationFault,
+    NoteFault, OSError."""
+    options = _options(settings)
+    if options is None or options.folder is None:
+        return {}
+    note = await asyncio.to_thread(LogFolder(options.folder).checkpoint)
+    seen: dict[str, int | None] = {"audit.folder": Checkpoint.read(split(note)[0]).size} if note else {}
+    cosigners = _cosigners(options)
+    if cosigners is None:
+        return seen
+    told = await cosigners.sizes(sign(Checkpoint(origin, 0, merkle.EMPTY), _key(settings, options.key)))
+    return seen | {each.name: told.get(each.name) for each in cosigners.policy.witnesses}
 
 
 def search_index(settings: Settings, store: Store, index_key: bytes) -> SearchIndex | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,126 +10,42 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp, dictionary
-from support.postgres import Postgres
+from support.lives import (
+    AUDITOR,
+    ISSUER,
+    KEY,
+    MARA,
+    OPERATOR,
+    OTHER,
+    OTTO,
+    VICTIM,
+    WHY,
+    erasures,
+    everything,
+    index_of,
+    lived,
+)
 from support.stored import (
     AT,
-    Entropy,
-    a_consent,
-    a_grant,
     a_switch,
-    a_vote,
-    an_approval,
     an_id,
     entry,
-    shown_of,
 )
 
-from pdp.core.approvals.rows import Account, Delegation, LastClaims
-from pdp.core.approvals.states import Event
-from pdp.core.approvals.steps import Insert, Move, Open, See, Step
-from pdp.core.bytes.digest import canonical, commitment, keyed_index
-from pdp.core.call.request import Caller, Role
+from pdp.core.approvals.rows import Account
+from pdp.core.bytes.digest import commitment
 from pdp.core.errors import InvalidRequest
-from pdp.core.record.encoding import Stamp, encode
-from pdp.core.record.stored import CallRow, SwitchRow, ValueRow
-from pdp.decide.commit import Recorder
-from pdp.operate.erasure import Erasures
+from pdp.core.record.stored import ValueRow
 from pdp.proof.index import SearchIndex
 from pdp.proof.publisher import Publisher
 from pdp.proof.search import Search, SearchAsk
 from pdp.proof.tiles import LogFolder
-from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
-
-KEY = b"k" * 32
-ISSUER = "https://id.example"
-VICTIM, OTHER = "mara.7731@corp.example", "otto.8842@corp.example"
-MARA, OTTO = Account(ISSUER, VICTIM), Account(ISSUER, OTHER)
-OPERATOR = Caller("ops", "acme", frozenset({Role.OPERATE}), frozenset())
-AUDITOR = Caller("auditor", "acme", frozenset({Role.AUDIT}), frozenset())
-_seeds = itertools.count()
-WHY = "request 4711 of the data protection officer"
-
-
-def index_of(name: str) -> str:
-    return keyed_index(KEY, "subject", "acme", ISSUER, name)
-
-
-def clock() -> StoreClock:
-    return StoreClock(lambda: AT, lambda: AT, 0)
-
-
-def recorder(store: AnyStore) -> Recorder:
-    return Recorder(store, clock(), Entropy(f"r{next(_seeds)}"), boot=store.boot, index_key=KEY)
-
-
-def erasures(store: AnyStore) -> Erasures:
-    return Erasures(store, recorder(store), clock(), KEY)
-
-
-async def lived(store: AnyStore, who: Account, n: int) -> None:
-    """Everything that a store may hold of a person: as subject, approver, deputy and human of the directory."""
-    mine, name = index_of(who.id), who.id
-
-    def made(stamp: Stamp) -> bytes:
-        people = [stamp.account(ISSUER, name), {"human": stamp.human(name)}, {"name": stamp.person("name", "", name)}]
-        return encode(stamp, "reload", {"by": people, "kept": commitment(b"s" * 32, "input", canonical(name))})
-
-    ref = await recorder(store).commit_event("acme", "reload", made, (), AT)
-    value = ValueRow(an_id(n), "acme", mine, "input", b"s" * 32, canonical({"subject": {"id": name}}))
-    call = CallRow(f"call-{n}", "acme", mine, b"s" * 32, f"digest-{n}", AT)
-    await store.commit(entry(n, values=(value,), call=call))
-    request = an_approval(n + 1, subject_index=mine, call_subject=who, call_digest=f"digest-{n}")
-    acted = an_approval(n + 2, subject_index="x", call_actors=(Account("", "agent"), who))
-    vote = a_vote(n + 3, request, human=name, account=who, behalf=name, reason=f"{name} asked")
-    steps: tuple[Step, ...] = (
-        Open(request, shown_of(request, task=f"for {name}")),
-        Open(acted, shown_of(acted)),
-        Move(request.id, 1, Event.FILL, AT, vote=vote),
-        Insert(a_grant(n + 4, subject=who, subject_index=mine, issued_by=("bob", name))),
-        Insert(a_consent(n + 5, subject=who, subject_index=mine)),
-        Insert(Delegation(an_id(n + 6), "acme", name, "carol", AT, AT + 9, f"{name} is away")),
-        Insert(Delegation(an_id(n + 7), "acme", "carol", name, AT, AT + 9, "")),
-        See(LastClaims("acme", who, name, ("ops",), AT)),
-    )
-    for at, step in enumerate(steps):
-        await store.commit(entry(n + 10 + at, steps=(step,)))
-    off = SwitchRow("acme", "subject", "", name, True, "incident", "ops", AT)
-    for at, row in enumerate((off, replace(off, engaged=False))):
-        await store.commit(entry(n + 30 + at, switch=row))
-    assert ref.index >= 0
-
-
-def files(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def stored(store: AnyStore, count: int) -> list[bytes]:
     rows = [store.record_at(n) for n in range(count)]
     return [row.record for row in rows if row is not None]
-
-
-async def everything(store: AnyStore, where: dict[str, Any], request: Any) -> bytes:
-    """All bytes that are left, after the database's own tidying."""
-    if "path" in where:
-        await store.close()
-        return files(where["path"])
-    server: Postgres = request.getfixturevalue("postgres")
-    name = where["url"].partition("?")[0].rpartition("/")[2]
-    await store.close()
-    server.sql("VACUUM FULL", "CHECKPOINT", database=name)
-    ((oid,),) = server.sql(f"SELECT oid::int FROM pg_database WHERE datname = '{name}'")
-    data = b"".join(
-        path.read_bytes() for path in (server.folder / "data" / "base" / str(oid)).iterdir() if path.is_file()
-    )
-    tables = [
-        row[0]
-        for row in server.sql("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'", database=name)
-    ]
-    rows = [
-        server.sql(f'SELECT t FROM "{table}" t', database=name) for table in tables
-    ]  # what is compressed in the files
-    return data + repr(rows).encode()
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -205,6 +205,25 @@ def archive(stamp: Stamp, *, by: str, first: int, until: int, root: bytes) -> by
     return encode(stamp, "archive", {"by": by, "first": first, "until": until, "root": root.hex()})
 
 
+@dataclass(frozen=True, slots=True)
+class VoidedCopy:
+    """What a copy of a store brought back that counts no longer: requests, grants, consents and mandates."""
+
+    approvals: int
+    grants: int
+    consents: int
+    mandates: int
+
+
+def restore(  # noqa: PLR0913 - the fields of its record
+    stamp: Stamp, *, by: str, records: int, copied_ns: int, voided: VoidedCopy, erased: int, reason: str
+) -> bytes:
+    """The store is a copy of `records` records, made at `copied_ns`. Everything is switched off with it, `voided`
+    counts no longer, and `erased` people were erased again. `reason` is the commitment to why."""
+    fields: Fields = {"by": cut(by), "records": records, "copied_ns": copied_ns, "erased": erased, "reason": reason}
+    return encode(stamp, "restore", {**fields, **fields_of(voided, "approvals grants consents mandates")})
+
+
 def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
     """A kill switch was set or released. `reason` is the commitment to why."""
     value = stamp.person("name", "", change.value) if change.scope == "subject" else cut(change.value)

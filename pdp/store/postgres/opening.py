@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, true
 
@@ -13,6 +15,8 @@ from pdp.store.migrations import VERSION, upgrade
 from pdp.store.postgres.connection import DatabaseErrors, application, why
 from pdp.store.rows import Head
 from pdp.store.tables import applied, head, meta, records, runs
+
+T = TypeVar("T")
 
 TAIL = 64  # records whose leaf hash is computed again at open
 _OPENING = 0x70647031  # "pdp1": the advisory lock of who opens
@@ -49,6 +53,18 @@ def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened
         raise Unavailable(
             "store.unreadable", f"store.url: the store cannot be opened: {why(e)}", detail=said(e)
         ) from None
+
+
+def fill(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """What `work` does with the new tables of a database that has none, in one transaction. Raises ConfigurationFault
+    `store.exists`, `store.foreign`, `store.durability`."""
+    with engine.begin() as db:
+        db.execute(select(func.pg_advisory_xact_lock(_OPENING)))
+        _durable(db)
+        if _version(db):
+            raise ConfigurationFault("store.exists", "store.url: has a store; give an empty database")
+        upgrade(db, 0)
+        return work(db)
 
 
 def _durable(db: Connection) -> None:

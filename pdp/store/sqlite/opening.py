@@ -10,9 +10,11 @@ import fcntl
 import os
 import sqlite3
 import stat
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +23,8 @@ from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store import alchemy
 from pdp.store.migrations import VERSION, upgrade
+
+T = TypeVar("T")
 
 FILE = "pdp.sqlite3"
 APPLICATION = 0x70647031  # "pdp1", in the file's header
@@ -96,6 +100,32 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
         refused.pop_all()
     reads = alchemy.pool(lambda: _connection(path, *READER_PRAGMAS))
     return OpenedFile(writer, copier, people, reads, reader, name, size, clean)
+
+
+def fill(directory: Path, work: Callable[[Connection], T]) -> T:
+    """What `work` does with the new tables of a file that has none, in one transaction. Raises ConfigurationFault
+    `store.exists`, `store.foreign`, and those of the lock."""
+    lock = DirectoryLock(directory)
+    try:
+        path = directory / FILE
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(_connection(path, *WRITER_PRAGMAS)) as db:
+            if _version(db):
+                raise ConfigurationFault(
+                    "store.exists", f"store.path: has a store; put all {FILE}* in it aside first"
+                )
+            people = alchemy.on(db)  # before, for it ends a transaction
+            db.execute("BEGIN EXCLUSIVE")
+            upgrade(people, 0)
+            result = work(people)
+            set_meta(db, "clean", "1")
+            db.execute(f"PRAGMA application_id={APPLICATION}")
+            db.execute(f"PRAGMA user_version={VERSION}")
+            db.execute("COMMIT")
+        _sync_directory(directory)
+        return result
+    finally:
+        lock.release()
 
 
 def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:

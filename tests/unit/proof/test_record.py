@@ -285,6 +285,15 @@ def cases() -> Any:
         "rollback that a witness knows": events.rollback(
             STAMP, by="operator", records=7, signed=None, witnesses={"w.example/1": 9}, reason=HEX
         ),
+        "restore": events.restore(
+            STAMP,
+            by="operator",
+            records=7,
+            copied_ns=AT - 10**12,
+            voided=events.VoidedCopy(approvals=2, grants=1, consents=3, mandates=0),
+            erased=1,
+            reason=HEX,
+        ),
         "explain": events.explain(
             STAMP, events.Explained("security", uuid7(AT, bytes(8)), "git", "tool:git_reset", "deny", HEX, True, 31)
         ),

@@ -1,0 +1,195 @@
+"""A store's encrypted copy, and a store from one (`pdp backup`, `pdp restore`)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete
+
+from pdp.core.bytes.digest import canonical, commitment
+from pdp.core.errors import ConfigurationFault
+from pdp.core.record import events
+from pdp.core.record.search import PSEUDONYM
+from pdp.core.record.stored import ValueRow
+from pdp.decide.commit import CLOCK, Recorder
+from pdp.runtime.approvals import recognised
+from pdp.runtime.config.settings import Settings, store_password
+from pdp.runtime.environment import SYSTEM, Environment, index_key_of
+from pdp.runtime.restored import not_recorded
+from pdp.runtime.rollback import BY, AcceptedRollback, accept
+from pdp.runtime.signed_log import sizes_seen
+from pdp.store import sealed
+from pdp.store.clock import StoreClock
+from pdp.store.copies import NOT_RECORDED, CopiedStore, CopyReader, fill_from, write_copy
+from pdp.store.copying import fill_empty, snapshot
+from pdp.store.opening import AnyStore, open_store
+from pdp.store.tables import meta
+
+_AGAIN = "erased after the copy that was restored"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredStore:
+    """What was restored: what no longer counts, and people erased again; `accepted`: the loss, where there is one."""
+
+    copied_ns: int
+    records: int
+    voided: events.VoidedCopy
+    erased: int
+    accepted: AcceptedRollback | None
+
+
+def backup(settings: Settings, to: Path, recipient: Path, environment: Environment = SYSTEM) -> CopiedStore:
+    """Write a copy that only the holder of the recipient's private key can read, and read all of it back. Raises
+    Fault, OSError (FileExistsError for a file that is there)."""
+    public, index_key = sealed.recipient(recipient), index_key_of(settings, environment.entropy)
+    part = to.with_name(f"{to.name}.part")
+    if to.exists():
+        raise FileExistsError
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            sealing = sealed.Sealing(file, public)
+            at = environment.wall()
+            made = snapshot(
+                settings.store, store_password(settings), lambda db: write_copy(db, sealing.write, index_key, at)
+            )
+            sealing.close()
+            file.flush()
+            os.fsync(file.fileno())
+        if _verified(part, sealing.key, index_key) != made:
+            raise sealed.damaged()
+        os.link(part, to)  # never over another copy
+    finally:
+        part.unlink(missing_ok=True)
+    return made
+
+
+def _verified(path: Path, key: bytes, index_key: bytes) -> CopiedStore | None:
+    reader = CopyReader(sealed.lines(path, key), index_key)
+    deque(reader.batches(), maxlen=0)
+    return reader.copied
+
+
+async def restore(  # noqa: PLR0913 - what an operator has to have at hand
+    settings: Settings,
+    copy: Path,
+    private: Path,
+    *,
+    erasures: Path,
+    reason: str,
+    loss: str,
+    environment: Environment = SYSTEM,
+) -> RestoredStore:
+    """Make the store of the settings, which is not there, from a copy. `erasures` are records of the log as JSON
+    lines, kept apart; `loss`: why the loss of records that the copy lacks, or may lack, is accepted. A restore that
+    was ended before its record goes on with that. Raises Fault, OSError."""
+    key, index_key = sealed.content_key(copy, sealed.private(private)), index_key_of(settings, environment.entropy)
+    copied = _verified(copy, key, index_key)
+    assert copied is not None  # noqa: S101 - it was read to its end
+    if settings.store.origin not in {None, copied.origin}:
+        raise ConfigurationFault("store.origin", f"store.origin: the copy's log is {copied.origin!r}")
+    erased = _erased(erasures, copied.origin)
+    if not loss.strip():
+        _newest(await sizes_seen(settings, copied.origin), copied.records)
+    reader, at = CopyReader(sealed.lines(copy, key), index_key), environment.wall()
+    try:
+        fill_empty(settings.store, store_password(settings), lambda db: fill_from(db, reader, erased, at, reason))
+    except ConfigurationFault as fault:
+        if fault.code != "store.exists" or not await _begun(settings, environment):
+            raise
+    store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
+    try:
+        return await _record(settings, store, reason, loss, environment)
+    finally:
+        await store.close()
+
+
+def _erased(path: Path, origin: str) -> frozenset[str]:
+    """The pseudonyms of those who were erased. Raises ConfigurationFault `backup.erasures`, OSError."""
+    found: set[str] = set()
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            found |= _people(json.loads(line), origin)
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationFault(
+            "backup.erasures",
+            f"--erasures: a line is no whole record of the log {origin!r}; write them with `pdp audit search --kind "
+            "erasure --records`",
+        ) from None
+    return frozenset(found)
+
+
+def _people(record: Any, origin: str) -> frozenset[str]:
+    """Whom a record erased. Raises ValueError for one of another log, or that does not have all of them."""
+    names = frozenset(map(str, record["people"]["items"] if record["kind"] == "erasure" else ()))
+    whole = not names or record["people"]["count"] == len(names)
+    if record["log"] != origin or not whole or not all(map(PSEUDONYM.fullmatch, names)):
+        raise ValueError
+    return names
+
+
+def _newest(seen: Mapping[str, int | None], records: int) -> None:
+    """Raises ConfigurationFault `store.rollback` unless somebody knows the log, and nobody knows more of it."""
+    more = [f"{name} {size}" for name, size in seen.items() if size is not None and size > records]
+    silent = [name for name, size in seen.items() if size is None]
+    why = (
+        f"more was signed than its {records} records: {', '.join(more)}"
+        if more
+        else f"no answer of {', '.join(silent)}"
+        if silent
+        else "nothing that was signed is there to tell"
+        if not seen
+        else ""
+    )
+    if why:
+        raise ConfigurationFault(
+            "store.rollback",
+            f"the copy may not be the newest: {why}. Spent approvals and revocations since would be undone. Take a "
+            "newer copy, or say why the loss is accepted: --accept-loss REASON.",
+        )
+
+
+async def _begun(settings: Settings, environment: Environment) -> bool:
+    store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
+    try:
+        return await not_recorded(store) is not None
+    finally:
+        await store.close()
+
+
+async def _record(
+    settings: Settings, store: AnyStore, reason: str, loss: str, environment: Environment
+) -> RestoredStore:
+    accepted = await accept(settings, store, loss, environment, signed=False)
+    told = await not_recorded(store) or {}
+    clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
+    index_key = await recognised(settings, store, index_key_of(settings, environment.entropy))
+    recorder = Recorder(store, clock, environment.entropy, boot=store.boot, index_key=index_key)
+    voided = events.VoidedCopy(*(int(told[name]) for name in ("approvals", "grants", "consents", "mandates")))
+    people, records = sum(map(len, told["erased"].values())), int(told["records"])
+    salt = recorder.new_salt()
+
+    async def event(tenant: str, kind: str, text: str, made: Any) -> None:
+        why = canonical(text)
+        await recorder.commit_event(
+            tenant,
+            kind,
+            lambda stamp: made(stamp, by=BY, records=records, reason=commitment(salt, "reason", why)),
+            (),
+            clock.now_ns(),
+            values=lambda record_id: (ValueRow(record_id, tenant, "", "reason", salt, why),),
+        )
+
+    for tenant, names in sorted(told["erased"].items()):
+        await event(tenant, "erasure", _AGAIN, partial(events.erasure, people=names))
+    made = partial(events.restore, copied_ns=told["copied_ns"], voided=voided, erased=people)
+    await event("", "restore", reason, made)
+    await store.transact(lambda db: db.execute(delete(meta).where(meta.c.name == NOT_RECORDED)).rowcount)
+    return RestoredStore(int(told["copied_ns"]), records, voided, people, accepted)

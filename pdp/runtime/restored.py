@@ -1,0 +1,28 @@
+"""Whether a store's restore came to its end: until a record tells of it, nothing is served."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import select
+
+from pdp.core.errors import ConfigurationFault
+from pdp.store.copies import NOT_RECORDED
+from pdp.store.opening import AnyStore
+from pdp.store.tables import meta
+
+
+async def not_recorded(store: AnyStore) -> dict[str, Any] | None:
+    """What a restore did of which no record tells yet; None where there is nothing. Raises Unavailable."""
+    kept = select(meta.c.value).where(meta.c.name == NOT_RECORDED)
+    found = await store.transact(lambda db: db.execute(kept).scalar_one_or_none())
+    return None if found is None else json.loads(bytes(found))
+
+
+async def finished(store: AnyStore) -> None:
+    """Raises ConfigurationFault `store.restoring`, Unavailable."""
+    if await not_recorded(store) is not None:
+        raise ConfigurationFault(
+            "store.restoring", "the store: its restore did not come to its end; run the same `pdp restore` again"
+        )

@@ -1,0 +1,286 @@
+"""Copies of a store: every table as lines of JSON, the same for both databases, and what a copy may bring back.
+
+The first line names the log and the version of the tables, the last one has counts and a MAC with the index key over
+all before it: who can seal a file for the recipient still cannot make up a store. Rows of processes stay behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    Table,
+    Update,
+    delete,
+    func,
+    insert,
+    inspect,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from pdp.core.approvals.states import GrantState, State
+from pdp.core.bytes.digest import canonical, former_keys, keyed_hex, leaf_hash
+from pdp.core.call.mandates import MandateState
+from pdp.core.errors import ConfigurationFault
+from pdp.core.record.stored import PersonRow
+from pdp.store import tables as t
+from pdp.store.approvals import tables as answers
+from pdp.store.erasing import erase, unname
+from pdp.store.migrations import VERSION
+from pdp.store.sealed import damaged
+
+BY, VOIDED = "restore", "store.restored"  # who ended what a copy brought back, and why
+NOT_RECORDED = "restored"  # in `meta`: what was voided, until a record says so
+_OF_PROCESSES = {"head", "runs", "refusals", t.applied.name}
+_OF_A_RUN = ("clean", "boot")  # in `meta`
+_ROWS = 500
+_SPENT = 1 << 52  # of a budget: beyond every limit, and exact in JSON
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedStore:
+    """What a copy says of itself. `at_ns`: when it was made."""
+
+    origin: str
+    at_ns: int
+    records: int
+    rows: int
+
+
+@dataclass(slots=True)
+class Voided:
+    """How much of a copy no longer counts, and who was erased again: pseudonyms by tenant."""
+
+    approvals: int = 0
+    grants: int = 0
+    consents: int = 0
+    mandates: int = 0
+    erased: dict[str, list[str]] = field(default_factory=dict)
+
+
+def write_copy(db: Connection, write: Callable[[bytes], None], index_key: bytes, at_ns: int) -> CopiedStore:
+    """Write all that a store keeps, as of the one transaction that `db` is in. Raises ConfigurationFault
+    `store.schema`."""
+    version = db.execute(select(t.applied.c.version_num)).scalar_one()
+    if int(version) != VERSION:
+        raise ConfigurationFault(
+            "store.schema", f"the store has tables of schema {version}; use the release it is of"
+        )
+    known = db.execute(select(t.meta.c.value).where(t.meta.c.name == "origin")).scalar_one()
+    origin, digest, rows, size = bytes(known).decode(), hashlib.sha256(), 0, 0
+
+    def line(value: Any) -> None:
+        data = json.dumps(value, separators=(",", ":")).encode() + b"\n"
+        digest.update(data)
+        write(data)
+
+    line({"origin": origin, "at_ns": at_ns, "tables": VERSION})
+    paged = db.execution_options(stream_results=True, yield_per=_ROWS)
+    for table in _tables(db):
+        line({"table": table.name, "columns": table.c.keys()})
+        found = paged.execute(select(table).order_by(*table.primary_key))
+        for row in found:
+            if table.name == t.meta.name and row.name in _OF_A_RUN:
+                continue
+            line([[base64.b64encode(v).decode()] if isinstance(v, bytes) else v for v in row])
+            rows, size = rows + 1, size + (table.name == t.records.name)
+    end = {"records": size, "rows": rows}
+    write(json.dumps(end | {"mac": _mac(index_key, digest.digest(), end)}).encode() + b"\n")
+    return CopiedStore(origin, at_ns, size, rows)
+
+
+def _mac(index_key: bytes, digest: bytes, end: dict[str, int]) -> str:
+    return keyed_hex(index_key, canonical(["backup", digest.hex(), end["records"], end["rows"]]))
+
+
+def _tables(db: Connection) -> list[Table]:
+    """As the database has them: values are what it keeps, whatever they mean."""
+    names = sorted(set(inspect(db).get_table_names()) - _OF_PROCESSES)
+    return [Table(name, MetaData(), autoload_with=db) for name in names]
+
+
+Batch = tuple[str, list[str], list[list[Any]]]  # a table, its columns, some rows
+
+
+class CopyReader:
+    """Reads the lines of a copy. `copied` is there after the last batch, when all of it was verified."""
+
+    def __init__(self, found: Iterable[bytes], index_key: bytes) -> None:
+        self._lines, self._key, self._digest = found, index_key, hashlib.sha256()
+        self._size = 0
+        self.copied: CopiedStore | None = None
+
+    def batches(self) -> Iterator[Batch]:
+        """Its rows. Records are in their order, whole, and what their leaves say. Raises ConfigurationFault
+        `backup.damaged`, `backup.schema`, `backup.index_key`, OSError."""
+        try:
+            yield from self._batches()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise damaged() from None
+
+    def _batches(self) -> Iterator[Batch]:
+        told = iter(self._lines)
+        head = json.loads(self._heard(next(told, b"")))
+        if head["tables"] != VERSION:
+            raise ConfigurationFault(
+                "backup.schema",
+                f"the copy: has tables of schema {head['tables']}, this release {VERSION}; restore it with the "
+                "release that made it, and upgrade then",
+            )
+        rows, end = 0, None
+        for table, columns, batch in self._by_table(told):
+            if not table:
+                end = batch[0]
+                continue
+            for row in batch if table == t.records.name else ():
+                _check(dict(zip(columns, row, strict=True)), self._size)
+                self._size += 1
+            rows += len(batch)
+            yield table, columns, batch
+        self._end(end, {"records": self._size, "rows": rows})
+        self.copied = CopiedStore(str(head["origin"]), int(head["at_ns"]), self._size, rows)
+
+    def _by_table(self, told: Iterator[bytes]) -> Iterator[tuple[str, list[str], list[Any]]]:
+        """Rows by their table; the last line by none."""
+        table, columns, rows = "", list[str](), list[Any]()
+        for line in told:
+            value = json.loads(line)
+            if rows and (isinstance(value, dict) or len(rows) == _ROWS):
+                yield table, columns, rows
+                rows = []
+            if isinstance(value, list):
+                rows.append([base64.b64decode(v[0], validate=True) if isinstance(v, list) else v for v in value])
+            elif "mac" in value:
+                yield "", [], [value]
+                break
+            else:
+                table, columns = value["table"], value["columns"]
+            self._heard(line)
+        if next(told, None) is not None:
+            raise damaged()
+
+    def _heard(self, line: bytes) -> bytes:
+        self._digest.update(line + b"\n")
+        return line
+
+    def _end(self, said: Any, counted: dict[str, int]) -> None:
+        if {name: said[name] for name in counted} != counted:
+            raise damaged()
+        keys = (self._key, *(key for key, _ in former_keys(self._key)))
+        if not any(hmac.compare_digest(_mac(key, self._digest.digest(), counted), said["mac"]) for key in keys):
+            raise ConfigurationFault(
+                "backup.index_key",
+                "the copy: was not made with service.index_key, nor with one of service.index_key_before; give the "
+                "key of its time, or another copy",
+            )
+
+
+def _check(record: dict[str, Any], index: int) -> None:
+    """An archived record is its leaf alone."""
+    if record["idx"] != index or (record["bytes"] and leaf_hash(record["bytes"]) != record["leaf"]):
+        raise damaged()
+
+
+def fill_from(db: Connection, reader: CopyReader, erased: Collection[str], at_ns: int, reason: str) -> Voided:
+    """Put a copy into tables that are new, and void what it must not bring back, in the current transaction."""
+    tables = {table.name: table for table in _tables(db)}
+    for table in tables.values():
+        if table.name != t.records.name:
+            db.execute(delete(table))
+    for name, columns, rows in reader.batches():
+        if name not in tables or sorted(columns) != sorted(tables[name].c.keys()):
+            raise damaged()
+        db.execute(insert(tables[name]), [dict(zip(columns, row, strict=True)) for row in rows])
+    assert reader.copied is not None  # noqa: S101 - the last batch came
+    voided = _void(db, at_ns)
+    voided.erased = _erase(db, erased)
+    _switch_off(db, at_ns, reason)
+    told = {**{name: getattr(voided, name) for name in Voided.__slots__}, "copied_ns": reader.copied.at_ns}
+    db.execute(insert(t.meta).values(name=NOT_RECORDED, value=canonical({**told, "records": reader.copied.records})))
+    if db.dialect.name == "postgresql":
+        _number_on(db, reader.copied.records)
+    return voided
+
+
+def _void(db: Connection, at_ns: int) -> Voided:
+    """What people and the judge agreed to may have been used, ended or taken back since: none of it counts."""
+    a, g, c, m, d = (
+        table.c
+        for table in (answers.approvals, answers.grants, answers.consents, answers.mandates, answers.delegations)
+    )
+    numbers = db.execute(select(func.coalesce(func.max(a.seq), 0))).scalar_one()
+    opened = (
+        db.execute(select(a.id).where(a.state.in_((State.PENDING, State.APPROVED))).order_by(a.seq)).scalars().all()
+    )
+    ended = {"state": State.CANCELLED, "version": a.version + 1, "changed_ns": at_ns, "resolved_ns": at_ns}
+    for number, each in enumerate(opened, numbers + 1):
+        db.execute(
+            update(answers.approvals).where(a.id == each).values({**ended, "resolution": VOIDED, "seq": number})
+        )
+    changes: dict[str, Update] = {
+        "grants": update(answers.grants)
+        .where(g.state == GrantState.ACTIVE)
+        .values(state=GrantState.REVOKED, version=g.version + 1, changed_ns=at_ns, ended_by=BY),
+        "consents": update(answers.consents).where(c.ended_ns == 0).values(version=c.version + 1, ended_ns=at_ns),
+        "mandates": update(answers.mandates)
+        .where(m.state != MandateState.ENDED)
+        .values(state=MandateState.ENDED, version=m.version + 1, ended_ns=at_ns, ended_by=BY),
+    }
+    voided = Voided(approvals=len(opened))
+    for name, change in changes.items():
+        setattr(voided, name, db.execute(change).rowcount)
+    db.execute(update(answers.delegations).where(d.ended_ns == 0).values(ended_ns=at_ns))
+    e = answers.evidence.c
+    db.execute(delete(answers.evidence).where(e.refused == literal(value=False, type_=e.refused.type)))
+    db.execute(delete(t.replies))  # an allow that is repeated may have been taken back since
+    db.execute(update(t.sessions).where(t.sessions.c.state == "open").values(state="ended"))
+    db.execute(update(t.budgets).values(used=_SPENT))
+    # what the agents read since is not known: as while a result is awaited, labels are the worst, until a reset
+    pairs = set(db.execute(select(t.labels.c.pair).union(select(t.awaited.c.pair))).scalars())
+    for pair in sorted(pairs):
+        db.execute(insert(t.awaited).values(pair=pair, decision_id=BY))
+    return voided
+
+
+def _erase(db: Connection, erased: Collection[str]) -> dict[str, list[str]]:
+    p, found = t.people.c, dict[str, list[str]]()
+    known = [PersonRow(*row) for row in db.execute(select(p.pseudonym, p.tenant, p.subject, p.kind, p.issuer, p.id))]
+    for person in known:
+        if person.pseudonym not in erased or not person.subject:
+            continue
+        erase(db, person.tenant, person.subject)
+        unname(db, person)
+        s = t.switches.c  # it was released before the person was erased
+        of_it = delete(t.switches).where(s.scope == "subject", s.value == person.id)
+        db.execute(of_it.where(or_(s.tenant == person.tenant, s.tenant == "")))
+        found.setdefault(person.tenant, []).append(person.pseudonym)
+    return found
+
+
+def _switch_off(db: Connection, at_ns: int, reason: str) -> None:
+    s, place = t.switches.c, {"tenant": "", "scope": "everything", "server": "", "value": ""}
+    db.execute(delete(t.switches).where(*(s[name] == value for name, value in place.items())))
+    db.execute(insert(t.switches).values(**place, engaged=True, reason=reason, by=BY, at_ns=at_ns, until_ns=0))
+    h = t.high_water.c
+    if db.execute(update(t.high_water).where(h.name == t.SWITCH_EPOCH).values(value=h.value + 1)).rowcount == 0:
+        db.execute(insert(t.high_water).values(name=t.SWITCH_EPOCH, value=1))
+
+
+def _number_on(db: Connection, size: int) -> None:
+    """PostgreSQL's own counters go on after what the copy has."""
+    db.execute(update(t.head).values(size=size, changes=t.head.c.changes + 1))
+    for table in (t.calls, t.replies):
+        following = select(func.coalesce(func.max(table.c.seq) + 1, 1)).scalar_subquery()
+        serial = func.pg_get_serial_sequence(table.name, "seq")
+        db.execute(select(func.setval(serial, following, literal(value=False))))

@@ -1,0 +1,267 @@
+"""Copies on both stores: whole or refused; and what a copy brings back opens nothing, whoever restores it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy import Connection, Table, func, insert, select
+from support import dictionary
+from support.lives import ISSUER, KEY, MARA, OPERATOR, OTHER, OTTO, VICTIM, WHY, erasures, everything, lived
+from support.stored import AT, a_grant, an_approval, entry, shown_of
+
+from pdp.core.approvals.states import GrantState, State
+from pdp.core.approvals.steps import Insert, Open
+from pdp.core.bytes.digest import chained
+from pdp.core.call.mandates import MandateState
+from pdp.core.errors import ConfigurationFault, Fault
+from pdp.core.record.stored import ReplyRow
+from pdp.store import sealed
+from pdp.store import tables as t
+from pdp.store.approvals import tables as answers
+from pdp.store.copies import CopiedStore, CopyReader, fill_from, write_copy
+from pdp.store.copying import fill_empty, snapshot
+from pdp.store.opening import AnyStore
+from pdp.store.options import StoreOptions
+
+PRIVATE = X25519PrivateKey.generate()
+LATER = AT + 10**12
+_EVIDENCE = {
+    **dict.fromkeys(
+        ("requirement_sha256", "tenant", "kind", "redemption_id", "basis", "asker", "subject_index"), "x"
+    ),
+    **dict.fromkeys(("element", "opinion"), b"{}"),
+    **dict.fromkeys(("expires_ns", "created_ns"), AT),
+}
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def there(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Where a store is restored to: nothing is there."""
+    with ExitStack() as left:
+        if database == "sqlite":
+            yield {"path": tmp_path / "restored"}
+        else:
+            server = request.getfixturevalue("postgres")
+            yield {"url": left.enter_context(server.database(f"restored_{next(_numbers)}"))}
+
+
+def copy(where: dict[str, Any], to: Path, index_key: bytes = KEY) -> CopiedStore:
+    with to.open("wb") as file:
+        sealing = sealed.Sealing(file, PRIVATE.public_key())
+        made = snapshot(StoreOptions(**where), b"", lambda db: write_copy(db, sealing.write, index_key, AT))
+        sealing.close()
+    return made
+
+
+def lines(path: Path) -> list[bytes]:
+    return list(sealed.lines(path, sealed.content_key(path, PRIVATE)))
+
+
+def restored(there: dict[str, Any], found: Iterator[bytes] | list[bytes], *erased: str, key: bytes = KEY) -> Any:
+    reader = CopyReader(found, key)
+    return fill_empty(StoreOptions(**there), b"", lambda db: fill_from(db, reader, erased, LATER, "disk lost"))
+
+
+async def read(store: AnyStore, *columns: Any) -> list[Any]:
+    return await store.transact(lambda db: [tuple(row) for row in db.execute(select(*columns))])
+
+
+async def test_a_copy_brings_back_all_records_and_no_permission(
+    place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path
+) -> None:
+    store = place.open()
+    await lived(store, OTTO, 2000)
+    request = an_approval(5000, state=State.APPROVED, index="open", call_digest="other")
+    reply = ReplyRow("key", "content", "decide", "allow", b"{}", "", AT + 10**15, AT)
+    await store.commit(entry(5001, steps=(Open(request, shown_of(request)), Insert(a_grant(5002))), reply=reply))
+    made, size = copy(where, tmp_path / "copy"), store.size()
+    assert (made.records, made.origin) == (size, store.origin)
+    voided = restored(there, lines(tmp_path / "copy"))
+    assert (voided.approvals, voided.grants, voided.consents) == (3, 2, 1), voided
+
+    place.where = there
+    again = place.open(seed="again")
+    assert again.origin == store.origin
+    kept, before = ([each.record_at(n) for n in range(size)] for each in (again, store))
+    assert kept == before
+    states = {row[0] for row in await read(again, answers.approvals.c.state)}
+    assert states == {State.CANCELLED}
+    assert {row[0] for row in await read(again, answers.grants.c.state)} == {GrantState.REVOKED}
+    assert all(row[0] for row in await read(again, answers.consents.c.ended_ns))
+    assert all(row[0] for row in await read(again, answers.delegations.c.ended_ns))
+    assert await read(again, t.replies.c.key) == []
+    (off,) = (row for row in again.switches() if row.scope == "everything")
+    assert (off.engaged, off.tenant, off.until_ns, off.reason) == (True, "", 0, "disk lost")
+    assert again.switch_epoch() > store.switch_epoch()
+    await again.commit(entry(6000))  # it goes on, with the numbers after those of the copy
+    assert again.size() == size + 1
+
+
+async def test_what_was_spent_or_ended_since_stays_so(
+    place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path
+) -> None:
+    """Sessions, budgets, mandates, a judge's consent and labels, of whom the copy has an earlier state."""
+    store = place.open()
+    m, e = answers.mandates, answers.evidence
+    rows: list[tuple[Table, dict[str, Any]]] = [
+        (t.sessions, {"idx": "s", "owner": "o", "until_ns": AT}),
+        (t.budgets, {"idx": "b", "task": "", "used": 1, "in_flight": 2, "until_ns": AT}),
+        (t.labels, {"pair": "p", "label": "untrusted", "code": "", "pack": "", "decision_id": "", "at_ns": AT}),
+        (
+            m,
+            {
+                **dict.fromkeys(m.c.keys(), "x"),
+                **dict.fromkeys(("version", "created_ns", "expires_ns", "ended_ns"), 0),
+            },
+        ),
+        *((e, {**_EVIDENCE, "call_digest": str(refused), "refused": refused}) for refused in (False, True)),
+    ]
+    rows[3][1]["state"] = MandateState.ACTIVE
+    await store.transact(lambda db: sum(db.execute(insert(table).values(**row)).rowcount for table, row in rows))
+    copy(where, tmp_path / "copy")
+    assert restored(there, lines(tmp_path / "copy")).mandates == 1
+    place.where = there
+    again = place.open(seed="again")
+    assert await read(again, t.sessions.c.state) == [("ended",)]
+    ((used, in_flight),) = await read(again, t.budgets.c.used, t.budgets.c.in_flight)
+    assert (used >= 1 << 52, in_flight) == (True, 2)
+    assert await read(again, t.awaited.c.pair, t.awaited.c.decision_id) == [("p", "restore")]
+    ((state, ended_ns),) = await read(again, m.c.state, m.c.ended_ns)
+    assert (state, ended_ns) == (MandateState.ENDED, LATER)
+    assert await read(again, e.c.refused) == [(True,)]  # a refusal counts on
+
+
+async def test_an_erasure_after_the_copy_is_repeated(
+    place: Any, where: dict[str, Any], there: dict[str, Any], request: Any, tmp_path: Path
+) -> None:
+    store = place.open()
+    await lived(store, MARA, 1000)
+    await lived(store, OTTO, 2000)
+    copy(where, tmp_path / "copy")
+    erased = await erasures(store).erase(OPERATOR, MARA, WHY)
+    named = await erasures(store).erase(OPERATOR, MARA.__class__("", VICTIM), WHY)
+    await store.close()
+    voided = restored(there, lines(tmp_path / "copy"), *erased.pseudonyms, *named.pseudonyms)
+    assert sorted(voided.erased["acme"]) == sorted({*erased.pseudonyms, *named.pseudonyms})
+    place.where = there
+    left = await everything(place.open(seed="again"), there, request)
+    names = dictionary.candidates(VICTIM)
+    assert dictionary.found(left, names, ISSUER, KEY, "acme") == set()
+    assert VICTIM.encode() not in left
+    assert dictionary.found(left, [OTHER], ISSUER, KEY, "acme") == {OTHER}
+
+
+async def test_a_copy_is_of_one_instant(place: Any, where: dict[str, Any]) -> None:
+    """What is committed while it is written is in none of its tables."""
+    store = place.open()
+    await store.commit(entry(1))
+    loop, read = asyncio.get_running_loop(), []
+
+    def work(db: Connection) -> None:
+        for n in range(2, 5):
+            read.append(db.execute(select(func.count()).select_from(t.records)).scalar_one())
+            asyncio.run_coroutine_threadsafe(store.commit(entry(n)), loop).result(20)
+
+    await asyncio.to_thread(snapshot, StoreOptions(**where), b"", work)
+    assert (read, store.size()) == ([1, 1, 1], 4)
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+async def test_a_copy_that_was_touched_is_refused_and_leaves_nothing(
+    place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By who holds the file and no key."""
+    monkeypatch.setattr(sealed, "FRAME", 1 << 11)
+    await lived(place.open(), OTTO, 2000)
+    copy(where, tmp_path / "copy")
+    whole, head, frame = (tmp_path / "copy").read_bytes(), len(sealed.FORMAT) + 80, (1 << 11) + 16
+    assert len(whole) > head + 3 * frame
+    first, second = whole[head : head + frame], whole[head + frame : head + 2 * frame]
+    touched = {
+        "format": (b"x" + whole, "backup.format"),
+        "key": (flipped(whole, head - 1), "backup.key"),
+        "frame": (flipped(whole, head + 40), "backup.damaged"),
+        "last": (flipped(whole, len(whole) - 1), "backup.damaged"),
+        "cut in a frame": (whole[:-5], "backup.damaged"),
+        "cut after a frame": (whole[: head + 2 * frame], "backup.damaged"),
+        "more": (whole + whole[-frame:], "backup.damaged"),
+        "empty": (b"", "backup.format"),
+        "left out": (whole[: head + frame] + whole[head + 2 * frame :], "backup.damaged"),
+        "moved": (whole[:head] + second + first + whole[head + 2 * frame :], "backup.damaged"),
+    }
+    for name, (data, code) in touched.items():
+        (tmp_path / "touched").write_bytes(data)
+        with pytest.raises(ConfigurationFault) as refused:
+            restored(there, lines(tmp_path / "touched"))
+        assert refused.value.code == code, name
+    with pytest.raises(ConfigurationFault) as refused:
+        sealed.content_key(tmp_path / "copy", X25519PrivateKey.generate())
+    assert refused.value.code == "backup.key"
+    assert OTHER.encode() not in whole
+    restored(there, lines(tmp_path / "copy"))  # and nothing of it was there before
+
+
+def record_changed(found: list[bytes]) -> list[bytes]:
+    at = next(n for n, line in enumerate(found) if b'"table":"records"' in line)
+    names, row = json.loads(found[at])["columns"], json.loads(found[at + 1])
+    row[names.index("bytes")] = [base64.b64encode(b"{}").decode()]
+    return [*found[: at + 1], json.dumps(row).encode(), *found[at + 2 :]]
+
+
+def released(found: list[bytes]) -> list[bytes]:
+    at = next(n for n, line in enumerate(found) if b'"table":"grants"' in line)
+    return [line.replace(b'"revoked"', b'"active"') for line in found[: at + 1]] + found[at + 2 :]
+
+
+CHANGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "a record": record_changed,
+    "a row less": released,
+    "no end": lambda found: found[:-1],
+    "an end too early": lambda found: [*found[:1], found[-1], *found[1:]],
+    "nothing": lambda _: [],
+    "no JSON": lambda found: [*found[:3], b"{", *found[3:]],
+    "twice": lambda found: [*found[:-1], *found[1:]],
+}
+
+
+async def test_who_can_seal_a_file_cannot_make_up_a_store(
+    place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path
+) -> None:
+    """The recipient's key is public: the lines themselves are of who has the index key."""
+    store = place.open()
+    await lived(store, OTTO, 2000)
+    copy(where, tmp_path / "copy")
+    found = lines(tmp_path / "copy")
+    for name, change in CHANGES.items():
+        with pytest.raises(Fault) as refused:
+            restored(there, change(found))
+        assert refused.value.code == ("store.unreadable" if name == "twice" else "backup.damaged"), name
+    rows = json.loads(found[-1])["rows"]
+    moved = found[:-1]
+    at = next(n for n, line in enumerate(moved) if b'"table":"switches"' in line)
+    moved[at + 1] = moved[at + 1].replace(b"incident", b"accident")
+    assert moved != found[:-1]
+    copy(where, tmp_path / "forged", b"another key" * 3)
+    for made in ([*moved, found[-1]], lines(tmp_path / "forged")):
+        with pytest.raises(ConfigurationFault) as refused:
+            restored(there, made)
+        assert refused.value.code == "backup.index_key"
+    assert rows > len(store.switches())
+    voided = restored(there, found, key=chained((KEY, b"a later key" * 3)))  # one of before will do
+    assert voided.grants == 1
+    with pytest.raises(ConfigurationFault) as refused:
+        restored(there, found)
+    assert refused.value.code == "store.exists"
