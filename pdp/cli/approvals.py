@@ -20,11 +20,12 @@ from pdp.cli.connection import (
     numbers,
     to_json,
 )
-from pdp.cli.render import requests
+from pdp.cli.render import requests, statistics
 from pdp.client import ApprovalClient, Ballot, Filter, Terms
 from pdp.core.approvals.queries import meant_code
 from pdp.core.approvals.requirement import KINDS, PEOPLE
 from pdp.core.text.safety import visible
+from pdp.people.statistics import figures
 from pdp.v1 import approval_pb2
 
 _STATES = list(numbers(approval_pb2.ApprovalState))
@@ -43,6 +44,7 @@ def approvals() -> None:
     pdp approvals deny ID       also ends an approval that was not used yet
     pdp approvals cancel ID     withdraws your own request
     pdp approvals watch         prints what changes, as it changes
+    pdp approvals stats         how often, how fast and how people decide
     pdp approvals canary ID     for operators: asks for what ought to be denied
 
     ID is the id of a request or its code, such as YP-Z2.
@@ -172,6 +174,29 @@ def watch(*, connection: Connection, mine: bool, count: int | None) -> None:
             seen += 1
             if seen == count:
                 return
+
+
+@approvals.command()
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=30, show_default=True, help="Opened within so many days."
+)
+@_JSON
+@connected
+def stats(*, connection: Connection, days: int, as_json: bool) -> None:
+    """Say for each group how often it was asked, how fast it decided, what share it approved, and what came again.
+
+    Of the requests that you may see: an operator or auditor sees all.
+    """
+    since = int(requests.now()) - days * 86_400
+    with connection.client() as client:
+        whole = all_pages(partial(client.list_approvals, Filter(states=tuple(_STATES), opened_from=since)))
+    found = figures(statistics.questions(whole.approvals), days)
+    if as_json:
+        click.echo(json.dumps(statistics.as_json(found, days)))
+    elif not found:
+        click.echo("Nobody was asked.")
+    else:
+        requests.console().print(statistics.page(found, days))
 
 
 @approvals.command()

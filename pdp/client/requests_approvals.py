@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.client import responses
 from pdp.v1 import approval_pb2, consent_pb2, types_pb2
@@ -51,12 +52,16 @@ class Filter:
     mine: bool = False
     short_code: str = ""
     person: str = ""  # part of the subject's name in the directory, or a whole id
+    opened_from: int = 0  # Unix seconds
 
     def message(self) -> approval_pb2.ApprovalFilter:
         """For the wire. Raises RefusedError `client.request` for a name that is none."""
         states = numbers(approval_pb2.ApprovalState, self.states)
         kinds = numbers(types_pb2.RequirementKind, self.kinds)
-        return approval_pb2.ApprovalFilter(**{**asdict(self), "states": states, "kinds": kinds})
+        opened_from = Timestamp(seconds=self.opened_from) if self.opened_from else None
+        return approval_pb2.ApprovalFilter(
+            **{**asdict(self), "states": states, "kinds": kinds, "opened_from": opened_from}
+        )
 
 
 @dataclass(frozen=True, slots=True)

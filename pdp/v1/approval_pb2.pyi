@@ -440,6 +440,7 @@ class Approval(_message.Message):
     TURNED_DOWN_FIELD_NUMBER: _builtins.int
     POLICY_MESSAGE_FIELD_NUMBER: _builtins.int
     ALSO_FIELD_NUMBER: _builtins.int
+    LAST_VOTE_AT_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     """Id of the request."""
     state: Global___ApprovalState.ValueType
@@ -540,6 +541,10 @@ class Approval(_message.Message):
         list they stand here only.
         """
 
+    @_builtins.property
+    def last_vote_at(self) -> _timestamp_pb2.Timestamp:
+        """When the latest vote was cast; in lists too."""
+
     def __init__(
         self,
         *,
@@ -577,10 +582,11 @@ class Approval(_message.Message):
         turned_down: Global___TurnedDown | None = ...,
         policy_message: _builtins.str = ...,
         also: _abc.Iterable[Global___JointRequirement] | None = ...,
+        last_vote_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject", "turned_down", b"turned_down"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "last_vote_at", b"last_vote_at", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject", "turned_down", b"turned_down"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "also", b"also", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "also", b"also", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "last_vote_at", b"last_vote_at", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

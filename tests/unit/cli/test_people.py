@@ -402,3 +402,17 @@ def test_a_list_of_several_pages_is_one() -> None:
 
     whole = all_pages(list_page)
     assert ([each.grant_id for each in whole.grants], whole.next_page_token, pages) == (["a", "b", "c"], "", {})
+
+
+async def test_figures_say_how_people_were_asked_and_decided(tmp_path: Path) -> None:
+    async with opened(tmp_path) as terminal:
+        first, _ = await terminal.pending("/src"), await terminal.pending("/docs")
+        done = await terminal.run("carol", "approvals", "approve", first.approval_id, typed=f"{first.short_code}\n")
+        assert done.exit_code == 0
+        shown = await terminal.run("carol", "approvals", "stats", "--days", "366", "--json")
+        assert shown.exit_code == 0, shown.output
+        (group,) = json.loads(shown.output)["groups"]
+        assert (group["group"], group["asked"], group["decided"], group["approved"]) == ("Approvers", 2, 1, 1.0)
+        assert not group["rubber_stamp"]
+        assert "Approvers" in (await terminal.run("carol", "approvals", "stats", "--days", "366")).output
+        assert (await terminal.run("bob", "approvals", "stats")).output == "Nobody was asked.\n"

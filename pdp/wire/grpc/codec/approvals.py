@@ -135,6 +135,8 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         )
     if approval.state not in OPEN and approval.resolved_ns:
         message.resolved_at.CopyFrom(fields.timestamp(approval.resolved_ns))
+    if view.votes:
+        message.last_vote_at.CopyFrom(fields.timestamp(view.votes[-1].at_ns))
     return message
 
 

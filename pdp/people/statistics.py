@@ -1,0 +1,65 @@
+"""Figures on what people are asked: how often, how fast and how they decide. Pure.
+
+A group that approves nearly everything says that the rule asks in vain, or that nobody looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+RUBBER_STAMP = 0.99  # share approved from which on a group is warned of
+FEW = 30  # decisions below which a share says little
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request. `groups` are those asked, by name; `approved` is None where nobody decided; `seconds` are those
+    from its opening to the last vote; `call` names what was asked."""
+
+    groups: tuple[str, ...]
+    call: str
+    approved: bool | None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """The figures of one group. `median_seconds` and `approved` are None where nothing was decided."""
+
+    group: str
+    asked: int
+    per_day: float
+    decided: int
+    median_seconds: float | None
+    approved: float | None
+    repeated: int
+
+    @property
+    def rubber_stamp(self) -> bool:
+        """Whether nearly all is approved, of decisions enough to tell."""
+        return self.decided >= FEW and self.approved is not None and self.approved >= RUBBER_STAMP
+
+
+def figures(questions: Iterable[Question], days: float) -> tuple[GroupFigures, ...]:
+    """The figures of each group, most asked first. A question to several groups counts for each."""
+    groups: dict[str, list[Question]] = {}
+    for each in questions:
+        for group in each.groups:
+            groups.setdefault(group, []).append(each)
+    found = (_of_group(group, asked, days) for group, asked in groups.items())
+    return tuple(sorted(found, key=lambda each: (-each.asked, each.group)))
+
+
+def _of_group(group: str, asked: Sequence[Question], days: float) -> GroupFigures:
+    decided = [each for each in asked if each.approved is not None]
+    return GroupFigures(
+        group=group,
+        asked=len(asked),
+        per_day=len(asked) / days,
+        decided=len(decided),
+        median_seconds=median(each.seconds for each in decided) if decided else None,
+        approved=sum(each.approved is True for each in decided) / len(decided) if decided else None,
+        repeated=len(asked) - len({each.call for each in asked}),
+    )
