@@ -162,6 +162,29 @@ class Votes:
         """
         return await retry_on_conflict(lambda: self._vote(person, approval_id, given))
 
+    async def void(self, person: Person, approval_id: str, attempt: str) -> None:
+        """Take an attempt back before it is cast: no vote under its id counts from now on, on any instance. Raises
+        NotFound; InvalidRequest `request.reused` where it was cast."""
+        if not attempt:
+            raise InvalidRequest("attempt", "names what is taken back")
+        await retry_on_conflict(lambda: self._void(person, approval_id, attempt))
+
+    async def _void(self, person: Person, approval_id: str, attempt: str) -> None:
+        at = self.clock.now_ns()
+        key = self.commits.key("vote", person, attempt, approval_id, "void")
+        approval = await self.visibilities.store.in_thread(self._to_void, person, approval_id, key, at)
+        if approval is None:
+            return
+        looked = self.recorder.event(
+            person.tenant, "read", lambda stamp: records.read(stamp, person, approval), claims_step(person, at), at
+        )
+        await self.commits.commit(key, (looked,), (), at)
+
+    def _to_void(self, person: Person, approval_id: str, key: RequestKey | None, at_ns: int) -> Approval | None:
+        """The request; None where the attempt was taken back before. In a thread."""
+        approval = self.visibilities.of(person, at_ns).approval(approval_id)
+        return approval if self.commits.kept(key, 0) is None else None
+
     async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
         at = self.clock.now_ns()
         vote = await self.visibilities.store.in_thread(self._prepare, person, approval_id, given, at)

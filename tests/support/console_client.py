@@ -138,7 +138,7 @@ class Standin:
             directories=one(of=lambda _tenant: DIRECTORY),
             persons=one(signed_in=self.signed_in),
             queue=one(list=self.listed, get=self.get),
-            votes=one(vote=self.vote),
+            votes=one(vote=self.vote, void=self.act("void")),
             watchers=one(watch=self.watch),
             grants=one(list=self.list_grants, revoke=self.act("revoke grant")),
             consents=one(

@@ -32,6 +32,7 @@ from pdp.host.fair_limiter import FairQueue
 from pdp.people.console import consents, lists, me, records, request_page, wording
 from pdp.people.console.events import Events
 from pdp.people.console.guard import Guard, TooLarge, too_large
+from pdp.people.console.held import HeldVotes
 from pdp.people.console.oidc import Provider
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.passkeys import ConsolePasskeys
@@ -90,6 +91,7 @@ def application(
         Pages(services.clock),
         ConsolePasskeys(options, services.approvals.directories),
         FairQueue(_DRAWN, _WAITING, SHARE_OF_ONE),
+        HeldVotes(stopping),
     )
     sign_in = SignIn(console, providers, key)
     events = Events(options.max_streams, options.max_streams_per_person, stopping)
@@ -109,6 +111,7 @@ def application(
     }
     done: Mapping[str, Handler] = {
         "/requests/{id}/vote": request_page.vote,
+        "/requests/{id}/undo": request_page.undo,
         "/consents/{id}/agree": consents.agree,
         "/consents/{id}/refuse": consents.refuse,
         "/consents/{id}/revoke": consents.revoke,

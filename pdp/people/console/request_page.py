@@ -19,12 +19,12 @@ from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import ApprovalView, ArgumentRow
 from pdp.core.check import NS
-from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unauthenticated
 from pdp.core.outcome.codes import shown_control
 from pdp.people.console import wording
 from pdp.people.console.drawn import html, pieces
 from pdp.people.console.lists import Line, line
-from pdp.people.console.visit import Visit
+from pdp.people.console.visit import Visit, person_of
 from pdp.people.reading.drawing import compare, draw, inert_row
 from pdp.people.reading.lists import odd_first
 from pdp.people.reading.marks import Mark, Value, marks_of
@@ -100,6 +100,9 @@ async def vote(visit: Visit) -> Response:
         grant=_grant(visit) if choice == "approve" else None,
         passkey=form.get("passkey", "").encode(),
     )
+    if choice == "approve" and form.get("hold", ""):
+        _hold(visit, request_id, ballot)
+        return Response(status_code=204)
     try:
         await visit.approvals.votes.vote(visit.person, request_id, ballot)
     except Outdated as fault:
@@ -107,6 +110,32 @@ async def vote(visit: Visit) -> Response:
     except InvalidRequest as fault:
         return await _show(visit, part=1, notice=f"Nothing was recorded. {fault.message}", status=400)
     return RedirectResponse(f"/requests/{request_id}", 303)
+
+
+def _hold(visit: Visit, request_id: str, ballot: BallotInput) -> None:
+    """An approval whose page was left before the time to take it back was over."""
+    milliseconds, console, session = visit.form["hold"], visit.console, visit.session
+    if not (milliseconds.isascii() and milliseconds.isdigit() and len(milliseconds) < 6 and ballot.request_id):
+        raise InvalidRequest("hold", "is a number of milliseconds, of an attempt that has a name")
+
+    async def record() -> None:
+        if not console.sessions.lasts(session):
+            raise Unauthenticated("console.session", "Signed out meanwhile.")
+        await visit.approvals.votes.vote(await person_of(console, session), request_id, ballot)
+
+    console.held.hold(session.id, int(milliseconds), record)
+
+
+async def undo(visit: Visit) -> Response:
+    """POST /requests/ID/undo: an approval that is held is not recorded."""
+    attempt = visit.form.get("attempt", "")
+    try:
+        await visit.approvals.votes.void(visit.person, str(visit.request.path_params["id"]), attempt)
+    except InvalidRequest as fault:
+        if fault.code != "request.reused":
+            raise
+        return await _show(visit, part=0, notice="It was recorded before you took it back.", status=409)
+    return await _show(visit, part=0, notice="Taken back. Nothing was recorded.")
 
 
 async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", status: int = 200) -> Response:
@@ -161,6 +190,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
         absent=absent,
         following=following,
         place=place,
+        undo=visit.token(f"/requests/{view.approval.id}/undo"),
         whole=visit.token(_whole(place, view.presented)) if came and view.presented and not rows.more else "",
         seen=visit.token(_seen(place, view.presented, rows.part)) if came else "",
         attempt=visit.console.services.entropy.bytes(16).hex(),

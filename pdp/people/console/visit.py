@@ -26,6 +26,7 @@ from pdp.core.text.safety import isolated, visible
 from pdp.host.fair_limiter import FairQueue
 from pdp.people.assembly import ApprovalServices
 from pdp.people.console import wording
+from pdp.people.console.held import HeldVotes
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.passkeys import ConsolePasskeys
 from pdp.people.console.session import ConsoleSession, ConsoleSessions
@@ -59,6 +60,7 @@ class Console:
     pages: Pages
     passkeys: ConsolePasskeys
     drawing: FairQueue  # of pages that are drawn in a thread
+    held: HeldVotes
 
 
 @dataclass(frozen=True, slots=True)

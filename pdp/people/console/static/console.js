@@ -134,7 +134,59 @@
   }
 
   // A vote waits for some seconds in which it can be taken back, and nothing is recorded. Leaving the page meanwhile sends
-  // a denial and drops an approval.
+  // a denial, and hands an approval to the service, which holds it for the rest of them; the next page says so. Signing
+  // out drops it.
+  const LEFT = "pdp-left";
+  let signingOut = false;
+  document.querySelector("form.out")?.addEventListener("submit", () => {
+    signingOut = true;
+  });
+  const handOver = (form, submitter, milliseconds) => {
+    const data = new URLSearchParams(new FormData(form, submitter));
+    data.set("hold", String(milliseconds));
+    if (!navigator.sendBeacon(form.action, data)) return;
+    const { what } = form.dataset;
+    const undo = form.elements.undo.value;
+    const place = new URL(form.action).pathname.replace(/\/vote$/, "");
+    const attempt = form.elements.attempt.value;
+    try {
+      sessionStorage.setItem(LEFT, JSON.stringify({ place, undo, what, attempt, until: Date.now() + milliseconds }));
+    } catch {
+      // without storage the next page says nothing, and the request how it stands
+    }
+  };
+  const leftBehind = () => {
+    const template = document.querySelector("template[data-left-behind]");
+    const kept = template && sessionStorage.getItem(LEFT);
+    if (!kept) return;
+    const { place, undo, what, attempt, until } = JSON.parse(kept);
+    if (!/^\/requests\/[\w-]+$/.test(place) || until < Date.now()) {
+      sessionStorage.removeItem(LEFT);
+      return;
+    }
+    const bar = template.content.cloneNode(true).firstElementChild;
+    const part = (name) => bar.querySelector(`[data-part="${name}"]`);
+    const form = bar.querySelector("form");
+    form.action = `${place}/undo`;
+    form.elements.csrf.value = undo;
+    form.elements.attempt.value = attempt;
+    form.addEventListener("submit", () => sessionStorage.removeItem(LEFT));
+    part("what").textContent = what;
+    part("see").href = place;
+    template.after(bar);
+    const tick = () => {
+      const left = Math.ceil((until - Date.now()) / 1000);
+      part("state").textContent = left > 0
+        ? `It is recorded in ${left} s.` : "It is recorded, unless the request ended meanwhile.";
+      if (left > 0) return;
+      form.hidden = true;
+      clearInterval(timer);
+      sessionStorage.removeItem(LEFT);
+    };
+    const timer = setInterval(tick, 200);
+    tick();
+  };
+  leftBehind();
   for (const panel of document.querySelectorAll("[data-held]")) {
     const part = (name) => panel.querySelector(`[data-held-${name}]`);
     const back = document.querySelector("[data-taken-back]");
@@ -167,7 +219,7 @@
         if (held) return;
         part("what").textContent = submitter.dataset.hold;
         part("leave").textContent = submitter.hasAttribute("data-approve")
-          ? "Leaving this page takes it back." : "Leaving this page records it.";
+          ? "You may leave this page meanwhile." : "Leaving this page records it.";
         held = { form, submitter, until: performance.now() + HOLD_SECONDS * 1000, timer: setInterval(tick, 200) };
         back.hidden = true;
         tick();
@@ -186,8 +238,12 @@
     part("now").addEventListener("click", () => held && send());
     window.addEventListener("pagehide", () => {
       if (!held) return;
+      const milliseconds = Math.max(1, Math.ceil(held.until - performance.now()));
       const { form, submitter } = end();
-      if (submitter.hasAttribute("data-approve")) return;
+      if (submitter.hasAttribute("data-approve")) {
+        if (!signingOut) handOver(form, submitter, milliseconds);
+        return;
+      }
       navigator.sendBeacon(form.action, new URLSearchParams(new FormData(form, submitter)));
     });
     window.addEventListener("pageshow", (event) => event.persisted && location.reload());

@@ -1,0 +1,92 @@
+"""Approvals whose page was left: recorded when their time is over, and dropped by what ends them meanwhile."""
+
+import asyncio
+
+import pytest
+from support.console_client import APPROVAL, OURS, ConsoleClient
+from support.waiting import until
+
+from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
+from pdp.people.console.held import HeldVotes
+
+PAGE, PLACE, UNDO = (f"/requests/{APPROVAL.id}{tail}" for tail in ("", "/vote", "/undo"))
+
+
+async def left(console: ConsoleClient, milliseconds: str = "20", **fields: str) -> int:
+    form = await console.form(PAGE, PLACE)
+    answer = await console.post(PLACE, {**form, "choice": "approve", "hold": milliseconds, **fields})
+    return answer.status_code
+
+
+async def test_it_is_recorded_when_its_time_is_over(console: ConsoleClient) -> None:
+    await console.sign_in()
+    assert await left(console) == 204
+    await until(lambda: console.services.acts() == ["vote"])
+
+
+@pytest.mark.parametrize("end", ["sign out", "revoked", "stopped"])
+async def test_what_ends_the_sign_in_or_the_service_drops_it(console: ConsoleClient, end: str) -> None:
+    await console.sign_in()
+    before = asyncio.all_tasks()
+    assert await left(console, "300") == 204
+    held = asyncio.all_tasks() - before
+    if end == "sign out":
+        token = (await console.form("/queue", "/signout"))["csrf"]
+        await console.client.post("/signout", data={"csrf": token}, headers=OURS)
+    elif end == "revoked":
+        console.services.fault = Forbidden("person.inactive", "Your account is disabled.")
+    else:
+        console.stopping.set()
+    await asyncio.wait(held)
+    assert console.services.acts() == []
+
+
+@pytest.mark.parametrize("milliseconds", ["x", "-1", "1.5", "123456", "\u0661"])
+async def test_a_time_that_is_none_holds_nothing(console: ConsoleClient, milliseconds: str) -> None:
+    await console.sign_in()
+    assert await left(console, milliseconds) == 400
+    assert console.services.acts() == []
+
+
+async def test_without_a_name_of_the_attempt_nothing_is_held(console: ConsoleClient) -> None:
+    await console.sign_in()
+    assert await left(console, attempt="") == 400
+
+
+async def test_what_was_not_shown_whole_is_not_held(console: ConsoleClient) -> None:
+    await console.sign_in()
+    assert await left(console, whole="") == 409
+
+
+async def test_one_session_holds_so_many() -> None:
+    held, recorded = HeldVotes(asyncio.Event()), asyncio.Event()
+
+    async def record() -> None:
+        recorded.set()
+
+    for _ in range(16):
+        held.hold("s", 1, record)
+    with pytest.raises(Overloaded):
+        held.hold("s", 1, record)
+    held.hold("other", 1, record)
+    await recorded.wait()
+    await until(lambda: not held._of)
+    held.hold("s", 1, record)
+
+
+async def test_taking_back_says_what_came_of_it(console: ConsoleClient) -> None:
+    await console.sign_in()
+    token = (await console.form(PAGE, PLACE))["undo"]
+    done = await console.post(UNDO, {"csrf": token, "attempt": "0" * 32})
+    assert (done.status_code, "Taken back. Nothing was recorded." in done.text) == (200, True)
+    assert console.services.acts() == ["void"]
+    console.services.fault = InvalidRequest("request_id", "was used", code="request.reused")
+    late = await console.post(UNDO, {"csrf": token, "attempt": "0" * 32})
+    assert (late.status_code, "It was recorded before you took it back." in late.text) == (409, True)
+
+
+async def test_taking_back_wants_its_own_token(console: ConsoleClient) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    assert (await console.post(UNDO, {"csrf": form["csrf"], "attempt": "a"})).status_code == 403
+    assert console.services.acts() == []
