@@ -14,6 +14,7 @@ from pdp.core.call.mandates import (
     MOST_REFUSALS,
     NO_MANDATE,
     OUTWARD,
+    PLAYBOOK,
     Mandate,
     MandateEvent,
     MandateFact,
@@ -78,6 +79,9 @@ def _ends(decision: Decision, mandate: Mandate, session: SessionFact) -> Iterato
     yield narrowed(session, keys)  # an agent that another one started has none of it
     task, source = session.task or "", session.task_source
     yield source not in VOUCHED or (task_sha256(task), source) != (mandate.task_sha256, mandate.task_source)
+    if mandate.source == PLAYBOOK:  # one that was changed or taken out ends what it planned
+        playbook = decision.snapshot.policy.playbooks.get(mandate.source_ref.partition("@")[0])
+        yield playbook is None or playbook.ref != mandate.source_ref
     for step in mandate.steps:
         pinned = registry.pinned(tenant, step.server, step.tool, "tool")
         yield pinned is None or pinned.manifest_sha256 != step.manifest_sha256

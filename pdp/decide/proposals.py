@@ -13,6 +13,7 @@ from pdp.core.approvals.steps import BeginMandate, EndMandates
 from pdp.core.call.facts import Identity, SessionFact, TargetFact
 from pdp.core.call.mandates import (
     OUTWARD,
+    PLAYBOOK,
     CatalogueTool,
     Mandate,
     MandateEvent,
@@ -37,7 +38,6 @@ from pdp.decide.retry import retry_on_conflict
 from pdp.decide.sessions import away, session_identity, unknown
 from pdp.decide.state import ServiceState, Snapshot
 
-PLAYBOOK = "playbook"
 _LISTED = 20
 _NO_TARGET = TargetFact(OK, "", "", "", "")
 
@@ -100,9 +100,9 @@ class Mandates:
         task, source = asked.fact.task or "", asked.fact.task_source
         if source not in VOUCHED or not task:
             raise Outdated("mandate.task", "Nobody vouches for the task of this session, so nothing can be planned.")
-        playbook, ref = self._playbook(asked, name)
+        playbook = self._playbook(asked, name)
         if asked.going and (kept := await self._rows(asked)):
-            return await self._again(asked, kept, task, ref)
+            return await self._again(asked, kept, task, playbook.ref)
         if asked.going and asked.fact.calls != 0:
             raise Outdated("mandate.late", "A call of this session was made; a task is planned before the first one.")
         if narrowed(asked.fact, asked.keys):
@@ -110,18 +110,17 @@ class Mandates:
         steps = self._steps(asked, playbook, task)
         if not steps:
             raise Outdated("mandate.plan", "Nothing of the playbook holds for this task and the tools as they are.")
-        return await self._begin(asked, playbook, ref, steps)
+        return await self._begin(asked, playbook, steps)
 
-    def _playbook(self, asked: _Asked, name: str) -> tuple[Playbook, str]:
-        policy = asked.snapshot.policy
-        playbook = policy.playbooks.get(name)
+    def _playbook(self, asked: _Asked, name: str) -> Playbook:
+        playbook = asked.snapshot.policy.playbooks.get(name)
         if playbook is None:
             raise NotFound("mandate.playbook", "The policy in force has no such playbook.")
         if asked.identity.agent.id not in playbook.agents:
             raise Outdated("mandate.plan", "The playbook is not for this agent.")
         for step in playbook.steps:
             require_server(asked.caller, step.server)
-        return playbook, f"{name}@{policy.digest}"
+        return playbook
 
     def _steps(self, asked: _Asked, playbook: Playbook, task: str) -> tuple[MandateStep, ...]:
         registry, tenant, at_ns = asked.snapshot.registry, asked.caller.tenant, asked.at_ns
@@ -137,7 +136,7 @@ class Mandates:
         return playbook.planned(of_task(task), task, catalogue)
 
     async def _begin(
-        self, asked: _Asked, playbook: Playbook, ref: str, steps: tuple[MandateStep, ...]
+        self, asked: _Asked, playbook: Playbook, steps: tuple[MandateStep, ...]
     ) -> tuple[MandateRow, RecordRef]:
         at, caller, keys, fact = asked.at_ns, asked.caller, asked.keys, asked.fact
         subject = self.facts.subject_index(caller, asked.identity)
@@ -152,7 +151,7 @@ class Mandates:
             task_sha256=task_sha256(fact.task or ""),
             task_source=fact.task_source,
             source=PLAYBOOK,
-            source_ref=ref,
+            source_ref=playbook.ref,
             steps=steps,
             created_ns=at,
             expires_ns=at + playbook.seconds * NS,

@@ -70,7 +70,7 @@ class Mandate(_message.Message):
     source: _builtins.str
     """What planned it: `playbook` or `planner`."""
     source_ref: _builtins.str
-    """The playbook's name, `@`, and the digest of the policy that it is of."""
+    """The playbook's name, `@`, and its digest."""
     catalogue_sha256: _builtins.str
     """Digest of the tools' definitions that it was planned from."""
     ended_by: _builtins.str

@@ -197,6 +197,21 @@ async def test_a_session_that_has_ended_has_none(world: World) -> None:
     assert [(state, by) for state, _, by in rows(world)] == [("ended", "session_ended")]
 
 
+@pytest.mark.parametrize("after", ["", BILL.replace("minutes: 60", "minutes: 61")])
+async def test_a_playbook_that_is_changed_or_taken_out_ends_what_it_planned(world: World, after: str) -> None:
+    mine = Proposer(world)
+    await mine.proposes()
+    path = world.sandbox.policy / "packs" / "open" / "playbooks" / "bill.yaml"
+    if after:
+        path.write_text(after.replace("AGENT", AGENT), encoding="utf-8")
+    else:
+        path.unlink()
+    assert await mine.ways(text="gina@x.example", amount=12.5) == ["fixed", "fixed"]
+    await world.reload()
+    told = await mine.told(text="gina@x.example", amount=12.5)
+    assert (told["status"], told["covers"]) == ("ended", [])
+
+
 async def test_another_task_is_another_session(world: World) -> None:
     mine = Proposer(world)
     await mine.proposes()

@@ -24,6 +24,7 @@ from pdp.core.call.origins import EXTERNAL, SUPPLIED, IsKnown, needed, origin_of
 from pdp.core.text.verbatim import Scalar, atom, text_of
 
 SCHEMA = "pdp.mandate/1"
+PLAYBOOK = "playbook"  # a source
 MOST_STEPS, MOST_CALLS, MOST_ARGUMENTS, MOST_LEAVES = 32, 100, 64, 64
 MOST_VALUES = 32  # of one argument: values that it is fixed to, or tools that fill it
 MOST_SECONDS = 24 * 3600
@@ -162,7 +163,7 @@ _STEP = {"server", "tool", "manifest_sha256", "max_calls", "arguments"}
 @dataclass(frozen=True, slots=True)
 class Mandate:
     """One mandate. `session` is the keyed index of the session that it is for, `started_ns` that session's begin;
-    `pair` the keyed index of subject and agent. `source_ref`: digest of the planner's prompt, or playbook@release."""
+    `pair` the keyed index of subject and agent. `source_ref`: digest of the planner's prompt, or playbook@digest."""
 
     id: str
     tenant: str

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.call.mandates import (
     MOST_ARGUMENTS,
     MOST_CALLS,
@@ -69,6 +69,12 @@ class Playbook:
     agents: frozenset[str]
     seconds: int
     steps: tuple[PlaybookStep, ...]
+    sha256: str  # of its canonical document
+
+    @property
+    def ref(self) -> str:
+        """What a mandate is planned by: of a playbook that changed it is another."""
+        return f"{self.name}@{self.sha256}"
 
     def planned(self, task: StatedTask, text: str, catalogue: Catalogue) -> tuple[MandateStep, ...]:
         """The steps for a task, of tools as they are pinned now; none where a step's tool is gone, or the task states
@@ -117,7 +123,7 @@ def _values(kind: str, task: StatedTask, text: str) -> Iterator[Json]:
 def playbook(name: str, value: Json) -> Playbook:
     """The playbook that a document says. Raises PlaybookError."""
     try:
-        canonical(value)
+        text = canonical(value)
     except (InvalidRequest, RecursionError):
         raise PlaybookError("holds what JSON has not") from None
     document = _object(value, _MEMBERS, "the playbook")
@@ -131,7 +137,7 @@ def playbook(name: str, value: Json) -> Playbook:
     if not isinstance(steps, list) or not 0 < len(steps) <= MOST_STEPS:
         raise PlaybookError(f"steps: a list of 1 to {MOST_STEPS}")
     made = tuple(_step(each, f"steps/{number}") for number, each in enumerate(steps))
-    return Playbook(name, title, frozenset(map(str, agents)), minutes * 60, made)
+    return Playbook(name, title, frozenset(map(str, agents)), minutes * 60, made, sha256_hex(text))
 
 
 def _step(value: Json, at: str) -> PlaybookStep:
