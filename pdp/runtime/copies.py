@@ -190,6 +190,6 @@ async def _record(
     for tenant, names in sorted(told["erased"].items()):
         await event(tenant, "erasure", _AGAIN, partial(events.erasure, people=names))
     made = partial(events.restore, copied_ns=told["copied_ns"], voided=voided, erased=people)
-    await event("", "restore", reason, made)
+    await event("", "restore", f"{reason}; loss accepted: {loss}" if loss.strip() else reason, made)
     await store.transact(lambda db: db.execute(delete(meta).where(meta.c.name == NOT_RECORDED)).rowcount)
     return RestoredStore(int(told["copied_ns"]), records, voided, people, accepted)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import ALLOW, DENY, Served, codes, stored
+from served import ALLOW, DENY, Served, codes, store_file, stored
 from test_incidents import Runbook
 from test_renewal import write_key
 
@@ -113,6 +115,11 @@ def test_an_older_copy_is_refused_until_its_loss_is_accepted(book: Runbook) -> N
     assert asked(book.server)[0] == DENY
     records = kinds(book)
     assert lost not in {record["id"] for record in records}
+    (told,) = (record for record in records if record["kind"] == "restore")
+    with closing(sqlite3.connect(f"file:{store_file(book.world)}?mode=ro", uri=True)) as db:
+        query = "SELECT data FROM 'values' JOIN records ON seq / 16 = idx WHERE id = ? AND path = 'reason'"
+        ((why,),) = db.execute(query, (told["id"],)).fetchall()
+    assert json.loads(why) == "disk lost; loss accepted: backup of Friday"
     order = [record["kind"] for record in records if record["kind"] in {"rollback", "restore"}]
     assert order == ["rollback", "restore"]
 
