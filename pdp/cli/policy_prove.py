@@ -15,14 +15,17 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from pdp.cli.commands import IN_FOLDER
+from pdp.cli.commands import FILE, IN_FOLDER
 from pdp.core.errors import BundleFault
 from pdp.core.outcome.policy import Bundle
 from pdp.policy.bundle import read_bundle, shipped_rego
+
+if TYPE_CHECKING:
+    from pdp.tools.prove.proof import Proof
 
 _CODES = {"proved": 0, "widens": 10, "not proved": 11}
 _EXTRA = "`pdp policy prove` needs z3-solver: pip install 'toolcall-pdp[prove]'."
@@ -33,6 +36,12 @@ _EXTRA = "`pdp policy prove` needs z3-solver: pip install 'toolcall-pdp[prove]'.
 @click.option("--within", default=None, metavar="MAX", help="Prove that NEW lets nothing through that MAX does not.")
 @click.option("--shipped", type=IN_FOLDER, default=None, help="NEW's shipped Rego, if not what comes with pdp.")
 @click.option("--old-shipped", type=IN_FOLDER, default=None, help="OLD's shipped Rego, if not NEW's.")
+@click.option(
+    "--golden",
+    type=FILE,
+    default=None,
+    help="Write the calls that were found as tests of a pack: .../packs/NAME/..._test.rego.",
+)
 @click.option("--deep", is_flag=True, help="Take up to five minutes, and look at longer arrays.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def prove(
@@ -41,6 +50,7 @@ def prove(
     within: str | None,
     shipped: Path | None,
     old_shipped: Path | None,
+    golden: Path | None,
     deep: bool,
     as_json: bool,
 ) -> None:
@@ -66,22 +76,50 @@ def prove(
     old = within if within is not None else folders[0] if len(folders) > 1 else None
     ours = shipped or shipped_rego()
     if old is None:
-        if old_shipped is not None:
-            raise click.UsageError("--old-shipped is OLD's, and there is none.")
+        if old_shipped is not None or golden is not None:
+            raise click.UsageError("--old-shipped and --golden are of two policies.")
         _alone(_bundle(ours, new), deep=deep, as_json=as_json)
+    pack = _pack_of(golden) if golden is not None else ""
     with _folder(old, new) as before:
         bundles = _bundle(old_shipped or ours, before), _bundle(ours, new)
-    _compared(*bundles, deep=deep, as_json=as_json)
+    proof = _compared(*bundles, deep=deep, as_json=as_json)
+    if golden is not None and proof.widenings:
+        _write(golden, pack, proof)
+    sys.exit(_CODES[proof.verdict])
 
 
-def _compared(old: Bundle, new: Bundle, *, deep: bool, as_json: bool) -> NoReturn:
+def _pack_of(golden: Path) -> str:
+    """The pack in whose folder the tests are to stand."""
+    folder = golden.absolute().parent
+    if not golden.name.endswith("_test.rego") or folder.parent.name != "packs" or not folder.is_dir():
+        raise click.UsageError("--golden: is no file packs/NAME/..._test.rego of a pack that there is.")
+    if golden.exists():
+        raise click.UsageError(f"--golden: {golden.name} is there; nothing is overwritten.")
+    return folder.name
+
+
+def _write(golden: Path, pack: str, proof: Proof) -> None:
+    from pdp.tools.prove.golden import golden as tests_of  # noqa: PLC0415  # an extra
+
+    text, left = tests_of(proof, pack)
+    if left < len(proof.widenings):
+        try:
+            with golden.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise click.UsageError(f"--golden: cannot be written ({error.strerror}).") from None
+    if left:
+        click.echo(f"--golden: no test can hold {left} of {len(proof.widenings)}.", err=True)
+
+
+def _compared(old: Bundle, new: Bundle, *, deep: bool, as_json: bool) -> Proof:
     from pdp.tools.prove import words  # noqa: PLC0415  # an extra
     from pdp.tools.prove.proof import DEEP, Limits  # noqa: PLC0415
     from pdp.tools.prove.proof import prove as compare  # noqa: PLC0415
 
     proof = compare(old, new, DEEP if deep else Limits())
     _print(words.facts(proof) if as_json else words.lines(proof))
-    sys.exit(_CODES[proof.verdict])
+    return proof
 
 
 def _alone(bundle: Bundle, *, deep: bool, as_json: bool) -> NoReturn:

@@ -147,12 +147,12 @@ class _Look:
             self._shown(MAY_ERR, rule, every(guard, reached), lambda said: bool(said.error))
 
     def _unanswerable(self) -> None:
-        """What is asked of a person behind a call that has none."""
+        """What is asked of the subject of a call that is a service, for which nobody can answer."""
         kind = self.facts.member(self.facts.member(self.facts.input, "subject"), "kind")
         for rule in self.said.rules:
             if rule.kind != "require" or rule.requirement not in _OF_THE_SUBJECT:
                 continue
-            asked = every(self.permitted, rule.guard, kind != term("human"))
+            asked = every(self.permitted, rule.guard, kind == term("service"))
 
             def pending(said: Said, code: str = rule.code) -> bool:
                 return any(each.get("code") == code for each in said.decision.get("requirements", ()))

@@ -40,7 +40,7 @@ _FOUND = {
     NEVER_FIRES: "no call makes it say anything",
     ALWAYS_DENIED: "every call that it grants is hidden or denied",
     MAY_ERR: "the engine ends in an error, which denies, on such a call",
-    NOBODY: "it asks the person behind a call, and such a call has none",
+    NOBODY: "it asks the subject, and here that is a service",
 }
 _SERVICE = {"budget": "the service counts less against it", "personal_data": "the service looks for less of it"}
 

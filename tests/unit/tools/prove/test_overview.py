@@ -64,7 +64,7 @@ def test_a_confirmation_that_is_asked_of_nobody() -> None:
     seen = look(confirm(f'{TOOL}"pay"'))
     assert [(each.kind, each.rule.code) for each in seen.findings] == [(NOBODY, "mini.confirm")]
     assert seen.findings[0].document is not None
-    assert seen.findings[0].document["subject"]["kind"] != "human"
+    assert seen.findings[0].document["subject"]["kind"] == "service"
     assert found(confirm(f'{HUMAN}{TOOL}"pay"')) == []
 
 
