@@ -22,12 +22,17 @@ import click
 from pdp.cli.commands import FILE, IN_FOLDER
 from pdp.core.errors import BundleFault
 from pdp.core.outcome.policy import Bundle
+from pdp.core.text.safety import visible
 from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.registry.release import PolicyProof
+from pdp.runtime.config.settings import Settings
 
 if TYPE_CHECKING:
     from pdp.tools.prove.proof import Proof
 
 _CODES = {"proved": 0, "widens": 10, "not proved": 11}
+NOT_PROVED = "not proved"
+_LONGEST_CALL = 4096  # in a release
 _EXTRA = "`pdp policy prove` needs z3-solver: pip install 'toolcall-pdp[prove]'."
 
 
@@ -68,8 +73,7 @@ def prove(
     """
     if len(folders) + (within is not None) > 2:
         raise click.UsageError("Two policies are compared: OLD NEW, or NEW --within MAX.")
-    if importlib.util.find_spec("z3") is None:
-        raise click.UsageError(_EXTRA)
+    _extra()
     new = Path(folders[-1])
     if not new.is_dir():
         raise click.UsageError(f"{folders[-1]}: is no folder.")
@@ -86,6 +90,41 @@ def prove(
     if golden is not None and proof.widenings:
         _write(golden, pack, proof)
     sys.exit(_CODES[proof.verdict])
+
+
+def release_proof(
+    loaded: Settings, old: Path, old_shipped: Path | None, accepted: tuple[str, ...], *, quiet: bool
+) -> PolicyProof:
+    """What a release records of its policy, compared with that of another folder; it is printed, too."""
+    _extra()
+    if loaded.policy.folder is None:
+        raise click.UsageError("--prove: the configuration has no `policy.folder`.")
+    from pdp.tools.prove import words  # noqa: PLC0415  # an extra
+
+    before = _bundle(old_shipped or shipped_rego(), old)
+    after = _bundle(shipped_rego(), loaded.policy.folder, loaded.policy.packs)
+    proof = _found(before, after, deep=False)
+    if not quiet:
+        _print(words.lines(proof))
+    names = sorted({*(each.code or each.kind for each in proof.widenings), *([NOT_PROVED] if proof.gaps else [])})
+    if unknown := sorted({*accepted} - {*names}):
+        raise click.UsageError(f"--accept {unknown[0]}: nothing of that name was found.")
+    facts = words.facts(proof)
+    calls = [each["call"] for each in facts["widenings"]]
+    calls += [f"not proved: {each['place']}: {each['why']}" for each in facts["not_proved"]]
+    told = {
+        "old": {"policy": before.rules_digest, "org": before.org_digest},
+        "verdict": proof.verdict,
+        "found": names,
+        "accepted": sorted({*accepted}),
+        "calls": [visible(each)[:_LONGEST_CALL] for each in calls],
+    }
+    return PolicyProof.model_validate(told)
+
+
+def _extra() -> None:
+    if importlib.util.find_spec("z3") is None:
+        raise click.UsageError(_EXTRA)
 
 
 def _pack_of(golden: Path) -> str:
@@ -114,12 +153,16 @@ def _write(golden: Path, pack: str, proof: Proof) -> None:
 
 def _compared(old: Bundle, new: Bundle, *, deep: bool, as_json: bool) -> Proof:
     from pdp.tools.prove import words  # noqa: PLC0415  # an extra
-    from pdp.tools.prove.proof import DEEP, Limits  # noqa: PLC0415
-    from pdp.tools.prove.proof import prove as compare  # noqa: PLC0415
 
-    proof = compare(old, new, DEEP if deep else Limits())
+    proof = _found(old, new, deep=deep)
     _print(words.facts(proof) if as_json else words.lines(proof))
     return proof
+
+
+def _found(old: Bundle, new: Bundle, *, deep: bool) -> Proof:
+    from pdp.tools.prove.proof import DEEP, Limits, prove  # noqa: PLC0415  # an extra
+
+    return prove(old, new, DEEP if deep else Limits())
 
 
 def _alone(bundle: Bundle, *, deep: bool, as_json: bool) -> NoReturn:
@@ -140,9 +183,9 @@ def _print(report: dict[str, Any] | Iterator[str]) -> None:
         click.echo(line)
 
 
-def _bundle(shipped: Path, folder: Path) -> Bundle:
+def _bundle(shipped: Path, folder: Path, packs: tuple[str, ...] = ()) -> Bundle:
     try:
-        return read_bundle(shipped, folder)
+        return read_bundle(shipped, folder, needed=packs)
     except BundleFault as fault:
         raise click.UsageError(f"{folder.name}: {fault.message}") from None
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import IN_FILE, Commands, Duration
+from pdp.cli.commands import IN_FILE, IN_FOLDER, Commands, Duration
+from pdp.cli.policy_prove import release_proof
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import NOT_VERIFIED, confirm
 from pdp.core.bytes.digest import Json
 from pdp.core.check import NS, Check
 from pdp.core.errors import ConfigurationFault
+from pdp.core.text.safety import visible
 from pdp.registry.keys import read_private
 from pdp.registry.options import ReleaseOptions
 from pdp.registry.release import PolicyRelease, SignedRelease, proposed, sign_release
@@ -58,10 +60,31 @@ def release() -> None:
     metavar="SERIAL",
     help="Say that parts are those of an older release again.",
 )
+@click.option(
+    "--prove", "old", type=IN_FOLDER, help="Compare with the policy of this folder, and record what is found."
+)
+@click.option("--old-shipped", type=IN_FOLDER, help="OLD's shipped Rego, if not what comes with pdp.")
+@click.option(
+    "--accept",
+    "accepted",
+    multiple=True,
+    metavar="CODE",
+    help="A widening that is wanted, by its code; `not proved` for what is not.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
 @_json
 def sign(
-    *, path: Path, key: Path, expires: int | None, renew: bool, back: int | None, yes: bool, as_json: bool
+    *,
+    path: Path,
+    key: Path,
+    expires: int | None,
+    renew: bool,
+    back: int | None,
+    old: Path | None,
+    old_shipped: Path | None,
+    accepted: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Put a signature under the parts as they are in your files now.
 
@@ -71,7 +94,10 @@ def sign(
     loaded, options = _settings(path)
     private = read_private(key)
     term = SigningTerm(time.time_ns(), (expires or _DAYS * 86_400) * NS)
-    what, before = proposed(options, parts_of(loaded), term, back, renew=renew)
+    if old is None and (accepted or old_shipped):
+        raise click.UsageError("--accept and --old-shipped belong to --prove OLD.")
+    proof = release_proof(loaded, old, old_shipped, accepted, quiet=as_json) if old is not None else None
+    what, before = proposed(options, parts_of(loaded), term, back, proof, renew=renew)
     if not as_json:
         _show(what, before)
     confirm("Put your signature under this?", yes=yes or as_json)
@@ -146,6 +172,11 @@ def _show(what: PolicyRelease, before: PolicyRelease | None) -> None:
     terminal.print(table(("part", "sha256", ""), rows, terminal.width))
     back = f", back to release {what.rolls_back_to}" if what.rolls_back_to is not None else ""
     click.echo(f"{what.name}: release {what.serial}{back}, until {what.expires}")
+    if what.proof is not None:
+        wanted = f"; accepted: {', '.join(map(visible, what.proof.accepted))}" if what.proof.accepted else ""
+        click.echo(f"compared with policy {what.proof.old['policy'][:16]}: {what.proof.verdict}{wanted}")
+        for each in what.proof.calls:
+            click.echo(f"  {visible(each)}")
 
 
 def _word(sha256: str, before: str | None) -> str:

@@ -117,9 +117,14 @@ class ReleaseOptions(Options):
     demand: tuple[ReleasedPart, ...] = Field(("policy", "org", "prompts", "directory"), min_length=1)
     """What is used only as it was released: all Rego of the bundle, the organisation's data, the judge's prompts,
     the files of the directories."""
+    require_proof: bool = False
+    """Another policy than the one in force is refused unless its release has the proof that it widens nothing, or
+    says that what it widens is accepted. A release that goes back is not."""
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
+        if self.require_proof and not {"policy", "org"} <= {*self.demand}:
+            raise ValueError("`require_proof` needs `policy` and `org` in `demand`")
         _apart(self.keys)
         _enough(self.keys, self.threshold)
         return self

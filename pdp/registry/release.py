@@ -25,7 +25,7 @@ from pdp.core.record.stored import Artefact
 from pdp.registry import dsse, files
 from pdp.registry.documents import Serial
 from pdp.registry.keys import KeySet, load_keys
-from pdp.registry.manifest import Digest, Name, first_problem, render
+from pdp.registry.manifest import Closed, Digest, Name, first_problem, render
 from pdp.registry.marks import HighWater, fingerprint
 from pdp.registry.options import ReleaseOptions
 from pdp.registry.signed import (
@@ -40,7 +40,38 @@ from pdp.registry.tenant import SKEW_NS
 
 PAYLOAD_TYPE = "application/vnd.pdp.release+json"
 PartName = Annotated[str, Field(pattern=r"^(policy|org|prompts|directory\.[^\x00-\x1f\x7f]{1,128})$")]
+Code = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
+COMPARED: tuple[Literal["policy", "org"], ...] = ("policy", "org")  # by a proof
 _MARK = "release"
+
+
+class PolicyProof(Closed):
+    """What was proved of a release's policy, compared with another. `found` names each widening by its code, and "not
+    proved"; `accepted` are those that are wanted; `calls` says each in words, with a call that shows it. Who signs
+    the release vouches for it."""
+
+    old: dict[Literal["policy", "org"], Digest]
+    verdict: Literal["proved", "widens", "not proved"]
+    found: list[Code]
+    accepted: list[Code]
+    calls: list[Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,4096}$")]]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.old) < len(COMPARED):
+            raise ValueError("old needs policy and org")
+        if (self.verdict == "proved") != (not self.found) or not set(self.accepted) <= set(self.found):
+            raise ValueError("the verdict does not fit what was found and accepted")
+        return self
+
+    def says(self, other: PolicyProof | None) -> bool:
+        """Whether another says the same, if by other calls: the solver may find any."""
+        return other is not None and self == other.model_copy(update={"calls": self.calls})
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found but what is accepted."""
+        return set(self.found) == set(self.accepted)
 
 
 class PolicyRelease(SignedDocument):
@@ -51,6 +82,7 @@ class PolicyRelease(SignedDocument):
     serial: Serial
     rolls_back_to: Serial | None = None
     parts: dict[PartName, Digest]
+    proof: PolicyProof | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -211,7 +243,8 @@ class SignedReleases:
             )
         if release.serial == newest:
             return self._same(signed, newest)
-        return self._of_older(release, newest)
+        refusal = self._of_older(release, newest)
+        return refusal if not refusal.ok or not self._options.require_proof else self._unproved(release, newest)
 
     def _same(self, signed: SignedRelease, serial: int) -> Check:
         """A serial names one document, for ever."""
@@ -222,6 +255,33 @@ class SignedReleases:
         if same:
             return OK
         return _refused("release.serial_reused", f"serial: {serial} was used; sign with the next one.")
+
+    def _unproved(self, release: PolicyRelease, newest: int) -> Check:
+        """Another policy than the newest release's is proved against that one, or what it widens is accepted; or it
+        is the one to which the release goes back."""
+        if newest == 0 or all(self._was(newest, part, release.parts.get(part)) for part in COMPARED):
+            return OK
+        back = release.rolls_back_to
+        if back is not None and all(self._was(back, part, release.parts.get(part)) for part in COMPARED):
+            return OK
+        proof = release.proof
+        if proof is None:
+            why = "names another policy, and has no proof"
+        elif not all(self._was(newest, part, proof.old[part]) for part in COMPARED):
+            why = f"is compared with another policy than that of release {newest}, which was in force"
+        elif not proof.holds:
+            left = ", ".join(sorted({*proof.found} - {*proof.accepted}))
+            why = f"lets more through, or may, and this is not accepted: {left}"
+        else:
+            return OK
+        return _refused(
+            "release.unproved",
+            f"proof: release {release.serial} {why}; sign it anew with `pdp policy release sign --prove OLD`.",
+        )
+
+    def _was(self, serial: int, part: str, sha256: str | None) -> bool:
+        """Whether a release that was in force here named this of a part."""
+        return sha256 is not None and self._high_water(_named(serial, part)) == fingerprint(sha256)
 
     def _of_older(self, release: PolicyRelease, newest: int) -> Check:
         """A part is as the newest release has it, or new; or as the one has it to which the release goes back."""
@@ -286,7 +346,13 @@ class ReleaseSigning:
 
 
 def proposed(
-    options: ReleaseOptions, parts: Mapping[str, str], term: SigningTerm, back: int | None, *, renew: bool
+    options: ReleaseOptions,
+    parts: Mapping[str, str],
+    term: SigningTerm,
+    back: int | None,
+    proof: PolicyProof | None = None,
+    *,
+    renew: bool,
 ) -> tuple[PolicyRelease, PolicyRelease | None]:
     """What is to be signed of these parts, and what lies in the file. It is the same where that says as much already.
     Raises RegistryFault."""
@@ -297,6 +363,7 @@ def proposed(
         and not renew
         and (current.name, dict(current.parts)) == (options.name, dict(parts))
         and back in (None, current.rolls_back_to)
+        and (proof is None or proof.says(current.proof))
     ):
         return current, current
     try:
@@ -308,6 +375,7 @@ def proposed(
             issued=render(term.at_ns),
             expires=render(term.at_ns + term.lifetime_ns),
             parts=dict(parts),
+            proof=proof,
         )
     except ValidationError as error:
         raise RegistryFault("release.malformed", f"release: {first_problem(error)}; look at the options") from None

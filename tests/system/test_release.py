@@ -11,9 +11,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from served import ALLOW, Served, make_world, served
@@ -25,6 +26,7 @@ from devtools.sandbox import TENANT, Sandbox
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 from pdp.local.installation import SIGNERS
+from pdp.registry import dsse
 from pdp.runtime import bootstrap
 from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings
@@ -335,3 +337,40 @@ def test_people_sign_and_verify_what_lies_in_their_files(tmp_path: Path) -> None
     assert "changed" in back.output
     none = run(cli, ["policy", "release", "verify", "--config", str(make_world(tmp_path / "none").config)])
     assert (none.exit_code, "no section `release`" in none.output) == (2, True)
+
+
+def test_people_sign_what_a_change_widens(tmp_path: Path) -> None:
+    pytest.importorskip("z3")  # the extra `prove`
+    world = world_of(tmp_path / "w", *PARTS)
+    old = tmp_path / "old"
+    shutil.copytree(world.policy, old)
+    _org(world)  # one actor more
+    sign = ["policy", "release", "sign", "--config", str(world.config), "--key"]
+    author, reviewer = (str(world.folder / "keys" / f"{name}.pem") for name in SIGNERS)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, [*sign, *arguments])
+
+    shown = run(author, "--prove", str(old))
+    assert shown.exit_code == 0, shown.output
+    [code] = _proof_in(world)["found"]
+    assert f"compared with policy {_proof_in(world)['old']['policy'][:16]}: widens" in shown.output
+    assert _proof_in(world)["accepted"] == []
+    accepting = ["--prove", str(old), "--accept", code]
+    assert f"widens; accepted: {code}" in run(author, *accepting).output
+    assert _proof_in(world)["accepted"] == [code]
+    second = run(reviewer, *accepting, "--json")
+    assert (json.loads(second.output)["outcome"], json.loads(second.output)["signatures"]) == ("added", 2)
+    assert run(reviewer, "--prove", str(old), "--accept", "other").exit_code == 2
+    assert run(reviewer, "--accept", code).exit_code == 2
+    CHANGE["org"](world)
+    shutil.copytree(world.policy, tmp_path / "same")
+    assert "proved" in run(author, "--prove", str(tmp_path / "same")).output
+    assert _proof_in(world)["verdict"] == "proved"
+
+
+def _proof_in(world: Sandbox) -> dict[str, Any]:
+    """What the file of releases says of a proof."""
+    payload = dsse.parse((world.folder / "release.dsse.json").read_bytes()).payload
+    found: dict[str, Any] = json.loads(payload)["proof"]
+    return found

@@ -133,6 +133,8 @@ def _compare_files(proof: Proof, readings: tuple[Reading, Reading]) -> None:
     proof.changes = tuple(data.changes(old.org, new.org))
     for path in data.other_files(old.bundle, new.bundle):
         proof.gaps.append(Gap(path, "it is what the proof rests on, and another now"))
+    for path in data.changed_files(old.bundle.playbooks, new.bundle.playbooks):
+        proof.gaps.append(Gap(path, "playbooks are not compared, and it is another now"))
     for reading in readings:
         for finding in reading.refused():
             proof.gaps.append(Gap(f"{finding.path}:{finding.line}", f"the load gate refuses it ({finding.code})"))

@@ -16,7 +16,7 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import dsse
 from pdp.registry.keys import load_keys
 from pdp.registry.options import KeyOptions, ReleaseOptions
-from pdp.registry.release import PAYLOAD_TYPE, SignedReleases, proposed, sign_release
+from pdp.registry.release import PAYLOAD_TYPE, PolicyProof, SignedReleases, proposed, sign_release
 from pdp.registry.signed import SigningTerm
 
 AT = 1_800_000_000 * NS
@@ -32,10 +32,20 @@ class Installation:
     options: ReleaseOptions
     marks: dict[str, int] = field(default_factory=dict)
 
-    def sign(self, *keys: Ed25519PrivateKey, back: int | None = None, renew: bool = False, **parts: str) -> None:
+    def sign(
+        self,
+        *keys: Ed25519PrivateKey,
+        back: int | None = None,
+        renew: bool = False,
+        proof: dict[str, Any] | None = None,
+        **parts: str,
+    ) -> None:
+        proved = PolicyProof.model_validate(proof) if proof else None
         for key in keys or (ANN, BEN):
             term = SigningTerm(AT, 30 * DAY)
-            what, before = proposed(self.options, parts, term, back, renew=renew and key is (keys or (ANN,))[0])
+            what, before = proposed(
+                self.options, parts, term, back, proved, renew=renew and key is (keys or (ANN,))[0]
+            )
             sign_release(self.options, what, before, key, term)
 
     def releases(self) -> SignedReleases:
@@ -324,3 +334,139 @@ def test_two_names_for_one_key_are_no_two_signers(here: Installation) -> None:
     with pytest.raises(ConfigurationFault, match=r"release\.keys") as caught:
         SignedReleases(twice, high_water=lambda _: 0)
     assert caught.value.code == "registry.key_twice"
+
+
+# Proofs
+
+
+def proof(
+    old: str = ONE, verdict: str = "proved", found: tuple[str, ...] = (), accepted: tuple[str, ...] = ()
+) -> Any:
+    return {
+        "old": {"policy": old, "org": ORG},
+        "verdict": verdict,
+        "found": [*found],
+        "accepted": [*accepted],
+        "calls": [f"a call that shows {each}" for each in found],
+    }
+
+
+@pytest.fixture
+def proving(here: Installation) -> Installation:
+    """One that demands proofs, with a release in force."""
+    here.options = ReleaseOptions.model_validate({**here.options.model_dump(), "require_proof": True})
+    here.sign(policy=ONE, org=ORG)
+    here.look(here.releases())
+    return here
+
+
+WIDER = ("acme.log.max_count",)
+UNPROVED: dict[str, Any] = {
+    "no proof": None,
+    "of another policy": proof(old=THREE),
+    "of other data": {**proof(), "old": {"policy": ONE, "org": "b" * 64}},
+    "of itself": proof(old=TWO),
+    "wider, and nobody accepted it": proof(verdict="widens", found=WIDER),
+    "wider, and half of it accepted": proof(verdict="widens", found=(*WIDER, "not proved"), accepted=WIDER),
+    "not proved": proof(verdict="not proved", found=("not proved",)),
+}
+
+
+@pytest.mark.parametrize("name", UNPROVED)
+def test_another_policy_without_a_proof_that_counts_is_refused(proving: Installation, name: str) -> None:
+    running = started(proving)
+    proving.sign(policy=TWO, org=ORG, proof=UNPROVED[name])
+    assert proving.look(running) == "release.unproved"
+    assert running.admits("policy", ONE).ok
+    assert running.admits("policy", TWO).code == "release.unproved"
+    assert started(proving).problem.code == "release.unproved"  # and at a start
+
+
+@pytest.mark.parametrize(
+    "held",
+    [proof(), proof(verdict="widens", found=WIDER, accepted=WIDER)],
+    ids=["proved", "accepted"],
+)
+def test_what_is_proved_or_accepted_is_taken(proving: Installation, held: Any) -> None:
+    running = started(proving)
+    proving.sign(policy=TWO, org=ORG, proof=held)
+    assert proving.look(running) == ""
+    assert running.admits("policy", TWO).ok
+
+
+def test_other_data_want_a_proof_too(proving: Installation) -> None:
+    running = started(proving)
+    proving.sign(policy=ONE, org="b" * 64)
+    assert proving.look(running) == "release.unproved"
+
+
+def test_an_acceptance_by_the_author_alone_is_none(proving: Installation) -> None:
+    running = started(proving)
+    proving.sign(ANN, policy=TWO, org=ORG, proof=proof(verdict="widens", found=WIDER, accepted=WIDER))
+    assert proving.look(running) == "release.unsigned"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"verdict": "proved", "found": ["x"]},
+        {"verdict": "widens", "found": []},
+        {"accepted": ["x"]},
+        {"old": {"policy": ONE}},
+        {"verdict": "fine"},
+    ],
+)
+def test_a_proof_that_contradicts_itself_is_malformed(proving: Installation, wrong: dict[str, Any]) -> None:
+    running = started(proving)
+    proving.sign(policy=TWO, org=ORG, proof=proof())
+    proving.edit(lambda payload: payload["proof"].update(wrong))
+    assert proving.look(running) == "release.malformed"
+
+
+def test_the_proof_is_against_what_was_in_force_here_not_against_any_release(proving: Installation) -> None:
+    running = started(proving)
+    proving.sign(policy=TWO, org=ORG, proof=proof())  # never in force here
+    proving.sign(policy=THREE, org=ORG, proof=proof(old=TWO))
+    assert proving.look(running) == "release.unproved"
+    proving.sign(policy=THREE, org=ORG, proof=proof())
+    assert proving.look(running) == ""
+
+
+def test_a_rollback_needs_no_proof_unless_it_mixes(proving: Installation) -> None:
+    running = started(proving)
+    proving.sign(policy=TWO, org="b" * 64, proof=proof())
+    assert proving.look(running) == ""
+    proving.sign(policy=ONE, org="b" * 64, back=1)  # rules of one, data of the other
+    assert proving.look(running) == "release.unproved"
+    proving.sign(policy=ONE, org=ORG, back=1)
+    assert proving.look(running) == ""
+
+
+def test_a_rollback_to_what_was_never_in_force_here_needs_a_proof(proving: Installation) -> None:
+    running = started(proving)
+    for _ in range(2):
+        proving.sign(policy=TWO, org=ORG, renew=True)
+    proving.sign(policy=THREE, org=ORG, back=2)
+    assert proving.look(running) == "release.unproved"
+
+
+def test_a_reviewer_who_found_the_same_by_another_call_signs_what_the_author_showed(proving: Installation) -> None:
+    running = started(proving)
+    held = proof(verdict="widens", found=WIDER, accepted=WIDER)
+    proving.sign(ANN, policy=TWO, org=ORG, proof=held)
+    proving.sign(BEN, policy=TWO, org=ORG, proof={**held, "calls": ["another"]})
+    assert proving.look(running) == ""
+    proving.sign(ANN, policy=THREE, org=ORG, proof={**held, "old": {"policy": TWO, "org": ORG}})
+    proving.sign(BEN, policy=THREE, org=ORG, proof=proof(old=TWO))  # found something else
+    assert proving.look(running) == "release.unsigned"
+
+
+def test_a_proof_is_demanded_of_released_rules_and_data(here: Installation) -> None:
+    with pytest.raises(ValueError, match="require_proof"):
+        ReleaseOptions.model_validate({**here.options.model_dump(), "require_proof": True, "demand": ["policy"]})
+
+
+def started(here: Installation) -> SignedReleases:
+    releases = here.releases()
+    releases.begin(AT)
+    return releases

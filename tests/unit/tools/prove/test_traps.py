@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ pytest.importorskip("z3")  # the extra `prove`
 from support.for_each import for_each
 from support.proving import deny, pack
 
-from pdp.core.outcome.policy import Bundle
-from pdp.tools.prove.proof import PROVED, WIDENS, prove
+from pdp.core.outcome.policy import Bundle, Module
+from pdp.tools.prove.proof import NOT_PROVED, PROVED, WIDENS, prove
 
 CASES = yaml.safe_load(Path(__file__).with_name("traps.yaml").read_text())
 
@@ -34,6 +35,15 @@ def test_what_is_not_translated_rests_on_data() -> None:
     assert unread.verdict == PROVED
     read = prove(pack(rules), pack(rules, org=lambda org: org["delegation"].update(max_actors=9)))
     assert [gap.why for gap in read.gaps] == ["not translated: the builtin time.clock"] * 2
+
+
+def test_a_playbook_that_is_another_now_is_not_proved() -> None:
+    def playing(text: str) -> Bundle:
+        return replace(pack(""), playbooks=(Module("packs/mini/playbooks/pay.yaml", text),))
+
+    proof = prove(playing("minutes: 5"), playing("minutes: 6"))
+    assert (proof.verdict, [gap.place for gap in proof.gaps]) == (NOT_PROVED, ["packs/mini/playbooks/pay.yaml"])
+    assert prove(pack(""), playing("minutes: 5")).verdict == NOT_PROVED
 
 
 def test_a_waiver_that_comes_to_soften_what_serves_several_controls() -> None:
