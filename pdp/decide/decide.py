@@ -163,8 +163,8 @@ class Decide:
             return  # an allow by an answer is one for every caller
         if call is not None and outcome.effect is Effect.PENDING and not observed:
             refused = await self.approvals.open(decision, call)
-            if refused is not None:
-                decision.outcome = refused
+            if refused is not None:  # by what people are asked: on no plan
+                decision.outcome, decision.plan = refused, None
                 self._answer(decision)
         if observed:  # a repeat is evaluated again, since the observation may be over by then
             ends = (

@@ -210,7 +210,7 @@ class StoredSessions:
             OK,
             observed=complete,
             labels=(*worst, *names),
-            label_sources=_first(rows),
+            label_sources=_first(rows) if len(rows) > 1 else rows,
             tree=tree,
             reset=reset,
             **told,

@@ -32,7 +32,7 @@ from pdp.registry.review import Review
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch, decisions
 
-ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY
+ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 REQUESTS, ROUND = (20_000, 2_000) if WHOLE else (300, 300)
 INSPECTING = {"identity": {"callers": {"gateway": {"inspects_results": True, "may_assert": {"task": True}}}}}
 READ = {"repo_path": "/src/project"}
@@ -354,6 +354,19 @@ async def test_an_engine_that_is_late_with_the_second_answer_shows_no_difference
     assert (kept.on, kept.differed) == (True, False)
     asked.request_id = world.fresh("request")
     assert (await answered(world, asked)).effect == DENY  # the first answer is what counts
+
+
+async def test_a_call_that_people_are_not_asked_about_any_more_shows_no_difference(world: World) -> None:
+    """The policy lets it wait, by a plan and without; too many wait already, which is no answer of a plan."""
+    kept, effects = world.process.services.decide.plans, []
+    for number in range(23):
+        asked = world.ask(ALICE, "git_reset", {"repo_path": f"/src/{number}"}, session="s")
+        asked.request_id = world.fresh("request")
+        answer = await answered(world, asked)
+        effects.append((answer.effect, codes(answer) if answer.effect == DENY else []))
+    assert effects == [(PENDING, [])] * 20 + [(DENY, ["approval.too_many"])] * 3
+    assert (kept.on, kept.differed) == (True, False)
+    assert kept.hits > 10
 
 
 async def test_items_of_a_batch_have_plans_too(world: World) -> None:

@@ -114,7 +114,7 @@ _ENFORCEMENTS = {OBSERVED: types_pb2.ENFORCEMENT_OBSERVED}  # only the very word
 def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
     """A DecideRequest; `until_ns` is when its caller stops waiting. Raises InvalidRequest naming the field."""
     request_id, kind = fields.request_id(request.request_id), request.target.WhichOneof("kind")
-    fields.check(request, _UNTARGETED if kind is None else _ASKS[kind])
+    fields.check(request, _ASKS.get(kind or "", _UNTARGETED))
     context, supported = request.context, request.supported_obligations
     address = context.client_address
     return Ask(
@@ -310,9 +310,8 @@ def record_ref(record: RecordRef) -> types_pb2.RecordRef:
     return types_pb2.RecordRef(log=record.log, index=record.index, leaf_hash=record.leaf_hash)
 
 
-@lru_cache(256)
 def reason(given: Reason) -> types_pb2.Reason:
-    """One reason; to be copied, never changed."""
+    """One reason."""
     pack = given.rule.removeprefix(_PACKS).split(".")[0] if given.rule.startswith(_PACKS) else ""
     return types_pb2.Reason(code=given.code, message=given.message, rule=given.rule, control=given.control, pack=pack)
 
