@@ -27,7 +27,7 @@ LINE_OVER, LINE_HEAD, LINE_TAIL = 480, 240, 120  # characters of a line
 MAX_MARKED = 40  # lines that are shown however the rest is folded
 MAX_REPEAT = 24
 MAX_INDENT = 60
-MAX_SPELLED = 60_000  # characters of lines that are not plain; those after them have each such sign spelled out
+MAX_SPELLED = 40_000  # characters of lines that are not plain; those after them have each such sign spelled out
 TAB = "\u21e5"
 _REPEATED = re.compile(r"(\S)\1{24}|(?<=\S) {25}")
 _NOT_ASCII = re.compile(r"([^\x00-\x7f]+)")

