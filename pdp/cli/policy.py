@@ -32,6 +32,10 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 @click.group(
     cls=Commands,
     lazy={
+        "dev": (
+            "pdp.cli.policy_dev:dev",
+            "Check and test ORG_FOLDER now and whenever a file of it is saved, until Ctrl-C.",
+        ),
         "diff": (
             "pdp.cli.policy_replay:diff",
             "Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.",
@@ -78,7 +82,7 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
     if as_json:
         click.echo(json.dumps(checked.facts(), indent=2))
     else:
-        _print_check(checked)
+        print_check(checked)
     sys.exit(_exit(checked.report.findings, ok=checked.report.ok))
 
 
@@ -120,7 +124,7 @@ def run(
     if as_json:
         click.echo(json.dumps(tested.facts(), indent=2))
     else:
-        _print_test(tested, verbose=verbose)
+        print_test(tested, verbose=verbose)
     sys.exit(_exit(tested.report.faults, ok=tested.report.ok))
 
 
@@ -159,7 +163,7 @@ def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> Non
     """
     checked = check_folder(shipped or shipped_rego(), organisation)
     if checked.bundle is None or not checked.report.ok:
-        _print_check(checked)
+        print_check(checked)
         sys.exit(_exit(checked.report.findings, ok=False))
     output.write_bytes(archive(checked.bundle))
     click.echo(f"{output}: revision {checked.bundle.digest}, roots {', '.join(ROOTS)}")
@@ -178,7 +182,8 @@ def _exit(findings: tuple[GateFinding, ...], *, ok: bool) -> int:
     return 0 if ok else DENIED
 
 
-def _print_check(checked: CheckResult) -> None:
+def print_check(checked: CheckResult) -> None:
+    """The findings of the load gate, and its verdict."""
     for finding in checked.report.findings:
         _print_finding(finding)
     errors = sum(f.severity == ERROR for f in checked.report.findings)
@@ -212,7 +217,8 @@ def _print_result(result: TestResult) -> None:
         click.echo(f"        {line}")
 
 
-def _print_test(tested: TestRun, *, verbose: bool) -> None:
+def print_test(tested: TestRun, *, verbose: bool) -> None:
+    """The tests that fail, or all with the elements that packs gave."""
     for finding in tested.report.faults:
         _print_finding(finding)
     for result in tested.report.results:

@@ -1,0 +1,52 @@
+"""`pdp policy dev`: check and tests of a folder of policy whenever one of its files is saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from pdp.cli.commands import IN_FOLDER
+from pdp.cli.policy import print_check, print_test
+from pdp.policy.bundle import shipped_rego
+from pdp.registry.files import Signature, signature
+from pdp.tools.authoring.check import check_folder
+from pdp.tools.authoring.test import run_folder
+
+_LOOK_SECONDS = 0.2
+
+
+@click.command()
+@click.argument("organisation", metavar="ORG_FOLDER", type=IN_FOLDER)
+@click.option(
+    "--call", "name", default=None, help="Only tests whose name contains this, with the elements they gave."
+)
+def dev(organisation: Path, name: str | None) -> None:
+    """Check and test ORG_FOLDER now and whenever a file of it is saved, until Ctrl-C.
+
+    A call is saved as a test of its pack (`test_x if ... with input as testing.call({...})`): `--call test_x` shows
+    which elements packs gave for it, with their lines.
+    """
+    before: Mapping[str, Signature | None] | None = None
+    while True:
+        now = _files(organisation)
+        if now != before:
+            before = now
+            _show(organisation, name)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _show(organisation: Path, name: str | None) -> None:
+    began = time.monotonic()
+    checked = check_folder(shipped_rego(), organisation)
+    print_check(checked)
+    if checked.report.ok:
+        print_test(run_folder(shipped_rego(), organisation, name_filter=name), verbose=name is not None)
+    click.echo(f"-- {time.monotonic() - began:.1f} s; waiting for the next save")
+
+
+def _files(organisation: Path) -> Mapping[str, Signature | None]:
+    """Every file of the folder, and what changes when it does."""
+    return {str(path): signature(path) for path in sorted(organisation.rglob("*")) if path.is_file()}
