@@ -33,7 +33,8 @@ _REPEATED = re.compile(r"(\S)\1{24}|(?<=\S) {25}")
 _NOT_ASCII = re.compile(r"([^\x00-\x7f]+)")
 _BLANKS = re.compile(r"(\t+|^ +| {2,}| +$)")
 _BREAKS = {SQL: frozenset({";"}), SHELL: frozenset({";", "&&", "||", "|", "|&", "&"})}
-_MAX_COMPARED, _MAX_WORDS, _MAX_PAIRS = 2_000, 200, 300  # characters and words of a line; lines
+_MAX_COMPARED, _MAX_PAIRS = 2_000, 300  # characters of a line; lines
+_MAX_WORD_PAIRS = 2_500  # words of one line by those of the other: comparing takes as long
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -266,7 +267,7 @@ def _run(found: Sequence[diffs.DiffLine], begin: int, sign: str) -> int:
 def compare(before: str, after: str) -> tuple[list[Token], list[Token]]:
     """Two lines, with the words that only one of them has in the style "changed"."""
     old, new = _WORD.findall(before), _WORD.findall(after)
-    if len(old) > _MAX_WORDS or len(new) > _MAX_WORDS:
+    if len(old) * len(new) > _MAX_WORD_PAIRS:
         return [Token(before, "changed")], [Token(after, "changed")]
     left: list[Token] = []
     right: list[Token] = []

@@ -82,6 +82,12 @@ SIZES: dict[str, Any] = {
     "no line breaks": {"text": "x" * 250_000},
     "300 recipients": {"to": [f"p{n}@acme.example" for n in range(300)], "body": "Hello\n" * 500},
     "a long diff": {"patch": "--- a/x\n+++ b/x\n@@ -1,6000 +1,6000 @@\n" + "-a line\n+a word\n" * 6_000},
+    "words that repeat": {
+        "patch": "--- a/x\n+++ b/x\n@@ -1,300 +1,300 @@\n" + ("-" + "a," * 99 + "\n+" + "a;" * 99 + "\n") * 300
+    },
+    "few words that repeat": {
+        "patch": "--- a/x\n+++ b/x\n@@ -1,300 +1,300 @@\n" + ("-" + "a," * 25 + "\n+" + "a;" * 25 + "\n") * 300
+    },
     "links": {"text": "[http://a" * 27_000},
     "letters of others": {"text": "p\u0430ypal\n" * 30_000},
     "quotes": {"command": '"$(\' `"' * 30_000},
