@@ -90,7 +90,19 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
 # in which help they stand: by who types them
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("demo", "proxy", "hook", "init"),
-    "Run the service": ("serve", "config", "health", "status", "reload", "switch", "sessions", "bench", "dev"),
+    "Run the service": (
+        "serve",
+        "config",
+        "health",
+        "status",
+        "reload",
+        "switch",
+        "sessions",
+        "backup",
+        "restore",
+        "bench",
+        "dev",
+    ),
     "Ask it, and examine what asks": ("decide", "explain", "doctor", "drill"),
     "Policy, tools, judge": ("policy", "tools", "judge"),
     "People who are asked": ("approvals", "consent", "grants"),
