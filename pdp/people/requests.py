@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdp.core.approvals import binding, records
+from pdp.core.approvals import binding, planned, records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import (
     APPROVER,
@@ -260,7 +260,11 @@ class Opening:
             secrets=tuple(sorted({f.pointer for f in asked.facts.arguments.findings if f.kind in SECRET_KINDS})),
             task=session.task or asked.facts.asserted.task or "",
             task_source=session.task_source,
-            effects=(*effects(asked.facts.targets[0]), *(binding.sentences(asked) if binds_of(approval) else ())),
+            effects=(
+                *effects(asked.facts.targets[0]),
+                *(binding.sentences(asked) if binds_of(approval) else ()),
+                *planned.sentences(asked),
+            ),
         )
         caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
         wanted = Questioned.by(need, asked.call, self.counting.directories.of(asked.tenant))

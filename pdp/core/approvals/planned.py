@@ -1,0 +1,61 @@
+"""What the mandate of a task says of a call that people are asked about: its plan, whether that covers the call, and
+where values of the call stood. Pure.
+
+Of the call no word is told: names are those of the signed catalogue and the playbook, so that no argument poses as
+one of these sentences. The values stand beside, among the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pdp.core.approvals.call import CallContext
+from pdp.core.call.mandates import SLOT, Mandate, MandateState, MandateUse
+from pdp.core.call.origins import EXTERNAL, NONE
+
+_MOST = 6  # steps that are told
+_STOOD = {EXTERNAL: "a text that others may have written", NONE: "neither the task nor what was read for it"}
+
+
+def sentences(asked: CallContext) -> Iterator[str]:
+    """The sentences; none without a mandate that is in force."""
+    row, fact = asked.stored.mandate, asked.facts.mandate
+    mandate = row.mandate if row is not None else None
+    if row is None or mandate is None or fact.status != MandateState.ACTIVE:
+        return
+    yield _plan(mandate, MandateUse.from_text(row.used))
+    named = {
+        pointer
+        for step in mandate.steps
+        if (step.server, step.tool) == (asked.call.server, asked.call.tool)
+        for pointer in step.arguments
+    }
+    if fact.covers:
+        yield "The plan covers this call."
+        for value in fact.covers[0].values:
+            if value.by == SLOT and value.pointer in named:
+                wrote = ", which others may have written" if fact.covers[0].external else ""
+                yield f"{value.pointer} is what {value.tool} returned{wrote}."
+    elif fact.planned:
+        yield "The plan has this tool, and does not cover this call: a value is another, or an argument is not in it."
+        yield from _elsewhere(asked, named)
+    else:
+        yield "The plan has no such call left."
+    yield "A no ends the plan."
+
+
+def _elsewhere(asked: CallContext, named: set[str]) -> Iterator[str]:
+    origins = asked.facts.arguments.origins
+    for value in origins.values if origins.traced else ():
+        if value.origin in _STOOD and value.pointer in named:
+            yield f"{value.pointer} stands in {_STOOD[value.origin]}."
+
+
+def _plan(mandate: Mandate, used: MandateUse) -> str:
+    steps = [
+        f"{step.tool} on {step.server} ({used.calls.get(number, 0)} of {step.max_calls} made)"
+        for number, step in enumerate(mandate.steps[:_MOST])
+    ]
+    more = len(mandate.steps) - len(steps)
+    steps += [f"{more} more"] if more else []
+    return f"The task was planned before anything was read: {', '.join(steps)}."
