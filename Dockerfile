@@ -18,6 +18,8 @@ COPY proto/pdp/vendored/NOTICE.md proto/pdp/vendored/
 COPY pdp pdp
 COPY rego rego
 COPY judge_prompts judge_prompts
+COPY deploy/compose.yaml deploy/pdp.service deploy/
+COPY deploy/kubernetes deploy/kubernetes
 RUN /opt/tools/bin/python -m pip wheel -q --no-deps --no-build-isolation --wheel-dir /opt/wheel . && \
     /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --no-index --find-links /opt/wheel toolcall-pdp
 # what the image holds, CycloneDX 1.6

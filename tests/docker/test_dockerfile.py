@@ -20,6 +20,7 @@ ABSENT = (
     ("doctor",),
     ("drill",),
     ("hook",),
+    ("init",),
     ("judge", "eval"),
     ("policy",),
     ("proxy",),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from support.for_each import for_each
 
@@ -69,6 +70,7 @@ def test_a_fault_says_what_to_run_next(fault: ConfigurationFault | RegistryFault
     assert next_command(fault) == then
 
 
+@pytest.mark.starts_server
 def test_it_is_said_on_standard_error() -> None:
     done = subprocess.run(
         [PDP, "serve", "--config", "no-such-file.yaml"], capture_output=True, text=True, check=False
