@@ -21,7 +21,7 @@ REPO = "/srv/git/website"
 
 async def scene(world: ConsoleWorld) -> dict[str, str]:
     """Create pending and decided requests."""
-    files = ["index.html", "assets/logo.svg", "assets/fonts/../../../../etc/nginx/conf.d/upload.conf"]
+    files = ["index.html", "assets/logo.svg", "deploy/nginx/conf.d/upload.conf"]
     return {
         "reset": await world.pending("git_reset", {"repo_path": REPO}),
         "add": await world.pending("git_add", {"repo_path": REPO, "files": files}),

@@ -40,7 +40,9 @@ def refused(world: Sandbox) -> str:
     """What a start says that does not come about."""
     with spawned(world, wait=False) as server:
         assert server.wait() == 1
-        return server.log.splitlines()[-1]
+        refusal, _, then = server.log.rpartition("next: ")
+        assert then.startswith("pdp ")
+        return refusal.splitlines()[-1]
 
 
 def accept(world: Sandbox) -> tuple[int, str]:
