@@ -268,7 +268,7 @@ async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None
     async with window(chromium, world, "carol") as page:
         await page.keyboard.press("Tab")
         await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-        link = page.locator(f"a[href='/requests/{request_id}']")
+        link = page.locator(f"a.what[href='/requests/{request_id}']")
         for _ in range(60):
             if await link.evaluate("element => element === document.activeElement"):
                 break
@@ -374,7 +374,7 @@ async def test_a_quick_click_approves_nothing(world: ConsoleWorld, chromium: Bro
 async def test_everything_works_without_javascript(world: ConsoleWorld, chromium: Browser) -> None:
     request_id = await world.pending("git_reset", fresh())
     async with window(chromium, world, "carol", java_script_enabled=False) as page:
-        await page.locator(f"a[href='/requests/{request_id}']").click()
+        await page.locator(f"a.what[href='/requests/{request_id}']").click()
         await page.get_by_role("button", name="Approve").click()
         await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
         for place in ("History", "My consents", "Grants", "Me", "Queue"):
@@ -468,9 +468,9 @@ async def test_the_queue_says_that_something_came(world: ConsoleWorld, chromium:
         request_id = await world.pending("git_reset", fresh())
         news = page.get_by_text("Something has changed")
         await expect(news).to_be_visible()
-        assert await page.locator(f"a[href='/requests/{request_id}']").count() == 0  # nothing moved by itself
+        assert await page.locator(f"a.what[href='/requests/{request_id}']").count() == 0  # nothing moved by itself
         await page.get_by_role("link", name="Show it as it is now").click()
-        await expect(page.locator(f"a[href='/requests/{request_id}']")).to_be_visible()
+        await expect(page.locator(f"a.what[href='/requests/{request_id}']")).to_be_visible()
 
 
 async def test_times_are_the_readers_own_beside_utc(world: ConsoleWorld, chromium: Browser) -> None:
