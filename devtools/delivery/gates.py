@@ -24,10 +24,9 @@ from typing import BinaryIO
 
 import click
 from license_expression import LicenseSymbol, get_spdx_licensing
-from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-from devtools.delivery import advisories
+from devtools.delivery import advisories, locks
 from pdp.core.text.credentials import credentials
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +70,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("locks", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument("chosen", metavar="[LOCKS]...", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--service", envvar="OSV_URL", help="OSV's query address: nothing else is asked.")
 @click.option("--index", envvar="PYPI_JSON_URL", help="PyPI's JSON of an index (…/pypi): nothing else is asked.")
 @click.option(
@@ -79,11 +78,11 @@ def main() -> None:
 )
 @click.option("--release", is_flag=True, help="For what goes out: an old snapshot is not enough.")
 def vulnerabilities(
-    locks: tuple[Path, ...], service: str | None, index: str | None, snapshot: Path | None, *, release: bool
+    chosen: tuple[Path, ...], service: str | None, index: str | None, snapshot: Path | None, *, release: bool
 ) -> None:
     """No pinned package has a known vulnerability."""
-    files = locks or (*sorted(ROOT.glob("requirements*.lock")), *sorted(ROOT.glob("docker/*.lock")))
-    packages = set[str]().union(*map(advisories.pinned, files))
+    files = chosen or (*sorted(ROOT.glob("requirements*.lock")), *sorted(ROOT.glob("docker/*.lock")))
+    packages = set[str]().union(*map(locks.names, files))
     with _source(service, index, snapshot, packages, release=release) as (url, asked):
         found = [f"{lock.name}: {each}" for lock in files for each in _vulnerable(lock, url)]
     _end(found, f"{len(packages)} packages of {len(files)} lock files asked of {asked}")
@@ -169,9 +168,7 @@ def licences(lock: Path, site: tuple[str, ...]) -> None:
 
 def _installed_here(lock: Path) -> list[NormalizedName]:
     """Names of a lock file whose markers hold here."""
-    lines = [line.removesuffix("\\").strip() for line in lock.read_text().splitlines()]
-    pins = [Requirement(line) for line in lines if line[:1].isalnum()]
-    return [canonicalize_name(pin.name) for pin in pins if pin.marker is None or pin.marker.evaluate()]
+    return [canonicalize_name(pin.name) for pin in locks.pins(lock) if pin.marker is None or pin.marker.evaluate()]
 
 
 def _distributions(site: Sequence[str]) -> Iterator[metadata.Distribution]:

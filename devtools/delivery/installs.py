@@ -7,19 +7,19 @@ Packages come at the versions of requirements.lock. Exit: 0 each works, 1 one do
 
 from __future__ import annotations
 
-import re
+import json
 import subprocess
 import sys
 import tempfile
 import tomllib
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from devtools.delivery import locks
+
 ROOT = Path(__file__).resolve().parents[2]
-PINNED = re.compile(r"^([A-Za-z0-9._-]+(?:\[[^\]]*\])?==[^\s;]+(?: ; [^\\]+)?)", re.MULTILINE)
 CLIENT = ("python", "-c", "from pdp.client import AsyncClient, Client, ToolCall; import pdp.v1.decision_pb2")
 SERVER = (
     ("pdp", "--version"),
@@ -42,40 +42,45 @@ BASE = {"grpcio", "protobuf", "typing-extensions"}  # what the client may bring
 def main(folder: Path, only: tuple[str, ...]) -> None:  # noqa: D103 - its help is the module's
     [wheel] = folder.resolve().glob("*.whl")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = locks.constraints(ROOT / "requirements.lock")
     failed = False
     for extra in only or ("", *sorted(project["optional-dependencies"])):
-        problems = list(tried(wheel, extra))
+        problems = list(tried(wheel, extra, versions))
         click.echo(f"{extra or 'base'}: {'; '.join(problems) or 'works'}")
         failed |= bool(problems)
     sys.exit(failed)
 
 
-def tried(wheel: Path, extra: str) -> Iterator[str]:
-    """What is wrong with the wheel in an environment of its own."""
+def tried(wheel: Path, extra: str, versions: str) -> Iterator[str]:
+    """What is wrong with the wheel in an environment of its own; `versions` are constraints of its dependencies."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         constraints = home / "constraints.txt"
-        constraints.write_text("\n".join(PINNED.findall((ROOT / "requirements.lock").read_text())))
-        venv.create(home / "env", with_pip=True)
+        constraints.write_text(versions)
+        python = str(home / "env/bin/python")
+        uv("venv", "--python", sys.executable, str(home / "env"))
         # every extra but the caller's own is a part of the server
         extras = {extra, "server"} - {""} if extra not in ("", "mcp") else {extra} - {""}
         wanted = f"{wheel}[{','.join(sorted(extras))}]" if extras else str(wheel)
-        if problem := _run(home, "python", "-m", "pip", "install", "-q", "-c", str(constraints), wanted):
-            yield f"is not installed: {problem}"
+        try:
+            uv("pip", "install", "--python", python, "-c", str(constraints), wanted)
+        except subprocess.CalledProcessError as error:
+            yield f"is not installed: {' '.join(error.stderr.split())}"
             return
         for command in (CLIENT, *TRIES.get(extra, SERVER)):
             if problem := _run(home, *command):
                 yield f"{' '.join(command[:4])}: {problem}"
         if not extra:
-            brought = subprocess.run(
-                [home / "env/bin/python", "-m", "pip", "list", "--format=freeze"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            names = {line.partition("==")[0].lower().replace("_", "-") for line in brought.stdout.splitlines()}
-            if more := names - BASE - {"pip", "setuptools", wheel.name.partition("-")[0].replace("_", "-")}:
+            names = {each["name"] for each in json.loads(uv("pip", "list", "--python", python, "--format", "json"))}
+            if more := names - BASE - {wheel.name.partition("-")[0].replace("_", "-")}:
                 yield f"brings {', '.join(sorted(more))}"
+
+
+def uv(*words: str) -> str:
+    """What uv prints; raises CalledProcessError with what it complains of."""
+    program = str(Path(sys.executable).with_name("uv"))  # of requirements.lock
+    done = subprocess.run([program, "--quiet", *words], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def _run(home: Path, program: str, *words: str) -> str:

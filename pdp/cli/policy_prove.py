@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _CODES = {"proved": 0, "widens": 10, "not proved": 11}
 NOT_PROVED = "not proved"
 _LONGEST_CALL = 4096  # in a release
-_EXTRA = "`pdp policy prove` needs z3-solver: pip install 'toolcall-pdp[prove]'."
+_EXTRA = "`pdp policy prove` needs z3-solver: install the extra `prove` (docs/install.md)."
 
 
 @click.command()

@@ -2,8 +2,9 @@
 
     python tests/conformance/rebuild.py [FOLDER]
 
-Needs cargo. The source distribution is fetched by the hash in requirements.lock, built with maturin in a scratch
-environment below FOLDER (a temporary folder otherwise), and never installed here. Exit codes: 0 alike, 1 a difference
+Needs cargo. The source distribution is fetched by the hash in requirements.lock, built with the maturin of
+requirements-rebuild.lock in a scratch environment below FOLDER (a temporary folder otherwise), and never installed
+here. Exit codes: 0 alike, 1 a difference
 or a failed build, 3 no cargo: skipped.
 """
 
@@ -76,10 +77,10 @@ def _built(folder: Path) -> Path:
     wanted.write_text(pinned[0])
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "maturin>=1.9,<2"], check=True)
-    options = ["--require-hashes", "--no-deps", "--no-build-isolation", "--no-binary", NAME]
+    install = [python, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes"]
+    subprocess.run([*install, "-r", str(ROOT / "requirements-rebuild.lock")], check=True)
     subprocess.run(
-        [python, "-m", "pip", "install", "-q", *options, "-r", str(wanted)],
+        [*install, "--no-build-isolation", "--no-binary", NAME, "-r", str(wanted)],
         check=True,
         env={**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},  # it looks for maturin
     )

@@ -12,6 +12,8 @@ import pytest
 from dockerfile import DOCKERFILE, ROOT, Scratch, Stage, read
 from steps import serve
 
+from devtools.delivery import locks
+
 BEFORE, (BUILD, _, TOOLS, FINAL) = read(DOCKERFILE.read_text())
 ABSENT = (
     ("audit", "access"),
@@ -26,11 +28,10 @@ ABSENT = (
     ("proxy",),
     ("tools",),
 )
-PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 def pins(path: str) -> dict[str, str]:
-    return dict(PIN.findall((ROOT / path).read_text()))
+    return {pin.name: str(pin.specifier) for pin in locks.pins(ROOT / path)}
 
 
 def test_bases_are_pinned_by_digests_without_default() -> None:
@@ -85,6 +86,7 @@ def test_every_install_is_checked_against_hashes_or_offline() -> None:
     installs = [part for i in BUILD.all("RUN") for part in i.text.split("&&") if " install " in part]
     assert len(installs) == 3
     assert all("--require-hashes --only-binary :all:" in part or "--no-index" in part for part in installs)
+    assert all("--no-deps" in part for part in installs)
 
 
 def test_locks_of_the_image_are_those_of_the_tree() -> None:

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from support import items_server
 
-from devtools.delivery.installs import PINNED
+from devtools.delivery import locks
 
 pytestmark = pytest.mark.sweep  # each starts processes for seconds; the last installs packages, for minutes
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,7 +227,7 @@ def test_an_installed_wheel_goes_from_nothing_to_its_first_allow(tmp_path: Path)
     )
     assert built.returncode == 0, built.stderr
     [wheel] = (tmp_path / "dist").glob("*.whl")
-    (tmp_path / "constraints.txt").write_text("\n".join(PINNED.findall((ROOT / "requirements.lock").read_text())))
+    (tmp_path / "constraints.txt").write_text(locks.constraints(ROOT / "requirements.lock"))
     venv.create(tmp_path / "env", with_pip=True)
     programs = tmp_path / "env/bin"
     installing = [programs / "pip", "install", "-q", "-c", tmp_path / "constraints.txt", f"{wheel}[server]"]

@@ -1,0 +1,161 @@
+"""What a user's own installation takes: the newest of everything, or the oldest that pyproject.toml allows.
+
+    python -m devtools.delivery.fresh highest|lowest-direct [PYTEST]...
+
+Resolved by uv against the index as it is today, the tools of development at the versions of requirements.lock. Then
+each extra of the wheel alone (installs.py), the tests that PYTEST selects with all extras, and the demo.
+
+With the oldest, each bound must be the version that was tried: one that nothing can be installed with is untrue.
+Where tests fail, each bound alone is raised to the locked version and the failed tests run again: those that mend
+them are named.
+
+Exit: 0 all works, 1 something does not; each line says what.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import tomllib
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from devtools.delivery import installs, locks
+from devtools.delivery.installs import uv
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = ROOT / "requirements.lock"
+NEWEST, OLDEST = "highest", "lowest-direct"  # uv's words
+
+
+@click.command(help=__doc__, context_settings={"ignore_unknown_options": True})
+@click.argument("resolution", type=click.Choice([NEWEST, OLDEST]))
+@click.argument("tests", metavar="[PYTEST]...", nargs=-1, type=click.UNPROCESSED)
+def main(resolution: str, tests: tuple[str, ...]) -> None:  # noqa: D103 - its help is the module's
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    environment = Environment(ROOT / ".tools/fresh" / resolution)
+    problems = list[str]()
+    for problem in _problems(environment, project, resolution, tests):
+        problems.append(problem)
+        click.echo(problem, err=True)
+    click.echo(f"{'FAILED' if problems else 'ok'}: {resolution} of {len(environment.pins)} packages")
+    sys.exit(bool(problems))
+
+
+class Environment:
+    """A virtual environment with all extras, beside the file of what was resolved for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.resolved = folder.with_suffix(".txt")
+        self.python = folder / "bin" / "python"
+
+    @property
+    def pins(self) -> Mapping[NormalizedName, Version]:
+        """The version of each package here."""
+        here = (pin for pin in locks.pins(self.resolved) if pin.marker is None or pin.marker.evaluate())
+        return {canonicalize_name(pin.name): Version(str(pin.specifier).removeprefix("==")) for pin in here}
+
+    def make(self, resolution: str, tools: Sequence[str]) -> None:
+        """Resolve and install; `tools` are pins of the tools of development."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        wanted = self.folder.with_suffix(".in")
+        wanted.write_text("\n".join(tools), encoding="utf-8")
+        self.resolved.unlink(missing_ok=True)  # uv would keep to its versions
+        compile_ = ("compile", "--no-header", "--no-annotate", "--resolution", resolution, "--all-extras")
+        uv("pip", *compile_, "--python", sys.executable, "pyproject.toml", str(wanted), "-o", str(self.resolved))
+        uv("venv", "--clear", "--python", sys.executable, str(self.folder))
+        self.restore()
+        uv("pip", "install", "--python", str(self.python), "--no-deps", "--no-build-isolation", "--editable", ".")
+        uv("pip", "check", "--python", str(self.python))
+
+    def restore(self) -> None:
+        """The versions that were resolved."""
+        uv("pip", "install", "--python", str(self.python), "--no-deps", "-r", str(self.resolved))
+
+    def failed(self, tests: Sequence[str]) -> list[str]:
+        """Tests that do not pass, by their ids; all that pytest takes may be given."""
+        report = self.folder.with_suffix(".xml")
+        report.unlink(missing_ok=True)
+        options = ["-o", "junit_family=xunit1", "--junitxml", str(report)]
+        done = subprocess.run([str(self.python), "-m", "pytest", *tests, *options], cwd=ROOT, check=False)
+        if not report.exists():
+            return [f"pytest itself ends with {done.returncode}"]
+        cases = ET.parse(report).iter("testcase")  # noqa: S314 - pytest's own file, of a moment ago
+        wrong = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+        return [f"{case.attrib['file']}::{case.attrib['name']}" for case in wrong]
+
+
+def _problems(
+    environment: Environment, project: Mapping[str, Any], resolution: str, tests: Sequence[str]
+) -> Iterator[str]:
+    try:
+        environment.make(resolution, _tools(project))
+    except subprocess.CalledProcessError as error:
+        yield f"pyproject.toml: nothing can be installed: {error.stderr.strip()}"
+        return
+    bounds = list(direct(project))
+    if resolution == OLDEST:
+        yield from untried(bounds, environment.pins)
+    yield from _extras(project, environment if resolution == OLDEST else None)
+    if failed := environment.failed(tests) if tests else []:
+        yield f"{len(failed)} tests fail: {', '.join(failed[:20])}"
+        yield from _guilty(environment, bounds, failed) if resolution == OLDEST else ()
+    if subprocess.run([environment.folder / "bin" / "pdp", "demo"], cwd=ROOT, check=False).returncode:
+        yield "the demo does not work"
+
+
+def direct(project: Mapping[str, Any]) -> Iterator[Requirement]:
+    """What pyproject.toml asks for in the base installation and each extra."""
+    lists = (project["project"]["dependencies"], *project["project"]["optional-dependencies"].values())
+    yield from map(Requirement, sorted({line for lines in lists for line in lines}))
+
+
+def _tools(project: Mapping[str, Any]) -> list[str]:
+    named = {canonicalize_name(Requirement(line).name) for line in project["dependency-groups"]["dev"]}
+    return [str(pin) for pin in locks.pins(LOCK) if canonicalize_name(pin.name) in named]
+
+
+def untried(bounds: Sequence[Requirement], pins: Mapping[NormalizedName, Version]) -> Iterator[str]:
+    """Bounds that are not the version that the oldest resolution takes."""
+    for bound in bounds:
+        tried = pins[canonicalize_name(bound.name)]
+        least = [each.version for each in bound.specifier if each.operator == ">="]
+        if [Version(each) for each in least] != [tried]:
+            yield f"pyproject.toml: {bound} is not tried: the oldest that goes with the rest is {tried}"
+
+
+def _extras(project: Mapping[str, Any], oldest: Environment | None) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        [wheel] = Path(folder).glob("*.whl")
+        versions = locks.constraints(oldest.resolved) if oldest else ""
+        for extra in ("", *sorted(project["project"]["optional-dependencies"])):
+            for problem in installs.tried(wheel, extra, versions):
+                yield f"extra {extra or 'none'}: {problem}"
+
+
+def _guilty(environment: Environment, bounds: Sequence[Requirement], failed: Sequence[str]) -> Iterator[str]:
+    """Bounds that, raised alone to the locked version, let the failed tests pass."""
+    locked = {canonicalize_name(pin.name): str(pin.specifier) for pin in locks.pins(LOCK)}
+    guilty = []
+    for name, version in environment.pins.items():
+        if name in {canonicalize_name(bound.name) for bound in bounds} and f"=={version}" != locked[name]:
+            uv("pip", "install", "--python", str(environment.python), f"{name}{locked[name]}")
+            if not environment.failed(["-q", "-p", "no:randomly", *failed]):
+                guilty.append(f"{name} (the lock has {locked[name].removeprefix('==')})")
+            environment.restore()
+    yield f"pyproject.toml: untrue: {', '.join(guilty) or 'no bound alone'}"
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m devtools.delivery.fresh")

@@ -1,0 +1,26 @@
+"""What a lock file pins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+
+def pins(lock: Path) -> Iterator[Requirement]:
+    """Each package, with version, extras and marker."""
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if line[:1].isalnum():  # its hashes and what asked for it stand below
+            yield Requirement(line.removesuffix("\\").strip())
+
+
+def names(lock: Path) -> set[NormalizedName]:
+    """Of its packages."""
+    return {canonicalize_name(pin.name) for pin in pins(lock)}
+
+
+def constraints(lock: Path) -> str:
+    """The versions as pip takes them for constraints: without extras and hashes."""
+    return "".join(f"{pin.name}{pin.specifier}{f'; {pin.marker}' if pin.marker else ''}\n" for pin in pins(lock))

@@ -1,0 +1,125 @@
+"""Every command in the repository that installs something takes what a lock says and nothing else, or has a reason.
+
+Commands are looked for in the text of every file, whatever the language: `pip install -q …` of a shell,
+`"pip", "install", "-q"` of Python.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.for_each import for_each
+
+ROOT = Path(__file__).resolve().parents[3]
+# others' words, what was said of a release, and what tests are about that start nothing; and what tools write
+NO_COMMANDS = ("tests/corpora/", "tests/samples/", "tests/vectors/", "tests/unit/", "changes/", "CHANGELOG.md")
+WRITTEN_BY_TOOLS = (".lock", "package-lock.json", "go.sum", ".svg")
+# a program, its own options, what it is to do, and the rest of the command
+COMMAND = re.compile(
+    r"""(?<![\w.])(?P<tool>pip3?|pipx|uv|conda|poetry|npm|pnpm|yarn|bun|go|cargo|gem|apt-get|apt|apk)
+        (?:[ ]+-+[\w-]+(?:[ ]+[^\s;&|`-][^\s;&|`]*?)??)*?
+        [ ]+(?:(?:pip|tool)[ ]+)?(?P<verb>install|add|ci|sync|download|wheel)(?![\w.-])(?P<rest>[^\n;&|`]*)""",
+    re.VERBOSE,
+)
+NEXT_LINE = re.compile(r"(\\|,)\n\s*(?=\S)")
+LIST = str.maketrans("\"',()", "     ")
+
+OWN = "a user's own environment, of the newest that pyproject.toml allows: `make fresh` tries each extra so"
+TRIED = "tries what the wheel declares that it needs; a lock gives the versions, or on purpose none does"
+GO = "one version of a module, whose content Go's database of checksums holds"
+REASONS = {
+    (".ci/tools", "go install github.com/open-policy-agent/opa@$OPA"): GO,
+    ("Makefile", "go install helm.sh/helm/v3/cmd/helm@v3.22.0"): GO,
+    ("README.md", "pip install .[server] mcp-server-git"): OWN,
+    ("devtools/delivery/fresh.py", "uv pip install --python str environment.python f {name}{locked[name]}"): TRIED,
+    ("devtools/delivery/fresh.py", "uv pip install --python str self.python --no-deps -r str self.resolved"): TRIED,
+    ("devtools/delivery/installs.py", "uv pip install --python python -c str constraints wanted"): TRIED,
+    ("docs/gateway-client.md", "pip install ."): OWN,
+    ("docs/install.md", "pip install .[server postgres]"): OWN,
+    ("docs/mcp-server.md", "pip install .[mcp]"): OWN,
+    ("docs/policy-prove.md", "pip install .[prove]"): OWN,
+    ("docs/production.md", "pip install .[server]"): OWN,
+    ("tests/system/test_init.py", "pip install -q -c tmp_path / constraints.txt f {wheel}[server] ]"): TRIED,
+    ("tests/system/test_proxy_own.py", "pip install {install}"): OWN,
+    ("tests/system/test_proxy_own.py", r"pip install [2].split \n [:3]"): "where README.md says the former",
+}
+
+
+def commands(text: str) -> Iterator[tuple[str, str]]:
+    """The tool, and the command without quotes and commas; one that names nothing is only spoken of."""
+    for match in COMMAND.finditer(NEXT_LINE.sub(" ", text).translate(LIST)):
+        if re.search(r"[\w.*{$]", match["rest"]) or match["verb"] == "ci":
+            yield match["tool"], " ".join(match[0].split())
+
+
+def is_locked(tool: str, command: str) -> bool:
+    """Whether a command takes what a lock file says, by hash, and asks an index for nothing else."""
+    words = set(command.split())
+    if tool in ("pip", "pip3", "uv"):
+        # by hash, or this repository's own package, or a file that is here
+        return "--no-deps" in words and bool(words & {"--require-hashes", "--no-build-isolation", "--no-index"})
+    if tool == "go":
+        return command.endswith(" install tool")  # those of go.mod, by go.sum
+    return tool == "apt-get" or (tool == "npm" and "ci" in words)  # Debian signs its release, and has no locks
+
+
+def in_the_repository() -> Iterator[tuple[str, str, str]]:
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    for name in names:
+        if not name.startswith(NO_COMMANDS) and not name.endswith(WRITTEN_BY_TOOLS) and (ROOT / name).is_file():
+            for tool, command in commands((ROOT / name).read_bytes().decode("utf-8", "replace")):
+                yield name, tool, command
+
+
+def test_what_is_installed_is_what_a_lock_says_or_has_a_reason() -> None:
+    found = list(in_the_repository())
+    unlocked = {(name, command) for name, tool, command in found if not is_locked(tool, command)}
+    assert unlocked - REASONS.keys() == set(), "install by a lock, with hashes and --no-deps, or give a reason"
+    assert REASONS.keys() - unlocked == set(), "these reasons are for nothing"
+    files = {name for name, tool, command in found if tool == "pip" and is_locked(tool, command)}
+    assert {"Dockerfile", "Makefile", "deploy/mcp-git/Dockerfile", "deploy/policy-action/review.yml"} <= files
+
+
+def test_none_of_them_is_locked_without_its_options() -> None:
+    """Of each that passes: whichever option is left out, it does not."""
+    pip = [command for _, tool, command in in_the_repository() if tool == "pip" and is_locked(tool, command)]
+    for option in ("--no-deps", r"--(require-hashes|no-build-isolation|no-index)"):
+        assert [command for command in pip if is_locked("pip", re.sub(option, "", command))] == []
+
+
+@for_each(
+    "text",
+    [
+        "RUN python -m pip install -q --no-cache-dir --require-hashes -r a.lock",
+        "    pip install \\\n      --no-deps -r a.txt",
+        'subprocess.run([python, "-m", "pip", "install", "-q", "maturin>=1.9,<2"], check=True)',
+        '[programs / "pip", "install", name]',
+        '    ["uv", "pip",\n     "install", "-r", "a.txt"]',
+        "uv --quiet tool install ruff",
+        "pip --python /opt/bin/python install name",
+        "`pipx install name`",
+        "- run: npm install --ignore-scripts",
+        "go install example.org/tool@latest",
+        "cargo install name",
+    ],
+)
+def test_a_command_is_seen_in_any_language(text: str) -> None:
+    assert [is_locked(*each) for each in commands(text)] == [False]
+
+
+@for_each(
+    "text",
+    [
+        "pdp hook install claude-code",
+        "which `go install` asks for",
+        "what npm installed",
+        "pip installs it",
+        "`pip install`",
+    ],
+)
+def test_what_installs_nothing_is_no_command(text: str) -> None:
+    assert list(commands(text)) == []
