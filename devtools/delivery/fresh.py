@@ -58,12 +58,6 @@ class Environment:
         self.resolved = folder.with_suffix(".txt")
         self.python = folder / "bin" / "python"
 
-    @property
-    def pins(self) -> Mapping[NormalizedName, Version]:
-        """The version of each package here."""
-        here = (pin for pin in locks.pins(self.resolved) if pin.marker is None or pin.marker.evaluate())
-        return {canonicalize_name(pin.name): Version(str(pin.specifier).removeprefix("==")) for pin in here}
-
     def make(self, resolution: str, tools: Sequence[str]) -> None:
         """Resolve and install; `tools` are pins of the tools of development."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -101,13 +95,13 @@ def _problems(
     except subprocess.CalledProcessError as error:
         yield f"pyproject.toml: nothing can be installed: {error.stderr.strip()}"
         return
-    bounds = list(direct(project))
-    if resolution == OLDEST:
-        yield from untried(bounds, environment.pins)
-    yield from _extras(project, environment if resolution == OLDEST else None)
+    bounds, oldest = list(direct(project)), resolution == OLDEST
+    if oldest:
+        yield from untried(bounds, locks.here(environment.resolved))
+    yield from _extras(project, locks.constraints(environment.resolved) if oldest else "")
     if failed := environment.failed(tests) if tests else []:
         yield f"{len(failed)} tests fail: {', '.join(failed[:20])}"
-        yield from _untrue(environment, bounds, failed) if resolution == OLDEST else ()
+        yield from _untrue(environment, bounds, failed) if oldest else ()
     if subprocess.run([environment.folder / "bin" / "pdp", "demo"], cwd=ROOT, check=False).returncode:
         yield "the demo does not work"
 
@@ -123,21 +117,20 @@ def _tools(project: Mapping[str, Any]) -> list[str]:
     return [str(pin) for pin in locks.pins(LOCK) if canonicalize_name(pin.name) in named]
 
 
-def untried(bounds: Sequence[Requirement], pins: Mapping[NormalizedName, Version]) -> Iterator[str]:
+def untried(bounds: Sequence[Requirement], versions: Mapping[NormalizedName, str]) -> Iterator[str]:
     """Bounds that are not the version that the oldest resolution takes."""
     for bound in bounds:
-        tried = pins[canonicalize_name(bound.name)]
+        tried = versions[canonicalize_name(bound.name)]
         least = [each.version for each in bound.specifier if each.operator == ">="]
-        if [Version(each) for each in least] != [tried]:
+        if [Version(each) for each in least] != [Version(tried)]:
             yield f"pyproject.toml: {bound} is not tried: the oldest that goes with the rest is {tried}"
 
 
-def _extras(project: Mapping[str, Any], oldest: Environment | None) -> Iterator[str]:
+def _extras(project: Mapping[str, Any], versions: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         [wheel] = Path(folder).glob("*.whl")
-        versions = locks.constraints(oldest.resolved) if oldest else ""
         for extra in ("", *sorted(project["project"]["optional-dependencies"])):
             for problem in installs.tried(wheel, extra, versions):
                 yield f"extra {extra or 'none'}: {problem}"
@@ -145,17 +138,18 @@ def _extras(project: Mapping[str, Any], oldest: Environment | None) -> Iterator[
 
 def _untrue(environment: Environment, bounds: Sequence[Requirement], failed: Sequence[str]) -> Iterator[str]:
     """Bounds that, raised alone to the locked version, let the failed tests pass."""
-    locked = {canonicalize_name(pin.name): str(pin.specifier) for pin in locks.pins(LOCK)}
+    tried, locked = locks.here(environment.resolved), locks.here(LOCK)
     untrue = []
-    for name, version in environment.pins.items():
-        if name in {canonicalize_name(bound.name) for bound in bounds} and f"=={version}" != locked[name]:
-            try:
-                uv("pip", "install", "--python", str(environment.python), f"{name}{locked[name]}")
-            except subprocess.CalledProcessError:
-                continue  # it does not go with the others alone
-            if not environment.failed(["-q", "-p", "no:randomly", *failed]):
-                untrue.append(f"{name} (the lock has {locked[name].removeprefix('==')})")
-            environment.restore()
+    for name in sorted({canonicalize_name(bound.name) for bound in bounds}):
+        if tried[name] == locked[name]:
+            continue
+        try:
+            uv("pip", "install", "--python", str(environment.python), f"{name}=={locked[name]}")
+        except subprocess.CalledProcessError:
+            continue  # it does not go with the others alone
+        if not environment.failed(["-q", "-p", "no:randomly", *failed]):
+            untrue.append(f"{name} (the lock has {locked[name]})")
+        environment.restore()
     yield f"pyproject.toml: untrue: {', '.join(untrue) or 'no bound alone'}"
 
 

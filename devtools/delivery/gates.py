@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import click
 from license_expression import LicenseSymbol, get_spdx_licensing
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 from devtools.delivery import advisories, locks
 from pdp.core.text.credentials import credentials
@@ -155,7 +155,7 @@ def _vulnerable(lock: Path, url: str) -> Iterator[str]:
 )
 def licences(lock: Path, site: tuple[str, ...]) -> None:
     """All that the image holds may be delivered with a product under Apache-2.0."""
-    names = _installed_here(lock)
+    names = locks.here(lock)
     held = {canonicalize_name(each.metadata["Name"]): each for each in _distributions(site)}
     found = []
     for name in names:
@@ -164,11 +164,6 @@ def licences(lock: Path, site: tuple[str, ...]) -> None:
         elif wrong := _not_allowed(said := _said(held[name])):
             found.append(f"{name} is under {said}: {wrong}")
     _end(found, f"{len(names)} packages of {lock.name} are under licences of the list in {Path(__file__).name}")
-
-
-def _installed_here(lock: Path) -> list[NormalizedName]:
-    """Names of a lock file whose markers hold here."""
-    return [canonicalize_name(pin.name) for pin in locks.pins(lock) if pin.marker is None or pin.marker.evaluate()]
 
 
 def _distributions(site: Sequence[str]) -> Iterator[metadata.Distribution]:

@@ -21,6 +21,12 @@ def names(lock: Path) -> set[NormalizedName]:
     return {canonicalize_name(pin.name) for pin in pins(lock)}
 
 
+def here(lock: Path) -> dict[NormalizedName, str]:
+    """The version of each package whose marker holds here."""
+    held = (pin for pin in pins(lock) if pin.marker is None or pin.marker.evaluate())
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in held}
+
+
 def constraints(lock: Path) -> str:
     """The versions as pip takes them for constraints: without extras and hashes."""
     return "".join(f"{pin.name}{pin.specifier}{f'; {pin.marker}' if pin.marker else ''}\n" for pin in pins(lock))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,9 +35,18 @@ def need_environment(name: str, program: str = "python") -> Path:
     return found if found.exists() else lacking(f"{program} of {name}", f"make {name}/ready")
 
 
+def taken(done: subprocess.CompletedProcess[str]) -> None:
+    """Ends likewise a test whose command was to take something from the package index, and could not."""
+    if done.returncode:
+        _end(f"the package index is not reached: {done.stderr}")
+
+
 def lacking(what: str, command: str = "make tools") -> NoReturn:
     """Skips the test, or fails it where `CI=true`."""
-    message = f"{what} is not installed: `{command}` installs it"
+    _end(f"{what} is not installed: `{command}` installs it")
+
+
+def _end(message: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -19,12 +19,8 @@ def interpreter(version: str) -> str | None:
     places = [Path(each) for each in os.environ["PATH"].split(os.pathsep)]
     places += sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin"))
     for program in (place / f"python{version}" for place in places):
-        if (
-            shutil.which(program)
-            and not subprocess.run(
-                [program, "-c", "import venv, ensurepip"], capture_output=True, check=False
-            ).returncode
-        ):
+        trying = [program, "-c", "import venv, ensurepip"]
+        if shutil.which(program) and not subprocess.run(trying, capture_output=True, check=False).returncode:
             return str(program)
     return None
 

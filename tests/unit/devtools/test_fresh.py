@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from devtools.delivery import fresh, locks
 
@@ -20,7 +20,7 @@ PROJECT = {
 
 def test_a_bound_is_the_version_that_was_tried_or_is_named() -> None:
     pins = {"even": "1", "too-low": "1.3", "with": "4.1", "without": "7", "capped": "5"}
-    versions = {canonicalize_name(name): Version(version) for name, version in pins.items()}
+    versions = {canonicalize_name(name): version for name, version in pins.items()}
     assert list(fresh.untried(list(fresh.direct(PROJECT)), versions)) == [
         "pyproject.toml: Too_Low<3,>=1.2 is not tried: the oldest that goes with the rest is 1.3",
         "pyproject.toml: capped<=5 is not tried: the oldest that goes with the rest is 5",
@@ -36,4 +36,5 @@ def test_constraints_of_a_lock_have_neither_extras_nor_hashes(tmp_path: Path) ->
     )
     assert locks.constraints(lock) == 'one==1.0\ntwo==2.0; sys_platform == "win32"\n'
     assert locks.names(lock) == {"one", "two"}
+    assert locks.here(lock) == {"one": "1.0"} | ({"two": "2.0"} if sys.platform == "win32" else {})
     assert [Requirement(str(pin)).extras for pin in locks.pins(lock)] == [{"a", "b"}, set()]

@@ -6,11 +6,12 @@ Commands are looked for in the text of every file, whatever the language: `pip i
 
 from __future__ import annotations
 
+import functools
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from devtools.delivery import gates
 from tests.support.for_each import for_each
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,7 +35,7 @@ REASONS = {
     (".ci/tools", "go install github.com/open-policy-agent/opa@$OPA"): GO,
     ("Makefile", "go install helm.sh/helm/v3/cmd/helm@v3.22.0"): GO,
     ("README.md", "pip install .[server] mcp-server-git"): OWN,
-    ("devtools/delivery/fresh.py", "uv pip install --python str environment.python f {name}{locked[name]}"): TRIED,
+    ("devtools/delivery/fresh.py", "uv pip install --python str environment.python f {name}=={locked[name]}"): TRIED,
     ("devtools/delivery/fresh.py", "uv pip install --python str self.python --no-deps -r str self.resolved"): TRIED,
     ("devtools/delivery/installs.py", "uv pip install --python python -c str constraints wanted"): TRIED,
     ("docs/gateway-client.md", "pip install ."): OWN,
@@ -66,17 +67,19 @@ def is_locked(tool: str, command: str) -> bool:
     return tool == "apt-get" or (tool == "npm" and "ci" in words)  # Debian signs its release, and has no locks
 
 
-def in_the_repository() -> Iterator[tuple[str, str, str]]:
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    for name in names:
-        if not name.startswith(NO_COMMANDS) and not name.endswith(WRITTEN_BY_TOOLS) and (ROOT / name).is_file():
-            for tool, command in commands((ROOT / name).read_bytes().decode("utf-8", "replace")):
-                yield name, tool, command
+@functools.cache
+def in_the_repository() -> list[tuple[str, str, str]]:
+    """File, tool and command of each."""
+    return [
+        (name, *each)
+        for name in gates._tracked(ROOT)
+        if not name.startswith(NO_COMMANDS) and not name.endswith(WRITTEN_BY_TOOLS)
+        for each in commands((ROOT / name).read_bytes().decode("utf-8", "replace"))
+    ]
 
 
 def test_what_is_installed_is_what_a_lock_says_or_has_a_reason() -> None:
-    found = list(in_the_repository())
+    found = in_the_repository()
     unlocked = {(name, command) for name, tool, command in found if not is_locked(tool, command)}
     assert unlocked - REASONS.keys() == set(), "install by a lock, with hashes and --no-deps, or give a reason"
     assert REASONS.keys() - unlocked == set(), "these reasons are for nothing"
