@@ -59,7 +59,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The result of a load. `answers` counts them by effect; those of a list by the number of tools in it."""
+    """The result of a load. `answers` counts them by effect, and by the reasons of one that is no allow; those of a
+    list by the number of tools in it."""
 
     calls: int
     seconds: float
@@ -187,7 +188,9 @@ def _read(method: str) -> Callable[[bytes], str]:
     from pdp.v1 import decision_pb2, types_pb2  # noqa: PLC0415 - the load generator alone needs it
 
     def decided(data: bytes) -> str:
-        return types_pb2.Effect.Name(decision_pb2.DecideResponse.FromString(data).effect)
+        answer = decision_pb2.DecideResponse.FromString(data)
+        denied = (reason.code for reason in answer.reasons if answer.effect != types_pb2.EFFECT_ALLOW)
+        return " ".join((types_pb2.Effect.Name(answer.effect), *denied))
 
     def batch(data: bytes) -> str:
         items = decision_pb2.DecideBatchResponse.FromString(data).items

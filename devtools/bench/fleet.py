@@ -22,7 +22,10 @@ from devtools.bench.scenarios import World
 
 WAIT_SECONDS = 30
 _SECRETS = ("index.key", "resume.key")
-_SHARED = {"service": {"index_key": "file:index.key"}, "approvals": {"resume_keys": ["file:resume.key"]}}
+_SHARED = {
+    "service": {**scenarios.PATIENCE["service"], "index_key": "file:index.key"},
+    "approvals": {"resume_keys": ["file:resume.key"]},
+}
 
 
 class Members:

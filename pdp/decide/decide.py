@@ -226,13 +226,17 @@ class Decide:
             return entries  # people's and the judge's parts are on no plan
         identity, verified, _ = await self.facts.identified(ask, caller, snapshot, at, None)
         claim = self.idempotency.claim(ask, caller, identity)
-        plain = Decision(ask, caller, identity, snapshot, at, claim, decision.redeeming, None, verified)
+        plain = Decision(
+            ask, caller, identity, snapshot, at, claim, decision.redeeming, None, verified, decision.call
+        )
         plain.stored, plain.id, plain.input_salt = decision.stored, decision.id, decision.input_salt
         plain.stamp = decision.stamp
         with suppress(InvalidRequest):  # which a plan did not find invalid
             await self.facts.prepare(plain)
             if plain.keys == decision.keys:
                 self.facts.build(plain)
+                if plain.facts.judge_prompts != decision.facts.judge_prompts:
+                    return entries  # loaded anew meanwhile
                 await settle(plain, self.evidence)
                 if decision.said and not plain.said and plain.document == decision.document:
                     return entries

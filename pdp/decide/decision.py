@@ -37,6 +37,7 @@ class Decision:
     redeeming: frozenset[str] = frozenset()
     plan: CallPlan | None = None  # of its kind: None on the plain path
     verified: Identity | None = None  # as its credential says, before the signed list of agents
+    like: CallContext | None = None  # of a call that a plan has answered, and that is answered anew: what was bound
 
     # facts.prepare: what the request and the snapshot say, and the keys of what is kept
     target: TargetFact = field(init=False)

@@ -493,7 +493,8 @@ class FactBuilder:
             decision.commitment = commitment(decision.salt, "arguments", raw)
             decision.row = None
             return {}, {}
-        row = self._fresh.get(keys.index)
+        like = decision.like
+        row = self._fresh.get(keys.index) if like is None else like.fresh
         known = row is None and stored.row is not None
         if row is None:
             row = stored.row or self._drawn(decision)
@@ -507,7 +508,7 @@ class FactBuilder:
         old = known and 0 < self._renew_ns < decision.at_ns - row.created_ns
         fresh = None if known else row
         decision.row = replace(row, created_ns=decision.at_ns) if old else fresh
-        if not known:
+        if not known and like is None:
             self._fresh[keys.index] = row
         told: dict[str, Any] = {
             "call_digest": call_digest,

@@ -6,6 +6,7 @@ whatever a plan was made of ends it, or changes its answers, when it changes.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
@@ -354,6 +355,32 @@ async def test_an_engine_that_is_late_with_the_second_answer_shows_no_difference
     assert (kept.on, kept.differed) == (True, False)
     asked.request_id = world.fresh("request")
     assert (await answered(world, asked)).effect == DENY  # the first answer is what counts
+
+
+async def test_two_first_calls_at_once_show_no_difference(world: World) -> None:
+    """Both bind one salt; the one that is durable first takes it from among those that are not."""
+    await warmed(world)
+    kept, engine = world.process.services.decide.plans, world.process.services.decide.state.snapshot().policy.engine
+    answers, weighed, done = engine.evaluate, asyncio.Event(), asyncio.Event()
+
+    async def first_waits(question: EngineQuery) -> bytes:
+        if not weighed.is_set():
+            weighed.set()
+            await done.wait()
+        return await answers(question)
+
+    engine.evaluate = first_waits  # type: ignore[method-assign]
+    both = [world.ask(ALICE, "git_status", {"repo_path": "/src/other"}, session="s") for _ in range(2)]
+    for asked in both:
+        asked.request_id = world.fresh("request")
+    slow = asyncio.create_task(answered(world, both[0]))
+    await weighed.wait()
+    quick = await answered(world, both[1])
+    done.set()
+    late = await slow
+    assert [codes(each) for each in (quick, late) if each.effect != ALLOW] == []
+    assert quick.call_digest == late.call_digest
+    assert (kept.on, kept.differed) == (True, False)
 
 
 async def test_a_call_that_people_are_not_asked_about_any_more_shows_no_difference(world: World) -> None:
