@@ -105,7 +105,10 @@ RESOURCE = "https://mcp.acme.example/git"
 FEW, MANY = 10, 2_000
 LISTS = (100, 200, 400)
 # so that a busy machine denies nothing, and one person may ask all there is
-PATIENCE = {"policy": {"deadline_ms": 5_000}, "service": {"shares": sandbox.NO_SHARES}}
+PATIENCE: Mapping[str, Mapping[str, Any]] = {
+    "policy": {"deadline_ms": 5_000},
+    "service": {"shares": sandbox.NO_SHARES},
+}
 _BATCH = 1_024
 
 
