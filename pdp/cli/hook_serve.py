@@ -298,18 +298,15 @@ class Resident:
 
     async def _shown(self, agent: Agent, told: HookResult) -> Shown:
         """What the model may see of a result. Never raises: what goes wrong withholds it."""
-        whole = Shown(told.response, told.response)
         try:
             connected = await self._connection(agent)
             if told.call.server and told.call.server in connected.profile.proxied:
-                return whole  # its proxy has inspected it
-            found = await self._inspected(connected, agent, told)
+                return Shown(told.response, told.response)  # its proxy has inspected it
+            return await self._inspected(connected, agent, told)
         except Fault as fault:
             log.error("%s: %s", fault.code, fault.message)
         except Exception:
             log.exception("a result was not inspected")
-        else:
-            return whole if connected.profile.observe else found  # a pilot inspects, and changes nothing
         return Shown(told.response, withheld=WITHHELD)
 
     async def _inspected(self, connected: _Connected, agent: Agent, told: HookResult) -> Shown:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
-from served import DENY, TOOLS, Served, ask, make_world, served
+from served import DENY, TOOLS, Served, ask, caller_options, make_world, served
 from support.gateways import MODERN, call, check
 from support.mcp_servers import Called, connected, enforced
 from test_ext_authz import OVER, asked
@@ -26,7 +26,9 @@ from devtools.sandbox import BOB
 from pdp.client import Client, Listing, Session, ToolCall
 from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
 
-UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+NOW = datetime.now(UTC).replace(microsecond=0)
+UNTIL, PAST = NOW + timedelta(hours=1), NOW - timedelta(hours=1)
+SECRET = "ghp_" + "".join(chr(97 + i % 26) for i in range(36))
 DENIED, HELD = {"max_count": 10_000}, {"repo_path": "/src"}  # of git_log by a pack, of git_reset by people
 STARTED = pytest.mark.parametrize("observe", [False, True], ids=["binds", "observes"])
 
@@ -36,6 +38,7 @@ def pilot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server whose gateway is observed for an hour, and whose tools need not be presented."""
     gateway = {"observe": {"until": UNTIL.isoformat()}, "inspects_results": True}
     callers = {**OVER["identity"]["callers"], "gateway": gateway}
+    callers["past"] = caller_options("past", observe={"until": PAST.isoformat()})  # its pilot is over
     over = {**OVER, "identity": {"callers": callers}}
     with served(make_world(tmp_path_factory.mktemp("p") / "w", over, definition_check="none")) as found:
         yield found
@@ -97,10 +100,9 @@ def test_a_caller_that_is_not_observed_gains_nothing_by_saying_so(pilot: Served)
 def test_results_are_inspected_all_the_same(pilot: Served, client: Client) -> None:
     session = Session("s-results")
     found = client.decide(ToolCall("git", "git_log", DENIED), pilot.alice(), session=session)
-    secret = "ghp_" + "".join(chr(97 + i % 26) for i in range(36))
-    result = {"content": [{"type": "text", "text": f"the key is {secret}"}]}
+    result = {"content": [{"type": "text", "text": f"the key is {SECRET}"}]}
     shown = client.inspect_result(found, result, pilot.alice(), session=session)
-    assert secret not in json.dumps(shown.result)
+    assert SECRET not in json.dumps(shown.result)
 
 
 def test_a_list_has_what_policy_alone_hides(pilot: Served, client: Client) -> None:
@@ -177,19 +179,52 @@ def test_agentgateway(pilot: Served, *, observe: bool) -> None:
     assert checked(pilot, text) is not None  # a word is not the value
 
 
-@STARTED
-def test_a_coding_agents_hook(pilot: Served, own: Hooked, *, observe: bool) -> None:  # noqa: F811 - the fixture
+def hooked(pilot: Served, own: Hooked, *options: str) -> Hooked:  # noqa: F811 - the fixture
+    """A coding agent's hook that asks the pilot as the gateway; its token is read for each question."""
     bearer, caller = own.folder / "bearer", own.folder / "caller"
     bearer.write_text(pilot.alice())
     caller.write_text(pilot.world.caller_token("gateway", time.time_ns()))
-    files = ["--caller-token-file", str(caller), "--bearer-file", str(bearer), *(["--observe"] if observe else [])]
-    code, screen = own.install("--target", pilot.world.socket, *files, "--patience", "0", answers=())
+    files = ("--caller-token-file", str(caller), "--bearer-file", str(bearer))
+    code, screen = own.install("--target", pilot.world.socket, *files, "--patience", "0", *options, answers=())
     assert code == 0, screen
+    return own
+
+
+@STARTED
+def test_a_coding_agents_hook(pilot: Served, own: Hooked, *, observe: bool) -> None:  # noqa: F811 - the fixture
+    hooked(pilot, own, *(["--observe"] if observe else []))
     if observe:
         assert own.run("mcp__git__git_log", DENIED)[0] == 0
     else:
         blocked(own.run("mcp__git__git_log", DENIED))
     blocked(own.run("mcp__git__git_log", {"max_count": "three"}))
+
+
+def test_a_profile_that_observes_shows_no_result_whole(pilot: Served, own: Hooked) -> None:  # noqa: F811
+    """Whoever observes: the hook's word is a wish, and what the decision point says of each result stands."""
+    hooked(pilot, own, "--observe")
+
+    def told(id_: str, text: str) -> dict[str, Any]:
+        """What the hook answers to the result of `git_log`."""
+        event = {"session_id": "s", "hook_event_name": "PostToolUse", "tool_name": "mcp__git__git_log"}
+        response = [{"type": "text", "text": text}]
+        event |= {"tool_input": {}, "tool_use_id": id_, "tool_response": response}
+        code, answer, _ = own.send(json.dumps(event))
+        assert code == 0
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    for caller, arguments in (("gateway", DENIED), ("past", {}), ("second", {})):
+        (own.folder / "caller").write_text(pilot.world.caller_token(caller, time.time_ns()))
+        assert own.run("mcp__git__git_log", arguments, tool_use_id=caller)[0] == 0
+        shown = told(caller, f"the key is {SECRET}")
+        (block,) = shown["hookSpecificOutput"]["updatedToolOutput"]
+        assert (block["text"].startswith("the key is "), SECRET in json.dumps(shown)) == (True, False)
+        assert "continue" not in shown
+        assert own.run("mcp__git__git_log", arguments, tool_use_id=f"{caller}-2")[0] == 0
+        assert told(f"{caller}-2", "nothing that is secret") == {}
+    unknown = told("of no call", f"the key is {SECRET}")
+    assert (unknown["continue"], SECRET in json.dumps(unknown)) == (False, False)
 
 
 SERVER = """
