@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions soak drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -151,6 +151,9 @@ races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQ
 
 sessions: .venv/ready ## memory over 100,000 sessions opened and ended (half an hour)
 	SESSIONS=100000 $(BIN)/python -m pytest -q -s --timeout 7200 tests/system/test_sessions.py -k memory_is_flat
+
+soak: .venv/ready ## memory and disk under 18 calls a second for two hours, a sample a minute
+	$(BIN)/python -m devtools.bench.soak
 
 strangers: .venv/ready ## two subjects at once with the same words in each other's results, 300 steps in each session (minutes)
 	STRANGERS=300 $(BIN)/python -m pytest -q --timeout 3600 tests/system/test_origins.py -k no_value_of_one
