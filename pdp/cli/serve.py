@@ -32,7 +32,7 @@ from pdp.runtime.telemetry import logs
     help="json: one object per line.",
 )
 def serve(path: Path, ready_file: Path | None, log_level: str, log_format: str) -> None:
-    """Run the decision point until SIGTERM."""
+    """Run the decision point until SIGTERM; SIGHUP is `pdp reload`."""
     logs.configure(log_level, log_format)
     loaded = settings.load(path, os.environ)
     asyncio.run(bootstrap.run(loaded, ready=ready_file))

@@ -50,6 +50,11 @@ class Reloaded:
         """The first there is."""
         return next(iter(self.failures.values()), None)
 
+    @property
+    def outcome(self) -> str:
+        """`changed`, `unchanged`, or the code of its failure."""
+        return self.failure.code if self.failure is not None else "changed" if self.changed else "unchanged"
+
     def seen_by(self, tenant: str) -> Reloaded:
         """The same without what is another tenant's."""
         seen = ("", tenant)
@@ -133,7 +138,7 @@ class Reloads:
         self._say_unfillable()
         ref = None
         if by:
-            outcome = {str(r.part): _word(r) for r in results}
+            outcome = {str(r.part): r.outcome for r in results}
             ref = await self.recorder.reload(by, outcome, self.clock.now_ns())
         return results, ref
 
@@ -310,9 +315,3 @@ def _unread(issuer: str, entry: Mapping[str, Json]) -> str:
     cause = f": {cause}" if cause else ""
     then = "the last good ones serve for a while" if entry["keys"] else "its tokens are refused"
     return f"{what} could not be read{cause}; {then}."
-
-
-def _word(result: Reloaded) -> str:
-    if result.failure is not None:
-        return result.failure.code
-    return "changed" if result.changed else "unchanged"

@@ -13,12 +13,14 @@ from pdp.core.ports import Judge
 from pdp.core.ports.telemetry import Telemetry
 from pdp.host.part import Part, Step
 from pdp.judge.options import JudgeOptions
-from pdp.operate.reload import RELOADABLES, Reloadable, Reloads
+from pdp.operate.reload import RELOADABLES, Reloadable, Reloaded, Reloads
 from pdp.operate.runs import Runs
 from pdp.runtime.judge import begin_judge
 from pdp.store.clock import JUMPED, StoreClock
 
 log = logging.getLogger("pdp")
+
+BY_SIGNAL = "signal SIGHUP"  # who asked, in the record: no caller's name has a blank
 
 
 class Supervisor:
@@ -113,6 +115,29 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
             log.info("judge prompts: now %s", ", ".join(f"{name} {sha256}" for name, sha256 in now.items()))
 
     await again_and_again(seconds, prompts=look)
+
+
+async def reload_at(asked: asyncio.Event, reloads: Reloads) -> NoReturn:
+    """Reload everything whenever that is `asked` for, as `pdp reload` does; what is asked during one is another."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            results, _ = await reloads((), by=BY_SIGNAL)
+        except Fault as fault:
+            log.error("reload: %s: %s", fault.code, fault.message)
+        except Exception:
+            log.exception("reload: internal error")
+        else:
+            log.info("reload: %s", ", ".join(f"{each.part} {each.outcome}" for each in results))
+            say_failures(results)
+
+
+def say_failures(results: Sequence[Reloaded]) -> None:
+    """Tell what a reload of everything did not take."""
+    for result in results:
+        if result.failure is not None:
+            log.error("%s: %s: %s", result.part, result.failure.code, result.failure.message)
 
 
 def watching(reloads: Reloads, seconds: float) -> Iterator[Part]:

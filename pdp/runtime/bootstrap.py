@@ -409,9 +409,7 @@ async def start(process: Process) -> None:
         await record_key(process.signed.publisher.verifier, store, process.recorder, process.clock.now_ns())
     process.state.fleet.note("config", {"": settings.shared_fingerprint()})
     results, _ = await process.reloads((), by="")
-    for result in results:
-        if result.failure is not None:
-            log.error("%s: %s: %s", result.part, result.failure.code, result.failure.message)
+    background.say_failures(results)
     await _until_there_is_policy(process)
     _warn_of_observed(settings)
     process.levels.warn(process.clock.now_ns())
@@ -443,10 +441,12 @@ async def _until_there_is_policy(process: Process) -> None:
 
 
 async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, or until `stop` where the process is another's; then drain. `ready` is touched
-    when the first call can be answered."""
+    """Serve until SIGTERM or SIGINT, or until `stop` where the process is another's; then drain. SIGHUP reloads.
+    `ready` is touched when the first call can be answered."""
+    loop, reload = asyncio.get_running_loop(), asyncio.Event()
+    if stop is None:  # first of all: unhandled it would end the process
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
     process = await build(settings)
-    loop = asyncio.get_running_loop()
     if stop is None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -460,6 +460,7 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         if ready is not None:
             await asyncio.to_thread(ready.touch)
         process.background.work(settings.service.watch_seconds)
+        process.background.begin("reload", background.reload_at(reload, process.reloads))
         if process.signed is not None:
             process.background.begin("log", process.signed.run(faults, stop))
         await stop.wait()

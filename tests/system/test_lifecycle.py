@@ -1,5 +1,6 @@
 """From start to stop: what is refused before anything is served, what is recorded, what an operator does and sees."""
 
+import asyncio
 import concurrent.futures
 import json
 import os
@@ -36,6 +37,7 @@ from test_faults_limits import Gate
 from devtools.sandbox import BOB, GROUPS, PEOPLE, Sandbox
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
+from pdp.runtime.background import reload_at
 from pdp.v1 import admin_pb2, admin_pb2_grpc
 
 pytestmark = pytest.mark.starts_server  # refused starts are starts too
@@ -412,6 +414,50 @@ def test_a_reload_takes_effect_and_is_recorded(tmp_path: Path) -> None:
         words = [r["results"] for r in server.records("reload")]
         assert words[0] == dict.fromkeys(("policy", "registry", "keys", "directory", "secrets"), "unchanged")
         assert words[1:] == [{"registry": "changed"}, {"policy": "changed"}]
+
+
+def test_sighup_reloads_as_the_command_does(world: Sandbox) -> None:
+    configure(world, service={"watch_seconds": 60})  # nobody looks by itself meanwhile
+    with spawned(world) as server:
+        world.sign(time.time_ns(), renew=True)
+        (world.policy / "data/org.json").write_text("no JSON")
+        os.kill(server.pid, signal.SIGHUP)
+        (told,) = until(lambda: server.records("reload"))
+        assert told["by"] == "signal SIGHUP"
+        assert told["results"]["policy"] == server.status().policy.last_failure.code != ""
+        assert server.status().registries[0].serial == 2
+        assert server.decide().effect == ALLOW
+        assert server.stop() == 0
+    assert json.loads(stored(world)[-1][1])["kind"] == "stop"
+
+
+def test_a_sighup_during_the_start_is_kept_for_its_end(world: Sandbox) -> None:
+    with spawned(world, wait=False) as server:
+        until(lambda: int(re.search(r"SigCgt:\s(\w+)", status(server.pid))[1], 16) & 1 << signal.SIGHUP - 1)
+        os.kill(server.pid, signal.SIGHUP)
+        server.wait_ready()
+        assert until(lambda: server.records("reload"))
+        assert server.records("reload")[0]["results"]["policy"] == "unchanged"
+
+
+def status(pid: int) -> str:
+    """What the kernel says of a process."""
+    return Path(f"/proc/{pid}/status").read_text()
+
+
+def test_no_second_sighup_is_lost(world: Sandbox) -> None:
+    with served(world, watch=False) as server:
+        process, asked = server.process, asyncio.Event()
+        slow = process.reloads._locks["policy"]
+        server.run(slow.acquire())
+        begin = server.loop.call_soon_threadsafe
+        begin(process.background.begin, "reload", reload_at(asked, process.reloads))
+        begin(asked.set)
+        until(lambda: slow._waiters)
+        assert not asked.is_set()
+        begin(asked.set)
+        begin(slow.release)
+        until(lambda: len(server.records("reload")) == 2)
 
 
 def test_the_status_is_true(tmp_path: Path) -> None:
