@@ -36,7 +36,6 @@ from pdp.cli.commands import PLAINTEXT
 from pdp.cli.confining import not_started
 from pdp.cli.connection import read_token, tls_of
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, ToolList
-from pdp.client.compact import claims_of
 from pdp.client.mcp.answers import DENIED, SAFE_MESSAGE
 from pdp.client.mcp.client_sessions import ClientSessions
 from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions
@@ -44,6 +43,7 @@ from pdp.client.mcp.proxy import Upstream, over_stdio
 from pdp.client.mcp.proxy import proxy as proxy_server
 from pdp.client.mcp.token_exchange import KIND, TokenExchange, Wanted
 from pdp.client.values import Credential
+from pdp.core.bytes.compact import stated_claims
 from pdp.host.confinement import Confinement
 from pdp.host.mcp_transport import read_message, refusal
 from pdp.host.opening import ClientStreams
@@ -234,7 +234,7 @@ class _Subjects:
         shown = await self._enforcement.client.filter_tools(Listing(self._enforcement.server, []), token)
         if not shown.allowed or shown.valid_until is None:
             return shown
-        claims = claims_of(token)
+        claims = stated_claims(token) or {}
         named = [claims.get("iss"), claims.get("sub")]
         subject = json.dumps(named) if all(isinstance(each, str) for each in named) else key.hex()
         self._kept = {each: kept for each, kept in self._kept.items() if now < kept[1]}
@@ -280,6 +280,6 @@ def challenged(authorization: Sequence[str], now: float | None = None) -> str:
     expired. "" for what the decision point is to look at."""
     if len(authorization) != 1 or not authorization[0].lower().startswith(_BEARER):
         return "Bearer"
-    expires = claims_of(authorization[0]).get("exp")
+    expires = (stated_claims(authorization[0][len(_BEARER) :].strip()) or {}).get("exp")
     expired = isinstance(expires, int | float) and expires <= (time.time() if now is None else now)
     return _INVALID if expired else ""

@@ -16,10 +16,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from pdp.core.bytes.compact import strict_object
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.compact import strict_object
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 
 DEVELOPMENT_ISSUER = "urn:pdp:development"

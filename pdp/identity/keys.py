@@ -15,8 +15,8 @@ from joserfc.errors import JoseError
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import JWKRegistry, Key
 
+from pdp.core.bytes.compact import Refusal, base64url, strict_object
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.compact import Refusal, base64url, strict_object
 
 MAX_DOCUMENT = 256 * 1024  # bytes
 DEVELOPMENT_MEMBER = "pdp:development"

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
+from pdp.core.bytes.compact import MAX_TOKEN, Refusal, strict_object
 from pdp.core.bytes.digest import Json
+from pdp.core.call import claims as read
+from pdp.core.call.claims import MalformedClaim
 from pdp.core.call.facts import AgentFact, Identity, SubjectFact
 from pdp.core.call.request import AssertedClaims, Bearer, Caller, Credential, Peer
 from pdp.core.check import NS, failed, missing
 from pdp.core.check import OK as PASSED
 from pdp.core.errors import Unauthenticated
-from pdp.identity import claims as read
-from pdp.identity.claims import MalformedClaim
-from pdp.identity.compact import MAX_TOKEN, Refusal, strict_object
+from pdp.identity import claims as stated
 from pdp.identity.options import LIFETIME_SECONDS, IdentityOptions, IssuerOptions, SanMatch, normal_san
 from pdp.identity.sources import DenyList
 from pdp.identity.verifier import Times, TokenVerifier, TrustedIssuer, VerifiedToken, times
@@ -257,7 +258,7 @@ class VerifiedSubjects:
             return Refusal("claims", "`iss` or `sub` in the claims differs from what is named beside them")
         options = self._options(issuer)
         jti = read.text(claims, "jti")
-        refused = read.unbound(claims) or self._deny_list.refusal(issuer, jti, at_ns, vouched=True)
+        refused = stated.unbound(claims) or self._deny_list.refusal(issuer, jti, at_ns, vouched=True)
         return refused or times(
             claims,
             at_ns,
@@ -276,27 +277,27 @@ class VerifiedSubjects:
 
     def _identity(self, accepted: _Accepted, at_ns: int) -> Identity:
         claims, options = accepted.claims, self._options(accepted.issuer)
-        kind_rules, groups_claim = read.rules_of(options)
+        kind_rules, groups_claim = stated.rules_of(options)
         skew = _SKEW_SECONDS if options is None else options.skew_seconds
-        chain = read.actors(claims, self._max_actor_depth)
-        groups = read.groups(claims, groups_claim)
+        chain = stated.actors(claims, self._max_actor_depth)
+        groups = stated.groups(claims, groups_claim)
         subject = SubjectFact(
             PASSED,
             accepted.source,
             accepted.subject,
             accepted.issuer,
-            read.kind(claims, accepted.subject, kind_rules),
+            stated.kind(claims, accepted.subject, kind_rules),
             groups=groups if accepted.may_name_groups else (),
             scopes=read.scopes(claims),
             acr=read.text(claims, "acr"),
             amr=read.texts(claims, "amr"),
             issued_ns=accepted.times.issued_ns,
-            authenticated_ns=read.authenticated_ns(claims),
+            authenticated_ns=stated.authenticated_ns(claims),
             expires_ns=accepted.times.expires_ns or 0,
             token_id=read.text(claims, "jti"),
         )
         _check_signed_in(subject.authenticated_ns, at_ns, skew)
-        agent = read.agent(claims, chain, accepted.source)
+        agent = stated.agent(claims, chain, accepted.source)
         marks = ((kind, read.text(claims, claim)) for kind, claim in self._marks.get(accepted.issuer, {}).items())
         named = tuple((kind, value) for kind, value in marks if value is not None)
         return Identity(subject, agent, chain if chain and agent.check.ok else (), named)

@@ -11,13 +11,13 @@ from typing import Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
+from pdp.core.bytes.compact import CompactToken, Refusal, parse
 from pdp.core.check import NS
 from pdp.core.record.security_events import Signal, SignalRefusal, Stream, signal
 from pdp.core.tables import tables
 from pdp.host.contradictions import Contradiction
 from pdp.host.options import ListenerOptions, Options, Sections
 from pdp.identity.authentication import issuer_keys
-from pdp.identity.compact import CompactToken, Refusal, parse
 from pdp.identity.keys import KeyRing
 from pdp.identity.options import IdentityOptions, IssuerOptions, Name
 from pdp.identity.sources import Fetch, KeySource

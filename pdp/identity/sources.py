@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from pdp.core.bytes.compact import Refusal, strict_object
 from pdp.core.bytes.digest import Json, digest
 from pdp.core.call.names import is_loopback
 from pdp.core.check import NS
@@ -31,7 +32,6 @@ from pdp.core.text.safety import visible
 from pdp.host.options import url_problem
 from pdp.host.trusted_files import writable_by_others
 from pdp.identity import keys
-from pdp.identity.compact import Refusal, strict_object
 from pdp.identity.keys import MAX_DOCUMENT, KeyRing
 from pdp.identity.options import IssuerOptions
 

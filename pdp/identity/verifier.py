@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
+from pdp.core.bytes.compact import CompactToken, Refusal, parse
+from pdp.core.call import claims as read
+from pdp.core.call.claims import Claims, MalformedClaim
 from pdp.core.check import NS
-from pdp.identity import claims as read
-from pdp.identity.claims import Claims, MalformedClaim
-from pdp.identity.compact import CompactToken, Refusal, parse
+from pdp.identity.claims import unbound
 from pdp.identity.keys import KeyRing
 from pdp.identity.options import IssuerOptions
 from pdp.identity.sources import DenyList, KeySource
@@ -171,8 +172,8 @@ class TokenVerifier:
 
     def _check(self, issuer: IssuerOptions, claims: Claims, at_ns: int) -> VerifiedToken | Refusal:
         """Check the times and revocation of a correctly signed token. Raises MalformedClaim."""
-        if unbound := read.unbound(claims):
-            return unbound
+        if bound := unbound(claims):
+            return bound
         lifetime = times(
             claims,
             at_ns,

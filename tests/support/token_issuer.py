@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -57,9 +57,10 @@ class TokenIssuer:
         answer |= {"expires_in": self._seconds, "scope": form.get("scope", "")}
         return JSONResponse(self.over(answer, form))
 
-    def issued(self, subject: str, audience: str, scope: str) -> str:
-        """A token of this issuer's."""
+    def issued(self, subject: str, audience: str, scope: str, others: Mapping[str, Any] | None = None) -> str:
+        """A token of this issuer's, with other claims; those that are None are left out."""
         claims = {"iss": ISSUER, "sub": subject, "aud": audience, "scope": scope, "exp": int(time.time()) + 300}
+        claims = {name: value for name, value in (claims | dict(others or {})).items() if value is not None}
         return jwt.encode({"alg": "Ed25519"}, claims, self._key, algorithms=["Ed25519"])
 
     def claims(self, token: str) -> dict[str, Any]:

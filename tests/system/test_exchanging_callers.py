@@ -134,15 +134,33 @@ WRONG: dict[str, Any] = {
 }
 
 
+MORE: list[dict[str, Any]] = [
+    {"scope": "mail.read mail.send"},
+    {"scope": ["mail.read"]},
+    {"scope": None, "scp": "mail.read mail.send"},  # Entra ID
+    {"scope": None, "scp": ["mail.read", "mail.send"]},  # Okta
+    {"scp": ["mail.send"]},
+    {"authorization_details": [{"type": "mail", "actions": ["send"]}]},
+    {"aud": None},
+    {"aud": SERVER},
+    {"aud": [MAIL, SERVER]},
+    {"aud": []},
+    {"sub": None},
+    {"sub": "bob"},
+    {"sub": ["alice"]},
+]
+
+
 async def test_whatever_the_issuer_does_wrong_no_call_is_made(
     monkeypatch: pytest.MonkeyPatch, found: Served, issuer: TokenIssuer
 ) -> None:
     wrong = dict(WRONG)
-    wrong["another audience"] = lambda said, _form: {**said, "access_token": issuer.issued("alice", SERVER, "")}
-    wrong["more in the token"] = lambda said, _form: {
-        **said,
-        "access_token": issuer.issued("alice", MAIL, "mail.send"),
-    }
+    for stated in MORE:
+        token = issuer.issued("alice", MAIL, "mail.read", stated)
+        wrong[f"a token that states {stated}"] = lambda said, _form, token=token: {**said, "access_token": token}
+    good = issuer.issued("alice", MAIL, "mail.read")
+    for name, token in (("padded", good.replace(".", "=.", 1)), ("cut", good[: good.rindex(".")] + ".!")):
+        wrong[f"a JWT that is {name}"] = lambda said, _form, token=token: {**said, "access_token": token}
     async with endpoint(issuer) as url, enforcing(monkeypatch, found, url) as (client, behind, tokens):
         for name, over in wrong.items():
             issuer.over = over
@@ -155,6 +173,20 @@ async def test_whatever_the_issuer_does_wrong_no_call_is_made(
         tokens.append(found.world.token(ALICE, time.time_ns()))
         await client.call_tool(*STATUS)  # nothing of a failure is kept
         assert len(behind.calls) == 1
+
+
+async def test_a_token_with_no_more_rights_is_taken_however_it_states_them(
+    monkeypatch: pytest.MonkeyPatch, found: Served, issuer: TokenIssuer
+) -> None:
+    stated = [{"scope": None, "scp": "mail.read"}, {"scope": None, "scp": ["mail.read"]}, {"aud": [MAIL]}]
+    given = [issuer.issued("alice", MAIL, "mail.read", each) for each in stated]
+    given += ["ya29.opaque.of-another-kind", "opaque"]  # the answer alone tells of those
+    async with endpoint(issuer) as url, enforcing(monkeypatch, found, url) as (client, behind, tokens):
+        for count, token in enumerate(given):
+            tokens.append(found.world.token(ALICE, time.time_ns() + count * 10**9))
+            issuer.over = lambda said, _form, token=token: {**said, "access_token": token}
+            await client.call_tool(*STATUS)
+        assert behind.tokens == given
 
 
 async def test_an_issuer_that_is_away_or_does_not_know_the_caller_lets_nothing_pass(

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -20,8 +20,9 @@ from urllib.parse import quote_plus, urlsplit
 
 import httpx2
 
-from pdp.client.compact import claims_of
 from pdp.client.values import Credential, Decision
+from pdp.core.bytes.compact import stated_claims
+from pdp.core.call.claims import MalformedClaim, audiences, scopes, text
 
 logger = logging.getLogger(__name__)
 
@@ -162,22 +163,30 @@ class Carried:
 
 def _narrowed(said: Mapping[str, Any], credential: str, wanted: Wanted) -> str:
     """The token of an answer that gives no more than was asked for. Raises ExchangeError."""
-    token, granted = said.get("access_token"), said.get("scope", " ".join(wanted.scopes))
+    token = said.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
         raise ExchangeError("the issuer's answer has no token")
     if str(said.get("token_type")).lower() != "bearer" or said.get("issued_token_type", _ACCESS_TOKEN) not in _ISSUED:
         raise ExchangeError("the issuer gave a token of another type")
-    claims = claims_of(token)
-    scopes: Iterable[object] = [granted, claims.get("scope", "")]
-    if token == credential or not all(_within(each, wanted.scopes) for each in scopes):
-        raise ExchangeError("the issuer gave a token with more rights")
-    if "aud" in claims and claims["aud"] not in (wanted.audience, [wanted.audience]):
-        raise ExchangeError("the issuer gave a token for another audience")
+    try:
+        claims = stated_claims(token)
+        if token == credential or _exceeds(said, wanted) or (claims and _exceeds(claims, wanted)):
+            raise ExchangeError("the issuer gave a token with more rights")
+        if claims is not None:  # of an opaque one the answer alone tells
+            subject = text(stated_claims(credential) or {}, "sub")
+            if subject is None or text(claims, "sub") != subject:
+                raise ExchangeError("the issuer gave a token that is not this subject's")
+            if audiences(claims) != (wanted.audience,):
+                raise ExchangeError("the issuer gave a token that is not for this audience alone")
+    except MalformedClaim as malformed:
+        raise ExchangeError(f"the issuer gave a token whose `{malformed.claim}` cannot be read") from None
     return token
 
 
-def _within(granted: object, scopes: Sequence[str]) -> bool:
-    return isinstance(granted, str) and set(granted.split()) <= set(scopes)
+def _exceeds(granted: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether an answer or claims state another right; details of one (RFC 9396) are never asked for. Raises
+    MalformedClaim."""
+    return not set(scopes(granted)) <= set(wanted.scopes) or bool(granted.get("authorization_details"))
 
 
 def _until(said: Mapping[str, Any], *tokens: str) -> float:
@@ -185,7 +194,7 @@ def _until(said: Mapping[str, Any], *tokens: str) -> float:
     seconds = said.get("expires_in")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return 0.0
-    ends = [time.time() + seconds, *(claims_of(token).get("exp") for token in tokens)]
+    ends = [time.time() + seconds, *((stated_claims(token) or {}).get("exp") for token in tokens)]
     return min(each for each in ends if isinstance(each, int | float)) - _MARGIN_SECONDS
 
 

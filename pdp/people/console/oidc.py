@@ -16,12 +16,13 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from pdp.core.approvals.rows import Account
+from pdp.core.bytes.compact import Refusal
+from pdp.core.call import claims as read
+from pdp.core.call.claims import Claims, MalformedClaim
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unauthenticated, Unavailable
 from pdp.core.ports import Clock
-from pdp.identity import claims as read
-from pdp.identity.claims import Claims, MalformedClaim
-from pdp.identity.compact import Refusal
+from pdp.identity import claims as stated
 from pdp.identity.options import Algorithm, IssuerOptions
 from pdp.identity.sources import DenyList, HttpFetch, UrlKeys, endpoint, metadata_of, metadata_urls
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer
@@ -156,8 +157,8 @@ class Provider:
         """The signed-in person, from claims whose signature, issuer and times hold. Raises Unauthenticated."""
         ours, now = self.options.client_id, self._clock.now_ns()
         try:
-            subject, proved_ns = str(claims["sub"]), read.authenticated_ns(claims)
-            groups, audiences = read.groups(claims, self.options.groups_claim), read.audiences(claims)
+            subject, proved_ns = str(claims["sub"]), stated.authenticated_ns(claims)
+            groups, audiences = stated.groups(claims, self.options.groups_claim), read.audiences(claims)
         except MalformedClaim as malformed:
             reason = "groups" if malformed.claim == self.options.groups_claim else "token"
             raise _refused(reason, f"In the ID token {malformed.refusal().message}.") from None

@@ -12,9 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import OKPKey
 
+from pdp.core.bytes.compact import MAX_TOKEN
 from pdp.core.call.request import Caller, NoCredential, Role
 from pdp.core.check import NS
-from pdp.identity.compact import MAX_TOKEN
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.example"

@@ -48,20 +48,46 @@ def parse(token: str, types: frozenset[str] = _TYPES) -> CompactToken | Refusal:
     """Take a token apart, or say `too_large`, `malformed`, `header` (it brings a key or an extension) or `type`."""
     if len(token) > MAX_TOKEN:
         return Refusal("too_large", f"the token is longer than {MAX_TOKEN} characters; ask for fewer claims")
+    read = _read(token)
+    if read is None:
+        return _MALFORMED
+    header, claims, signing_input, signature = read
+    fault = _header_fault(header, types)
+    if fault is not None:
+        return fault
+    return CompactToken(header["alg"], header.get("kid"), claims, signing_input, signature)
+
+
+def stated_claims(token: str) -> dict[str, Any] | None:
+    """The claims of a token that is for somebody else to verify; None for one that is opaque to its client (no JWT,
+    or encrypted). A JWT that two readers could read differently has none: {}."""
+    head, *others = token.split(".")
+    if len(others) != 2 or not _begins_object(head):
+        return None
+    read = _read(token) if len(token) <= MAX_TOKEN else None
+    return {} if read is None else read[1]
+
+
+def _begins_object(part: str) -> bool:
+    """Whether any reader, however lenient, could take `part` for a header."""
+    try:
+        return base64.urlsafe_b64decode(part + "==").lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    except ValueError:
+        return False
+
+
+def _read(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes] | None:
+    """Header, claims, what is signed, and signature."""
     match = _FORM.fullmatch(token)
     if match is None:
-        return _MALFORMED
+        return None
     header_part, claims_part, signature_part = match.groups()
     header = strict_object(base64url(header_part))
     claims = strict_object(base64url(claims_part))
     signature = base64url(signature_part)
     if header is None or claims is None or signature is None:
-        return _MALFORMED
-    fault = _header_fault(header, types)
-    if fault is not None:
-        return fault
-    signing_input = f"{header_part}.{claims_part}".encode("ascii")
-    return CompactToken(header["alg"], header.get("kid"), claims, signing_input, signature)
+        return None
+    return header, claims, f"{header_part}.{claims_part}".encode("ascii"), signature
 
 
 def _header_fault(header: dict[str, Any], types: frozenset[str]) -> Refusal | None:
