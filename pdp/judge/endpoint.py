@@ -102,6 +102,9 @@ class Egress(httpx2.AsyncBaseTransport):
         if not isinstance(response.stream, httpx2.AsyncByteStream):
             raise TypeError("an asynchronous transport answers with an asynchronous stream")
         response.stream = _Bounded(response.stream)
+        response.headers["content-type"] = (
+            "application/json"  # UTF-8: any codec may be named there, or none that works
+        )
         return response
 
     @override
@@ -223,8 +226,9 @@ class Endpoint:
             return EndpointAnswer(self._read(status, body), limits)
         except (_EchoedKeyError, _OtherModelError):  # it may hold a verdict; no second request may make a kinder one
             return EndpointAnswer(EndpointError("endpoint", unhealthy=True), limits)
-        except UnreadableError:
-            return EndpointAnswer(EndpointError("endpoint", retryable=True, unhealthy=True), limits)
+        except UnreadableError:  # so may this, in Latin-1 for one, where it has the nonce of the request
+            heard = rendered.nonce.encode() in body.replace(b"\0", b"")  # in UTF-16 and UTF-32 too
+            return EndpointAnswer(EndpointError("endpoint", retryable=not heard, unhealthy=True), limits)
 
     async def close(self) -> None:
         """End its connections."""

@@ -209,11 +209,13 @@ def nonsense(body: bytes = b"<html>502</html>") -> Behaviour:
     return lambda _: Answer(body=body, headers={"content-type": "text/html"})
 
 
-def altered(change: Callable[[dict[str, Any]], Any], encoding: str = "utf-8") -> Behaviour:
+def altered(
+    change: Callable[[dict[str, Any]], Any], encoding: str = "utf-8", inner: Behaviour | None = None
+) -> Behaviour:
     """A good answer of the API, but for a change."""
 
     def behave(seen: Seen) -> Answer:
-        answer = json.loads(_api(seen, says()(seen)))
+        answer = json.loads(_api(seen, (inner or says())(seen)))
         change(answer)
         return Answer(body=json.dumps(answer, ensure_ascii=False).encode(encoding))
 

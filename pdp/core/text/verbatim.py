@@ -3,7 +3,7 @@
 Nothing is folded but the composition of characters (NFC) and the width of blanks in the text, which a line break
 changes. A value with other letters, marks or blanks is another value. Two things compare by what they say: a JSON
 number is a number in whatever spelling the text has, and an instant (`2024-05-19 12:00`) may be put together from
-a date and a time that stand side by side.
+a date and its own time, side by side.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ _BLANKS = re.compile(r"\s+")
 _SAYS = re.compile(r"[^\W_]")
 _PLAIN = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII)
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3}){1,5}(?:\.\d{1,18})?", re.ASCII)
-_DATE = r"(?<![\w.:/-])(?P<date>\d{4}-\d\d-\d\d)(?![\w/-])"
-_TIME = r"(?<![\w.:/-])(?P<time>\d\d?:\d\d(?::\d\d)?)(?![\w:/-])"
-_BETWEEN = r",?[ \t]+(?:[^\W\d_]+[ \t]+)?"  # "on", "at", "um"
-_INSTANTS = tuple(re.compile(one + _BETWEEN + other) for one, other in ((_DATE, _TIME), (_TIME, _DATE)))
+_INSTANT_PART = re.compile(
+    r"(?<![\w.:/-])(?:(?P<date>\d{4}-\d\d-\d\d)(?![\w/-])|(?P<time>\d\d?:\d\d(?::\d\d)?)(?![\w:/-]))"
+)
+# between a date and its own time; "to" or "not" tell two apart
+_BESIDE = re.compile(r",?[ \t]+(?:(?:at|on|from|um|am|ab|von|\u00e0|le|de|a las?|el)[ \t]+)?", re.IGNORECASE)
 
 
 class _Index(NamedTuple):
@@ -190,6 +191,20 @@ def text_of(value: Scalar) -> str:
 
 
 def _instants(text: str) -> Iterator[str]:
-    for pattern in _INSTANTS:
-        for found in pattern.finditer(text):
-            yield f"{found['date']} {found['time']}"
+    """Dates with their own times. A time between two dates is either's: then it is neither's, unless all that
+    stand side by side make pairs."""
+    run: list[re.Match[str]] = []
+    for part in (*_INSTANT_PART.finditer(text), None):
+        if (
+            run
+            and part
+            and part.lastgroup != run[-1].lastgroup
+            and _BESIDE.fullmatch(text, run[-1].end(), part.start())
+        ):
+            run.append(part)
+            continue
+        if len(run) % 2 == 0:
+            for pair in zip(run[::2], run[1::2], strict=True):
+                found = {each.lastgroup: each[0] for each in pair}
+                yield f"{found['date']} {found['time']}"
+        run = [part] if part else []

@@ -138,6 +138,31 @@ async def test_an_allow_in_a_code_fence_may_be_said_again(llm: LlmStandIn, tmp_p
     assert (opinion.verdict, opinion.tokens_in, len(llm.requests)) == ("allow", 1800, 2)
 
 
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-32-le"])
+async def test_a_deny_in_another_encoding_is_not_asked_again(
+    llm: LlmStandIn, tmp_path: Path, api: str, encoding: str
+) -> None:
+    """It cannot be read, so it is no verdict; a second request might get a kinder one."""
+    llm.behave(model.altered(lambda answer: answer.update(id="\u00e9"), encoding, model.says("deny")), model.says())
+    async with judging(llm, tmp_path, api=api, chance=lambda: 0.0) as link:
+        opinion = await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
+    assert (opinion.status, opinion.verdict, len(llm.requests)) == ("endpoint", None, 1)
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", "undefined", "hex", "rot13", "punycode", "none"])
+async def test_the_encoding_that_an_error_names_is_no_fault_of_ours(
+    llm: LlmStandIn, tmp_path: Path, charset: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again as any error is, and counts against the endpoint."""
+    named = {"content-type": f"text/html; charset={charset}"}
+    llm.behave(lambda _: model.Answer(status=503, headers=named, body=b"<p>\xe9t\xe9</p>"))
+    async with judging(llm, tmp_path, chance=lambda: 0.0, breaker_failures=2, breaker_seconds=600) as link:
+        statuses = [(await link.opine("acme", "alice", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(2)]
+    assert (statuses, len(llm.requests)) == (["endpoint", "breaker_open"], 2)
+    assert "internal error" not in caplog.text
+
+
 async def test_it_is_repaired_once_only(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.malformed())
     async with judging(llm, tmp_path) as link:
