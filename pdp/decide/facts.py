@@ -174,7 +174,7 @@ class FactBuilder:
         checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
         if all(map(attrgetter("ok"), checks)):
             bound = _bound(ask, caller, identity, target)
-            keys = replace(keys, **self._keys(ask, caller, _call(caller, identity, target), bound, raw))
+            keys = replace(keys, **self._keys(decision, _call(caller, identity, target), bound, raw))
             asked_ns = max(1, at_ns - WINDOW_NS) if decision.snapshot.policy.reads_questions else 0
             keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys
         decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
@@ -223,7 +223,7 @@ class FactBuilder:
             pair=plan.pair,
             also=plan.also,
             atoms=lookup_keys(decision.asked) if traced else (),
-            **self._keys(ask, caller, plan.call, bound, raw),
+            **self._keys(decision, plan.call, bound, raw),
         )
 
     def plan(self, decision: Decision, marks: Marks, content: Callable[[Ask], str]) -> CallPlan | None:
@@ -472,15 +472,18 @@ class FactBuilder:
             extra=self._content.object(ask.extra, "context.extra_json"),
         )
 
-    def _keys(self, ask: Ask, caller: Caller, call: Call, bound: bytes, raw: bytes) -> dict[str, Any]:
-        """Those of a call that has a digest."""
+    def _keys(self, decision: Decision, call: Call, bound: bytes, raw: bytes) -> dict[str, Any]:
+        """Those of a call that has a digest. One execution is named by its call id, or else by the very same request:
+        its id and all of its content."""
+        ask, caller, claim = decision.ask, decision.caller, decision.claim
         indexes = every_hex(self._index_key, b'["call",%b,%b]' % (bound[1:], json_text(raw.decode()).encode()))
-        call_id = call_id_of(ask) if caller.dedupes_redemptions else ""
-        parts = ("redeemed", caller.tenant, caller.name, call.subject.issuer, call.subject.id, indexes[0], call_id)
+        execution = (ask.call_id,) if ask.call_id else (ask.request_id, claim.content) if claim is not None else ()
+        subject = call.subject
+        parts = ("redeemed", caller.tenant, caller.name, subject.issuer, subject.id, indexes[0], *execution)
         return {
             "index": indexes[-1],
             "call": call,
-            "redeemed": keyed_index(self._index_key, *parts) if call_id else "",
+            "redeemed": keyed_index(self._index_key, *parts) if caller.dedupes_redemptions and execution else "",
             "asker": asker(self._index_key, caller.tenant, call) if self._judge is not None else "",
         }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache, partial
 from hashlib import sha256
 from operator import attrgetter
@@ -132,29 +132,37 @@ class Idempotency:
         )
 
     @staticmethod
-    def redeemed_entry(asked: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
-        """The kept reply of an allow that redeems evidence: only its call id tells it again."""
+    def redeemed_entry(
+        asked: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int, until_ns: int
+    ) -> ReplyRow | None:
+        """The kept reply of an allow that redeems evidence, until then: only its execution tells it again."""
         if not asked.keys.redeemed:
             return None
         return ReplyRow(
             key=asked.keys.redeemed,
-            content=asked.keys.redeemed,  # the key binds the call
+            content=asked.keys.redeemed,  # the key binds the execution
             kind=REDEEMED,
             effect=answer.effect.value,
             reply=answer.to_bytes(),
             epochs=_epochs(asked, snapshot),
-            valid_until_ns=answer.valid_until_ns,
+            valid_until_ns=until_ns,
             created_ns=at_ns,
         )
 
     @staticmethod
     def redeemed(asked: CallContext, snapshot: Snapshot, at_ns: int) -> Answer | None:
-        """The allow that was redeemed under this call id, to the same rights, while it may be used and nothing has
-        changed that it rests on."""
+        """The allow that was redeemed for this execution, to the same rights, while it is kept and nothing has
+        changed that it rests on. It may be used from now on for as long as when it was first told, but no longer than
+        it is kept, or than the subject's credential holds."""
         row = asked.stored.redeemed
         if row is None or row.kind != REDEEMED or at_ns >= row.valid_until_ns:
             return None
-        return Answer.from_bytes(row.reply) if row.epochs == _epochs(asked, snapshot) else None
+        answer = Answer.from_bytes(row.reply) if row.epochs == _epochs(asked, snapshot) else None
+        if answer is None:
+            return None
+        expires_ns = asked.facts.identity.subject.expires_ns or row.valid_until_ns
+        held_ns = at_ns + answer.valid_until_ns - row.created_ns
+        return replace(answer, valid_until_ns=min(held_ns, row.valid_until_ns, expires_ns))
 
 
 def _epochs(asked: CallContext, snapshot: Snapshot) -> str:

@@ -17,8 +17,8 @@ from pdp.core.call.sessions import since
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Outcome, denied
-from pdp.core.outcome.answer import Answer
-from pdp.core.ports import ResumeTokens, Store
+from pdp.core.outcome.answer import Answer, within
+from pdp.core.ports import Clock, ResumeTokens, Store
 from pdp.core.record.encoding import RecordTooLargeError
 from pdp.decide.decision import Decision
 from pdp.decide.facts import call_id_of
@@ -27,7 +27,7 @@ from pdp.people.client_answers import ClientAnswers
 from pdp.people.redeem import Redeem
 from pdp.people.requests import Opening
 
-REPLAY_NS = 30 * NS  # how long a redeemed allow is told again to a caller that spends it only once
+REPLAY_NS = 60 * NS  # after its deadline, in which a caller that spends a redeemed allow only once is told it again
 
 _INVALID = ("resume.invalid", "The resume token is not valid here; ask again without one.")
 _OTHER = ("resume.mismatch", "The resume token belongs to another call: what is asked now is not what people saw.")
@@ -48,6 +48,7 @@ class Resolve:
     opening: Opening
     redeem: Redeem
     idempotency: Idempotency
+    clock: Clock
 
     async def hear(self, decision: Decision) -> None:
         """See `ClientAnswers`."""
@@ -77,13 +78,13 @@ class Resolve:
             meant = approval.id in named
             mine = meant or approval.id in decision.redeeming or (call_id and approval.redeemed_call == call_id)
             if approval.state is State.REDEEMED and mine:
-                again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
+                again = approval.redeemed_call == call_id
                 return (self.idempotency.redeemed(call, snapshot, at_ns) if again else None) or denied(*_SPENT)
             state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state
             if meant and state in _OVER:
                 return denied(*_OVER[state])
         # a grant's use, or a verdict's, for callers that carry out a redemption only once
-        return self.idempotency.redeemed(call, snapshot, at_ns) if ask.call_id else None
+        return self.idempotency.redeemed(call, snapshot, at_ns)
 
     async def open(self, decision: Decision, asked: CallContext) -> Outcome | None:
         """See `Approvals`."""
@@ -126,8 +127,10 @@ class Resolve:
         decision.redeeming |= {each.source.id for each in held if isinstance(each.source, Approval)}
         decision.answer = replace(decision.answer, redemption_id=redemption.id)
         decision.entries = redemption.entries
-        # told again by its call id only: a repeat of the request id must not spend the same answer twice
-        decision.reply = self.idempotency.redeemed_entry(call, decision.answer, snapshot, at)
+        # told again to its execution only, wherever in the fleet: a repeat must not spend the same answer twice
+        left_ns = max(0, call.until_ns - self.clock.monotonic_ns())  # none without a deadline
+        until_ns = within(held, at + left_ns + REPLAY_NS)
+        decision.reply = self.idempotency.redeemed_entry(call, decision.answer, snapshot, at, until_ns)
         return True
 
 

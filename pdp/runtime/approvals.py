@@ -150,7 +150,9 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         directories=directories,
         evidence=Sources(*sources),
         judging=judging,
-        resolve=Resolve(store, services.client_answers, tokens, opening, Redeem(recorder, entropy), idempotency),
+        resolve=Resolve(
+            store, services.client_answers, tokens, opening, Redeem(recorder, entropy), idempotency, clock
+        ),
         waiting=Waiting(store, tokens, facts, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import random
 import shutil
@@ -23,7 +24,7 @@ from support.postgres import Postgres, in_thread, running
 from support.redis_server import PASSWORD, RedisServer
 from support.redis_server import running as redis_running
 from support.tools import READING, ServerPlan, tool
-from support.waiting import meanwhile
+from support.waiting import Held, meanwhile
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 from test_behaviour import EVIL, events, reported, told
 from test_origins import TRACED, strangers
@@ -36,6 +37,7 @@ from pdp.runtime import bootstrap
 from pdp.runtime.config.settings import load
 from pdp.store.options import PostgresAddress
 from pdp.v1 import types_pb2
+from pdp.wire.grpc.codec import decisions
 
 ROUNDS = int(os.environ.get("RACES", "10"))
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
@@ -187,6 +189,47 @@ async def test_a_call_is_approved_in_one_process_and_allowed_once_in_either(flee
     }
     kinds = [here.record_bytes(answer.decision_id) for answer in answers]  # type: ignore[union-attr] # same
     assert len(set(kinds)) == 4  # each has its record, in the log that both read
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(settings={"identity": {"callers": {"gateway": {"dedupes_redemptions": True}}}})], indirect=True
+)
+async def test_an_allow_that_is_lost_at_one_member_is_told_by_another_and_spent_once(fleet: list[World]) -> None:
+    """The member commits, and nobody gets its answer."""
+    here, there = fleet
+    pending = await answered(here, reset(here, "ask"))
+    await Approvers(there).vote(CAROL, *waiting(pending))
+    asked = reset(here, "lost", pending.pending.resume_token)
+    decide = here.process.services.decide
+    committed = Held(decide.recorder, "commit_all", after=True)
+    async with here._admitted("gateway", "Decide") as who:
+        given = asyncio.create_task(replace(decide, recorder=committed)(decisions.ask(asked), who))
+        await committed.reached.wait()
+        given.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given
+    for world in (there, here):
+        world.stage.clock.advance(59)
+    other = await answered(there, reset(there, "other", pending.pending.resume_token))
+    assert (other.effect, codes(other)) == (DENY, ["already_redeemed"])
+    told = [await answered(world, asked) for world in (there, here, there)]
+    row = here.process.store.approval("acme", *waiting(pending))
+    assert row is not None
+    assert {(each.effect, each.redemption_id) for each in told} == {(ALLOW, row.redemption_id)}
+    assert all(each.valid_until.ToNanoseconds() > there.now_ns for each in told)
+    events = [record for record in records(here) if record["kind"] == "approval"]
+    assert [each["event"] for each in events] == ["opened", "approved", "redeemed"]
+    for world in (there, here):
+        world.stage.clock.advance(1)
+        late = await answered(world, asked)
+        assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
+
+
+def records(world: World) -> list[dict[str, Any]]:
+    """The log, as JSON."""
+    store = world.process.store
+    found = [store.record_at(index) for index in range(store.size())]
+    return [json.loads(each.record) for each in found if each is not None]
 
 
 @pytest.mark.timeout(900 + ROUNDS)

@@ -656,6 +656,19 @@ async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_by_its_call_i
     assert len(judge.seen) == 2
 
 
+async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_to_the_very_same_request(
+    judged_world: World, judge: Scripted
+) -> None:
+    """The judge is not asked a second time, and there are not two redemptions of what is carried out once."""
+    asked = commit(judged_world, "lost by its request")
+    async with judged_world._admitted("gateway", "Decide") as caller:
+        mine = replace(caller, dedupes_redemptions=True)
+        first, again = [(await judged_world.process.services.decide(decisions.ask(asked), mine))[0] for _ in range(2)]
+    assert first.redemption_id
+    assert again == first
+    assert len(judge.seen) == 1
+
+
 async def test_refusals_count_for_who_asks_whatever_the_session_the_words_and_the_arguments(
     judged_world: World, judge: Scripted
 ) -> None:

@@ -37,7 +37,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 CALLERS: dict[str, Any] = {"gateway": {"dedupes_redemptions": True}}
 SETTINGS = {
-    "service": {"allow_seconds": 60},  # longer than an answer is told again
     "identity": {"callers": CALLERS},
     "approvals": {"backoff_after": 1_000},  # like calls are refused and taken back by one test after the other
 }
@@ -205,11 +204,68 @@ async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: Wor
         assert again.decision_id == allowed.decision_id
     other = await answered(world, reset(world, "lost", token=token, call_id="call-2"))
     assert (other.effect, codes(other)) == (DENY, ["already_redeemed"])
-    world.stage.clock.advance(30)
+    world.stage.clock.advance(59)  # past its first time, too
     asked = reset(world, "lost", token=token, call_id="call-1")
     asked.credential.CopyFrom(first.credential)
+    again = await answered(world, asked)
+    assert (again.effect, again.redemption_id) == (ALLOW, allowed.redemption_id)
+    assert again.valid_until.ToNanoseconds() == world.now_ns + NS  # and no longer than it is kept
+    world.stage.clock.advance(1)
+    asked.request_id = world.fresh()
     late = await answered(world, asked)
     assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
+
+
+async def test_a_lost_answer_is_told_again_to_the_very_same_request(world: World, approvers: Approvers) -> None:
+    """Under the id of the request, where it has no call id; also with a token that was renewed since."""
+    asked = reset(world, "same", token=(await approved(world, approvers, "same")).pending.resume_token)
+    allowed, signed_in = await answered(world, asked), world.now_ns // NS
+    assert allowed.effect == ALLOW
+    world.stage.clock.advance(30)
+    asked.credential.bearer = world.sandbox.token(ALICE, world.now_ns, auth_time=signed_in)
+    again = await answered(world, asked)
+    assert again.effect == ALLOW
+    assert (again.redemption_id, again.decision_id) == (allowed.redemption_id, allowed.decision_id)
+    late = await answered(world, reset(world, "same", token=asked.resume_token))
+    assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
+
+
+@pytest.mark.parametrize("change", ["observation", "token", "arguments", "rights", "subject", "caller"])
+async def test_a_lost_answer_is_told_to_no_other_request_under_its_id(
+    world: World, approvers: Approvers, change: str
+) -> None:
+    note = f"other {change}"
+    asked = reset(world, note, token=(await approved(world, approvers, note)).pending.resume_token)
+    assert (await answered(world, asked)).effect == ALLOW
+    match change:
+        case "observation":
+            asked.context.observation = "read since"
+        case "token":
+            asked.resume_token = ""
+        case "arguments":
+            asked.target.tool.arguments_json = b'{"repo_path": "/another"}'
+        case "rights":
+            asked.credential.bearer = world.sandbox.token(ALICE, world.now_ns, scope="read")
+        case "subject":
+            asked.credential.CopyFrom(world.credential(BOB))
+    told = await answered(world, asked, caller="other" if change == "caller" else "gateway")
+    assert (told.effect, told.redemption_id) == (DENY, "")
+
+
+async def test_a_lost_answer_is_kept_past_the_deadline_of_its_caller(world: World, approvers: Approvers) -> None:
+    request = reset(world, "deadline")
+    token = (await approved(world, approvers, "deadline")).pending.resume_token
+    clock, decide = world.stage.clock, world.process.services.decide
+    assert isinstance(clock, StillClock)
+    asked = replace(decisions.ask(request), resume_token=token, until_ns=clock.monotonic() + 20 * NS)
+    found = []
+    async with world._admitted("gateway", "Decide") as who:
+        for seconds in (0, 79, 1):
+            clock.advance(seconds)
+            answer, _ = await decide(asked, who)
+            found.append((answer.effect.value, answer.redemption_id))
+    first, again, late = found
+    assert (first[0], again, late) == ("allow", first, ("deny", ""))
 
 
 @pytest.mark.parametrize("batch", [False, True])

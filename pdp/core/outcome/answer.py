@@ -169,7 +169,11 @@ def _valid_until(
     if outcome.effect is not Effect.ALLOW:
         return 0
     # vouched claims may have no end of their own; a token always has
-    until_ns = min(until_ns, facts.identity.subject.expires_ns or until_ns)
+    return within(evidence, min(until_ns, facts.identity.subject.expires_ns or until_ns))
+
+
+def within(evidence: tuple[SourcedEvidence, ...], until_ns: int) -> int:
+    """An instant, or that at which the first of this evidence has expired."""
     for held in evidence:
         expires_ns = held.element["expires_ns"]
         if isinstance(expires_ns, int):
