@@ -96,8 +96,8 @@ class ScriptedAgent:
 
 
 def orders(page: str, change: str) -> list[str]:
-    """The addresses that a page wants to be fetched, with the change in them."""
-    return [f"{url}{quote(change[-80:])}" for url in _ORDER.findall(page)]
+    """The addresses that a page wants to be fetched, with the change in them, on one line."""
+    return [f"{url}{quote(' '.join(change.split())[-80:])}" for url in _ORDER.findall(page)]
 
 
 @asynccontextmanager

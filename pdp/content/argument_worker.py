@@ -2,7 +2,7 @@
 input to standard output, until the input ends.
 
     server -> worker   JSON {id, size, seconds, interpreters, own, hosts, personal} and a line break, then so many
-                       bytes of JSON
+                       bytes of JSON; an interpreter is [kind, argument, [[kind, object] of each effect]]
     worker -> server   "ready", once; for each call a line, [id, [[kind, pointer, detail], …]]
 
 It answers or ends: an exception is nobody's to read. Nothing that it found is kept.
@@ -16,10 +16,12 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from pdp.content.argument_workers import READY
 from pdp.content.arguments import guard_findings, text_findings
+from pdp.core.call.effects import PermittedEffect
 from pdp.core.call.registered import Interpreter
 from pdp.core.text.credentials import OwnToken
 
@@ -43,7 +45,7 @@ def main() -> None:
 def _answered(head: dict[str, object], questions: BinaryIO) -> bytes:
     signal.alarm(int(str(head["seconds"])))  # ends the process, should the server be gone
     value = json.loads(questions.read(int(str(head["size"]))))
-    interpreters = [Interpreter(*each) for each in _pairs(head["interpreters"])]
+    interpreters = list(_interpreters(head["interpreters"]))
     own = tuple(OwnToken(*each) for each in _pairs(head["own"]))
     hosts = head["hosts"]
     listed = hosts if isinstance(hosts, list) else ()
@@ -53,6 +55,11 @@ def _answered(head: dict[str, object], questions: BinaryIO) -> bytes:
     found = (*in_texts, *guard_findings(value, interpreters, listed))
     signal.alarm(0)
     return json.dumps([head["id"], [[each.kind, each.pointer, each.detail] for each in found]]).encode() + b"\n"
+
+
+def _interpreters(given: object) -> Iterator[Interpreter]:
+    for kind, argument, effects in given if isinstance(given, list) else ():
+        yield Interpreter(str(kind), str(argument), tuple(PermittedEffect(*each) for each in _pairs(effects)))
 
 
 def _pairs(given: object) -> list[tuple[str, str]]:

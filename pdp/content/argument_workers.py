@@ -100,7 +100,9 @@ class ArgumentWorker:
             "id": ident,
             "size": len(raw),
             "seconds": math.ceil(self._seconds) + 1,
-            "interpreters": [[each.kind, each.argument] for each in interpreters],
+            "interpreters": [
+                [each.kind, each.argument, [[may.kind, may.object] for may in each.effects]] for each in interpreters
+            ],
             "own": [[each.whose, each.token] for each in own],
             "hosts": self._hosts,
             "personal": None if personal is None else list(personal),

@@ -7,9 +7,11 @@ name that says which parser fits is taken at its word, for that is the stricter 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pdp.core.bytes import json_pointer
+from pdp.core.call.interpreters import KINDS
 from pdp.core.call.registered import Interpreter
 from pdp.registry.manifest import Manifest
 
@@ -24,11 +26,17 @@ _FORMATS = frozenset({"date", "date-time", "time", "duration", "uuid", "ipv4", "
 
 def readers(manifest: Manifest) -> tuple[Interpreter, ...]:
     """What its guards have to look at."""
-    declared = manifest.read_by()
+    declared = tuple(_permitted(each, manifest) for each in manifest.read_by())
     if manifest.interpreters == []:
         return declared
     found = _undeclared(manifest.input_schema, {each.argument for each in declared})
     return (*declared, *(Interpreter(_BY_NAME.get(name, UNKNOWN), place) for place, name in found))
+
+
+def _permitted(interpreter: Interpreter, manifest: Manifest) -> Interpreter:
+    """With the effects that the review permits, where its guard knows them."""
+    known = "knows_effects" in KINDS[interpreter.kind]
+    return replace(interpreter, effects=manifest.may_do()) if known else interpreter
 
 
 def _undeclared(schema: Mapping[str, Any], declared: set[str], at: str = "") -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import Path
+from pdp.core.call.effects import PermittedEffect
 from pdp.core.call.interpreters import KINDS
 from pdp.core.call.registered import Interpreter
 
@@ -25,7 +26,7 @@ MAX_TOTAL = 16_384  # bytes, of all texts of a call together
 MAX_WORDS = 2_048  # and signs, of those that a parser of a language reads: its time grows with them
 MAX_PLACES = 16  # where one code is found; more tell policy nothing new
 
-Guard = Callable[..., Iterable[str]]  # a text, and for what is shown the hosts that are listed, to codes
+Guard = Callable[..., Iterable[str]]  # a text, and what else its kind knows, to codes
 _ANY_LENGTH = frozenset({"text", "unknown"})  # a few expressions in linear time
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -38,12 +39,16 @@ def guard_of(kind: str) -> Guard:
     return found
 
 
-def codes(kind: str, text: str, hosts: Collection[str] = ()) -> tuple[str, ...]:
-    """What a guard finds in a text, in the order of `CODES`. `hosts` are those that the organisation lists."""
+def codes(
+    kind: str, text: str, hosts: Collection[str] = (), effects: Collection[PermittedEffect] = ()
+) -> tuple[str, ...]:
+    """What a guard finds in a text, in the order of `CODES`. `hosts` are those that the organisation lists, `effects`
+    those that the tool's manifest permits."""
     if len(text.encode(errors="replace")) > MAX_BYTES[kind]:
         return (UNPARSED,)
     try:
-        found = set(guard_of(kind)(text, hosts) if "knows_hosts" in KINDS[kind] else guard_of(kind)(text))
+        known = [hosts] if "knows_hosts" in KINDS[kind] else [effects] if "knows_effects" in KINDS[kind] else []
+        found = set(guard_of(kind)(text, *known))
     except Exception:  # noqa: BLE001 - a parser that fails, in whatever way, has read nothing
         return (UNPARSED,)
     return tuple(code for code in CODES[kind] if code in found)
@@ -63,7 +68,8 @@ def guarded(
                 words += sum(1 for _ in _WORD.finditer(text))
             beyond = texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS
             beyond = beyond and interpreter.kind not in _ANY_LENGTH
-            for code in (UNPARSED,) if beyond else codes(interpreter.kind, text, hosts):
+            found = (UNPARSED,) if beyond else codes(interpreter.kind, text, hosts, interpreter.effects)
+            for code in found:
                 places[interpreter.kind, code] += 1
                 if places[interpreter.kind, code] <= MAX_PLACES:
                     yield interpreter.kind, path, code

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import unquote
@@ -20,9 +20,12 @@ from confusable_homoglyphs import categories, confusables
 from publicsuffixlist import PublicSuffixList
 
 from pdp.content.guards.codes import SIGNS, UNPARSED
+from pdp.core.call.effects import ANY, PermittedEffect, permitted
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _WEB = frozenset({"http", "https", "ws", "wss"})
+_PORT_OF = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
+_OF_DESTINATION = frozenset({"scheme", "internal_host", "internal_name", "service_port"})
 _HOSTS = SIGNS["hosts"]
 _METADATA, _LOCAL, _TO_ADDRESS = (frozenset(_HOSTS[name]) for name in ("metadata", "local", "to_address"))
 _INTERNAL = tuple(_HOSTS["internal"])
@@ -40,6 +43,9 @@ _TARGET = re.compile(
     r"(?:\[\])?=((?:\d{8,10}|0x[0-9a-f]{1,16}|[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.?|[0-9a-f:]{2,39}))(?=[:/?#&;]|$)",
     re.IGNORECASE,
 )
+_NESTED_SCHEME = re.compile(
+    r"(?<![\w+.-])(?:file|gopher|dict|ldaps?|jar|netdoc|php|expect|phar|sftp|tftp|redis):[/\\]{2}", re.IGNORECASE
+)
 _ENCODED_NESTED = re.compile(r"[=/](aHR0c[\w+/-]{8,1024})")  # `http` in base64
 _PORTS = frozenset({21, 22, 23, 25, 110, 135, 139, 143, 389, 445, 514, 873, 1433, 1521, 2049, 2375, 2376, 2379, 3306})
 _MORE_PORTS = frozenset({3389, 4444, 5432, 5900, 5984, 5985, 6379, 6443, 8500, 9200, 10250, 11211, 27017, 50070})
@@ -56,15 +62,40 @@ class UrlParts:
     port: str
 
 
-def whole(text: str) -> Iterator[str]:
-    """The findings of a URL."""
+def whole(text: str, effects: Collection[PermittedEffect] = ()) -> frozenset[str]:
+    """The findings of a URL, but for what an effect that the tool's manifest permits answers for."""
+    named = [each for each in effects if each.object != ANY]  # any host is none in particular
+    return frozenset(_findings(text)).difference(_answered_for(text, named) if named else ())
+
+
+def _answered_for(text: str, effects: Collection[PermittedEffect]) -> frozenset[str]:
+    """`network.connect` names hosts of the web, `network.ftp` those of `ftp:`. A metadata service has to be named as
+    itself: a suffix or a network that holds it means others."""
+    scheme, _, rest = _plain(text).partition(":")
+    scheme, parts = scheme.lower(), _parts(_authority(rest))
+    port = parts.port or _PORT_OF.get(scheme, "")
+    what = (f"[{parts.host}]" if ":" in parts.host else parts.host) + (f":{port}" if port else "")
+    kind = "network.connect" if scheme in _WEB else f"network.{scheme}"
+    naming = [each for each in effects if permitted([each], kind, what)]
+    if not naming:
+        return frozenset()
+    itself = any("/" not in each.object and not each.object.startswith("*.") for each in naming)
+    return _OF_DESTINATION | {"metadata_host"} if itself else _OF_DESTINATION
+
+
+def _plain(text: str) -> str:
+    """As clients take it."""
+    return re.sub(r"[\t\r\n]", "", text).strip()
+
+
+def _findings(text: str) -> Iterator[str]:
     if re.search(r"[\x00-\x20\x7f]", text.strip(" ")) or re.search(
         r"%0[0-9a-d]|%20|%e5%98", _authority(text), re.IGNORECASE
     ):
         yield "control"
     if re.search(r"%0[da]|%e5%98%8[ad]|\u560a|\u560d|\\r|\\n", text, re.IGNORECASE):
         yield "control"
-    plain = re.sub(r"[\t\r\n]", "", text).strip()
+    plain = _plain(text)
     scheme = _SCHEME.match(plain)
     if scheme is None:
         yield from _without_scheme(plain)
@@ -109,15 +140,24 @@ def _of_authority(rest: str) -> Iterator[str]:
         return
     yield from _of_port(parts.port)
     yield from _of_host(parts)
-    if any(map(_is_internal_host, _nested(after))):
+    within = tuple(_decoded(after))
+    if any(map(_is_internal_host, _nested(within))):
         yield "nested_internal"
+    if any(map(_NESTED_SCHEME.search, within)):
+        yield "nested_scheme"
 
 
-def _nested(after: str) -> Iterator[str]:
-    """Authorities within a path or query, as often decoded as somebody on the way may."""
-    for _ in range(MAX_DECODED):
+def _nested(within: Iterable[str]) -> Iterator[str]:
+    """Authorities within a path or query."""
+    for text in within:
         for pattern in (_NESTED, _TARGET):
-            yield from (each for found in pattern.finditer(after) for each in found.groups() if each)
+            yield from (each for found in pattern.finditer(text) for each in found.groups() if each)
+
+
+def _decoded(after: str) -> Iterator[str]:
+    """A path and query, as often decoded as somebody on the way may."""
+    for _ in range(MAX_DECODED):
+        yield after
         after = _ENCODED_NESTED.sub(lambda found: f"={_from_base64(found[1])}", after)
         plain = unquote(after)
         if plain == after and "://" not in after:
@@ -168,7 +208,7 @@ def _of_host(parts: UrlParts) -> Iterator[str]:
     host = parts.host
     address = _address(host)
     if address is not None:
-        if host in _METADATA or str(address) in _METADATA:
+        if not _METADATA.isdisjoint({host, str(address), str(_inner(address))}):
             yield "metadata_host"
         if _is_internal(address):
             yield "internal_host"
@@ -300,12 +340,18 @@ _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 def _is_internal(address: Address) -> bool:
     if any(address in network for network in _RESERVED):
         return True
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        embedded, before = int(address) & 0xFFFFFFFF, int(address) >> 32
-        if inner is None and ((before in _HOLDING_ANOTHER and embedded > 1) or before & 0xFFFFFFFF in _ISATAP):
-            inner = ipaddress.IPv4Address(embedded)
-        if inner is None:
-            return address not in _UNICAST or not address.is_global
-        return not inner.is_global or inner.is_multicast
-    return not address.is_global or address.is_multicast
+    there = _inner(address)
+    if isinstance(there, ipaddress.IPv6Address):
+        return there not in _UNICAST or not there.is_global
+    return not there.is_global or there.is_multicast
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address that an address of IPv6 holds or leads to, else itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    embedded, before = int(address) & 0xFFFFFFFF, int(address) >> 32
+    if inner is None and ((before in _HOLDING_ANOTHER and embedded > 1) or before & 0xFFFFFFFF in _ISATAP):
+        inner = ipaddress.IPv4Address(embedded)
+    return inner or address

@@ -20,10 +20,12 @@ SINKS: Mapping[str, Mapping[str, str]] = tables(__file__, "sinks.toml")
 @dataclass(frozen=True, slots=True)
 class Interpreter:
     """What reads an argument: a shell, a database, a file system. Its kind is a key of `content.guards.codes.CODES`;
-    `argument` is a JSON Pointer (RFC 6901), whatever lies below it included."""
+    `argument` is a JSON Pointer (RFC 6901), whatever lies below it included. `effects` are those that the manifest
+    permits the tool, for a guard that knows them (`knows_effects`)."""
 
     kind: str
     argument: str
+    effects: tuple[PermittedEffect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pdp.content import ArgumentContent
 from pdp.content.argument_workers import INLINE, INLINE_FOR, ArgumentWorkers, longest_inline
 from pdp.content.guards.codes import CODES
 from pdp.content.options import ContentOptions
+from pdp.core.call.effects import PermittedEffect
 from pdp.core.call.registered import Interpreter, PinnedTool
 from pdp.core.text.credentials import OwnToken
 
@@ -107,6 +109,21 @@ async def test_a_worker_knows_the_hosts_that_are_listed() -> None:
         assert len(content.workers.all) == 1
     finally:
         await content.close()
+
+
+async def test_a_worker_knows_the_effects_that_are_permitted(workers: ArgumentWorkers) -> None:
+    reader = Interpreter("url", "/statement", (PermittedEffect("network.connect", "wiki.internal"),))
+    what = replace(tool(), interpreters=(reader,))
+    found = [
+        (
+            await looked(
+                workers, json.dumps({"statement": f"http://{host}/", "text": "word " * 4_000}).encode(), what
+            )
+        ).findings
+        for host in ("wiki.internal", "db.internal")
+    ]
+    assert [[each.detail for each in findings] for findings in found] == [[], ["internal_host", "internal_name"]]
+    assert len(workers.all) == 1
 
 
 async def test_small_arguments_start_no_process(workers: ArgumentWorkers) -> None:

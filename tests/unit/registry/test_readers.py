@@ -15,6 +15,7 @@ from pdp.registry.review import ToolReview
 TEXT, NULL = {"type": "string"}, {"type": "null"}
 LIST = {"type": "array", "items": TEXT}
 WITHIN = {"type": "object", "properties": {"b/c": TEXT, "n": {"type": "number"}}}
+EFFECTS = [{"kind": "network.connect", "object": "wiki.internal"}]
 SERVER = PinnedServer("acme", "files", "https://mcp.acme.example/files", "acme")
 
 
@@ -47,3 +48,14 @@ def test_what_nobody_declares_is_read_by_something_unknown(
     properties: Mapping[str, Any], review: Mapping[str, Any], expected: set[tuple[str, str]]
 ) -> None:
     assert read(properties, review) == expected
+
+
+def test_the_guard_of_urls_is_told_what_the_review_permits_and_no_other_is() -> None:
+    declared = [{"kind": "url", "argument": "/url"}, {"kind": "path", "argument": "/file"}]
+    review = ToolReview.model_validate(reviewed(READING, interpreters=declared, effects=EFFECTS))
+    definition = {"name": "t", "inputSchema": {"type": "object", "properties": {"url": TEXT, "file": TEXT}}}
+    found = readers(manifest_of(SERVER, definition, review, reviewed_by="a", at_ns=0))
+    assert [(each.kind, [(may.kind, may.object) for may in each.effects]) for each in found] == [
+        ("url", [("network.connect", "wiki.internal")]),
+        ("path", []),
+    ]
