@@ -13,12 +13,12 @@ from typing import get_args
 import click
 
 from pdp.cli.commands import FOLDER, IN_FILE
-from pdp.cli.confining import LIMITS, LiveServer, live_options
+from pdp.cli.confining import LIMITS, LiveServer, live_options, refuse_reach
 from pdp.cli.tools_review import asked
 from pdp.core.errors import ConfigurationFault
 from pdp.host.confinement import Confinement
 from pdp.local.installed import server_id
-from pdp.local.production_folder import ADDRESS, Answers, Founded, Platform, found
+from pdp.local.production_folder import ADDRESS, APPROVER, PROFILES, Answers, Founded, Platform, found
 from pdp.registry.diff import newest_version
 from pdp.registry.live import Definitions
 from pdp.registry.pin import pin
@@ -55,7 +55,8 @@ def init(
     """Write a team's service into FOLDER: configuration, certificates for a trial, first pack, deployment.
 
     FOLDER must not exist; nothing is overwritten.
-    COMMAND starts the MCP server that is to be protected (or --url); it runs confined while its tools are read. At a
+    COMMAND starts the MCP server that is to be protected (or --url); it runs confined while its tools are read, and
+    may not read FOLDER: name one outside of this folder, where the server works. At a
     terminal five questions ask for what no option says, and then you review the tools. Without a review nothing is
     signed, so nothing can be called.
 
@@ -81,6 +82,8 @@ def init(
     answers = Answers(domain, name, owner, issuer, database, platform or "compose")
     try:
         answers.check(folder)
+        if command:  # told now: the proxy would refuse to start it beside its tokens and keys
+            refuse_reach(live.confinement, command, str(Path.cwd()), {"FOLDER": folder})
         review = load_review(review_file) if review_file else None
         answers.pinned.entry()  # a misspelt option is told before anything is started
         listed = live.listed(command, name)
@@ -109,7 +112,7 @@ def _reviewed(answers: Answers, listed: Definitions, at_ns: int) -> Review | Non
 
 
 def _tell(folder: Path, answers: Answers, founded: Founded, source: str) -> None:
-    """What was made, and the three commands that come next."""
+    """What was made, and the commands that come next."""
     click.echo(f"{folder}: configuration, tls, policy, registry, review, deploy/ for {answers.platform}, doctor.sh")
     if founded.unsigned_because:
         click.echo(f"The tools are not signed: {founded.unsigned_because}", err=True)
@@ -120,7 +123,9 @@ def _tell(folder: Path, answers: Answers, founded: Founded, source: str) -> None
         bearer = f"{place}/trial/user.token" if answers.issuer is None else "TOKEN_FILE"
         tls = f"--ca {place}/tls/ca.pem --certificate {place}/tls/gateway.pem --key {place}/tls/gateway.key"
         call = f"pdp proxy --server {server} --target {ADDRESS} {tls} --bearer-file {bearer} {source}"
-        steps = (serve, first, call)
+        profile = f"--profile {place}/{PROFILES}:{APPROVER}"  # of another person: nobody approves an own call
+        people = (f"pdp approvals list {profile}", f"pdp approvals approve CODE {profile}")
+        steps = (serve, first, call, *(people if answers.issuer is None else ()))
     else:
         sign = f"pdp tools sign {place}/registry --yes --key {place}/trial"
         of = f"--tenant {answers.tenant} --server {server} --resource {answers.pinned.resource}"

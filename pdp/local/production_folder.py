@@ -3,6 +3,7 @@
     pdp.yaml  directory.yaml  revoked.txt        `mode: development` until nothing of the trial is left
     tls/                                         certificates of an authority whose key nobody has (`trial`)
     secrets/  trial/                             the key of indexes; keys of signers and tokens, for the trial only
+    profiles.toml                                of the trial's people and operator, for `pdp approvals`, `pdp status`
     registry/  review/                           what the server lists, and the review of it to fill in
     policy/packs/<name>/                         a rule of each kind, with tests
     deploy/  doctor.sh                           how it is run, and how its callers are examined
@@ -48,7 +49,8 @@ from pdp.registry.sign import sign_set
 from pdp.registry.signed import SigningTerm
 
 Platform = Literal["compose", "systemd", "kubernetes"]
-USER = "trial-user"
+PROFILES = "profiles.toml"
+DESK = "desk"  # the caller at which people answer, and the client of their tokens
 ADDRESS = "localhost:50051"
 TOKEN_SECONDS = 3600
 _DOMAIN = re.compile(r"(?=.{4,63}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
@@ -63,6 +65,14 @@ _DOCTOR = """\
 cd "$(dirname "$0")" || exit 1
 exec pdp doctor --listen 127.0.0.1:50051 --certificate tls/server.pem --key tls/server.key -- "$@"
 """
+_USER, APPROVER = "user", "approver"  # profiles of people
+# The people of the trial by their profiles, with their groups; the user has those of the first pack. Nobody approves
+# an own call, and a critical tool wants two of `security`.
+_PEOPLE: Mapping[str, tuple[str, ...]] = {
+    _USER: (),
+    APPROVER: ("approvers", "operators", "security"),
+    "approver-2": ("approvers", "security"),
+}
 _STATE = {"PDP_STORE__PATH": "/var/lib/pdp"}  # where the deployments have records
 _EVERYWHERE = {"PDP_SERVER__LISTEN": '["0.0.0.0:50051"]'}
 _UNIT = """\
@@ -107,6 +117,16 @@ class Answers:
     def pinned(self) -> PinnedServer:
         return PinnedServer(self.tenant, self.server, f"https://mcp.{self.domain}/{self.server}", self.owner)
 
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Groups to which the first pack grants the server's tools."""
+        return (f"{self.pack}-readers", f"{self.pack}-writers")
+
+    @property
+    def desk(self) -> str:
+        """The audience of the tokens with which people act themselves."""
+        return f"https://approvals.{self.domain}"
+
     def uri(self, caller: str) -> str:
         """By which the certificate of a caller names it."""
         return f"spiffe://{self.domain}/{caller}"
@@ -149,7 +169,7 @@ def _written(folder: Path, answers: Answers, listed: Definitions, review: Review
     for name in ("tls", "secrets", "trial", "registry", "review", "deploy", "store"):
         (folder / name).mkdir()
     now = dt.datetime.fromtimestamp(at_ns // NS, dt.UTC)
-    callers = {name: answers.uri(name) for name in ("gateway", "operator")}
+    callers = {name: answers.uri(name) for name in ("gateway", "operator", DESK)}
     for name, content in certificates(answers.domain, callers, now).items():
         _write(folder / "tls" / name, content)
     _write(folder / "secrets" / "index.key", secrets.token_hex(32))
@@ -159,12 +179,13 @@ def _written(folder: Path, answers: Answers, listed: Definitions, review: Review
     manifests, because = _registry(folder, answers, listed, review, at_ns)
     _write(folder / CONFIG, _HEAD + yaml.safe_dump(_settings(answers), sort_keys=False))
     _write(folder / "directory.yaml", yaml.safe_dump(_directory(answers), sort_keys=False))
+    _write(folder / PROFILES, _profiles())
     _write(folder / "revoked.txt", "")
     _write(folder / "doctor.sh", _DOCTOR.format(address=ADDRESS))
     _deployment(folder / "deploy", answers)
     ask = _ask(folder, answers, manifests)
     if answers.issuer is None:
-        _token(folder, answers, manifests, at_ns)
+        _tokens(folder / "trial", answers, manifests, at_ns)
     return Founded(review is not None and not because, because, ask and answers.issuer is None)
 
 
@@ -207,6 +228,7 @@ def _settings(answers: Answers) -> dict[str, Any]:
             "inspects_results": True,
         },  # as `pdp proxy` does
         "operator": {"roles": ["operate"]},
+        DESK: {"roles": ["approve", "subject"], "resources": [answers.desk], "person_clients": [DESK]},
     }
     return {
         "mode": "development",
@@ -242,10 +264,37 @@ def _settings(answers: Answers) -> dict[str, Any]:
 
 
 def _directory(answers: Answers) -> dict[str, Any]:
-    groups = [f"{answers.pack}-readers", f"{answers.pack}-writers", "approvers", "operators", "security"]
-    account = {"issuer": answers.issuer or DEVELOPMENT_ISSUER, "id": USER}
-    person = {"id": f"p-{USER}", "name": "Of the trial", "active": True, "groups": groups, "accounts": [account]}
-    return {"people": [person], "groups": {group: group for group in groups}}
+    people: list[dict[str, Any]] = [
+        {
+            "id": f"p-{_account(name)}",
+            "name": f"Trial {name}",
+            "active": True,
+            "groups": list(groups or answers.users),
+            "accounts": [{"issuer": answers.issuer or DEVELOPMENT_ISSUER, "id": _account(name)}],
+        }
+        for name, groups in _PEOPLE.items()
+    ]
+    known = dict.fromkeys(group for person in people for group in person["groups"])
+    return {"people": people, "groups": {group: group for group in known}}
+
+
+def _account(person: str) -> str:
+    return f"trial-{person}"
+
+
+def _own_token(person: str) -> str:
+    """The file in `trial` of the token with which a person acts at the desk."""
+    return f"{person}.desk.token"
+
+
+def _profiles() -> str:
+    """Of each person at the desk, and of the operator."""
+    profiles = {name: (DESK, f'token_file = "trial/{_own_token(name)}"\n') for name in _PEOPLE}
+    return "\n".join(
+        f'[{name}]\ntarget = "{ADDRESS}"\nca = "tls/ca.pem"\n'
+        f'certificate = "tls/{caller}.pem"\nkey = "tls/{caller}.key"\n{token}'
+        for name, (caller, token) in {**profiles, "operator": ("operator", "")}.items()
+    )
 
 
 def _ask(folder: Path, answers: Answers, manifests: Sequence[Manifest]) -> bool:
@@ -291,18 +340,26 @@ def _value(schema: Mapping[str, Any]) -> Json:
     return kinds.get(str(schema.get("type")), "example")
 
 
-def _token(folder: Path, answers: Answers, manifests: Sequence[Manifest], at_ns: int) -> None:
-    key = development.write_keys(folder / "trial" / "issuer", secrets.token_bytes(development.SEED_BYTES))
-    content = development.claims(
-        subject=USER,
+def _tokens(trial: Path, answers: Answers, manifests: Sequence[Manifest], at_ns: int) -> None:
+    """The user's, as an agent holds it, and of each person the own one, which no agent holds."""
+    key = development.write_keys(trial / "issuer", secrets.token_bytes(development.SEED_BYTES))
+    of_agent = development.claims(
+        subject=_account(_USER),
         audience=answers.pinned.resource,
         client_id="trial-agent",
         scopes=sorted({word for each in manifests if each.version != UNREVIEWED for word in each.permissions}),
-        groups=[f"{answers.pack}-readers", f"{answers.pack}-writers"],
+        groups=answers.users,
         amr=("pwd",),
     )
-    token = development.mint(content, key, at_ns, lifetime_seconds=TOKEN_SECONDS)
-    _write(folder / "trial" / "user.token", token + "\n")
+    claims = {f"{_USER}.token": of_agent} | {
+        _own_token(name): development.claims(
+            subject=_account(name), audience=answers.desk, client_id=DESK, amr=("pwd",)
+        )
+        for name in _PEOPLE
+    }
+    for name, content in claims.items():
+        token = development.mint(content, key, at_ns, lifetime_seconds=TOKEN_SECONDS)
+        _write(trial / name, token + "\n")
 
 
 def _deployment(folder: Path, answers: Answers) -> None:

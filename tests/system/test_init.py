@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import ssl
@@ -20,6 +23,9 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from mcp import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.shared.exceptions import MCPError
 from support import items_server
 
 from devtools.delivery import locks
@@ -34,6 +40,12 @@ tools:
     {risk: low, permissions: ["items:read"], labels: [], sinks: [], interpreters: [],
      annotations: {read_only: true, open_world: false}}
 """
+DELETES = """\
+  delete_item:
+    {risk: medium, permissions: ["items:write"], labels: [], sinks: [], interpreters: [],
+     annotations: {read_only: false, destructive: true, open_world: false}}
+"""
+ADDRESS = "localhost:50051"
 
 
 def pdp(place: Path, *words: str, programs: Path = BIN, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,10 +61,18 @@ def pdp(place: Path, *words: str, programs: Path = BIN, **environment: str) -> s
 
 
 def init(place: Path, *words: str, programs: Path = BIN, review: str = REVIEW) -> subprocess.CompletedProcess[str]:
-    server = shutil.copy(items_server.__file__, place / "items_server.py")
-    (place / "review.yaml").write_text(review)
-    given = ("--domain", "acme.example", "--server", "items", "--allow-read", str(place), *words)
-    return pdp(place, "init", "team", *given, "--", str(programs / "python"), str(server), programs=programs)
+    """Make `place/team` where the server works, in `place/here`."""
+    here = place / "here"
+    here.mkdir(exist_ok=True)
+    shutil.copy(items_server.__file__, here)
+    (here / "review.yaml").write_text(review)
+    given = ("--domain", "acme.example", "--server", "items", *words)
+    return pdp(here, "init", "../team", *given, "--", str(programs / "python"), "items_server.py", programs=programs)
+
+
+def steps(printed: str) -> list[list[str]]:
+    """Words of the commands that come next."""
+    return [shlex.split(line) for line in printed.partition("next:\n")[2].splitlines()]
 
 
 @contextmanager
@@ -81,27 +101,80 @@ def serving(place: Path, programs: Path = BIN) -> Iterator[str]:
         log.close()
 
 
+def at(place: Path, target: str) -> None:
+    """Have what the folder says of the address say `target`."""
+    for name in ("ask.yaml", "profiles.toml"):
+        file = place / "team" / name
+        file.write_text(file.read_text().replace(ADDRESS, target))
+
+
 def first_answer(place: Path, programs: Path = BIN) -> subprocess.CompletedProcess[str]:
     with serving(place, programs) as target:
-        ask = (place / "team/ask.yaml").read_text().replace("localhost:50051", target)
-        (place / "team/ask-here.yaml").write_text(ask)
-        return pdp(place, "decide", "team/ask-here.yaml", "--timeout", "30", programs=programs)
+        at(place, target)
+        return pdp(place, "decide", "team/ask.yaml", "--timeout", "30", programs=programs)
 
 
-def test_a_reviewed_server_has_its_first_allow(tmp_path: Path) -> None:
-    made = init(tmp_path, "--review", "review.yaml")
+async def test_every_command_that_is_printed_works_and_a_second_person_approves(tmp_path: Path) -> None:
+    """As a stranger types them, where they are printed, at a port that is free."""
+    made = init(tmp_path, "--review", "review.yaml", review=REVIEW + DELETES)
     assert made.returncode == 0, made.stderr
-    steps = re.findall(r"^  (pdp \w+)", made.stdout, re.MULTILINE)
-    assert steps == ["pdp serve", "pdp decide", "pdp proxy"]
-    answer = first_answer(tmp_path)
-    assert (answer.returncode, answer.stdout.splitlines()[0]) == (0, "ALLOW"), answer.stdout
+    serve, decide, proxy, *people = steps(made.stdout)
+    assert [words[:3] for words in people] == [["pdp", "approvals", "list"], ["pdp", "approvals", "approve"]]
+    here = tmp_path / "here"
+    assert serve == ["pdp", "serve", "--config", "../team/pdp.yaml"]
+    profile = people[0][3:]
+
+    def types(*words: str) -> str:
+        done = pdp(here, *words)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    with serving(tmp_path) as target:
+        at(tmp_path, target)
+        assert types(*decide[1:], "--timeout", "30").splitlines()[0] == "ALLOW"
+        words = [target if word == ADDRESS else word for word in proxy[1:]]
+        started = StdioServerParameters(
+            command=str(BIN / "pdp"), args=[*words[:1], "--patience", "0", *words[1:]], cwd=here
+        )
+        async with stdio_client(started) as streams, ClientSession(*streams) as client:
+            await client.initialize()
+            assert {tool.name for tool in (await client.list_tools()).tools} == {"list_things", "delete_item"}
+            await client.call_tool("list_things", {"limit": 2})
+            asked = 0
+            while True:  # at night the first pack wants an answer more
+                try:
+                    done = await client.call_tool("delete_item", {"name": "a"})
+                    break
+                except MCPError as error:
+                    assert error.error.data["status"] == "pending", error  # noqa: PT017 - which of the two it is
+                waits = json.loads(await asyncio.to_thread(types, *people[0][1:], "--json"))["approvals"]
+                (id_,) = [each["approval_id"] for each in waits]
+                shown = json.loads(await asyncio.to_thread(types, "approvals", "show", id_, "--json", *profile))
+                vote = ("--yes", "--presented", shown["presented"], "--reason", "tried")
+                await asyncio.to_thread(types, *people[1][1:3], id_, *profile, *vote)
+                asked += 1
+            assert (done.content[0].text, asked in (1, 2)) == ("a is gone", True)
+    log = (tmp_path / "server.log").read_text()
+    assert "which no directory has" not in log
+    own = [line for line in pdp(here, "config", "check", "../team/pdp.yaml").stderr.splitlines() if "policy." in line]
+    assert own == []  # nothing is wrong with what `pdp init` itself wrote
+
+
+def test_the_server_may_not_read_the_folder(tmp_path: Path) -> None:
+    """The proxy would not start it beside tokens and keys; so it is said before there are any."""
+    (tmp_path / "here").mkdir()
+    for words, folder in (((), "here/team"), (("--allow-read", str(tmp_path)), "team")):
+        given = ("--domain", "acme.example", *words, "--", str(BIN / "python"), "items_server.py")
+        refused = pdp(tmp_path / "here", "init", str(tmp_path / folder), *given)
+        assert (refused.returncode, "FOLDER: the server may read it" in refused.stderr) == (2, True)
+        assert not (tmp_path / folder).exists()
 
 
 def test_without_a_review_nothing_is_signed_and_nothing_is_called(tmp_path: Path) -> None:
     made = init(tmp_path)
     assert made.returncode == 0, made.stderr
-    steps = re.findall(r"^  (pdp (?:tools )?\w+)", made.stdout, re.MULTILINE)
-    assert steps == ["pdp tools pin", "pdp tools sign", "pdp serve"]
+    found = re.findall(r"^  (pdp (?:tools )?\w+)", made.stdout, re.MULTILINE)
+    assert found == ["pdp tools pin", "pdp tools sign", "pdp serve"]
     assert "every call is denied" in made.stdout
     assert not (tmp_path / "team/registry/set.dsse.json").exists()
     assert "list_things" in (tmp_path / "team/review/items.yaml").read_text()
@@ -120,7 +193,7 @@ def test_the_folder_is_its_users_alone_and_is_never_overwritten(tmp_path: Path) 
     again = init(tmp_path, "--review", "review.yaml")
     assert (again.returncode, "team is there" in again.stderr) == (2, True)
     assert {path: path.read_bytes() for path in team.rglob("*") if path.is_file()} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["items_server.py", "review.yaml", "team"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "team"]
 
 
 def test_a_link_or_a_failure_leaves_nothing(tmp_path: Path) -> None:
@@ -129,7 +202,7 @@ def test_a_link_or_a_failure_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "team").unlink()
     unknown = init(tmp_path, "--review", "review.yaml", review="tools: {no_such_tool: {risk: low}}\n")
     assert (unknown.returncode, "no_such_tool" in unknown.stderr) == (1, True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["items_server.py", "review.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
 
 
 def test_production_refuses_everything_of_the_trial(tmp_path: Path) -> None:
@@ -169,6 +242,7 @@ def test_the_authority_is_narrow_short_lived_and_its_key_is_nowhere(tmp_path: Pa
     keys = [path for path in (tmp_path / "team").rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
     assert sorted(path.name for path in keys) == [
         "author.pem",
+        "desk.key",
         "gateway.key",
         "operator.key",
         "reviewer.pem",

@@ -41,21 +41,21 @@ person if {
 
 # METADATA
 # title: At most a hundred at once
-# description: Denies unless the number is positively within the limit, so text or a missing number denies too.
+# description: Denies a limit unless it is positively a number within the bound, so text denies too.
 deny contains {
 	"code": "newpack.too_many",
-	"message": "list_items returns at most a hundred items. Ask for fewer (limit).",
+	"message": "At most a hundred items are returned at once. Ask for fewer (limit).",
 } if {
 	some t in input.targets
 	t.server == "newserver"
-	t.name == "list_items"
-	not few_enough
+	limit := input.arguments.value.limit
+	not few_enough(limit)
 }
 
-few_enough if {
-	is_number(input.arguments.value.limit)
-	input.arguments.value.limit >= 1
-	input.arguments.value.limit <= 100
+few_enough(limit) if {
+	is_number(limit)
+	limit >= 1
+	limit <= 100
 }
 
 # METADATA
@@ -83,11 +83,16 @@ daytime if {
 }
 
 # METADATA
-# title: Whoever carries out an allowed change tells the owner
-oblige contains {"kind": "notify", "code": "newpack.notify"} if {
-	some t in input.targets
-	t.server == "newserver"
-	t.annotations.read_only == false
+# title: Numbers of cards and accounts are cut out of results
+# description: The decision point carries this out itself. Any other kind a caller must support, or its calls are denied.
+oblige contains {
+	"kind": "redact",
+	"code": "newpack.numbers",
+	"findings": ["personal_data"],
+	"replacement": "[number removed]",
+} if {
+	some finding in input.result.findings
+	finding.kind == "personal_data"
 }
 
 # METADATA

@@ -56,9 +56,8 @@ test_too_many if {
 	}
 }
 
-test_without_a_limit_is_too_many if {
-	question := asks("newpack-readers", {"name": "list_items"})
-	testing.codes(newpack.deny) == {"newpack.too_many"} with input as question
+test_without_a_limit_the_tool_decides if {
+	newpack.deny == set() with input as asks("newpack-readers", {"name": "list_items"})
 }
 
 test_few_enough if {
@@ -79,12 +78,12 @@ test_change_by_day_is_not if {
 
 # oblige
 
-test_change_is_told if {
-	testing.codes(newpack.oblige) == {"newpack.notify"} with input as asks("newpack-writers", changing)
+test_numbers_are_cut_out if {
+	testing.codes(newpack.oblige) == {"newpack.numbers"} with input as testing.result_with(["personal_data"])
 }
 
-test_reading_is_not if {
-	newpack.oblige == set() with input as asks("newpack-readers", {})
+test_other_results_are_shown if {
+	newpack.oblige == set() with input as testing.result_with(["directive"])
 }
 
 # label

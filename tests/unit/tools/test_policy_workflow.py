@@ -99,7 +99,7 @@ def test_coverage_of_a_new_pack_is_full(org: Path) -> None:
     assert file["missed"] == []
     assert {(e["code"], e["reached"]) for e in file["elements"]} == {
         (f"payroll.{name}", True)
-        for name in ("readers", "writers", "people_only", "too_many", "night", "notify", "untrusted")
+        for name in ("readers", "writers", "people_only", "too_many", "night", "numbers", "untrusted")
     }
 
 
