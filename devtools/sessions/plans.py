@@ -23,6 +23,7 @@ from pdp.core.call.mandates import (
     Leaf,
     MandateStep,
     leaves_of,
+    missing,
     spellings,
     verified_steps,
 )
@@ -91,17 +92,22 @@ class Plans:
 
     def _of(self, session: RecordedSession) -> Iterator[MandateStep]:
         task, seen = of_task(session.task), dict[str, set[str]]()
-        merged: dict[str, MandateStep] = {}
+        merged, calls = dict[str, MandateStep](), dict[str, list[Sequence[Leaf]]]()
         for step in session.steps:
             if step.attack:
                 continue
             tool = self._known[session.suite, step.tool]
-            bound = dict(_bindings(leaves_of(step.arguments) or (), task, tool, seen, session.suite))
+            leaves = leaves_of(step.arguments) or ()
+            calls.setdefault(step.tool, []).append(leaves)
+            bound = dict(_bindings(leaves, task, tool, seen, session.suite))
             made = MandateStep(session.suite, step.tool, tool.manifest_sha256, 1, bound)
             merged[step.tool] = _together(merged[step.tool], made) if step.tool in merged else made
             held = of_result(step.result, ())
             seen.setdefault(step.tool, set()).update(held.atoms)
-        yield from merged.values()
+        for name, whole in merged.items():
+            spared = {at for leaves in calls[name] for at in missing(whole.arguments, leaves)}
+            arguments = {at: replace(each, optional=at in spared) for at, each in whole.arguments.items()}
+            yield replace(whole, arguments=arguments)
 
 
 def _bindings(

@@ -137,7 +137,9 @@ class MandateStep(_message.Message):
     """So many were made."""
     arguments_json: _builtins.bytes
     """What each argument may hold, a UTF-8 JSON object by JSON Pointer: `{"fixed": […]}`, `{"chosen": […]}`,
-    `{"slot": ["server/tool"]}`, `{"made": "number"}` or `"any"`. An argument that is not there is not covered.
+    `{"slot": ["server/tool"]}`, `{"made": "number"}` or `"any"`; `{}` holds nothing. An argument that is not there is
+    not covered, nor is a call without one that is there, unless that says `"optional": true` (so `{"any": true,
+    "optional": true}`).
     """
     def __init__(
         self,

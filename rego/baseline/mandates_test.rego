@@ -98,6 +98,7 @@ test_others_approve_destruction_that_the_task_does_not_state if {
 		covered(destroying, ["fixed"], true),
 		covered(destroying, ["fixed", "any"], false),
 		covered(destroying, ["fixed", "made"], false),
+		covered(destroying, [], false),
 		bent(covered(destroying, ["fixed"], false), {"covers": []}),
 		bent(covered(destroying, ["fixed"], false), {"status": "ended"}),
 	] {

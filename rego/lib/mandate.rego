@@ -16,11 +16,12 @@ covered contains cover.target if {
 # title: Targets that a step covers with values that nobody else can have chosen
 # description: |
 #   Of the task, of the few that a reviewed schema lists, or of a result that only the user's own side writes; nothing that
-#   the agent words or computes.
+#   the agent words or computes. A call with no value at all states nothing.
 stated contains cover.target if {
 	input.mandate.status == "active"
 	some cover in input.mandate.covers
 	cover.external == false
+	count(cover.values) > 0
 	count({v.pointer | some v in cover.values; not v.by in {"fixed", "chosen", "slot"}}) == 0
 }
 

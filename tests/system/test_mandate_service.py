@@ -346,7 +346,7 @@ async def test_the_question_says_what_was_planned_and_where_a_value_stood(severe
     found = await _asks(severe, text="eve@x.example", amount=77)
     assert found[-5:-3] == [
         plan,
-        "The plan has this tool, and does not cover this call: a value is another, or an argument is not in it.",
+        "The plan has this tool, and does not cover this call: its arguments or their values are others.",
     ]
     assert "/amount stands in a text that others may have written." in found
 

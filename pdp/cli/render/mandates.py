@@ -17,6 +17,8 @@ _SAID = {
     "chosen": "one of {}",
     "slot": "what a result of {} holds",
     "made": "a {} that the agent computes",
+    "any": "any text",
+    "optional": "left out",
 }
 
 
@@ -41,11 +43,11 @@ def _step(number: int, step: mandate_pb2.MandateStep) -> Iterator[Text]:
     made = f", {step.called} of {step.max_calls} made"
     yield Text.assemble(f"{number}. ", inert(step.tool), " on ", inert(step.server), made)
     for pointer, binding in sorted(json.loads(step.arguments_json).items()):
-        ways = ["any text"] if binding == "any" else [_way(how, said) for how, said in sorted(binding.items())]
+        said = {"any": True} if binding == "any" else binding
+        ways = [_SAID[how].format(_values(said[how])) for how in sorted(said)] or ["nothing"]
         yield Text.assemble("   ", inert(pointer), ": ", inert(", or ".join(ways)))
 
 
-def _way(how: str, said: object) -> str:
+def _values(said: object) -> str:
     values = said if isinstance(said, list) else [said]
-    texts = (each if isinstance(each, str) else json.dumps(each) for each in values)
-    return _SAID[how].format(", ".join(texts))
+    return ", ".join(each if isinstance(each, str) else json.dumps(each) for each in values)

@@ -37,7 +37,7 @@ def sentences(asked: CallContext) -> Iterator[str]:
                 wrote = ", which others may have written" if fact.covers[0].external else ""
                 yield f"{value.pointer} is what {value.tool} returned{wrote}."
     elif fact.planned:
-        yield "The plan has this tool, and does not cover this call: a value is another, or an argument is not in it."
+        yield "The plan has this tool, and does not cover this call: its arguments or their values are others."
         yield from _elsewhere(asked, named)
     else:
         yield "The plan has no such call left."

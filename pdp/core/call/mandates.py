@@ -3,7 +3,7 @@
 A licence, not a permission: a call inside goes to the judge where a person would be asked, and policy says where.
 The planner's word counts for nothing that can be checked: what it calls fixed must stand verbatim in the vouched
 task, or be a value that the pinned schema lists. Every leaf of a call's arguments binds, switches and names of
-members too; what a step does not name is not covered.
+members too; what a step does not name is not covered, nor is a call without what it names.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ MOST_VALUES = 32  # of one argument: values that it is fixed to, or tools that f
 MOST_SECONDS = 24 * 3600
 ITEM = "*"  # the step of a pointer that stands for any item of a list
 FIXED, CHOSEN, SLOT, MADE, ANY = "fixed", "chosen", "slot", "made", "any"
+OPTIONAL = "optional"
 _INSTANT = len("01a30e7d-7500")  # of a UUIDv7: milliseconds; what is of the same one has no order
 OUTWARD = frozenset({"network", "email", "message"})  # kinds of sinks, as `lib.targets` has them
 _BUILT = ("date", "number")
@@ -81,38 +82,44 @@ def follow(state: MandateState, event: MandateEvent) -> MandateState | None:
 @dataclass(frozen=True, slots=True)
 class Binding:
     """What one argument may hold: a `fixed` value, one `chosen` of those that the schema lists, what a result of a
-    tool ("server/tool") holds to fill its `slot`, a date or a number that the agent has `made`, or `any` text."""
+    tool ("server/tool") holds to fill its `slot`, a date or a number that the agent has `made`, or `any` text. One
+    that binds to nothing holds nothing. A call without the argument is covered only where it is `optional`."""
 
     fixed: tuple[Json, ...] = ()
     chosen: tuple[Json, ...] = ()
     slot: tuple[str, ...] = ()
     made: str = ""
     any: bool = False
+    optional: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.fixed or self.chosen or self.slot or self.made or self.any)
 
     def as_json(self) -> Json:
-        if self.any:
+        if self.any and not self.optional:
             return ANY
         lists: dict[str, list[Json]] = {FIXED: [*self.fixed], CHOSEN: [*self.chosen], SLOT: [*self.slot]}
         said: dict[str, Json] = {way: values for way, values in lists.items() if values}
-        return said | ({MADE: self.made} if self.made else {})
+        flags: dict[str, Json] = {MADE: self.made, ANY: self.any, OPTIONAL: self.optional}
+        return said | {way: flag for way, flag in flags.items() if flag}
 
     @classmethod
     def from_json(cls, value: Json) -> Binding | None:
         """The inverse; None for what is no binding."""
         if value == ANY:
             return cls(any=True)
-        if not isinstance(value, Mapping) or not value or not value.keys() <= {FIXED, CHOSEN, SLOT, MADE}:
+        if not isinstance(value, Mapping) or not value.keys() <= {FIXED, CHOSEN, SLOT, MADE, ANY, OPTIONAL}:
+            return None
+        flags = [value[flag] for flag in (ANY, OPTIONAL) if flag in value]
+        if any(flag is not True for flag in flags) or (ANY in value and value.keys() != {ANY, OPTIONAL}):
             return None
         lists = {way: _listing(value[way]) for way in (FIXED, CHOSEN, SLOT) if way in value}
         fixed, chosen, slot = (lists.get(way, ()) for way in (FIXED, CHOSEN, SLOT))
         if not all(lists.values()) or not all(map(_is_leaf, (*fixed, *chosen))) or not all(map(_is_source, slot)):
             return None
-        if MADE in value and value[MADE] not in _BUILT:
+        if value.get(MADE, _BUILT[0]) not in _BUILT:
             return None
-        return cls(fixed, chosen, tuple(map(str, slot)), str(value.get(MADE, "")))
+        return cls(fixed, chosen, tuple(map(str, slot)), str(value.get(MADE, "")), ANY in value, OPTIONAL in value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +327,8 @@ Catalogue = Callable[[str, str], CatalogueTool | None]  # by server and name, as
 def verified_steps(
     steps: Iterable[MandateStep], task: Container[Scalar], catalogue: Catalogue, *, reviewed: bool = False
 ) -> tuple[MandateStep, ...]:
-    """Steps of tools that are pinned as the plan says, without bindings that nothing but the plan speaks for. A call
-    with such an argument is then not covered. `reviewed`: a signed playbook, whose fixed and free values are
+    """Steps of tools that are pinned as the plan says, whose arguments hold nothing that only the plan speaks for:
+    what was bound to that alone is bound to nothing. `reviewed`: a signed playbook, whose fixed and free values are
     security's own."""
     found = []
     for step in steps:
@@ -329,7 +336,7 @@ def verified_steps(
         if tool is None or tool.manifest_sha256 != step.manifest_sha256:
             continue
         bound = {at: _verified(at, each, task, tool, reviewed=reviewed) for at, each in step.arguments.items()}
-        found.append(replace(step, arguments={at: each for at, each in bound.items() if each}))
+        found.append(replace(step, arguments=bound))
     return tuple(found)
 
 
@@ -343,6 +350,7 @@ def _verified(
         binding.slot,
         "" if tool.leaves(pointer) else binding.made,
         binding.any and free,
+        binding.optional,
     )
 
 
@@ -489,10 +497,28 @@ def covered(
     for number, step in of_tool if leaves is not None else ():
         bound = [_covered(step, leaf, seen, outward) for leaf in leaves or ()]
         values = tuple(each for each in bound if each is not None)
-        if len(values) == len(bound):
+        if len(values) == len(bound) and not any(missing(step.arguments, leaves or ())):
             external = any(_external(each, leaf[2], seen) for each, leaf in zip(values, leaves or (), strict=True))
             found.append(Cover(key, number, external, left[number], values))
     return bool(of_tool), tuple(found)
+
+
+def missing(arguments: Mapping[str, Binding], leaves: Sequence[Leaf]) -> Iterator[str]:
+    """Pointers that a call must have, and has not: of a list in each of its items."""
+    there = [(pattern.split("/"), pointer.split("/")) for pattern, pointer, _ in leaves]
+    for bound, binding in arguments.items():
+        names = bound.split("/")
+        having = [pointer for pattern, pointer in there if pattern == names]
+        lists = [depth for depth, name in enumerate(names, 1) if name == ITEM]
+        if not binding.optional and not (having and all(_in_each(names[:n], having, there) for n in lists)):
+            yield bound
+
+
+def _in_each(items: list[str], having: list[list[str]], there: list[tuple[list[str], list[str]]]) -> bool:
+    """Whether each item of a list is one of those that have it."""
+    depth = len(items)
+    every = {tuple(pointer[:depth]) for pattern, pointer in there if pattern[:depth] == items}
+    return every == {tuple(pointer[:depth]) for pointer in having}
 
 
 Leaf = tuple[str, str, Json]  # pointer with `ITEM` for items of lists, the pointer itself, the value

@@ -94,10 +94,9 @@ class Playbook:
 def _with_stated(step: PlaybookStep, tool: CatalogueTool, task: StatedTask, text: str) -> MandateStep | None:
     arguments = dict(step.arguments)
     for pointer, kind in step.stated.items():
-        values = tuple(_values(kind, task, text))
-        if not 0 < len(values) <= MOST_VALUES:
+        values, before = tuple(_values(kind, task, text)), arguments.get(pointer, Binding())
+        if len(values) > MOST_VALUES or not (values or before.optional):
             return None
-        before = arguments.get(pointer, Binding())
         arguments[pointer] = replace(before, fixed=(*before.fixed, *values)[:MOST_VALUES])
     return MandateStep(step.server, step.tool, tool.manifest_sha256, step.max_calls, arguments)
 
@@ -152,7 +151,7 @@ def _step(value: Json, at: str) -> PlaybookStep:
         raise PlaybookError(f"{at}/arguments: bindings by JSON Pointer, {MOST_ARGUMENTS} at most")
     bound = {pointer: _bound(pointer, said, at) for pointer, said in arguments.items()}
     stated = {pointer: kind for pointer, (_, kind) in bound.items() if kind}
-    return PlaybookStep(server, name, calls, {at: each for at, (each, _) in bound.items() if each}, stated)
+    return PlaybookStep(server, name, calls, {at: each for at, (each, _) in bound.items()}, stated)
 
 
 def _bound(pointer: str, said: Json, at: str) -> tuple[Binding, str]:
@@ -164,8 +163,8 @@ def _bound(pointer: str, said: Json, at: str) -> tuple[Binding, str]:
         kind, rest = said[STATED], {way: each for way, each in said.items() if way != STATED}
         if not isinstance(kind, str) or kind not in KINDS:
             raise PlaybookError(f"{at}/arguments{pointer}: {STATED} is one of {', '.join(KINDS)}")
-    binding = Binding.from_json(rest) if rest or not kind else Binding()
-    if binding is None:
+    binding = Binding.from_json(rest)
+    if binding is None or not (binding or kind):
         raise PlaybookError(f"{at}/arguments{pointer}: must be {STATED}, fixed, chosen, slot, made or any")
     return binding, kind
 

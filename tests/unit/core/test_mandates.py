@@ -11,7 +11,7 @@ from typing import Any
 
 from support.for_each import for_each
 
-from pdp.core.bytes.digest import Json
+from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.mandates import (
     ITEM,
     MOST_CALLS,
@@ -122,10 +122,11 @@ def _broken() -> list[Any]:
 
 
 BAD: list[Any] = [
-    None, "", "some", {}, [], {"fixed": []}, {"fixed": "x"}, {"fixed": [["x"]]}, {"fixed": [{"a": 1}]},
+    None, "", "some", [], {"fixed": []}, {"fixed": "x"}, {"fixed": [["x"]]}, {"fixed": [{"a": 1}]},
     {"slot": ["x"]}, {"slot": ["/x"]}, {"slot": ["x/"]}, {"slot": [1]}, {"made": "word"}, {"made": ["date"]},
     {"made": None}, {"any": True}, {"fixed": ["x"] * (MOST_VALUES + 1)}, {"fixed": ["x"], "else": ["y"]},
-    {"fixed": ["x"], "slot": []},
+    {"fixed": ["x"], "slot": []}, {"any": True, "fixed": ["x"], "optional": True}, {"any": 1, "optional": True},
+    {"fixed": ["x"], "optional": False}, {"fixed": ["x"], "optional": 1},
 ]  # fmt: skip
 
 
@@ -151,7 +152,7 @@ def test_what_is_not_wholly_a_mandate_is_none(value: Any) -> None:
 )
 def test_only_what_task_and_catalogue_say_is_kept(binding: Binding, kept: Binding | None) -> None:
     (found,) = verified_steps([step({"/to": binding})], TASK, lambda *_: TOOL)
-    assert found.arguments == ({} if kept is None else {"/to": kept})
+    assert found.arguments == {"/to": kept or Binding()}
 
 
 @for_each(
@@ -169,15 +170,15 @@ def test_only_what_task_and_catalogue_say_is_kept(binding: Binding, kept: Bindin
 )
 def test_values_of_the_schema_and_free_text(pointer: str, binding: Binding, kept: Binding | None) -> None:
     (found,) = verified_steps([step({pointer: binding})], TASK, lambda *_: TOOL)
-    assert found.arguments.get(pointer) == kept
+    assert found.arguments == {pointer: kept or Binding()}
 
 
 def test_free_text_where_nobody_reviewed_what_binds_is_not_kept() -> None:
     (found,) = verified_steps([step({"/note": Binding(any=True)})], TASK, lambda *_: replace(TOOL, binds=None))
-    assert found.arguments == {}
+    assert found.arguments == {"/note": Binding()}
     whole = replace(TOOL, outward=("",))
     (found,) = verified_steps([step({"/note": Binding(any=True)})], TASK, lambda *_: whole)
-    assert found.arguments == {}
+    assert found.arguments == {"/note": Binding()}
 
 
 def test_security_may_fix_and_free_what_a_planner_may_not() -> None:
@@ -185,7 +186,7 @@ def test_security_may_fix_and_free_what_a_planner_may_not() -> None:
     (found,) = verified_steps([step(bound)], TASK, lambda *_: replace(TOOL, binds=None), reviewed=True)
     assert found.arguments == bound
     (made,) = verified_steps([step({"/to": Binding(made="date")})], TASK, lambda *_: TOOL, reviewed=True)
-    assert made.arguments == {}
+    assert made.arguments == {"/to": Binding()}
 
 
 def test_a_step_of_another_definition_or_of_no_tool_is_dropped() -> None:
@@ -264,6 +265,52 @@ def test_what_the_agent_had_said_before_fills_no_slot(said: dict[str, str], by: 
         [step({"/to": Binding(slot=("files/read",))})], {}, TARGET, {"to": "UK99 BX"}, seen, lambda _: True
     )
     assert ([each.by for each in found[0].values] if found else None) == by
+
+
+def test_a_call_without_what_a_step_names_is_not_covered() -> None:
+    bound = {"/to": Binding(fixed=("a",)), "/amount": Binding(fixed=(1,))}
+    assert ways(bound, {"to": "a", "amount": 1}) == ["fixed", "fixed"]
+    for arguments in ({}, {"to": "a"}, {"amount": 1}):
+        assert ways(bound, arguments) is None
+    spared = bound | {"/amount": Binding(fixed=(1,), optional=True)}
+    assert ways(spared, {"to": "a"}) == ["fixed"]
+    assert ways(spared, {"to": "a", "amount": 2}) is None
+    assert ways(spared, {"amount": 1}) is None
+
+
+def test_what_was_bound_to_a_planners_word_alone_covers_nothing_not_even_a_call_without_it() -> None:
+    for reviewed, binding in ((False, Binding(fixed=("EV66",))), (True, Binding(chosen=("EV66",)))):
+        (kept,) = verified_steps([step({"/to": binding})], TASK, lambda *_: TOOL, reviewed=reviewed)
+        for arguments in ({}, {"to": "EV66"}):
+            assert ways(kept.arguments, arguments) is None
+        assert MandateStep.from_json(kept.as_json()) == kept
+
+
+def test_of_a_list_each_item_has_what_a_step_names() -> None:
+    one = Binding(fixed=(1,))
+    bound = {f"/l/{ITEM}/x": one, f"/l/{ITEM}/y": one}
+    assert ways(bound, {"l": [{"x": 1, "y": 1}, {"x": 1, "y": 1}]}) == ["fixed"] * 4
+    assert ways(bound, {"l": [{"x": 1, "y": 1}, {"x": 1}]}) is None
+    deep = {f"/l/{ITEM}/m/{ITEM}/x": one, f"/l/{ITEM}/y": one, f"/l/{ITEM}/m": Binding(chosen=([],), optional=True)}
+    assert ways(deep, {"l": [{"m": [{"x": 1}], "y": 1}]}) == ["fixed", "fixed"]
+    for item in ({"y": 1}, {"m": [], "y": 1}):
+        assert ways(deep, {"l": [{"m": [{"x": 1}], "y": 1}, item]}) is None
+    spared = bound | {f"/l/{ITEM}/y": replace(one, optional=True)}
+    assert ways(spared, {"l": [{"x": 1, "y": 1}, {"x": 1}]}) == ["fixed"] * 3
+
+
+@for_each(
+    "binding, text",
+    [
+        (Binding(any=True), '"any"'),
+        (Binding(any=True, optional=True), '{"any":true,"optional":true}'),
+        (Binding(fixed=(1,), optional=True), '{"fixed":[1],"optional":true}'),
+        (Binding(), "{}"),
+    ],
+)
+def test_a_binding_is_read_as_it_was_written(binding: Binding, text: str) -> None:
+    assert canonical(binding.as_json()).decode() == text
+    assert Binding.from_json(json.loads(text)) == binding
 
 
 def test_items_of_lists_are_bound_each() -> None:

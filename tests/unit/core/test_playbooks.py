@@ -59,6 +59,11 @@ BROKEN: Mapping[str, Callable[[], Json]] = {
     "an unknown kind": lambda: {**DOCUMENT, "steps": [{**STEP, "arguments": {"/to": {"stated": "name"}}}]},
     "a kind that is a list": lambda: {**DOCUMENT, "steps": [{**STEP, "arguments": {"/to": {"stated": ["email"]}}}]},
     "no number": lambda: {**DOCUMENT, "steps": [{**STEP, "arguments": {"/to": {"fixed": [float("nan")]}}}]},
+    "optional alone": lambda: {**DOCUMENT, "steps": [{**STEP, "arguments": {"/to": {"optional": True}}}]},
+    "perhaps optional": lambda: {
+        **DOCUMENT,
+        "steps": [{**STEP, "arguments": {"/to": {"stated": "email", "optional": "yes"}}}],
+    },
     "an empty slot": lambda: {**DOCUMENT, "steps": [{**STEP, "arguments": {"/to": {"slot": []}}}]},
 }
 
@@ -88,6 +93,14 @@ STATED = (
 @for_each("kind, task, values", STATED)
 def test_what_the_user_states_is_fixed(kind: str, task: str, values: Any) -> None:
     assert planned(kind, task) == values
+
+
+def test_an_optional_argument_may_go_unstated_and_then_holds_nothing() -> None:
+    step = {**STEP, "arguments": {"/to": {"stated": "email", "optional": True}}}
+    made = playbook("p/pay", {**DOCUMENT, "steps": [step]})
+    for task, fixed in (("Pay gina@x.example", ("gina@x.example",)), ("Pay her.", ())):
+        (found,) = made.planned(of_task(task), task, lambda *_: TOOL)
+        assert found.arguments == {"/to": Binding(fixed=fixed, optional=True)}
 
 
 def test_too_many_values_are_none() -> None:
