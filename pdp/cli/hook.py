@@ -23,7 +23,7 @@ from pdp.local import hook as command
 from pdp.local import installed as local
 from pdp.local.installation import CONFIG
 from pdp.local.installed import Answer, LocalInstallation
-from pdp.local.provenance import KERNEL_TELLS
+from pdp.local.provenance import DISABLED, KERNEL_TELLS
 from pdp.registry.files import write_file
 from pdp.registry.manifest import without_meta
 from pdp.registry.scan.scan import ScannedTool, scan
@@ -100,6 +100,7 @@ _OPEN = (
     "typing for you: into the agent's terminal (a multiplexer's send-keys), window or clipboard",
     "starting an agent of its own, outside of yours, which then has the task that it was given, and its own calls",
     "tracing the agent's process (where kernel.yama.ptrace_scope is 0), or changing its program or settings",
+    "a debugger that the agent's program opens by itself while it runs",
     "for Codex: being started by it outside of its sandbox before its first call, as MCP servers and other hooks are",
     "for Codex: ending the process behind the hooks, and speaking before you do",
     "what you paste, which counts as said by you",
@@ -114,7 +115,11 @@ def _task_of(agent: Agent) -> str:
             "the first prompt counts as yours, where the agent has made no call and starts the hook outside of its "
             "sandbox; any other as the agent's own word."
         )
-    return "a prompt counts as yours where the agent's own process wrote it; any other as the agent's own word."
+    return (
+        "a prompt counts as yours where the agent's own process wrote it, and no debugger lets other programs into "
+        "that process; any other as the agent's own word. Node, Bun and Deno may open one at SIGUSR1. Of an agent "
+        f"that runs on Node none counts, unless Node was started with {DISABLED} (22.14 or later); hook.log says so."
+    )
 
 
 @hook.command("list")

@@ -91,12 +91,16 @@ class PromptSocket:
     ) -> Process | None:
         """The agent's process, where a person's words come from it for sure; None for anything else.
 
-        By sockets: it made the pair, and stands above the hook. By a pipe: it started the hook itself, neither is in
-        a sandbox, and nothing else is known of it, so that no tool of its has run. Never one below another agent."""
+        By sockets: it made the pair, stands above the hook, and no debugger lets others into it. By a pipe, which no
+        agent with such a debugger uses: it started the hook itself, neither is in a sandbox, and nothing else is
+        known of it, so that no tool of its has run. Never one below another agent."""
         sender = provenance.writer(descriptor) if agent.sends == "sockets" else provenance.starter(lineage)
         if not prompt.by_person or sender is None or sender not in lineage[1:] or self._tasks.nested(sender, lineage):
             return None
-        if agent.sends == "pipe" and (provenance.confined(lineage, sender) or self._tasks.acted(sender)):
+        if agent.sends == "pipe":
+            return None if provenance.confined(lineage, sender) or self._tasks.acted(sender) else sender
+        if self._tasks.debuggable(sender):
+            log.warning("a prompt is the word of %s: a debugger may get into it (docs/hooks.md)", agent.id)
             return None
         return sender
 

@@ -9,6 +9,8 @@ whether a sandbox holds it, which no process gets rid of.
 from __future__ import annotations
 
 import os
+import re
+import signal
 import socket
 import struct
 import sys
@@ -18,6 +20,9 @@ from pathlib import Path
 _SHELLS = frozenset(
     {"sh", "ash", "fish", "bash", "dash", "zsh", "ksh", "mksh", "busybox"}
 )  # by which agents start a hook
+_NODE = "node"  # how its programs' names begin
+DISABLED = "--disable-sigusr1"  # of Node since 22.14
+_DEBUGGERS = (b"--inspect", b"--remote-debugging")  # with which one is open from the start
 _MOST_ANCESTORS = 64
 _STARTED = 19  # of the words after the name in /proc/PID/stat
 KERNEL_TELLS = sys.platform == "linux"
@@ -75,6 +80,26 @@ def confined(lineage: tuple[Process, ...], by: Process) -> bool:
     """Whether a sandbox holds a hook that does not hold `by`, which started it, or that is not known. Nothing gets
     rid of these marks."""
     return len({_marks(each) or each for each in lineage[: lineage.index(by) + 1]}) != 1
+
+
+def debuggable(each: Process) -> bool:
+    """Whether a program of the same user may get into a process by the debugger that it brings along, or that is not
+    known. Those of Node, Bun and Deno open at SIGUSR1, or are open from the start. Who got in may take the handler
+    off again, so of a Node, which has one by default, it counts how it was started."""
+    place = Path(f"/proc/{each.id}")
+    try:
+        words = (place / "cmdline").read_bytes().split(b"\0")
+        variables = dict(line.partition(b"=")[::2] for line in (place / "environ").read_bytes().split(b"\0"))
+        masks = re.findall(r"^Sig(?:Ign|Cgt):\s*(\w+)$", (place / "status").read_text(errors="replace"), re.MULTILINE)
+    except OSError:
+        return True
+    # Node takes `_` for `-`, and quotes within a word of NODE_OPTIONS
+    words += variables.get(b"NODE_OPTIONS", b"").translate(None, b'"\\').split()
+    options = {word.replace(b"_", b"-") for word in words}
+    by_default = len(masks) == 2 and not any(int(mask, 16) >> (signal.SIGUSR1 - 1) & 1 for mask in masks)
+    opened = any(word.startswith(_DEBUGGERS) for word in options)
+    opened = opened or any(name.startswith(b"BUN_INSPECT") for name in variables)
+    return opened or not by_default or (_program(each).startswith(_NODE) and DISABLED.encode() not in options)
 
 
 def _marks(each: Process) -> tuple[str, ...]:

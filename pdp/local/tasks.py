@@ -13,6 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from pdp.client import Decision, Session
+from pdp.local import provenance
 from pdp.local.provenance import Process
 from pdp.wire.grpc.codec.fields import MAX_TASK
 
@@ -50,20 +51,25 @@ class Tasks:
     agent's own word. Safe to share between threads."""
 
     _known: OrderedDict[tuple[str, str, Process | None], _Conversation] = field(default_factory=OrderedDict)
-    _agents: OrderedDict[Process, None] = field(default_factory=OrderedDict)  # processes that had calls or prompts
+    # processes that had calls or prompts, and whether a debugger could get in at one of them
+    _agents: OrderedDict[Process, bool] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def note(self, agent: Process | None) -> None:
         """A call came from this agent: what it starts is no person's from now on."""
         if agent is not None:
             with self._lock:
-                self._agents[agent] = None
+                self._agents[agent] = self.debuggable(agent)
                 while len(self._agents) > _MOST_PROCESSES:
                     self._agents.popitem(last=False)
 
     def acted(self, agent: Process) -> bool:
         """Whether a prompt or call of this agent is known."""
         return agent in self._agents
+
+    def debuggable(self, agent: Process) -> bool:
+        """Whether a debugger gets into this agent, or did at a call or prompt before: who got in may hide it."""
+        return self._agents.get(agent, False) or provenance.debuggable(agent)
 
     def nested(self, sender: Process, lineage: tuple[Process, ...]) -> bool:
         """Whether an agent that is known stands above this one, and may have started it."""

@@ -113,7 +113,13 @@ def test_what_the_person_said_is_the_task_and_what_its_shell_says_is_not(user: U
 
 def test_status_says_what_counts_and_what_stays_open(user: User) -> None:
     said = " ".join(user.types("hook", "status", "--state", str(user.state)).split())
-    for each in ("Claude Code: a prompt counts as yours", "What stays open", "send-keys", "What you paste"):
+    for each in (
+        "Claude Code: a prompt counts as yours",
+        "What stays open",
+        "send-keys",
+        "What you paste",
+        "--disable-sigusr1",
+    ):
         assert each.casefold() in said.casefold()
     assert "may_assert" not in said
     config = yaml.safe_load((user.state / "pdp.yaml").read_text())

@@ -5,12 +5,14 @@ The agent is a process that starts the installed command as agents do; its shell
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -281,21 +283,90 @@ def test_codex_in_a_sandbox_is_not_believed(agent: Agent) -> None:
     assert agent.vouched == ""
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
-def test_node_hands_an_event_over_as_is_believed(agent: Agent) -> None:
-    """The way of the agents that run on it, and the call that follows."""
-    script = (
-        "const {spawn}=require('child_process');"
-        "const c=spawn(process.argv[1],{shell:true,stdio:['pipe','inherit','inherit']});"
-        "c.on('exit',()=>process.stdin.resume());c.stdin.end(process.argv[2]);"
-        "c.on('exit',()=>console.log('done'));"
-    )
-    with subprocess.Popen(
-        ["node", "-e", script, agent.command, event(SAID)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as node:
-        assert node.stdout is not None
-        assert node.stdout.readline() == "done\n"
-        found = provenance.process(node.pid)
+NEEDS_NODE = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Node in a program of its own, as agents are that bring a runtime along."""
+    return Path(shutil.copy(str(shutil.which("node")), tmp_path_factory.mktemp("program") / "agent"))
+
+
+@dataclass
+class NodeAgent:
+    """An agent that runs on Node."""
+
+    process: subprocess.Popen[str]
+
+    @property
+    def id(self) -> Process:
+        found = provenance.process(self.process.pid)
         assert found is not None
-        assert agent.tasks.session("claude-code", "abc", (found,)) == Session("abc", SAID)
-        node.kill()
+        return found
+
+    def does(self, **asked: Any) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "0\n"
+
+
+@contextmanager
+def on_node(program: str | Path, *options: str, **environment: str) -> Iterator[NodeAgent]:
+    """One that `program` runs, started with these options."""
+    with subprocess.Popen(
+        [program, *options, PROGRAM.with_suffix(".js")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **environment},
+    ) as process:
+        yield NodeAgent(process)
+        process.kill()
+
+
+def vouched(agent: Agent, node: NodeAgent) -> bool:
+    """Whether what it hands over is a person's word."""
+    node.does(prompt=event(SAID), command=agent.command)
+    session = agent.tasks.session("claude-code", "abc", (node.id,))
+    assert SAID in session.task
+    return not session.task_by_agent
+
+
+@NEEDS_NODE
+def test_node_hands_an_event_over_as_is_believed(agent: Agent, embedded: Path) -> None:
+    """The way of the agents that run on it, and the call that follows; no signal opens a debugger in this one."""
+    with on_node(embedded) as node:
+        node.does(off=True)
+        assert vouched(agent, node)
+
+
+@NEEDS_NODE
+def test_what_a_debugger_gets_into_speaks_for_no_person(agent: Agent, embedded: Path) -> None:
+    """Node opens its inspector at SIGUSR1, to whatever runs as its user, which then writes as the agent does."""
+    with on_node("node") as node:
+        assert not vouched(agent, node)
+        node.does(off=True)  # as who got in would; nothing is remembered, as after a restart of ours
+        assert not agent.tasks.acted(node.id)
+        assert not vouched(agent, node)
+    with on_node(embedded) as node:
+        assert not vouched(agent, node)
+        agent.tasks.note(node.id)  # a call
+        node.does(off=True)
+        assert not vouched(agent, node)
+    for options, environment in (
+        (("--inspect=127.0.0.1:0",), {}),
+        (("--inspect_port=0", "--inspect"), {}),
+        ((), {"NODE_OPTIONS": '--no-warnings "--inspect=127.0.0.1:0"'}),
+        ((), {"BUN_INSPECT": "ws://localhost:0/x"}),
+    ):
+        with on_node(embedded, *options, **environment) as node:
+            node.does(off=True)
+            assert not vouched(agent, node), (options, environment)
+
+
+def test_what_is_not_known_of_a_process_counts_as_open() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    assert provenance.debuggable(Process(gone.pid, 1))
