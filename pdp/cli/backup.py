@@ -44,9 +44,10 @@ def backup(*, config: Path, to: Path, recipient: Path) -> None:
 def restore(*, copy: Path, config: Path, key: Path, erasures: Path, reason: str, accept_loss: str) -> None:
     """Make a store from COPY, with everything switched off.
 
-    Requests, grants, consents and mandates of the copy no longer count, sessions end, budgets are spent, and people
-    in --erasures are erased again. A copy that lacks records which were signed, or of which nothing tells whether it
-    does, is refused without --accept-loss. All servers of the store must be stopped.
+    Requests, grants, consents and mandates of the copy no longer count, sessions end, budgets are spent until their
+    next window, agents are unobserved until a context reset, and people in --erasures are erased again. A copy that
+    lacks records which were signed, or of which nothing tells whether it does, is refused without --accept-loss. All
+    servers of the store must be stopped.
 
     Exit codes: 0 restored, 2 usage, 1 fault or refused.
     """

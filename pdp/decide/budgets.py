@@ -19,6 +19,9 @@ from pdp.decide.decision import Decision
 _AMOUNT = failed(
     "budget.amount", "What the call would take from a budget cannot be told exactly; correct the argument."
 )
+_RESTORED = failed(
+    "budget.restored", "What the budget had left is not known since the store was restored; wait for its next window."
+)
 _SESSION = failed("budget.session", "A budget counts by session or task; send the session's id.")
 
 
@@ -45,7 +48,7 @@ def _key(budget: Budget, decision: Decision, keys: CallKeys, index_key: bytes) -
     begins_ns, ends_ns = window_of(budget.window, decision.at_ns)
     parts: tuple[Json, ...] = (keys.tenant, budget.name, list(budget.unit), begins_ns)
     index = keyed_index(index_key, "budget", *parts, [whose[each] for each in sorted(budget.per)])
-    return BudgetKey(budget, index, ends_ns)
+    return BudgetKey(budget, index, begins_ns, ends_ns)
 
 
 def standing_for(decision: Decision, session: SessionFact) -> tuple[BudgetFact, ...]:
@@ -55,6 +58,8 @@ def standing_for(decision: Decision, session: SessionFact) -> tuple[BudgetFact, 
 
 def _standing(key: BudgetKey, decision: Decision) -> BudgetFact:
     budget, row, task = key.budget, decision.session, ""
+    if key.from_ns < decision.stored.restored_ns:
+        return BudgetFact(key, _RESTORED)
     if row is None and not {"session", "task"}.isdisjoint(budget.per):
         return BudgetFact(key, _SESSION)
     if row is not None and "task" in budget.per:

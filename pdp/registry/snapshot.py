@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pdp.core.bytes.schema import is_open
 from pdp.core.bytes.uri_template import is_template
 from pdp.core.call.facts import TargetFact
 from pdp.core.call.registered import PinnedTool
+from pdp.core.call.sessions import MEMORY
 from pdp.core.check import OK, Check
 from pdp.registry.documents import AgentEntry, ServerEntry, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.manifest import Manifest
@@ -103,6 +104,11 @@ def templates_of(index: SetIndex) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def of_server(tool: VerifiedTool, *, memory: bool) -> VerifiedTool:
+    """A tool of a server that has a memory, or none: whichever of its tools fills it."""
+    return tool if tool.fact.memory == memory else replace(tool, fact=replace(tool.fact, memory=memory))
+
+
 def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
     """A verified manifest as the service and policy see it."""
     schema, kind = manifest.input_schema, manifest.target_kind
@@ -125,6 +131,7 @@ def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
         version=manifest.version,
         owner=manifest.owner,
         cost=manifest.cost,
+        memory=any(sink.kind == MEMORY for sink in manifest.sinks),
     )
     pinned = PinnedTool(
         manifest.server, manifest.name, sha256, schema, manifest.for_model(), readers(manifest), manifest.may_do()

@@ -25,6 +25,7 @@ from pdp.registry.snapshot import (
     SignedWaivers,
     TenantSnapshot,
     VerifiedTool,
+    of_server,
     templates_of,
     verified_tool,
 )
@@ -194,9 +195,14 @@ class Tenant:
         signed, fault, waivers_fault = self.signed, self.fault, self.waivers_fault
         if signed is not None and self._built is None:
             self._built = {}
-            for entry in signed.index.tools:
-                slot = self._slots[entry.server, entry.label, entry.manifest_sha256]
-                self._built[entry.server, entry.label] = IndexedTool(entry, slot.verified, slot.refusal)
+            slots = [
+                (each, self._slots[each.server, each.label, each.manifest_sha256]) for each in signed.index.tools
+            ]
+            # what a manifest that cannot be read says is not known
+            memories = {each.server for each, slot in slots if slot.verified is None or slot.verified.fact.memory}
+            for entry, slot in slots:
+                verified = slot.verified and of_server(slot.verified, memory=entry.server in memories)
+                self._built[entry.server, entry.label] = IndexedTool(entry, verified, slot.refusal)
             self._templates = templates_of(signed.index)
         return TenantSnapshot(
             self.tenant,

@@ -16,7 +16,7 @@ from typing import Any
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.call.budgets import BudgetRow
 from pdp.core.call.mandates import MandateRow
-from pdp.core.call.sessions import MOST_LABELS, ordered
+from pdp.core.call.sessions import MOST_LABELS, not_in_copy, ordered
 from pdp.core.record.stored import (
     PEOPLE_AT_ONCE,
     AtomRow,
@@ -28,9 +28,11 @@ from pdp.core.record.stored import (
     StoredCall,
 )
 from pdp.store.rows import LABELS, SESSIONS
+from pdp.store.tables import RESET
 
 _REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
 _REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, len(SESSIONS.columns)
+_TREE = SESSIONS.columns.index("tree")
 _PSEUDONYM = "(SELECT min(pseudonym) FROM people WHERE subject = ${})"  # of several the same one everywhere
 _PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(19, 19 + PEOPLE_AT_ONCE))
 _SESSION, _PARENT = (", ".join(f"{table}.{name}" for name in SESSIONS.columns) for table in ("sessions", "parent"))
@@ -47,7 +49,8 @@ _ROWS = {"sqlite": "json_group_array(json_array({0}))", "postgresql": "json_agg(
 _OF_SESSIONS = f"""
   {_SESSION}, {_PARENT},
   (SELECT {{rows}} FROM (SELECT * FROM labels WHERE pair {_PAIRS} LIMIT {MOST_LABELS + 1}) AS those),
-  (SELECT count(*) FROM awaited WHERE pair {_PAIRS}),
+  (SELECT count(*) FROM awaited WHERE pair {_PAIRS} AND decision_id <> '{RESET}'),
+  (SELECT {{resets}} FROM awaited WHERE pair {_PAIRS} AND decision_id = '{RESET}'),
   (SELECT {{atoms}} FROM atoms WHERE place IN ($13, $16, sessions.tree, parent.tree)
     AND session IN ('', $3, sessions.parent, $15) AND atom {{asked}}),
   (SELECT {{figures}} FROM budgets WHERE idx {{budgets}} AND task IN ('', $3, sessions.parent, $15)),
@@ -91,6 +94,7 @@ STATEMENTS = {
                 rows=rows.format(_LABEL),
                 atoms=rows.format(_ATOM),
                 asked=_ASKED[dialect],
+                resets=rows.format("pair"),
                 figures=rows.format(_BUDGET),
                 budgets=_BUDGETS[dialect],
             ),
@@ -127,7 +131,7 @@ def arguments(keys: CallKeys, several: Callable[[Sequence[int | str]], Any]) -> 
 
 def with_session(row: tuple[Any, ...], session: tuple[Any, ...], parent: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row of `BESIDE_SESSIONS` as one of the others, without labels, atoms and budgets."""
-    return (*row[: 2 * _REPLY_COLUMNS], *session, *parent, None, 0, None, None, *row[2 * _REPLY_COLUMNS :])
+    return (*row[: 2 * _REPLY_COLUMNS], *session, *parent, None, 0, None, None, None, *row[2 * _REPLY_COLUMNS :])
 
 
 def sessions_of(row: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -138,17 +142,27 @@ def sessions_of(row: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 def stored_call(
-    row: tuple[Any, ...], keys: CallKeys, lasting: Lasting, labels_known: tuple[LabelRow, ...] = ()
+    row: tuple[Any, ...],
+    keys: CallKeys,
+    lasting: Lasting,
+    restored_ns: int,
+    labels_known: tuple[LabelRow, ...] | None = None,
 ) -> tuple[StoredCall, bool]:
     """What a row of either says, and whether people or the judge were asked about the call. `lasting` makes a session
-    of its row, unless its time is over."""
+    of its row, unless its time is over; `restored_ns` is when the store was made from a copy, 0 for never."""
     kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
     session, rest = rest[:_SESSION_COLUMNS], rest[_SESSION_COLUMNS:]
-    parent, (labels, awaited, atoms, budgets), rest = (
+    parent, (labels, awaited, resets, atoms, budgets), rest = (
         rest[:_SESSION_COLUMNS],
-        rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 4],
-        rest[_SESSION_COLUMNS + 4 :],
+        rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 5],
+        rest[_SESSION_COLUMNS + 5 :],
     )
+    if labels_known is None:
+        labels_known = () if labels in _NONE else ordered(starmap(LabelRow, json.loads(labels)))
+        if restored_ns:
+            emptied = () if resets in _NONE else (pair for (pair,) in json.loads(resets))
+            pairs = {keys.pair, keys.also, keys.tree, session[_TREE], parent[_TREE]}.difference(("", None), emptied)
+            labels_known = ordered((*labels_known, *(not_in_copy(pair, restored_ns) for pair in pairs)))
     call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked, mandates, *pseudonyms) = (
         rest[:_CALL_COLUMNS],
         rest[_CALL_COLUMNS:],
@@ -158,7 +172,7 @@ def stored_call(
         redeemed=None if redeemed[0] is None else ReplyRow(*redeemed),
         session=None if session[0] is None else lasting(session),
         parent=None if parent[0] is None else lasting(parent),
-        labels=labels_known if labels in _NONE else ordered(starmap(LabelRow, json.loads(labels))),
+        labels=labels_known,
         atoms=frozenset() if atoms in _NONE else frozenset(starmap(AtomRow, json.loads(atoms))),
         awaited=awaited,
         budgets=() if budgets in _NONE else tuple(sorted(starmap(BudgetRow, json.loads(budgets)), key=_place)),
@@ -168,6 +182,7 @@ def stored_call(
         judge_refusals=judge_refusals,
         mandate=None if mandates in _NONE else next(starmap(MandateRow, json.loads(mandates))),
         people=_named(keys.people, pseudonyms) if keys.people else {},
+        restored_ns=restored_ns,
     )
     return stored, bool(asked)
 

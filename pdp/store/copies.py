@@ -36,6 +36,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.record.stored import PersonRow
 from pdp.store import tables as t
 from pdp.store.approvals import tables as answers
+from pdp.store.clock import MARK as CLOCK_MARK
 from pdp.store.erasing import erase, unname
 from pdp.store.migrations import VERSION
 from pdp.store.sealed import damaged
@@ -45,7 +46,6 @@ NOT_RECORDED = "restored"  # in `meta`: what was voided, until a record says so
 _OF_PROCESSES = {"head", "runs", "refusals", t.applied.name}
 _OF_A_RUN = ("clean", "boot")  # in `meta`
 _ROWS = 500
-_SPENT = 1 << 52  # of a budget: beyond every limit, and exact in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +204,7 @@ def fill_from(db: Connection, reader: CopyReader, erased: Collection[str], at_ns
         db.execute(insert(tables[name]), [dict(zip(columns, row, strict=True)) for row in rows])
     assert reader.copied is not None  # noqa: S101 - the last batch came
     voided = _void(db, at_ns)
+    _mark(db, max(at_ns, reader.copied.at_ns))
     voided.erased = _erase(db, erased)
     _switch_off(db, at_ns, reason)
     told = {**{name: getattr(voided, name) for name in Voided.__slots__}, "copied_ns": reader.copied.at_ns}
@@ -245,12 +246,19 @@ def _void(db: Connection, at_ns: int) -> Voided:
     db.execute(delete(answers.evidence).where(e.refused == literal(value=False, type_=e.refused.type)))
     db.execute(delete(t.replies))  # an allow that is repeated may have been taken back since
     db.execute(update(t.sessions).where(t.sessions.c.state == "open").values(state="ended"))
-    db.execute(update(t.budgets).values(used=_SPENT))
-    # what the agents read since is not known: as while a result is awaited, labels are the worst, until a reset
-    pairs = set(db.execute(select(t.labels.c.pair).union(select(t.awaited.c.pair))).scalars())
-    for pair in sorted(pairs):
-        db.execute(insert(t.awaited).values(pair=pair, decision_id=BY))
     return voided
+
+
+def _mark(db: Connection, at_ns: int) -> None:
+    """What agents read and budgets had since the copy is in none of its rows: from this mark on every pair of subject
+    and agent counts as unobserved until its context is emptied, and a window that had begun as spent. No clock was
+    behind the log's, whatever this machine's says."""
+    db.execute(delete(t.awaited).where(t.awaited.c.decision_id == t.RESET))
+    h = t.high_water.c
+    known = select(func.max(h.value)).where(h.name.in_((t.RESTORED, CLOCK_MARK)))
+    latest_ns = max(at_ns, db.execute(known).scalar_one() or 0)
+    db.execute(delete(t.high_water).where(h.name == t.RESTORED))
+    db.execute(insert(t.high_water).values(name=t.RESTORED, value=latest_ns))
 
 
 def _erase(db: Connection, erased: Collection[str]) -> dict[str, list[str]]:

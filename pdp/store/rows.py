@@ -36,7 +36,7 @@ from pdp.store.atoms import EXPIRE, FLUSH, RECALL, SEE
 from pdp.store.budgets import KEPT_NS, RESERVE, SWEEP, budget_row, reservation_row
 from pdp.store.erasing import forget
 from pdp.store.shared import Last, in_force
-from pdp.store.tables import ERASURES, OWN, SWITCH_EPOCH
+from pdp.store.tables import ERASURES, OWN, RESET, RESTORED, SWITCH_EPOCH
 
 T = TypeVar("T")
 
@@ -134,11 +134,16 @@ LABELS = Insert(
     "ON CONFLICT (pair, label, shown) DO NOTHING",
 )
 AWAITED = Insert("awaited", ("pair", "decision_id"), "ON CONFLICT (pair, decision_id) DO NOTHING")
+_EMPTIED = f"""
+INSERT INTO awaited (pair, decision_id)
+SELECT CAST($1 AS TEXT), '{RESET}' WHERE EXISTS (SELECT 1 FROM high_water WHERE name = '{RESTORED}')
+"""  # noqa: S608 - of ours
 _RESET = (
     "DELETE FROM labels WHERE pair = $1",
     "DELETE FROM awaited WHERE pair = $1",
     "DELETE FROM atoms WHERE place = $1",
     "DELETE FROM places WHERE place = $1",
+    _EMPTIED,
 )
 PLACES = Insert("places", ("place", "session", "subject"), "ON CONFLICT (place, session) DO NOTHING")
 _INSPECTED = "DELETE FROM awaited WHERE pair = $1 AND decision_id = $2"

@@ -11,8 +11,11 @@ SWITCH_EPOCH = "switch_epoch"  # counts changes of switches
 PEOPLE_INSTANT = "people_instant"  # the latest instant that any committed step had
 ERASURES = "erasures"  # counts erasures, so that every process forgets whom it knew
 REKEYED = "rekeyed"  # counts index keys, so that no process goes on with a former one
+RESTORED = "restored"  # when the store was made from a copy: what came before, and after the copy, is not known
 ARCHIVED = "archived"  # records below it are in the archive, and may be emptied here; not the store's alone
-OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES, REKEYED})
+OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES, REKEYED, RESTORED})
+
+RESET = "reset"  # in place of a decision in `awaited`: the pair was emptied since the store was restored
 
 metadata = MetaData()
 

@@ -13,21 +13,23 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, delete, func, insert, select
 from support import dictionary
 from support.lives import ISSUER, KEY, MARA, OPERATOR, OTHER, OTTO, VICTIM, WHY, erasures, everything, lived
-from support.stored import AT, a_grant, an_approval, entry, shown_of
+from support.stored import AT, a_grant, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.steps import Insert, Open
 from pdp.core.bytes.digest import chained
 from pdp.core.call.mandates import MandateState
+from pdp.core.call.sessions import UNOBSERVED, observed
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.core.record.stored import ReplyRow
+from pdp.core.record.stored import CallKeys, PairChange, ReplyRow, SessionRow
+from pdp.decide.commit import CLOCK
 from pdp.store import sealed
 from pdp.store import tables as t
 from pdp.store.approvals import tables as answers
-from pdp.store.copies import CopiedStore, CopyReader, fill_from, write_copy
+from pdp.store.copies import NOT_RECORDED, CopiedStore, CopyReader, fill_from, write_copy
 from pdp.store.copying import fill_empty, snapshot
 from pdp.store.opening import AnyStore
 from pdp.store.options import StoreOptions
@@ -45,14 +47,18 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def there(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Where a store is restored to: nothing is there."""
     with ExitStack() as left:
-        if database == "sqlite":
-            yield {"path": tmp_path / "restored"}
-        else:
-            server = request.getfixturevalue("postgres")
-            yield {"url": left.enter_context(server.database(f"restored_{next(_numbers)}"))}
+        yield where_to(left, request, tmp_path / "restored")
+
+
+def where_to(left: ExitStack, request: pytest.FixtureRequest, path: Path) -> dict[str, Any]:
+    """A place for one more store, until the end of `left`."""
+    if request.getfixturevalue("database") == "sqlite":
+        return {"path": path}
+    server = request.getfixturevalue("postgres")
+    return {"url": left.enter_context(server.database(f"restored_{next(_numbers)}"))}
 
 
 def copy(where: dict[str, Any], to: Path, index_key: bytes = KEY) -> CopiedStore:
@@ -110,13 +116,11 @@ async def test_a_copy_brings_back_all_records_and_no_permission(
 async def test_what_was_spent_or_ended_since_stays_so(
     place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Sessions, budgets, mandates, a judge's consent and labels, of whom the copy has an earlier state."""
+    """Sessions, mandates and a judge's consent, of whom the copy has an earlier state."""
     store = place.open()
     m, e = answers.mandates, answers.evidence
     rows: list[tuple[Table, dict[str, Any]]] = [
         (t.sessions, {"idx": "s", "owner": "o", "until_ns": AT}),
-        (t.budgets, {"idx": "b", "task": "", "used": 1, "in_flight": 2, "until_ns": AT}),
-        (t.labels, {"pair": "p", "label": "untrusted", "code": "", "pack": "", "decision_id": "", "at_ns": AT}),
         (
             m,
             {
@@ -126,19 +130,76 @@ async def test_what_was_spent_or_ended_since_stays_so(
         ),
         *((e, {**_EVIDENCE, "call_digest": str(refused), "refused": refused}) for refused in (False, True)),
     ]
-    rows[3][1]["state"] = MandateState.ACTIVE
+    rows[1][1]["state"] = MandateState.ACTIVE
     await store.transact(lambda db: sum(db.execute(insert(table).values(**row)).rowcount for table, row in rows))
     copy(where, tmp_path / "copy")
     assert restored(there, lines(tmp_path / "copy")).mandates == 1
     place.where = there
     again = place.open(seed="again")
     assert await read(again, t.sessions.c.state) == [("ended",)]
-    ((used, in_flight),) = await read(again, t.budgets.c.used, t.budgets.c.in_flight)
-    assert (used >= 1 << 52, in_flight) == (True, 2)
-    assert await read(again, t.awaited.c.pair, t.awaited.c.decision_id) == [("p", "restore")]
     ((state, ended_ns),) = await read(again, m.c.state, m.c.ended_ns)
     assert (state, ended_ns) == (MandateState.ENDED, LATER)
     assert await read(again, e.c.refused) == [(True,)]  # a refusal counts on
+
+
+async def test_each_pair_is_unobserved_until_its_own_reset(
+    place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Also one of which the copy knows nothing, over restarts, and anew with each restore."""
+
+    async def known(store: AnyStore, **more: Any) -> set[str]:
+        """Those of the pairs of a call that are; the store says when it was restored."""
+        keys = CallKeys("acme", AT, AT, **{"pair": "p", "also": "m", "tree": "q", **more})
+        found = await store.for_call(keys)
+        assert found.restored_ns == (0 if store is first else LATER)
+        unknown = {row.pair for row in found.labels if row.label == UNOBSERVED}
+        assert observed(found.labels, found.awaited) == (not unknown)
+        return {keys.pair, keys.also, keys.tree} - unknown - {""}
+
+    first = place.open()
+    await first.commit(entry(1, pairs=(PairChange("p", reset=True),)))
+    assert await known(first) == {"p", "q", "m"}
+    copy(where, tmp_path / "copy")
+    restored(there, lines(tmp_path / "copy"))
+    place.where = there
+    store = place.open(seed="again")
+    assert await known(store) == set()
+    for n, pair in enumerate("pq"):
+        # and what is awaited after the reset is inspected: nothing is left of it
+        emptied = (PairChange(pair, reset=True, awaits=(an_id(2),)), PairChange(pair, inspected=(an_id(2),)))
+        await store.commit(entry(2 + n, pairs=emptied))
+        assert await known(store) == set("pq"[: n + 1])
+    row = SessionRow("s", "alice", AT * 2, opened_ns=AT, used_ns=AT, over_ns=AT * 2, tree="r", calls=1)
+    await store.commit(entry(4, session=row))
+    for _ in range(2):  # read, and in memory
+        assert await known(store, also="") == {"p", "q"}
+        of_task = await store.for_call(CallKeys("acme", AT, AT, session="s", pair="p"))
+        assert [(each.pair, each.label) for each in of_task.labels] == [("r", UNOBSERVED)]
+    recorded = delete(t.meta).where(t.meta.c.name == NOT_RECORDED)
+    await store.transact(lambda db: db.execute(recorded).rowcount)
+    await store.close()
+    store = place.open(seed="once more")
+    assert await known(store) == {"p", "q"}
+    copy(there, tmp_path / "copy of it")
+    with ExitStack() as left:
+        place.where = where_to(left, request, tmp_path / "twice")
+        restored(place.where, lines(tmp_path / "copy of it"))
+        store = place.open(seed="twice")
+        assert await known(store) == set()
+        await store.close()
+
+
+async def test_a_restore_by_a_clock_that_is_behind_marks_what_the_log_knows(
+    place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path
+) -> None:
+    """Else windows that had begun would begin after it."""
+    store = place.open()
+    await store.commit(entry(1, high_water=((CLOCK, LATER + 5),)))
+    copy(where, tmp_path / "copy")
+    restored(there, lines(tmp_path / "copy"))
+    place.where = there
+    found = await place.open(seed="again").for_call(CallKeys("acme", AT, AT))
+    assert found.restored_ns == LATER + 5
 
 
 async def test_an_erasure_after_the_copy_is_repeated(

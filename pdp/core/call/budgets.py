@@ -75,10 +75,11 @@ class BudgetReservation:
 
 @dataclass(frozen=True, slots=True)
 class BudgetKey:
-    """A budget that counts a call, with its keyed index in the window of the call."""
+    """A budget that counts a call, with its keyed index in the window of the call, and when that began and ends."""
 
     budget: Budget
     index: str
+    from_ns: int
     until_ns: int
 
 

@@ -219,6 +219,7 @@ class TargetFact:
     cost: int = WORST_COUNT
     downstream: Downstream = field(default_factory=Downstream)
     binds: tuple[str, ...] | None = None  # JSON Pointers of the arguments that bind; None: all. No fact for packs
+    memory: bool = True  # its server may bring back what a tool of it was given. No fact for packs
 
     def fact(self) -> dict[str, Json]:
         return {

@@ -48,6 +48,7 @@ MEMORY = "memory"  # the kind of sink that brings back what it was given
 
 _PUT = ("manifest.labels", "")  # code and pack of what manifests say
 _UNSEEN = ("session.unobserved", "")
+_NOT_IN_COPY = "store.restored"  # code of what may have come after the copy that a store was made from
 _pair, _put_on, _shown = attrgetter("pair"), attrgetter("pair", "label"), attrgetter("shown")
 
 
@@ -96,6 +97,12 @@ def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
     return not awaited and len(rows) <= MOST_LABELS and not _UNKNOWING.intersection(map(attrgetter("label"), rows))
 
 
+def not_in_copy(pair: str, restored_ns: int) -> LabelRow:
+    """The label of a pair, or a memory, that was not emptied since its store was made from a copy: what it read
+    between the two is not known."""
+    return LabelRow(pair, UNOBSERVED, _NOT_IN_COPY, "", "", restored_ns)
+
+
 def allowed(  # noqa: PLR0913 - the parts of one allow
     decision_id: str,
     at_ns: int,
@@ -115,7 +122,7 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
         put += [
             (row.label, row.code, row.pack, row.decision_id, row.at_ns)
             for row in stored.labels
-            if row.pair == keys.also
+            if row.pair == keys.also and (target.memory or row.code != _NOT_IN_COPY)
         ]
     inspects = inspects and stored.awaited < MOST_AWAITED
     if not inspects:

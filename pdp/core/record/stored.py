@@ -400,4 +400,5 @@ class StoredCall:
     questions: tuple[Question, ...] | None = None  # to people of the tenant, since `CallKeys.asked_ns`; None: unread
     people: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by `PersonRow.subject`, of `CallKeys.people`
     mandate: MandateRow | None = None  # the active one of the session
+    restored_ns: int = 0  # when the store was made from a copy, 0 for never: what was used before is not known
     away: bool = False  # the state of sessions cannot be read now: neither the session nor what is awaited is known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -42,12 +42,14 @@ SELECT ARRAY(SELECT approvals FROM approvals WHERE id IN (SELECT id FROM about) 
 
 
 class CallReads:
-    """Connections on the loop that reads. `lasting` makes a session of its row, unless its time is over."""
+    """Connections on the loop that reads. `lasting` makes a session of its row, unless its time is over;
+    `restored_ns` is when the store was made from a copy."""
 
-    def __init__(self, arguments: Mapping[str, Any], lasting: Lasting) -> None:
+    def __init__(self, arguments: Mapping[str, Any], lasting: Lasting, restored_ns: Callable[[], int]) -> None:
         """`arguments` of asyncpg.connect."""
         self._arguments = arguments
         self._lasting = lasting
+        self._restored_ns = restored_ns
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[Any] = []
         self._loop: asyncio.AbstractEventLoop | None = None  # theirs
@@ -74,7 +76,7 @@ class CallReads:
 
     async def _read(self, db: Any, keys: CallKeys) -> StoredCall:
         (row,) = await db.fetch(_STATEMENTS[bool(keys.people)], *arguments(keys, list))
-        stored, asked = stored_call(tuple(row), keys, self._lasting)
+        stored, asked = stored_call(tuple(row), keys, self._lasting, self._restored_ns())
         if stored.row is None or not asked:
             return stored
         return _answered(stored, (await db.fetch(ANSWERED, keys.tenant, stored.row.digest, keys.at_ns))[0])

@@ -23,6 +23,7 @@ from pdp.store.postgres.opening import OpenedDatabase, connect
 from pdp.store.postgres.rows import PostgresRows
 from pdp.store.postgres.transactions import PostgresTransactions, look
 from pdp.store.rows import marks
+from pdp.store.tables import RESTORED
 from pdp.store.threads import ReadThreads
 from pdp.store.writer import Writer, pace
 
@@ -42,7 +43,8 @@ class PostgresStore(LogStore):
         password: bytes,
     ) -> None:
         self._database = database
-        self._calls = CallReads(connection.reading_calls(options, password, opened.boot), self._lasting)
+        arguments = connection.reading_calls(options, password, opened.boot)
+        self._calls = CallReads(arguments, self._lasting, lambda: self.high_water(RESTORED))
         self._bridge = Bridge("pdp-store-reader")
         self._decision_threads = ReadThreads("pdp-store-decisions")
         writer = Writer(database, pace(options), ledger)

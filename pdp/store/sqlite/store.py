@@ -41,6 +41,7 @@ from pdp.store.shared import LogWentBack, is_there, last_record
 from pdp.store.sqlite.opening import FILE, DirectoryLock, OpenedFile, connect
 from pdp.store.sqlite.rows import SqliteRows, numbered
 from pdp.store.sqlite.transactions import SqliteTransactions
+from pdp.store.tables import RESTORED
 from pdp.store.writer import Writer, pace
 
 T = TypeVar("T")
@@ -139,7 +140,9 @@ class SqliteStore(LogStore):
             return None
         (row,) = self._reader.execute(_BESIDE_SESSIONS, arguments(keys, json.dumps)[:BESIDE_PARAMETERS]).fetchall()
         row = with_session(row, known.session, known.parent)
-        stored, asked = stored_call(row, keys, _session, known.labels)  # memory knows none whose time is over
+        stored, asked = stored_call(
+            row, keys, _session, self.high_water(RESTORED), known.labels
+        )  # memory knows none whose time is over
         return stored if stored.row is None or not asked else None
 
     def _stored(self, keys: CallKeys) -> tuple[StoredCall, bool]:
@@ -147,7 +150,7 @@ class SqliteStore(LogStore):
         (row,) = self._reader.execute(
             statement, arguments(keys, json.dumps)
         ).fetchall()  # none holds on to an old snapshot
-        stored, asked = stored_call(row, keys, self._lasting)
+        stored, asked = stored_call(row, keys, self._lasting, self.high_water(RESTORED))
         self._memory.learn(keys, version, *sessions_of(row), stored)
         return stored, asked
 

@@ -221,6 +221,20 @@ def test_a_signed_manifest_that_is_none(bench: Bench) -> None:
     assert bench.code(bench.loaded()) == "tool.corrupt"
 
 
+def test_every_tool_of_a_server_may_bring_back_what_one_of_them_keeps(bench: Bench) -> None:
+    """Also where that one's manifest cannot be read any more."""
+    asked = ("read_file", canonical(definition("read_file")))
+    keeps = {"write_file": {**REVIEWED, "sinks": [{"kind": "memory", "argument": "/path"}]}}
+    registry = bench.loaded()
+    assert not registry.view(NOW).target("acme", "files", *asked, NOW).memory
+    bench.manifest("write_file").unlink()
+    bench.reload(registry)
+    assert registry.view(NOW).target("acme", "files", *asked, NOW).memory
+    bench.pin(definition(), definition("write_file"), review={"read_file": REVIEWED, **keeps})
+    bench.sign()
+    assert bench.loaded().view(NOW).target("acme", "files", *asked, NOW).memory
+
+
 # --- the set
 
 
