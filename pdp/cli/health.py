@@ -23,7 +23,9 @@ _UNIX = "unix:"
 @click.option(
     "--config", "path", type=IN_FILE, help="Instead: the server's configuration; a Unix socket is preferred."
 )
-@click.option("--service", default="", help="One service, such as pdp.v1.DecisionService; else the whole server.")
+@click.option(
+    "--service", default="", help="One service, such as pdp.v1.DecisionService, or `liveness`; else the whole server."
+)
 @click.option("--ca", type=IN_FILE, help="PEM of who signs the server's certificate; with it TLS is spoken.")
 @click.option("--certificate", type=IN_FILE, help="Our certificate, where the server wants one; with --key.")
 @click.option("--key", type=IN_FILE, help="Its private key.")

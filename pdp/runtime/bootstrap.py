@@ -6,17 +6,18 @@ import asyncio
 import gc
 import logging
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pdp import __version__
 from pdp.content import ArgumentContent
 from pdp.core.check import NS
-from pdp.core.errors import ConfigurationFault, Fault
+from pdp.core.errors import ConfigurationFault, Fault, Unavailable
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports import Judge
 from pdp.core.ports.telemetry import SILENT, Telemetry
@@ -77,7 +78,7 @@ from pdp.runtime.signed_log import WiredLog, first_seen, pushes, record_key, sea
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
-from pdp.wire.grpc.server import GrpcServer
+from pdp.wire.grpc.server import GrpcServer, StartingServer
 from pdp.wire.grpc.servicer import Services
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class Process:
 if TYPE_CHECKING:
     from pdp.sessions.on_redis import RedisSessions
 
+T = TypeVar("T")
+
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
 YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
@@ -135,7 +138,7 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
 async def _opened(settings: Settings, environment: Environment) -> Process:
     if settings.production:
         refuse_trials(settings)
-    store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
+    store = await _store(settings, environment)
     telemetry: Telemetry = SILENT
     try:
         await finished(store)
@@ -149,6 +152,38 @@ async def _opened(settings: Settings, environment: Environment) -> Process:
     except BaseException:
         await asyncio.to_thread(telemetry.close)
         await store.close()
+        raise
+
+
+async def _store(settings: Settings, environment: Environment) -> AnyStore:
+    """The store; where its database is away, once it is back. Meanwhile the process says that it lives."""
+    options, entropy = settings.store, environment.entropy
+    opening, said = partial(open_store, options, entropy=entropy, password=store_password(settings)), ""
+    async with AsyncExitStack() as waiting:
+        while True:
+            try:
+                return await _whole(asyncio.to_thread(opening)) if said else opening()
+            except Unavailable as fault:
+                if fault.code != "store.away":
+                    raise
+                if not said:
+                    server = StartingServer(settings.server, entropy)
+                    await server.start()
+                    waiting.push_async_callback(server.close)
+                if fault.message != said:
+                    said = fault.message
+                    log.warning("waiting for the database: %s", said)
+            await asyncio.sleep(options.probe_seconds)
+
+
+async def _whole(opening: Coroutine[Any, Any, AnyStore]) -> AnyStore:
+    """What a thread opens; nothing of it is left open where nobody waits any more."""
+    task = asyncio.ensure_future(opening)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(Fault):
+            await (await task).close()
         raise
 
 
@@ -443,17 +478,18 @@ async def _until_there_is_policy(process: Process) -> None:
 async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Event | None = None) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` where the process is another's; then drain. SIGHUP reloads.
     `ready` is touched when the first call can be answered."""
-    loop, reload = asyncio.get_running_loop(), asyncio.Event()
-    if stop is None:  # first of all: unhandled it would end the process
-        loop.add_signal_handler(signal.SIGHUP, reload.set)
-    process = await build(settings)
-    if stop is None:
+    reload = asyncio.Event()
+    if stop is None:  # first of all: a start may wait for long, and SIGHUP would end it
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
+            asyncio.get_running_loop().add_signal_handler(number, event.set)
+    process = await _unless(stop, build(settings))
+    if process is None:
+        return
     faults: list[Fault] = []
     try:
-        if not await _started(process, stop):
+        await _unless(stop, start(process))
+        if stop.is_set():
             return
         _settle()
         log.info("serving on %s", ", ".join(process.server.addresses))
@@ -470,18 +506,16 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         await close(process, reason="signal" if stop.is_set() and not faults else "fault")
 
 
-async def _started(process: Process, stop: asyncio.Event) -> bool:
-    """Start; False when that is to end before it is done."""
-    starting, stopping = asyncio.create_task(start(process)), asyncio.create_task(stop.wait())
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Its result; None where that is to end before it is done."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-        return starting.done()
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
     finally:
-        starting.cancel()
+        working.cancel()
         stopping.cancel()
-        await asyncio.gather(starting, stopping, return_exceptions=True)
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 def _settle() -> None:

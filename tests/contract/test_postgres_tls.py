@@ -99,6 +99,7 @@ def test_who_has_no_password_is_sent_away(url: str, authority: Path, password: b
 def test_a_server_that_nobody_vouches_for_is_not_believed(url: str, authority: Path) -> None:
     with pytest.raises(Unavailable) as e:
         opened(url)
+    assert e.value.code == "store.unreadable"  # no waiting mends it
     assert "SSLCertVerificationError 18" in e.value.detail  # signed by itself
     assert e.value.message.endswith(UNPROVED)
 
@@ -122,12 +123,13 @@ def test_a_server_without_tls_is_not_believed(url: str, authority: Path, postgre
 
 
 def test_nobody_there_and_no_such_database_are_told_apart(postgres: Postgres) -> None:
-    for url, said in (
-        ("postgresql://pdp@127.0.0.1:1/pdp", "nothing answers at its host and port"),
-        (postgres.url("nowhere"), "there is no database of this name"),
+    for url, code, said in (
+        ("postgresql://pdp@127.0.0.1:1/pdp", "store.away", "nothing answers at its host and port"),
+        (postgres.url("nowhere"), "store.unreadable", "there is no database of this name"),
     ):
         with pytest.raises(Unavailable) as e:
             opened(url)
+        assert e.value.code == code
         assert e.value.message == f"store.url: the store cannot be opened: {said}"
 
 

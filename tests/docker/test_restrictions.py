@@ -28,6 +28,7 @@ from devtools import sandbox
 from pdp.cli.drill import run
 from pdp.cli.judge_eval import evaluate
 from pdp.registry.pin import PinnedServer
+from pdp.wire.grpc.health import LIVENESS
 
 DEPLOY = ROOT / "deploy"
 KUSTOMIZATIONS = sorted((DEPLOY / "kubernetes").rglob("kustomization.yaml"))
@@ -131,7 +132,9 @@ def test_the_pod_runs_the_image_as_it_was_built() -> None:
     _, (*_, final) = read(DOCKERFILE.read_text())
     assert f"{POD['securityContext']['runAsUser']}:{POD['securityContext']['runAsGroup']}" == final.one("USER").text
     entry = json.loads(final.one("ENTRYPOINT").text)
-    probe = CONTAINER["startupProbe"]["exec"]["command"]
+    probe = CONTAINER["readinessProbe"]["exec"]["command"]
+    for name in ("startupProbe", "livenessProbe"):  # a database that is away is no reason to end a process
+        assert CONTAINER[name]["exec"]["command"] == [*probe, "--service", LIVENESS]
     assert probe == json.loads(final.one("HEALTHCHECK").text.partition("CMD ")[2])
     assert probe[: len(entry)] == entry
     assert "command" not in CONTAINER  # the entry point stays
@@ -261,7 +264,7 @@ def restricted(tmp_path: Path) -> Restricted:
     return Restricted(tmp_path)
 
 
-PROBE = CONTAINER["startupProbe"]["exec"]["command"][2:]
+PROBE = CONTAINER["readinessProbe"]["exec"]["command"][2:]
 
 
 @pytest.mark.starts_server

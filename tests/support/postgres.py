@@ -4,6 +4,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -27,14 +28,36 @@ hostssl all all 127.0.0.1/32 scram-sha-256
 """
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Postgres:
-    """A running server. `user` is a superuser; over TCP it has the password."""
+    """A server that may be stopped and started again. `user` is a superuser; over TCP it has the password. `owner` is
+    who runs it, as arguments of Popen."""
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes]
+    owner: dict[str, Any]
     user: str = "pdp"
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run it, until it answers."""
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.folder,
+            "max_connections": 60,
+            "shared_buffers": "32MB",
+        }
+        command = [program("postgres"), "-D", self.folder / "data", *(f"--{k}={v}" for k, v in options.items())]
+        with (self.folder / "log").open("ab") as out:
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out, **self.owner)
+        _wait(self)
+
+    def stop(self) -> None:
+        """End it at once, clients or not."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(WAIT_SECONDS)
 
     def url(self, database: str) -> str:
         return f"postgresql://{self.user}@:{self.port}/{database}?host={self.folder}"
@@ -109,42 +132,34 @@ def programs() -> Path | None:
     return debian[-1].parent if debian else None
 
 
+def program(name: str) -> Path:
+    """One of PostgreSQL's. Without them the test is skipped, in CI it fails."""
+    found = programs()
+    if found is None:
+        lacking("PostgreSQL")
+    return found / name
+
+
 @contextmanager
 def running() -> Iterator[Postgres]:
-    """Start a server, and stop it. Without PostgreSQL the test is skipped, in CI it fails."""
-    bin_ = programs()
-    if bin_ is None:
-        lacking("PostgreSQL")
+    """Start a server, and stop it."""
+    initdb = program("initdb")
     with tempfile.TemporaryDirectory(prefix="pdp-pg-", dir=quick_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        owner = _owner(folder)
+        server = Postgres(folder, _free_port(), _owner(folder))
         data = folder / "data"
-        initdb = [bin_ / "initdb", "-D", data, "-U", "pdp", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
-        made = subprocess.run(initdb, cwd=folder, check=False, capture_output=True, timeout=60, **owner)  # type: ignore[call-overload] # who runs it
+        make = [initdb, "-D", data, "-U", "pdp", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+        made = subprocess.run(make, cwd=folder, check=False, capture_output=True, timeout=60, **server.owner)
         assert made.returncode == 0, made.stderr
         (data / "pg_hba.conf").write_text(_HBA)
-        port = _free_port()
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "port": port,
-            "unix_socket_directories": folder,
-            "max_connections": 60,
-            "shared_buffers": "32MB",
-        }
-        command = [bin_ / "postgres", "-D", data, *(f"--{key}={value}" for key, value in options.items())]
-        with (folder / "log").open("wb") as out:
-            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, **owner)  # type: ignore[call-overload] # who runs it
-        server = Postgres(folder, port, process)
         try:
-            _wait(server)
+            server.start()
             yield server
         finally:
-            process.terminate()
-            process.send_signal(2)  # at once, clients or not
-            process.wait(WAIT_SECONDS)
+            server.stop()
 
 
-def _owner(folder: Path) -> dict[str, object]:
+def _owner(folder: Path) -> dict[str, Any]:
     """Root may not run a server: then the folder and the server are somebody else's."""
     if os.geteuid() != 0:
         return {}
@@ -166,6 +181,7 @@ def _wait(server: Postgres) -> None:
         try:
             server.sql("SELECT 1")
         except (asyncpg.PostgresError, OSError):
+            assert server.process is not None
             assert server.process.poll() is None, (server.folder / "log").read_text()
             assert time.monotonic() < until, "PostgreSQL did not start"
             time.sleep(0.05)

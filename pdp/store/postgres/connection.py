@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 from sqlalchemy.util import greenlet_spawn
 
-from pdp.core.errors import ConfigurationFault
-from pdp.store.alchemy import READS, causes, sqlstate, state
+from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.store.alchemy import READS, causes, said, sqlstate, state
 from pdp.store.options import PostgresAddress, StoreOptions
 
 T = TypeVar("T")
@@ -189,9 +189,20 @@ def why(error: BaseException) -> str:
         return type(error).__name__
     if code := next(filter(None, map(sqlstate, chain)), ""):
         return _REFUSALS.get(code, f"the server refuses it, SQLSTATE {code}")
-    if any(isinstance(cause, ssl.SSLError) or _NO_TLS in str(cause) for cause in chain):
+    if _without_tls(chain):
         return "no TLS, or not the certificate that store.ca_file and the host's name ask for"
     return "nothing answers at its host and port"
+
+
+def unopened(error: BaseException) -> Unavailable:
+    """The fault of a start that finds no database: `store.away` where waiting may help, else `store.unreadable`."""
+    waits = passing(error) and not _without_tls(causes(getattr(error, "orig", None) or error))
+    code = "store.away" if waits else "store.unreadable"
+    return Unavailable(code, f"store.url: the store cannot be opened: {why(error)}", detail=said(error))
+
+
+def _without_tls(chain: Iterable[BaseException]) -> bool:
+    return any(isinstance(cause, ssl.SSLError) or _NO_TLS in str(cause) for cause in chain)
 
 
 def entrys(error: BaseException) -> bool:

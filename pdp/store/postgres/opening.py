@@ -10,9 +10,8 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, t
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
-from pdp.store.alchemy import said
 from pdp.store.migrations import VERSION, upgrade
-from pdp.store.postgres.connection import DatabaseErrors, application, why
+from pdp.store.postgres.connection import DatabaseErrors, application, unopened
 from pdp.store.rows import Head
 from pdp.store.tables import applied, head, meta, records, runs
 
@@ -38,7 +37,7 @@ def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened
 
     Raises ConfigurationFault: `store.schema` (written by a newer release), `store.foreign` (not ours),
     `store.origin` (another log than configured), `store.durability` (the server would lose commits); Unavailable
-    `store.corrupt` (the log is damaged) or `store.unreadable`.
+    `store.corrupt` (the log is damaged), `store.away` (it may come back) or `store.unreadable`.
     """
     try:
         with engine.begin() as db:
@@ -50,9 +49,7 @@ def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened
             name = _origin(db, origin, fresh)
             return OpenedDatabase(boot, name, _checked_head(db), _begin_run(db, boot))
     except DatabaseErrors as e:
-        raise Unavailable(
-            "store.unreadable", f"store.url: the store cannot be opened: {why(e)}", detail=said(e)
-        ) from None
+        raise unopened(e) from None
 
 
 def fill(engine: Engine, work: Callable[[Connection], T]) -> T:

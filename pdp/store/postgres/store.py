@@ -57,7 +57,7 @@ class PostgresStore(LogStore):
         """Open the store, making its tables where there are none. Blocks; meant for start-up.
 
         Raises ConfigurationFault (`store.schema`, `store.foreign`, `store.origin`, `store.durability`,
-        `store.ca_file`) and Unavailable (`store.corrupt`, `store.unreadable`).
+        `store.ca_file`) and Unavailable (`store.corrupt`, `store.away`, `store.unreadable`).
         """
         boot, fresh = entropy.bytes(16).hex(), f"pdp/{entropy.bytes(8).hex()}"
         engines = [each(options, password, boot) for each in (connection.opening, connection.writing)]
@@ -73,9 +73,7 @@ class PostgresStore(LogStore):
             return cls(*bridge.run(begin), options, password)
         except connection.DatabaseErrors as e:
             bridge.close()
-            raise Unavailable(
-                "store.unreadable", f"store.url: the store cannot be opened: {connection.why(e)}", detail=said(e)
-            ) from None
+            raise connection.unopened(e) from None
         except BaseException:
             bridge.close()
             raise

@@ -15,11 +15,13 @@ from typing_extensions import override
 from pdp.core.errors import NotFound, Unsupported
 from pdp.wire.grpc.interceptors import Context
 
+LIVENESS = "liveness"  # a service that is SERVING whenever anything is answered, for probes that end a process
+
 _Response: Any = health_pb2.HealthCheckResponse
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # grpcio-health-checking has no types
-    """SERVING while the service answers and this server does not drain.
+    """SERVING while the service answers and this server does not drain; `liveness` at all times.
 
     `Watch` is UNIMPLEMENTED, as the protocol allows (clients then poll): a watch would hold one of the places of
     `max_concurrent` for as long as an unauthenticated peer likes, and every drain would wait for it.
@@ -27,7 +29,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # grpcio-hea
 
     def __init__(self, answers: Callable[[], bool], services: Collection[str]) -> None:
         self._answers = answers
-        self._services = {"", *services}
+        self._services = {"", LIVENESS, *services}
         self._serving = False
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -43,7 +45,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # grpcio-hea
         """The state of one service, or of all with an empty name. Raises NotFound."""
         if request.service not in self._services:
             raise NotFound("health.unknown", "There is no such service; ask with an empty name.")
-        serving = self._serving and self._answers()
+        serving = request.service == LIVENESS or (self._serving and self._answers())
         return _Response(status=_Response.SERVING if serving else _Response.NOT_SERVING)
 
     @override

@@ -24,7 +24,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from typing_extensions import override
 
-from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest
+from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest, Unavailable
 from pdp.core.ports import Entropy
 from pdp.host import exceptions
 from pdp.wire.grpc.status import FaultStatus, refusal
@@ -45,6 +45,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Parse = Callable[[bytes], Any] | None
 _NO_MESSAGE = "is not a message of this call; use the stubs of pdp.v1"
+_HEALTH = "/grpc.health.v1.Health/"
 _OWN = "/pdp.v1."  # of others' protocols only what is read is vendored
 _UNKNOWN = (
     "holds a field that this release does not know, and which might restrict what is asked; update the PDP first"
@@ -60,6 +61,21 @@ def time_left(context: Context) -> float | None:
     if ours is not None:
         bounds.append(max(0.0, ours - asyncio.get_running_loop().time()))
     return min(bounds, default=None)
+
+
+class Starting(grpc.aio.ServerInterceptor):
+    """Answers every call but those of health that the service has yet to start. The outermost interceptor."""
+
+    @override
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Leave health as it is; no request of another call is read."""
+        if handler_call_details.method.startswith(_HEALTH):
+            return await continuation(handler_call_details)
+        return _STARTING
 
 
 class Bodies(grpc.aio.ServerInterceptor):
@@ -115,9 +131,20 @@ async def _arrived(context: Context) -> Any:
         fault = InvalidRequest("request", "is missing")
     except TimeoutError:
         fault = DeadlineTooShort("service.body", "The request did not arrive in time; send it at once and whole.")
+    raise await _refused(fault, context)
+
+
+async def _refused(fault: Fault, context: Context) -> Fault:
     said = refusal(fault, "")
     await context.abort(said.status, said.message, said.metadata)
-    raise fault  # abort has raised
+    return fault  # abort has raised
+
+
+async def _starting(_requests: object, context: Context) -> None:
+    raise await _refused(Unavailable("service.starting", "The service has yet to start; try again."), context)
+
+
+_STARTING: Handler = grpc.stream_unary_rpc_method_handler(_starting)
 
 
 class Faults(grpc.aio.ServerInterceptor):

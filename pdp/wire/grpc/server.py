@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # grpcio-reflection has no types
 
-from pdp.core.errors import ConfigurationFault
+from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.host.listener_tls import server_tls, trust_clients
@@ -22,7 +22,7 @@ from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addres
 from pdp.wire.grpc.admin_servicers import AdminRpcs, AuditRpcs, ExplainRpcs
 from pdp.wire.grpc.approval_servicers import ApprovalRpcs, ConsentRpcs
 from pdp.wire.grpc.health import Health
-from pdp.wire.grpc.interceptors import Bodies, Faults
+from pdp.wire.grpc.interceptors import Bodies, Faults, Starting
 from pdp.wire.grpc.mandate_servicers import MandateRpcs
 from pdp.wire.grpc.options import ServerOptions, TlsOptions
 from pdp.wire.grpc.servicer import DecisionServicer, RpcAdmission, Services
@@ -37,51 +37,23 @@ _HANDSHAKE_MS = 10_000
 _MAX_AGE_MS = 600_000  # of a connection by client certificate
 
 
-class GrpcServer:
-    """One gRPC server. `start`, then `drain` or `close`; a new one for a new start.
+class Listener:
+    """What one gRPC server has in common with any. `start`, then `drain` or `close`; a new one for a new start."""
 
-    `answers` is whether the service can answer now (health); `reflection_on` is for development; `more` are services
-    beside the API.
-    """
-
-    def __init__(  # noqa: PLR0913 - what a server is made of
-        self,
-        options: ServerOptions,
-        services: Services,
-        *,
-        answers: Callable[[], bool],
-        entropy: Entropy,
-        reflection_on: bool = False,
-        telemetry: Telemetry = SILENT,
-        more: Sequence[GrpcService] = (),
+    def __init__(
+        self, options: ServerOptions, health: Health, interceptors: Sequence[grpc.aio.ServerInterceptor]
     ) -> None:
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
-        self._options = options
+        self._options, self._health = options, health
         self._wanted = addresses(options)
         self._tls = None if options.tls is None else ServerTls(options.tls)
-        names = (*SERVICES, *(service.name for service in more))
-        self._health = Health(answers, names)
-        roles = {service.name: service.role for service in more}
-        traces = () if telemetry is SILENT else (Traces(telemetry),)
         self._server = grpc.aio.server(
-            interceptors=[
-                Bodies(),
-                *traces,
-                Faults(entropy, options.max_call_seconds, RpcAdmission(services.admission, roles).unreadable),
-            ],
+            interceptors=interceptors,
             options=_channel_options(options),
             maximum_concurrent_rpcs=options.max_concurrent,
         )
         self._bound: list[Address] = []
         self._sockets: dict[Path, tuple[int, int]] = {}
-        by_name: Any = _ByName(self._server)
-        _register(by_name, services, self._health)
-        for service in more:
-            service.register(by_name)
-        if reflection_on:
-            reflection.enable_server_reflection(
-                (*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
-            )
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -154,6 +126,57 @@ class GrpcServer:
                 if (found.st_dev, found.st_ino) == made:
                     path.unlink()
         self._sockets.clear()
+
+
+class GrpcServer(Listener):
+    """The server of all calls.
+
+    `answers` is whether the service can answer now (health); `reflection_on` is for development; `more` are services
+    beside the API.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a server is made of
+        self,
+        options: ServerOptions,
+        services: Services,
+        *,
+        answers: Callable[[], bool],
+        entropy: Entropy,
+        reflection_on: bool = False,
+        telemetry: Telemetry = SILENT,
+        more: Sequence[GrpcService] = (),
+    ) -> None:
+        """Raises ConfigurationFault for addresses or certificates that cannot be served."""
+        names = (*SERVICES, *(service.name for service in more))
+        roles = {service.name: service.role for service in more}
+        traces = () if telemetry is SILENT else (Traces(telemetry),)
+        unreadable = RpcAdmission(services.admission, roles).unreadable
+        faults = Faults(entropy, options.max_call_seconds, unreadable)
+        super().__init__(options, Health(answers, names), [Bodies(), *traces, faults])
+        by_name: Any = _ByName(self._server)
+        _register(by_name, services, self._health)
+        for service in more:
+            service.register(by_name)
+        if reflection_on:
+            reflection.enable_server_reflection(
+                (*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
+            )
+
+
+class StartingServer(Listener):
+    """The server of a process that waits for what it cannot start without: alive, not ready, and every call but
+    those of health is UNAVAILABLE."""
+
+    def __init__(self, options: ServerOptions, entropy: Entropy) -> None:
+        """Raises ConfigurationFault for addresses or certificates that cannot be served."""
+        health, faults = Health(lambda: False, ()), Faults(entropy, options.max_call_seconds, _refuse)
+        super().__init__(options, health, [Starting(), Bodies(), faults])
+        by_name: Any = _ByName(self._server)
+        health.register(by_name)
+
+
+async def _refuse(_context: object, _method: str, fault: InvalidRequest) -> NoReturn:
+    raise fault
 
 
 class _ByName:

@@ -229,6 +229,7 @@ async def test_health_follows_the_service(pdp: Any, edges: Any) -> None:
     edges.healthy = False
     assert await health(pdp) == NOT_SERVING
     assert await health(pdp, "pdp.v1.DecisionService") == NOT_SERVING
+    assert await health(pdp, "liveness") == SERVING
 
 
 async def test_health_knows_its_services_only_and_is_not_watched(pdp: Any) -> None:
