@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -95,6 +96,14 @@ def _from_file(reference: str) -> bytes:
     return data
 
 
+def _name(user: int) -> str:
+    """The name of a user of this machine; "" where it has none."""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return ""
+
+
 def exposed(info: os.stat_result, user: int, groups: Collection[int]) -> str:
     """The reason why others can read or replace a secret's file; "" when they cannot.
 
@@ -102,7 +111,8 @@ def exposed(info: os.stat_result, user: int, groups: Collection[int]) -> str:
     services that run as a user of their own.
     """
     if info.st_uid not in {0, user}:
-        return "belongs to another user; chown it, or run this as that user."
+        run = f": runuser -u {name} -- pdp ..." if user == 0 and (name := _name(info.st_uid)) else ""
+        return f"belongs to another user; chown it, or run this as that user{run}."
     ours = info.st_uid == 0 and user != 0 and info.st_gid in groups
     allowed = stat.S_IRWXU | (stat.S_IRGRP if ours else 0)
     return "others may read it; chmod 600 it." if stat.S_IMODE(info.st_mode) & 0o777 & ~allowed else ""

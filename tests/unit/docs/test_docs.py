@@ -267,6 +267,23 @@ def test_the_layers_are_those_of_the_linter() -> None:
     assert f"    {' > '.join(layers[1:])}\n" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
+def test_every_profile_of_a_command_is_made_by_a_page() -> None:
+    made = {
+        table
+        for page in PAGES
+        for block in blocks(page, "toml")
+        for table, keys in tomllib.loads(block).items()
+        if isinstance(keys, dict) and "target" in keys
+    }
+    named = {
+        (name(page), profile)
+        for page in PAGES
+        for profile in re.findall(r"pdp [a-z].*--profile ([a-z][\w-]*)(?![\w/.:-])", page.read_text())
+    }
+    assert len(named) > 10
+    assert {(page, profile) for page, profile in named if profile not in made} == set()
+
+
 def test_every_extra_has_its_row() -> None:
     table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
     assert sorted(table) == sorted(project()["project"]["optional-dependencies"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -103,6 +104,16 @@ def test_whose_file_it_may_be(owner: int, group: int, mode: int, user: int, prob
     found = exposed(info, user, {7})
     assert problem in found
     assert bool(problem) == bool(found)
+
+
+def test_root_is_told_how_to_be_the_one_whose_secret_it_is() -> None:
+    someone = pwd.getpwnam("nobody")
+    info = os.stat_result((stat.S_IFREG | 0o600, 0, 0, 1, someone.pw_uid, 0, 0, 0, 0, 0))
+    assert "runuser -u nobody -- pdp ..." in exposed(info, 0, set())
+    assert "runuser" not in exposed(info, someone.pw_uid + 1, set())  # who may not become somebody else
+    unnamed = next(uid for uid in range(40_000, 60_000) if uid not in {each.pw_uid for each in pwd.getpwall()})
+    info = os.stat_result((stat.S_IFREG | 0o600, 0, 0, 1, unnamed, 0, 0, 0, 0, 0))
+    assert exposed(info, 0, set()).endswith("as that user.")
 
 
 def test_a_header_is_printable() -> None:
