@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import takewhile
 from threading import Lock
 from typing import Self
 
@@ -256,7 +257,43 @@ class Compiled:
             "arguments.schema",
             f"The arguments break the pinned schema {place}: keyword `{error.kind.name}`. "
             "Send what the tool's inputSchema asks for.",
+            _hint(error, self._declared),
         )
+
+
+_LONGEST_HINT = 200  # characters
+
+
+def _hint(error: jsonschema_rs.ValidationError, declared: Collection[str]) -> str:
+    """What an agent may know of its mistake: where, by names of the schema alone, and which types the server's own
+    schema asks for. Of other keywords nothing, for a review may have bounded what the server does not."""
+    path, types, kind = [*error.instance_path], _types(error), error.kind
+    missing = isinstance(kind, jsonschema_rs.ValidationErrorKind.Required)
+    if missing:
+        path.append(str(kind.value))
+    known = [*takewhile(lambda part: isinstance(part, int) or (part in declared and harmless(part)), path)]
+    whole = len(known) == len(path)
+    if not (types or (missing and whole)):
+        return ""
+    where = pointer(known, lambda _: True) or "the top"
+    place = where if whole else f"what stands below {where}"
+    mistake = "is missing" if missing else f"must be {' or '.join(sorted(types))}"
+    said = f"The arguments do not fit the tool's inputSchema: {place} {mistake}."
+    return said if len(said) <= _LONGEST_HINT else ""
+
+
+def _types(error: jsonschema_rs.ValidationError) -> frozenset[str]:
+    """The types that would fit at the place of an error; none where it is about something else."""
+    kinds = jsonschema_rs.ValidationErrorKind
+    if isinstance(error.kind, kinds.Type):
+        return frozenset(error.kind.types)
+    if not isinstance(error.kind, kinds.AnyOf | kinds.OneOfNotValid):
+        return frozenset()
+    branches = [
+        {name for each in branch if each.instance_path == error.instance_path for name in _types(each)}
+        for branch in error.kind.context
+    ]
+    return frozenset().union(*branches) if branches and all(branches) else frozenset()
 
 
 @cached(LRUCache(_KEPT), lock=Lock())  # grants are looked up in the event loop, votes for one in a thread

@@ -13,11 +13,13 @@ NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check. Only `ok` passes; `code` says why not, `message` tells a person how to fix it."""
+    """The result of one check. Only `ok` passes; `code` says why not, `message` tells a person how to fix it,
+    `hint` an agent that may know of the tool."""
 
     status: str  # "ok" | "failed" | "missing"
     code: str = ""
     message: str = ""
+    hint: str = ""
     # read far more often than a check is made
     ok: bool = field(init=False, repr=False, compare=False)
     as_json: Mapping[str, Json] = field(init=False, repr=False, compare=False)  # for documents and records
@@ -30,9 +32,9 @@ class Check:
 OK = Check("ok")
 
 
-def failed(code: str, message: str) -> Check:
+def failed(code: str, message: str, hint: str = "") -> Check:
     """A check that ran and did not pass."""
-    return Check("failed", code, message)
+    return Check("failed", code, message, hint)
 
 
 def missing(code: str, message: str) -> Check:

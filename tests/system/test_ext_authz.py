@@ -114,7 +114,6 @@ def test_an_allowed_call_passes_and_is_recorded(server: Served, version: str) ->
 @pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
 def test_a_denial_has_the_id_and_says_nothing_of_why(server: Served, version: str) -> None:
     for body, code in (
-        (call("git_log", {"max_count": "three"}, id_="x-1", version=version), "arguments.schema"),
         (call("git_log", {"max_count": 10_000}, id_="x-1", version=version), "acme.log.max_count"),
         (call("nothing_such", id_="x-1", version=version), "tool.unknown"),
     ):
@@ -125,13 +124,23 @@ def test_a_denial_has_the_id_and_says_nothing_of_why(server: Served, version: st
         assert answer.body["error"]["data"] == {"status": "deny", "decision_id": answer.noted["decision_id"]}
 
 
+@pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
+def test_an_agent_is_told_which_argument_does_not_fit(server: Served, version: str) -> None:
+    answer = asked(server, alice(server, call("git_log", {"max_count": "three"}, id_="x-1", version=version)))
+    assert (answer.error, answer.noted["code"]) == ((200, -32001, "x-1"), "arguments.schema")
+    assert "/max_count must be integer" in answer.body["error"]["message"]
+    assert "three" not in str(answer.body)
+
+
 def test_denied_unknown_and_hidden_tools_read_the_same(server: Served) -> None:
     seen = []
-    for name in ("git_reset", "nothing_such"):  # Bob may not see the first
-        body = asked(server, check(call(name), bearer=server.person(BOB))).body
-        del body["error"]["data"]["decision_id"]
-        seen.append(body)
-    assert seen[0] == seen[1]
+    # Bob may not see the first, whose arguments would not fit
+    for name in ("git_reset", "nothing_such"):
+        for arguments in ({}, {"repo_path": 1}):
+            body = asked(server, check(call(name, arguments), bearer=server.person(BOB))).body
+            del body["error"]["data"]["decision_id"]
+            seen.append(body)
+    assert all(each == seen[0] for each in seen)
 
 
 def test_the_subject_is_that_of_the_token(server: Served) -> None:

@@ -32,6 +32,7 @@ from pdp.registry.pin import pin
 from pdp.registry.review import Review
 from pdp.v1 import decision_pb2, types_pb2
 
+UNFIT = "The arguments do not fit the tool's inputSchema:"
 MARK = "zq82-must-not-be-echoed"
 DAY = 24 * 3600
 
@@ -44,12 +45,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def denied(
-    server: Served, request: Any = None, /, **asked: Any
+    server: Served, request: Any = None, /, told: str = SAFE, **asked: Any
 ) -> tuple[decision_pb2.DecideResponse, dict[str, Any]]:
     """Ask, be denied, and give the answer with its record."""
     answer = server.decide(request, **asked)
     assert answer.effect == DENY
-    assert answer.safe_message == SAFE
+    assert answer.safe_message == told
     record = server.record(answer.decision_id)
     assert (record["kind"], record["effect"]) == ("decision", "deny")
     assert [r["code"] for r in record["reasons"]] == list(codes(answer))
@@ -105,15 +106,17 @@ def test_a_bare_digest_presents_nothing(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "pointer", "keyword"),
+    ("arguments", "pointer", "keyword", "told"),
     [
-        ({"max_count": MARK}, "/max_count", "type"),
-        ({MARK: 1}, "", "additionalProperties"),
-        ({"repo_path": [MARK]}, "/repo_path", "type"),
+        ({"max_count": MARK}, "/max_count", "type", f"{UNFIT} /max_count must be integer."),
+        ({MARK: 1}, "", "additionalProperties", SAFE),
+        ({"repo_path": [MARK]}, "/repo_path", "type", f"{UNFIT} /repo_path must be string."),
     ],
 )
-def test_arguments_that_break_the_schema(server: Served, arguments: Any, pointer: str, keyword: str) -> None:
-    answer, record = denied(server, tool="git_log", arguments=arguments)
+def test_arguments_that_break_the_schema(
+    server: Served, arguments: Any, pointer: str, keyword: str, told: str
+) -> None:
+    answer, record = denied(server, told=told, tool="git_log", arguments=arguments)
     assert codes(answer)[0] == "arguments.schema"
     said = " ".join(reason.message for reason in answer.reasons)
     assert keyword in said

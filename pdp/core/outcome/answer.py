@@ -15,7 +15,9 @@ from pdp.core.outcome import END_SESSION, EXCHANGE, Effect, Hidden, Outcome, Rea
 from pdp.core.outcome.codes import shown_control
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"  # RFC 8693, section 2.1
-# Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
+# Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking. Where
+# nothing but the arguments' shape stands against a call, its tool is one that the subject may list with its schema.
+_SHAPE = frozenset({"arguments.schema", "arguments.undeclared"})
 SAFE_MESSAGES: Mapping[Effect, str] = {
     Effect.ALLOW: "",
     Effect.DENY: "This call is not available.",
@@ -71,6 +73,7 @@ class Answer:
     redemption_id: str = ""
     resume_token: str = ""
     session_handle: str = ""
+    hint: str = ""  # of the failed check of its arguments
 
     @property
     def permits(self) -> bool:
@@ -79,6 +82,8 @@ class Answer:
 
     @property
     def safe_message(self) -> str:
+        if self.hint and self.effect is Effect.DENY and _SHAPE.issuperset(reason.code for reason in self.reasons):
+            return self.hint
         return SAFE_MESSAGES[self.effect]
 
     def to_bytes(self) -> bytes:
@@ -147,6 +152,7 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
         requirements=wanted,
         retry_after_ms=terms.retry_after_ms if wanted else 0,
         session_handle=facts.session.handle,
+        hint=facts.arguments.check.hint,
     )
 
 

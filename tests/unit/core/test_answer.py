@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.bytes.digest import canonical
 from pdp.core.outcome import Effect, Reason
@@ -94,6 +95,32 @@ def test_denied_hidden_and_unknown_tools_read_the_same() -> None:
         replace(FULL, effect=Effect.DENY, reasons=(Reason(c),)).safe_message for c in ("tool.unknown", "x", "y")
     }
     assert denials == {SAFE_MESSAGES[Effect.DENY]}
+
+
+HINTED = replace(FULL, effect=Effect.DENY, hint="/a must be integer.")
+
+
+@for_each(
+    ("reasons", "hinted"),
+    [
+        (("arguments.schema",), True),
+        (("arguments.schema", "arguments.undeclared"), True),
+        (("policy.not_granted", "arguments.schema"), False),
+        (("arguments.schema", "acme.hidden"), False),
+        (("switch.server",), False),
+    ],
+)
+def test_a_mistake_is_told_only_where_nothing_else_stands_against_the_call(
+    reasons: tuple[str, ...], hinted: bool
+) -> None:
+    message = replace(HINTED, reasons=tuple(map(Reason, reasons))).safe_message
+    assert message == (HINTED.hint if hinted else SAFE_MESSAGES[Effect.DENY])
+
+
+def test_only_a_denial_has_a_hint() -> None:
+    for effect in (Effect.ALLOW, Effect.PENDING):
+        found = replace(HINTED, effect=effect, reasons=(Reason("arguments.schema"),))
+        assert found.safe_message == SAFE_MESSAGES[effect]
 
 
 def test_safe_messages_say_nothing_of_this_answer() -> None:

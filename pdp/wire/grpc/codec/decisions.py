@@ -265,7 +265,7 @@ def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
         enforcement=_ENFORCEMENTS.get(answer.enforcement, types_pb2.ENFORCEMENT_ENFORCED),
         policy=policy_ref(answer.policy),
         record=record_ref(record),
-        safe_message=SAFE_MESSAGES[answer.effect],
+        safe_message=answer.safe_message,
         session_handle=answer.session_handle,
     )
     if answer.valid_until_ns and (answer.effect is not Effect.DENY or answer.enforcement == OBSERVED):
