@@ -231,7 +231,7 @@ def _confirmed(client: ApprovalClient, approval_id: str, grant: Terms | None) ->
         click.echo(f"\n{requests.why_not(response)}", err=True)
         sys.exit(1)
     if grant is not None and not response.approval.HasField("grant_offer"):
-        click.echo("\nPolicy offers no grant here; approve without --grant-... Nothing was approved.", err=True)
+        click.echo(f"\n{requests.no_grant(response.approval.requirement)} Nothing was approved.", err=True)
         sys.exit(1)
     for rows in pages[1:]:  # an approver sees everything
         click.prompt("\nEnter shows more of its arguments", default="", show_default=False)

@@ -309,6 +309,14 @@ def _why(it: approval_pb2.Approval | approval_pb2.JointRequirement) -> list[Text
     return lines
 
 
+def no_grant(need: types_pb2.Requirement) -> str:
+    """Why a request cannot be approved with a grant, and how policy comes to offer one."""
+    return (
+        f"Policy offers no grant here: its rule {visible(need.code)}, pack {visible(need.pack)}, has no `grant`. "
+        "Approve without --grant-..., or ask who writes policy for a rule that offers one (docs/approvers.md)."
+    )
+
+
 def terms(given: approval_pb2.GrantTerms) -> str:
     """Bounds of a grant, in words."""
     bounds = (
