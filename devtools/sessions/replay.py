@@ -36,7 +36,7 @@ from pdp.core.call.facts import (
     TargetFact,
     Waiver,
 )
-from pdp.core.call.mandates import NO_MANDATE, OUTWARD, SLOT, MandateFact, MandateStep, Seen, covered, slot_kind
+from pdp.core.call.mandates import NO_MANDATE, OUTWARD, SLOT, MandateFact, MandateStep, Seen, covered, left_for_slots
 from pdp.core.call.origins import (
     OWN,
     TASK,
@@ -222,7 +222,7 @@ def replayed(
             ):
                 seen.add(result)
             if mandate is not None and known.external:
-                mandate.read(step, target, seen, f"{clock:09}")
+                mandate.read(step, facts, seen, f"{clock:09}")
 
 
 @dataclass(slots=True)
@@ -250,11 +250,13 @@ class ReplayedMandate:
             self.used[found[0].step] = self.used.get(found[0].step, 0) + 1
         return MandateFact("active", "planner", planned, found) if self.steps else NO_MANDATE
 
-    def read(self, step: SessionStep, target: TargetFact, seen: SeenAtoms, at: str) -> None:
-        """Keep a result of a tool that fills slots."""
+    def read(self, step: SessionStep, facts: Facts, seen: SeenAtoms, at: str) -> None:
+        """Keep a result of a call that fills slots."""
+        target = facts.targets[0]
         source = f"{target.server}/{target.name}"
-        if any(source in each.sources for each in self.steps):
-            seen.add(replace(of_result(step.result, ()), kind=slot_kind(source)), at)
+        kind = left_for_slots(facts.mandate.fact(), source)
+        if kind and any(source in each.sources for each in self.steps):
+            seen.add(replace(of_result(step.result, ()), kind=kind), at)
         if UNTRUSTED in target.labels:
             self.untrusted.add(source)
 

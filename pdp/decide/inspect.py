@@ -16,7 +16,7 @@ from typing import Any
 
 from pdp.core.bytes.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
 from pdp.core.call.facts import WORST_LABELS, Identity, ResultFact, TargetFact
-from pdp.core.call.mandates import slot_kind
+from pdp.core.call.mandates import left_for_slots
 from pdp.core.call.origins import EXTERNAL, OWN, leads, of_result
 from pdp.core.call.request import Caller, ResultAsk
 from pdp.core.call.sessions import indexes_in_records
@@ -179,9 +179,8 @@ class Inspect:
         if kind == EXTERNAL or call.at_ns >= session.started_ns:
             sightings = SightingRecorder(ask.decision_id, at, call.subject_index, keys, session, stored)
             seen_texts = sightings.returned(kind, atoms)
-            if call.at_ns >= session.started_ns and fills(outcome, stored, call.kind, call.server, call.name):
-                source = slot_kind(f"{call.server}/{call.name}")
-                filling = partial(_filling, inspection.value, source, hashes)
+            if call.at_ns >= session.started_ns and (slots_of := _slots_of(outcome, stored, call)):
+                filling = partial(_filling, inspection.value, slots_of, hashes)
                 slots = await asyncio.get_running_loop().run_in_executor(None, filling)
                 seen_texts = (*seen_texts, *sightings.filled(slots))
             recording = replace(recording, seen=seen_texts)
@@ -314,11 +313,12 @@ def _hashed(value: Json, labels: tuple[str, ...], hashes: AtomHashes) -> tuple[s
     return atoms.kind, hashes.all(atoms)
 
 
-def fills(outcome: Outcome, stored: StoredCall, kind: str, server: str, name: str) -> bool:
-    """Whether a result that is passed on fills slots of its session's mandate."""
-    mandate = stored.mandate.mandate if stored.mandate is not None else None
-    named = mandate is not None and kind == "tool" and f"{server}/{name}" in mandate.sources
-    return named and outcome.effect is Effect.ALLOW
+def _slots_of(outcome: Outcome, stored: StoredCall, call: AllowedCall) -> str:
+    """The kind of atom that a result which is passed on leaves for slots of its session's mandate; empty for none."""
+    mandate, source = stored.mandate.mandate if stored.mandate is not None else None, f"{call.server}/{call.name}"
+    if mandate is None or call.kind != "tool" or source not in mandate.sources or outcome.effect is not Effect.ALLOW:
+        return ""
+    return left_for_slots(call.document["mandate"], source)
 
 
 def _filling(value: Json, kind: str, hashes: AtomHashes) -> tuple[int, ...]:

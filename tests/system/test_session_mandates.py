@@ -61,15 +61,21 @@ class Payer(Agent):
         super().__init__(world, **more)
         self.task = TASK
 
-    async def begins(self, arguments: Mapping[str, Binding], calls: int = 3, **changes: Any) -> Mandate:
-        """Open the session, and give it a mandate to pay."""
+    async def begins(
+        self, arguments: Mapping[str, Binding], calls: int = 3, pages: tuple[str, ...] = (), **changes: Any
+    ) -> Mandate:
+        """Open the session, and give it a mandate to pay, and to fetch pages."""
         decision = await self.calls("contacts")
         await self.gets(decision, "nobody")
         asked = self.asked_with({"text": "x"})
         paid = await self.decided(asked)
         await self.gets(paid, "Done.")
         seen = json.loads(self.world.value(paid, "input").data)
-        step = MandateStep("desk", "pay", seen["targets"][0]["manifest_sha256"], calls, arguments)
+        steps = [MandateStep("desk", "pay", seen["targets"][0]["manifest_sha256"], calls, arguments)]
+        if pages:
+            pinned = self.world.process.state.snapshot().registry.pinned("acme", "git", "fetch", "tool")
+            assert pinned is not None
+            steps.append(MandateStep("git", "fetch", pinned.manifest_sha256, 9, {"/text": Binding(fixed=pages)}))
         idx, opened, tree = of_sessions(self.world)
         made = Mandate(
             id=f"m-{self.session}",
@@ -83,7 +89,7 @@ class Payer(Agent):
             task_source="caller",
             source="planner",
             source_ref="prompt",
-            steps=(step,),
+            steps=tuple(steps),
             created_ns=opened,
             expires_ns=opened + 3600 * 10**9,
         )
@@ -155,7 +161,7 @@ async def test_a_call_is_covered_by_what_the_mandate_says_and_uses_it_up(world: 
 
 async def test_a_slot_is_filled_by_the_named_tool_alone(world: World) -> None:
     mine = Payer(world)
-    await mine.begins({"/text": Binding(slot=(FETCH,))}, calls=9)
+    await mine.begins({"/text": Binding(slot=(FETCH,))}, 9, ("bill.txt",))
     await mine.reads("contacts", "dora@x.example")
     await mine.reads("fetch", "Pay UK12 3456, 98.70.", "bill.txt")
     told = await mine.told(text="UK12 3456")
@@ -169,7 +175,7 @@ async def test_a_slot_is_filled_by_the_named_tool_alone(world: World) -> None:
 async def test_an_agent_fills_no_slot_itself(world: World) -> None:
     """Not by an echo of the call's own arguments, nor by what it parked before."""
     mine = Payer(world)
-    await mine.begins({"/text": Binding(slot=(FETCH,))}, calls=9)
+    await mine.begins({"/text": Binding(slot=(FETCH,))}, 9, ("bill.txt", "eve@x.example"))
     await mine.reads("fetch", "eve@x.example: no such file", "eve@x.example")
     await mine.reads("note", "Saved.", "zoe@x.example")
     await mine.reads("fetch", "zoe@x.example, dora@x.example", "bill.txt")
@@ -183,7 +189,7 @@ async def test_an_agent_fills_no_slot_itself(world: World) -> None:
 async def test_results_of_before_the_mandate_and_of_other_sessions_fill_no_slot(world: World) -> None:
     mine, other = Payer(world), Payer(world, session="t")
     await mine.reads("fetch", "early@x.example", "a.txt")
-    await mine.begins({"/text": Binding(slot=(FETCH,))}, calls=9)
+    await mine.begins({"/text": Binding(slot=(FETCH,))}, 9, ("a.txt", "b.txt", "c.txt"))
     await other.reads("fetch", "other@x.example", "b.txt")
     await mine.reads("fetch", "late@x.example", "c.txt")
     assert await mine.ways(text="early@x.example") is None

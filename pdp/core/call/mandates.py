@@ -34,6 +34,7 @@ OPTIONAL = "optional"
 _INSTANT = len("01a30e7d-7500")  # of a UUIDv7: milliseconds; what is of the same one has no order
 OUTWARD = frozenset({"network", "email", "message"})  # kinds of sinks, as `lib.targets` has them
 _BUILT = ("date", "number")
+_BOUND = {FIXED, CHOSEN, SLOT}
 _WEB = re.compile(r"(?:https?://)?((\S+?)/?)")
 
 
@@ -449,14 +450,23 @@ class Seen:
     def fills(self, value: Scalar, source: str) -> bool:
         """Whether a result of the tool holds the value, and did before the agent had said it: else it may have had
         it put there, or echoed."""
-        kind, said = slot_kind(source), supplied_by(value, self.first)
-        read = [found for each in spellings(value) if (found := self.first(kind, atom(each)))]
+        said, asked = supplied_by(value, self.first), _slot_atoms(value, (source,))
+        read = [found for kind, each in asked if (found := self.first(kind, each))]
         return bool(read) and (not said or min(read)[:_INSTANT] < said[:_INSTANT])
 
 
-def slot_kind(source: str) -> str:
-    """The kind of atom (`core.call.origins`) that a tool's results leave for slots."""
-    return f"{SLOT} {source}"
+def slot_kind(source: str, *, led: bool = False) -> str:
+    """The kind of atom (`core.call.origins`) that a tool's results leave for slots. `led`: others may have written a
+    value of the call, and so have chosen what it returned."""
+    return f"{SLOT} {EXTERNAL} {source}" if led else f"{SLOT} {source}"
+
+
+def left_for_slots(mandate: Mapping[str, Any], source: str) -> str:
+    """The kind of atom that a call's result leaves, by what its decision was told of the mandate
+    (`MandateFact.fact`). Empty where no step covers the call by values that the mandate binds: who chose another
+    value chose the result."""
+    covers = [each for each in mandate["covers"] if {value["by"] for value in each["values"]} <= _BOUND]
+    return slot_kind(source, led=all(each["external"] for each in covers)) if covers else ""
 
 
 def is_slot(kind: str) -> bool:
@@ -466,8 +476,12 @@ def is_slot(kind: str) -> bool:
 
 def slot_atoms(value: Scalar, sources: Iterable[str]) -> frozenset[tuple[str, str]]:
     """Every (kind, atom) that covering a value may ask about."""
-    atoms = [atom(each) for each in spellings(value)]
-    return needed(value) | {(slot_kind(source), each) for source in sources for each in atoms}
+    return needed(value) | _slot_atoms(value, sources)
+
+
+def _slot_atoms(value: Scalar, sources: Iterable[str]) -> frozenset[tuple[str, str]]:
+    kinds = [slot_kind(source, led=led) for source in sources for led in (False, True)]
+    return frozenset((kind, atom(each)) for kind in kinds for each in spellings(value))
 
 
 def spellings(value: Scalar) -> tuple[Scalar, ...]:
@@ -575,7 +589,9 @@ def _external(value: CoveredValue, leaf: Json, seen: Seen) -> bool:
     if value.by != SLOT:
         return False
     scalar = _scalar(leaf)
-    return value.tool in seen.untrusted or scalar is None or origin_of(scalar, (), seen.known) == EXTERNAL
+    if value.tool in seen.untrusted or scalar is None or origin_of(scalar, (), seen.known) == EXTERNAL:
+        return True
+    return any(seen.known(slot_kind(value.tool, led=True), atom(each)) for each in spellings(scalar))
 
 
 def _held(value: Scalar, known: IsKnown) -> bool:

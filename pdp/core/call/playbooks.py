@@ -136,6 +136,7 @@ def playbook(name: str, value: Json) -> Playbook:
     if not isinstance(steps, list) or not 0 < len(steps) <= MOST_STEPS:
         raise PlaybookError(f"steps: a list of 1 to {MOST_STEPS}")
     made = tuple(_step(each, f"steps/{number}") for number, each in enumerate(steps))
+    _check_sources(made)
     return Playbook(name, title, frozenset(map(str, agents)), minutes * 60, made, sha256_hex(text))
 
 
@@ -152,6 +153,15 @@ def _step(value: Json, at: str) -> PlaybookStep:
     bound = {pointer: _bound(pointer, said, at) for pointer, said in arguments.items()}
     stated = {pointer: kind for pointer, (_, kind) in bound.items() if kind}
     return PlaybookStep(server, name, calls, {at: each for at, (each, _) in bound.items()}, stated)
+
+
+def _check_sources(steps: tuple[PlaybookStep, ...]) -> None:
+    """Raises PlaybookError for a slot that nothing fills: results of calls outside the plan fill none."""
+    planned = {f"{step.server}/{step.tool}" for step in steps}
+    for number, step in enumerate(steps):
+        for pointer, binding in step.arguments.items():
+            if not planned.issuperset(binding.slot):
+                raise PlaybookError(f"steps/{number}/arguments{pointer}: each tool of a slot needs a step of its own")
 
 
 def _bound(pointer: str, said: Json, at: str) -> tuple[Binding, str]:

@@ -31,6 +31,7 @@ from pdp.core.call.mandates import (
     Seen,
     covered,
     follow,
+    left_for_slots,
     slot_atoms,
     slot_kind,
     verified_steps,
@@ -338,7 +339,34 @@ def test_external_is_what_others_may_have_written() -> None:
 
     assert not external(in_slot("UK99"), ())
     assert external(in_slot("UK99"), ("files/read",))
+    led = {(slot_kind("files/read", led=True), atom("UK99"))}
+    assert external(led, ())  # others chose what was asked for
+    assert external(led | in_slot("UK99"), ())
     assert external(in_slot("UK99") | {(EXTERNAL, "uk99")}, ())  # another result, of others, holds it as well
+
+
+@for_each(
+    "covers, kind",
+    [
+        ([], ""),
+        ([(False, ())], "slot a/b"),
+        ([(False, ("fixed", "chosen", "slot"))], "slot a/b"),
+        ([(True, ("slot",))], "slot external a/b"),
+        ([(False, ("fixed", "any"))], ""),
+        ([(False, ("made",))], ""),
+        ([(True, ("slot",)), (False, ("fixed",))], "slot a/b"),
+        ([(True, ("slot",)), (False, ("any",))], "slot external a/b"),
+    ],
+)
+def test_a_call_fills_slots_by_the_values_that_its_step_binds(
+    covers: list[tuple[bool, tuple[str, ...]]], kind: str
+) -> None:
+    made = tuple(
+        Cover("k", number, external, 1, tuple(CoveredValue("/x", by) for by in ways))
+        for number, (external, ways) in enumerate(covers)
+    )
+    assert left_for_slots(MandateFact("active", "playbook", True, made).fact(), "a/b") == kind
+    assert left_for_slots(MandateFact("ended", "playbook", True, made).fact(), "a/b") == ""
 
 
 def test_steps_are_used_up_and_are_of_one_definition() -> None:

@@ -64,6 +64,10 @@ BROKEN: Mapping[str, Callable[[], Json]] = {
         **DOCUMENT,
         "steps": [{**STEP, "arguments": {"/to": {"stated": "email", "optional": "yes"}}}],
     },
+    "a slot that no step fills": lambda: {
+        **DOCUMENT,
+        "steps": [STEP, {**STEP, "arguments": {"/to": {"slot": ["bank/pay", "mail/read"]}}}],
+    },
     "an empty slot": lambda: {**DOCUMENT, "steps": [{**STEP, "arguments": {"/to": {"slot": []}}}]},
 }
 

@@ -58,7 +58,7 @@ def test_the_playbooks_of_the_page_plan_their_tasks() -> None:
     assert found.arguments["/email"].fixed == ("gina@shop.example",)
     assert refunded.arguments["/notify"].chosen == (True, False)
     assert planned(refund, "Refund it") == ()
-    assert [step.tool for step in planned(commit, "Fix the tests")] == ["git_add", "git_commit"]
+    assert [step.tool for step in planned(commit, "Fix the tests")] == ["git_status", "git_add", "git_commit"]
 
 
 @pytest.mark.parametrize(
