@@ -63,11 +63,26 @@ permitted if {
 
 default opened := set()
 
-# Stage by stage, so people never see what an earlier stage still keeps back.
-opened := {r | some r in heard_first; r.stage == first_stage} if {
-	effect == "pending"
+# Stage by stage, so people never see what an earlier stage still keeps back. Who sees the call in any case is asked
+# once for all of it: with what a later stage asks of the very same people.
+opened := first_asked | {r | some r in heard_first; whom(r) in askees} if effect == "pending"
+
+first_asked := {r | some r in heard_first; r.stage == first_stage} if {
 	first_stage := min({r.stage | some r in heard_first})
 }
+
+askees := {whom(r) | some r in first_asked}
+
+# METADATA
+# title: Who can answer
+# description: |
+#   The people of these groups, whatever their number and the other bounds, which are counted for each requirement by
+#   itself; or the subject about its own call. A judge answers, and a subject consents, for one requirement alone.
+whom(r) := {seat.group_id | some seat in r.seats} if {
+	r.kind == "approval"
+} else := r.kind if {
+	r.kind == "confirmation"
+} else := r
 
 # METADATA
 # title: Judges before people, whatever their stages

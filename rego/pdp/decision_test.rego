@@ -106,6 +106,44 @@ test_stages_open_one_after_the_other if {
 	codes(answered) == {"acme.b"}
 }
 
+required(element) := object.union(element, {"pack": "acme"})
+
+test_the_same_people_are_asked_once_whatever_the_stages if {
+	own := object.union(approval, {"id": "own", "stage": 1})
+	two := object.union(approval, {"id": "two", "stage": 2, "seats": [{"group_id": "g", "n": 2}], "ttl_seconds": 30})
+	three := object.union(approval, {"id": "three", "stage": 3, "seats": [{"group_id": "g", "n": 1}, {"group_id": "h", "n": 1}]})
+	subject := object.union(confirm, {"stage": 2})
+	rules := {"require": {own, two, three, subject}}
+
+	asked := decide(rules, call({}))
+	asked.effect == "pending"
+	asked.requirements == {required(own), required(two)}
+	codes(asked) == {"acme.a"}
+
+	# each by itself: one that is met does not answer the other
+	half := decide(rules, call({"evidence": [testing.answer(required(own), "met")]}))
+	half.requirements == {required(two), required(subject)}
+
+	refusal := testing.answer(required(two), "refused")
+	denied_for(decide(rules, call({"evidence": [testing.answer(required(own), "met"), refusal]})), "requirement.refused")
+}
+
+test_the_subject_confirms_once_whatever_the_stages if {
+	later := object.union(confirm, {"id": "later", "stage": 2, "min_assurance": "passkey"})
+	asked := decide({"require": {confirm, later}}, call({}))
+	asked.requirements == {required(confirm), required(later)}
+}
+
+test_a_consent_keeps_its_stage if {
+	consent := {
+		"kind": "consent", "id": "c", "code": "acme.c", "stage": 1, "ttl_seconds": 60,
+		"scope": "s", "purpose": "p",
+	}
+	later := object.union(consent, {"id": "d", "stage": 2})
+	asked := decide({"require": {consent, later}}, call({}))
+	asked.requirements == {required(consent)}
+}
+
 test_a_judge_is_heard_before_people_of_an_earlier_stage if {
 	judge := {
 		"kind": "judge", "id": "j", "code": "acme.j", "control": "", "stage": 2, "ttl_seconds": 60,

@@ -96,7 +96,8 @@ def model(case: Case) -> Result:
     visible = gate and case.target == "ok" and granted and "hide" not in stands
     if case.phase == "list":  # of denials only those that would deny the call whatever its arguments are
         return Result("deny", visible and "deny" not in stands, waived=frozenset(waived))
-    wanted: list[tuple[str, tuple[bool, int], str]] = []  # id, when it is opened (judges first), state
+    # id, when it is opened (judges first), state, kind
+    wanted: list[tuple[str, tuple[bool, int], str, str]] = []
     for name, wish in (("acme", case.acme), ("baseline", case.baseline)):
         if wish is None:
             continue
@@ -104,18 +105,22 @@ def model(case: Case) -> Result:
             waived.add("require")
             continue
         if wish.state == "failed" and wish.otherwise is not None:
-            wanted.append((f"{name}.otherwise", (True, wish.stage), wish.otherwise))
+            wanted.append((f"{name}.otherwise", (True, wish.stage), wish.otherwise, "confirmation"))
         else:
-            wanted.append((name, (not wish.judge, wish.stage), wish.state))
-    blocked = any(state in ("refused", "failed") for _, _, state in wanted)
+            kind = "judge" if wish.judge else "approval"
+            wanted.append((name, (not wish.judge, wish.stage), wish.state, kind))
+    blocked = any(state in ("refused", "failed") for _, _, state, _ in wanted)
     used = frozenset(waived)
     if not visible or "deny" in stands or blocked or any(status != "ok" for status in case.call_checks):
         return Result("deny", visible, waived=used)
-    waiting = [(name, turn) for name, turn, state in wanted if state == "open"]
+    waiting = [(name, turn, kind) for name, turn, state, kind in wanted if state == "open"]
     if not waiting:
         return Result("allow", visible, waived=used)
-    first = min(turn for _, turn in waiting)
-    return Result("pending", visible, frozenset(name for name, turn in waiting if turn == first), used)
+    first = min(turn for _, turn, _ in waiting)
+    # the same people, whatever their stage: every approval here is one group's
+    asked = {kind for _, turn, kind in waiting if turn == first} - {"judge"}
+    opened = frozenset(name for name, turn, kind in waiting if turn == first or kind in asked)
+    return Result("pending", visible, opened, used)
 
 
 def question(case: Case) -> dict[str, Any]:

@@ -152,6 +152,52 @@ async def test_first_the_subject_then_two_leaders(tmp_path: Path) -> None:
 NIGHT_NS = WEDNESDAY_NS + 12 * 3600 * NS
 
 
+async def test_who_is_asked_by_the_own_pack_and_by_the_baseline_answers_once(tmp_path: Path) -> None:
+    """In different stages: one answer serves both, and the higher quorum and the shorter time hold."""
+    folder = tmp_path / "acme"
+    shutil.copytree(shipped_rego() / "examples" / "acme", folder)
+    pack = folder / "packs" / "acme" / "acme.rego"
+    seat, seats = (
+        '"ttl_seconds": 3600,\n\t"seats": [{"group_id": "on-call", "n": 1}]',
+        '"group_id": "approvers", "n": 2',
+    )
+    assert seat in pack.read_text()
+    pack.write_text(pack.read_text().replace(seat, f'"ttl_seconds": 600,\n\t"seats": [{{{seats}}}]'))
+    stage = Stage(StillClock(NIGHT_NS), approvals=True)
+    async with running(tmp_path, Plan(policy=folder), stage) as world:
+        here = Lab(world)
+
+        async def ask(path: str) -> decision_pb2.DecideResponse:
+            request = world.ask(ALICE, "git_reset", {"repo_path": path}, obligations=OBLIGATIONS)
+            answer = await world.decide(request, way=GRPC)
+            assert isinstance(answer, decision_pb2.DecideResponse)
+            return answer
+
+        async def vote(desk: AsyncApprovalClient, choice: str) -> None:
+            (found,) = (await desk.list_approvals()).approvals
+            seen = await desk.get_approval(found.approval_id)
+            await desk.vote(found.approval_id, Ballot(choice, "ok", seen.presented))
+
+        async with here.desk(CAROL) as carol, here.desk(DAVE) as dave:
+            asked = await ask("/src")
+            codes = ["acme.out_of_hours", "annotations.destructive"]
+            assert sorted(each.code for each in asked.pending.requirements) == codes
+            await vote(carol, "approve")
+            assert [each.code for each in (await ask("/src")).pending.requirements] == ["acme.out_of_hours"]
+            await vote(dave, "approve")
+            assert (await ask("/src")).effect == types_pb2.EFFECT_ALLOW
+
+            await ask("/denied")
+            await vote(carol, "deny")
+            assert (await ask("/denied")).effect == types_pb2.EFFECT_DENY
+
+            assert (await ask("/late")).effect == types_pb2.EFFECT_PENDING
+            await vote(carol, "approve")
+            stage.clock.advance(600)
+            late = await ask("/late")
+            assert [each.code for each in late.pending.requirements] == ["acme.out_of_hours"]
+
+
 async def test_a_grant_lets_calls_like_it_through_until_it_ends(tmp_path: Path) -> None:
     """Out of hours acme wants somebody on call; here its policy offers a grant with that."""
     folder = tmp_path / "acme"
