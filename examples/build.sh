@@ -9,6 +9,7 @@ SOURCES="pdp/v1/types.proto pdp/v1/decision.proto"
 mkdir -p "$OUT"
 
 if [ "${1:-go}" = go ]; then
+  PATH="$(dirname "$(.ci/go/toolchain)"):$PATH"
   (cd examples/go && GOBIN="$OUT" go install tool)
   MODULE=$(sed -n 's/^module //p' examples/go/go.mod)
   OPTIONS="module=$MODULE"

@@ -96,6 +96,20 @@ def test_what_is_mounted_is_made_and_found(world: Sandbox) -> None:
     assert config["store"]["password"] in ("file:secrets/postgres", "")
 
 
+def test_every_image_is_named_by_digest() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    assert [
+        each["image"]
+        for each in services
+        if not re.search(r"@\$\{[A-Z]+_DIGEST:\?\}$", each.get("image", "@${A_DIGEST:?}"))
+    ] == []
+    for each in (service["build"] for service in services if "build" in service):
+        file = (COMPOSE.parent / each["context"] / each.get("dockerfile", "Dockerfile")).read_text()
+        taken = re.findall(r"^FROM (?!\w+(?: |$))\S+@\$\{(\w+)\}", file, re.MULTILINE)
+        assert taken
+        assert set(taken) <= set(each["args"])
+
+
 def test_only_envoy_is_reached_and_from_this_machine() -> None:
     found = yaml.safe_load(COMPOSE.read_text())
     assert found["networks"]["back"] == {"internal": True}

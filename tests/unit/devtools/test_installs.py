@@ -22,18 +22,16 @@ WRITTEN_BY_TOOLS = (".lock", "package-lock.json", "go.sum", ".svg")
 COMMAND = re.compile(
     r"""(?<![\w.])(?P<tool>pip3?|pipx|uv|conda|poetry|npm|pnpm|yarn|bun|go|cargo|gem|apt-get|apt|apk)
         (?:[ ]+-+[\w-]+(?:[ ]+[^\s;&|`-][^\s;&|`]*?)??)*?
-        [ ]+(?:(?:pip|tool)[ ]+)?(?P<verb>install|add|ci|sync|download|wheel)(?![\w.-])(?P<rest>[^\n;&|`]*)""",
+        [ ]+(?:(?:pip|tool)[ ]+)?(?P<verb>install|build|add|ci|sync|download|wheel)(?![\w.-])(?P<rest>[^\n;&|`]*)""",
     re.VERBOSE,
 )
+INDEXED = ("pip", "pip3", "pipx", "uv", "conda", "poetry")
 NEXT_LINE = re.compile(r"(\\|,)\n\s*(?=\S)")
 LIST = str.maketrans("\"',()", "     ")
 
 OWN = "a user's own environment, of the newest that pyproject.toml allows: `make fresh` tries each extra so"
 TRIED = "tries what the wheel declares that it needs; a lock gives the versions, or on purpose none does"
-GO = "one version of a module, whose content Go's database of checksums holds"
 REASONS = {
-    (".ci/tools", "go install github.com/open-policy-agent/opa@$OPA"): GO,
-    ("Makefile", "go install helm.sh/helm/v3/cmd/helm@v3.22.0"): GO,
     ("README.md", "pip install .[server] mcp-server-git"): OWN,
     ("devtools/delivery/fresh.py", "uv pip install --python str environment.python f {name}=={locked[name]}"): TRIED,
     ("devtools/delivery/fresh.py", "uv pip install --python str self.python --no-deps -r str self.resolved"): TRIED,
@@ -63,7 +61,8 @@ def is_locked(tool: str, command: str) -> bool:
         # by hash, or this repository's own package, or a file that is here
         return "--no-deps" in words and bool(words & {"--require-hashes", "--no-build-isolation", "--no-index"})
     if tool == "go":
-        return command.endswith(" install tool")  # those of go.mod, by go.sum
+        # what go.mod names, by go.sum
+        return command.endswith(" install tool") or (" build " in command and "-mod=mod" not in words)
     return tool == "apt-get" or (tool == "npm" and "ci" in words)  # Debian signs its release, and has no locks
 
 
@@ -94,6 +93,42 @@ def test_none_of_them_is_locked_without_its_options() -> None:
         assert [command for command in pip if is_locked("pip", re.sub(option, "", command))] == []
 
 
+OURS = {"pdp", "toolcall-pdp"}  # on an index they are somebody else's, or whoever's comes first
+NAMED = re.compile(r"(?<![\w./-])(?:toolcall-)?pdp\[[a-z][a-z, ]*\]|\b(?:uvx|pipx run|uv tool run) [^\n]*?\bpdp\b")
+
+
+def takes_us_from_an_index(tool: str, command: str) -> bool:
+    """Whether it does."""
+    words = command.split()
+    ours = OURS & {re.split(r"[\[=<>~!@;]", word)[0] for word in words}
+    return bool(ours) and tool in INDEXED and "--no-index" not in words
+
+
+def test_nobody_is_told_to_install_us_from_an_index() -> None:
+    """Messages, pages, workflows: what is taken there by our name is nothing of ours."""
+    files = [name for name in gates._tracked(ROOT) if not name.startswith((*NO_COMMANDS, "docs/adr/"))]
+    texts = ((name, (ROOT / name).read_bytes().decode("utf-8", "replace")) for name in files)
+    assert {(name, each) for name, text in texts for each in NAMED.findall(text)} == set()
+    assert [each for each in in_the_repository() if takes_us_from_an_index(*each[1:])] == []
+
+
+@for_each(
+    ("text", "found"),
+    [
+        ("pip install 'toolcall-pdp[prove]'", True),
+        ("Install `pdp[server,postgres]`", True),
+        ("pip install pdp", True),
+        ("pip install toolcall-pdp==0.2.0", True),
+        ("uvx --from toolcall-pdp pdp", True),
+        ("pip install '.[prove]'", False),
+        ("pip install --no-index --find-links . toolcall-pdp", False),
+        ("pdp hook install claude-code", False),
+    ],
+)
+def test_our_name_on_an_index_is_seen(text: str, found: bool) -> None:
+    assert (bool(NAMED.findall(text)) or any(takes_us_from_an_index(*each) for each in commands(text))) is found
+
+
 @for_each(
     "text",
     [
@@ -107,6 +142,7 @@ def test_none_of_them_is_locked_without_its_options() -> None:
         "`pipx install name`",
         "- run: npm install --ignore-scripts",
         "go install example.org/tool@latest",
+        "go build -mod=mod -o ../bin/tool example.org/tool",
         "cargo install name",
     ],
 )

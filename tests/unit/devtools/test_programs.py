@@ -1,0 +1,72 @@
+"""`make tools` and the Go programs of `.ci/go`, on machines that lack what they rest on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SHELL = ("bash", "basename", "chmod", "dirname", "env", "head", "id", "ls", "mkdir", "mktemp", "rm", "sort")
+# a Go that notes how it was called, and in which folder
+NOTED = '#!/bin/sh\n[ "$1" = env ] && { echo go%s; exit; }\necho "$GOTOOLCHAIN $PWD $*" >> "$NOTES"\n'
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A checkout with what `make tools` is made of, and a PATH with a shell's own programs alone."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    shutil.copyfile(ROOT / "requirements-go.lock", tmp_path / "requirements-go.lock")
+    (tmp_path / "bin").mkdir()
+    for name in SHELL:
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
+    return tmp_path
+
+
+def run(machine: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": str(machine / "bin"), "NOTES": str(machine / "notes"), "HOME": str(machine)}
+    return subprocess.run(command, cwd=machine, env=environment, capture_output=True, text=True, check=False)
+
+
+def put(machine: Path, name: str, script: str) -> None:
+    (machine / "bin" / name).write_text(script)
+    (machine / "bin" / name).chmod(0o755)
+
+
+def test_what_cannot_be_installed_is_named_and_a_failure(machine: Path) -> None:
+    done = run(machine, ".ci/tools")
+    assert done.returncode == 1
+    named = {line.split()[2].strip(":") for line in done.stderr.splitlines() if line.startswith("not installed: ")}
+    wanted = {"apparmor_parser", "chromium", "helm", "npm", "opa", "promtool", "redis-server", "regal", "strace"}
+    assert named - {"initdb"} == wanted | {"systemd-analyze"}  # a folder of Debian's may have initdb
+
+
+@pytest.mark.parametrize("version", ["1.26", "1.26.8", "1.30.1"])
+def test_a_go_that_suffices_builds_by_the_sums_and_fetches_no_other_go(machine: Path, version: str) -> None:
+    put(machine, "go", NOTED % version)
+    assert run(machine, ".ci/go/build", "regal").returncode == 0
+    toolchain, folder, *words = (machine / "notes").read_text().split()
+    assert (toolchain, folder) == ("local", str(machine / ".ci/go/regal"))
+    assert words[:2] == ["build", "-mod=readonly"]
+
+
+def test_an_older_go_is_none(machine: Path) -> None:
+    """Debian's cannot read go.mod; without the package index the build says what it needs."""
+    put(machine, "go", NOTED % "1.19.8")
+    assert run(machine, ".ci/go/build", "regal").returncode != 0
+    assert not (machine / "notes").exists()
+
+
+def test_every_program_has_its_sums() -> None:
+    programs = {path.parent.name: path for path in (ROOT / ".ci/go").glob("*/go.mod")}
+    assert set(programs) == {"opa", "regal", "helm", "scorecard"}
+    for path in programs.values():
+        lines = path.read_text().splitlines()
+        wanted = {" ".join(line.split("//")[0].removeprefix("require ").split()) for line in lines if " v" in line}
+        summed = {
+            " ".join(line.split()[:2]).removesuffix("/go.mod")
+            for line in path.with_name("go.sum").read_text().splitlines()
+        }
+        assert wanted <= summed
