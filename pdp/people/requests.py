@@ -25,6 +25,7 @@ from pdp.core.approvals.hourly_limits import (
     too_many,
 )
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
+from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.quorum import binds_of, satisfiable
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.requirement import PEOPLE, Requirement, read
@@ -68,9 +69,8 @@ class Caps:
 class QueueCounts:
     """Counts of open requests; the commit counts again."""
 
-    mine: int  # of the subject
-    everybody: int  # of the tenant
-    by_group: Mapping[str, int]
+    held: HeldRequests  # of the tenant
+    by_group: Mapping[str, HeldRequests]
     like: bool  # another like call
     asked: tuple[Question, ...]  # within the hour
 
@@ -173,8 +173,8 @@ class Opening:
         groups = {seat.group_id for need in needs for seat in need.seats}
         alone = self.backoff.alone(asked.stored.turned_down)
         return QueueCounts(
-            *store.open_count(tenant, asked.subject_index),
-            by_group={group: store.open_for(tenant, (group,)) for group in groups},
+            held=store.held(tenant, asked.subject_index, asked.call.agent),
+            by_group={group: store.held(tenant, asked.subject_index, asked.call.agent, group) for group in groups},
             like=alone and store.waiting_like(tenant, asked.call, at_ns),
             asked=store.asked_since(tenant, at_ns - WINDOW_NS) if self.caps.hourly.any else (),
         )
@@ -203,12 +203,13 @@ class Opening:
                 "People denied calls like this one, or they were withdrawn, several times, and one waits for them; "
                 "ask again when it is settled.",
             )
-        if queue.mine + opened >= self.caps.per_subject:
+        held = queue.held.and_more(opened)
+        if held.subject >= self.caps.per_subject:
             return denied("approval.too_many", "Too many calls of this subject wait for people; settle those first.")
-        if queue.everybody + opened >= self.caps.per_tenant:
+        if not held.fits(self.caps.per_tenant):
             return denied("approval.queue_full", "Too many calls wait for people; ask again when some are settled.")
-        longest = max((queue.by_group[seat.group_id] for seat in need.seats), default=0)
-        if longest + opened >= self.caps.per_group:
+        by_group = (queue.by_group[seat.group_id].and_more(opened) for seat in need.seats)
+        if not all(each.fits(self.caps.per_group) for each in by_group):
             return denied(
                 "approval.too_many_for_group",
                 "Too many calls wait for the people who could approve this one; ask again when some are settled.",

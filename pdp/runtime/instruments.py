@@ -224,7 +224,7 @@ class Levels:
 
     def _people(self, tenant: str, at_ns: int) -> None:
         own = {"pdp.tenant": tenant}
-        self.telemetry.level("pdp.approval.open", self.store.open_count(tenant, "")[1], own)
+        self.telemetry.level("pdp.approval.open", self.store.held(tenant).everybody, own)
         oldest = self.store.approvals(ApprovalQuery(tenant, states=OPEN), Page(1))
         age = max(0, at_ns - oldest[0].opened_ns) / NS if oldest else 0
         self.telemetry.level("pdp.approval.age", age, own)

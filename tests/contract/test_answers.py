@@ -21,6 +21,7 @@ from support.stored import (
     wanted,
 )
 
+from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, ReportedOutcome
 from pdp.core.approvals.states import OPEN, Event, GrantState, State
@@ -118,7 +119,7 @@ async def test_nobody_sees_what_is_anothers(store: AnyStore) -> None:
     )
     assert store.consents(ConsentQuery("other", (ALICE,)), Page()) == store.answers_of("other", "digest") == ()
     assert store.delegations("other", AT) == store.changes("other", 0, 9) == ()
-    assert store.open_count("other", "alice-index") == (0, 0)
+    assert store.held("other", "alice-index") == HeldRequests()
     assert store.seen("other", (ALICE,)) == store.seen("acme", ()) == {}
 
 

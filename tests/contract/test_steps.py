@@ -23,6 +23,7 @@ from support.stored import (
 )
 
 from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
+from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.requirement import Seat
 from pdp.core.approvals.rows import Answered, Delegation, LastClaims, Notice, ReportedOutcome
 from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
@@ -111,15 +112,15 @@ async def test_one_open_request_for_one_question(book: Book) -> None:
 async def test_requests_are_capped_by_subject_and_tenant(book: Book) -> None:
     await book.does(opening(1))
     await book.does(opening(2, subject_index="bob-index"))
-    assert book.store.open_count("acme", "alice-index") == (1, 2)
+    assert book.store.held("acme", "alice-index", "agent") == HeldRequests(2, 1, 2)
     await book.does(opening(9, canary=True))
-    assert book.store.open_count("acme", "alice-index") == (1, 3)  # alice has not asked for it
+    assert book.store.held("acme", "alice-index", "agent") == HeldRequests(3, 1, 2)  # alice has not asked for it
     await book.does(Move(an_id(9), 1, Event.CANCEL, AT))
     await book.conflicts(replace(opening(3), per_subject=1))
     await book.conflicts(replace(opening(3), per_subject=2, per_tenant=2))
     await book.does(replace(opening(3), per_subject=2, per_tenant=3))
     await book.does(Move(an_id(3), 1, Event.CANCEL, AT))
-    assert book.store.open_count("acme", "alice-index") == (1, 2)
+    assert book.store.held("acme", "alice-index", "other") == HeldRequests(2, 1, 0)
     await book.does(replace(opening(4, tenant="other"), per_subject=1, per_tenant=1))
 
 
@@ -127,15 +128,43 @@ async def test_requests_are_capped_by_each_group_that_has_a_seat(book: Book) -> 
     for n, groups in enumerate((("ops",), ("ops", "legal"), ("sales",)), 1):
         await book.does(opening(n, requirement=wanted(*groups)))
     await book.does(opening(4, tenant="other", requirement=wanted("legal", "legal2")))
-    counts = {group: book.store.open_for("acme", (group,)) for group in ("ops", "legal", "sales", "none")}
-    assert counts == {"ops": 2, "legal": 1, "sales": 1, "none": 0}
-    assert book.store.open_for("acme", ("legal", "ops")) == 2
-    assert book.store.open_for("acme", ()) == 0
+    held = {
+        group: book.store.held("acme", "alice-index", "agent", group) for group in ("ops", "legal", "sales", "none")
+    }
+    counts = {"ops": 2, "legal": 1, "sales": 1, "none": 0}
+    assert held == {group: HeldRequests(n, n, n) for group, n in counts.items()}
     another = opening(5, requirement=wanted("sales", "ops"))
     await book.conflicts(replace(another, per_group=2))
     await book.does(Move(an_id(1), 1, Event.CANCEL, AT))
     await book.does(replace(another, per_group=2))
     await book.does(replace(opening(6, requirement=wanted()), per_group=1))
+
+
+async def test_the_last_quarter_of_a_bound_is_for_those_who_hold_nothing_of_it(book: Book) -> None:
+    """Each asker again and again until the store takes no more of it: all of the tenant, and of one group's."""
+    askers = [(f"subject-{n % 6}", f"agent-{n % 6 // 3}") for n in range(60)]
+    numbers = iter(range(200))
+    for bound in ("per_tenant", "per_group"):
+        opened = list[tuple[str, str]]()
+        tenant = {"tenant": bound, "requirement": wanted("ops", "legal")}
+
+        async def asks(asker: tuple[str, str], number: int, bound: str = bound, tenant: Any = tenant) -> bool:
+            subject, agent = asker
+            another = opening(number, subject_index=subject, call_agent=agent, **tenant)
+            try:
+                await book.does(replace(another, **{bound: 16}))
+            except Conflict:
+                return False
+            return True
+
+        for asker in askers:
+            if await asks(asker, next(numbers)):
+                opened.append(asker)
+        assert len(opened) == 12  # a quarter is free
+        newcomers = [("new-1", "agent-0"), ("new-2", "agent-1"), ("new-3", "agent-0"), ("new-4", "agent-new")]
+        found = [await asks(asker, next(numbers)) for asker in newcomers]
+        assert found == [True, True, False, True]  # the agents of the others hold some
+        assert not await asks(("new-4", "agent-new"), next(numbers))
 
 
 async def test_a_request_that_is_to_wait_alone_is_opened_beside_no_like_one(book: Book) -> None:

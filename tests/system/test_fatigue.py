@@ -77,6 +77,22 @@ async def test_three_requesters_leave_some_of_the_hour_to_a_fourth(tmp_path: Pat
         assert waiting(await reset(world, "/four", replace(ALICE, id="four")))
 
 
+async def test_a_flood_of_a_thousand_asks_leaves_room_for_an_honest_first_one(tmp_path: Path) -> None:
+    """At default limits: 25 requesters, by one agent."""
+    plan = Plan(settings={"approvals": {"hourly_per_approver": 60, "hourly_per_requester": 30}})
+    async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
+        flood = [reset(world, f"/{n}", replace(ALICE, id=f"r{n % 25}")) for n in range(1000)]
+        answers = [
+            answer for start in range(0, 1000, 50) for answer in await asyncio.gather(*flood[start : start + 50])
+        ]
+        opened = {approval for answer in answers for approval in waiting(answer)}
+        assert len(opened) == 45
+        assert all(answer.effect != types_pb2.EFFECT_ALLOW for answer in answers)
+        honest = [waiting(await reset(world, f"/of-{n}", replace(ALICE, id=f"honest-{n}"))) for n in range(15)]
+        assert all(honest)
+        await Approvers(world).vote(CAROL, honest[0][0])
+
+
 def waiting_for(answer: decision_pb2.DecideResponse) -> bool:
     return bool(answer.pending.requirements)
 

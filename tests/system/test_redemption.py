@@ -348,15 +348,15 @@ async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, approver
 async def test_too_many_open_requests_deny_and_drop_nothing(world: World) -> None:
     store = world.process.store
     subject = store.approvals_of("acme", (await answered(world, reset(world, "many"))).call_digest)[0].subject_index
-    mine, _ = store.open_count("acme", subject)
+    mine = store.held("acme", subject).subject
     for i in range(20 - mine):
         assert (await answered(world, reset(world, f"many-{i}"))).effect == PENDING
     full = await answered(world, reset(world, "one too many"))
     assert (full.effect, codes(full)) == (DENY, ["approval.too_many"])
-    assert store.open_count("acme", subject)[0] == 20
+    assert store.held("acme", subject).subject == 20
     world.stage.clock.advance(3600)
     await world.process.approvals.services.sweep.run_once(world.now_ns)
-    assert store.open_count("acme", subject)[0] == 0
+    assert store.held("acme", subject).subject == 0
 
 
 @pytest.mark.parametrize("token", ["", "r1.", "x", "r1.AAAA", "r1." + "A" * 400, "0190-a-request-id"])

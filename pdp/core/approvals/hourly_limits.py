@@ -4,9 +4,9 @@ A request asks everybody who may answer it: each member of a group that has a se
 wanted. It counts for an hour from its opening, whatever came of it. A canary counts for those who are asked.
 
 A request is refused where those who have room left in their hour cannot fill its seats. Of one person's hour a
-subject gets no more, by all its agents, than it leaves for others, and more than a quarter only while half of it is
-free. What was asked beyond, since others of a group had room, takes nothing of it: else a large group's flood would
-close a small one.
+subject gets, by all its agents, more than a quarter only while half of it is free; the last quarter is for subjects
+that have none of it yet. What was asked beyond, since others of a group had room, takes nothing of it: else a large
+group's flood would close a small one.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _hour(most: int, asked: Iterable[Question], groups: frozenset[str]) -> Count
 def _shares(most: int, taken: Counter[_Asker], asker: _Asker) -> bool:
     """Whether one more question may take of such an hour; that of a canary takes what is free."""
     own, free = 0 if asker[1] else taken[asker], most - sum(taken.values())
-    return 0 < free >= own and (4 * own < most or 2 * free >= most)
+    return free > 0 and (not own or (4 * free > most and (4 * own < most or 2 * free >= most)))
 
 
 def _age(question: Question) -> int:

@@ -35,9 +35,10 @@ if TYPE_CHECKING:  # a commit holds steps
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Insert a request. Conflict while another open one has its index, or when there are as many open ones as
-    `per_subject` or `per_tenant` allow, or `per_group` for a group that has a seat (0: no limit), or, `alone`, while
-    a like call waits for people, or when an hour of its approvers, or of its requester, is full by `hourly`."""
+    """Insert a request. Conflict while another open one has its index, or when the subject has `per_subject` open
+    ones, or it does not fit into `per_tenant`, or `per_group` of a group that has a seat (`HeldRequests.fits`; 0: no
+    limit), or, `alone`, while a like call waits for people, or when an hour of its approvers, or of its requester, is
+    full by `hourly`."""
 
     approval: Approval
     shown: Shown

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import ParamSpec, Protocol, TypeVar
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Directory, DirectoryChange, Person
 from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.notices import Message
+from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import (
@@ -137,12 +138,8 @@ class Answers(Protocol):
 
     def approvals(self, query: ApprovalQuery, page: Page) -> tuple[Approval, ...]: ...
 
-    def open_count(self, tenant: str, subject_index: str) -> tuple[int, int]:
-        """Open requests of the subject, canaries left out, and of the tenant."""
-        ...
-
-    def open_for(self, tenant: str, groups: Sequence[str]) -> int:
-        """Open requests of the tenant with a seat for a group; of several groups, the most that one has."""
+    def held(self, tenant: str, subject_index: str = "", agent: str = "", group: str = "") -> HeldRequests:
+        """Open requests of the tenant, with a seat for the group where one is named."""
         ...
 
     def asked_since(self, tenant: str, since_ns: int) -> tuple[Question, ...]:

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from typing_extensions import override
 
 from pdp.core.approvals.hourly_limits import Question
+from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import (
     Account,
@@ -47,7 +48,7 @@ from pdp.core.errors import Unavailable
 from pdp.core.record.stored import CallKeys, LabelRow, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
-from pdp.store.approvals.tables import asked_since, from_row, open_for, questions, waiting_like
+from pdp.store.approvals.tables import asked_since, from_row, questions, waiting_like
 from pdp.store.columns import Flag
 from pdp.store.tables import labels
 from pdp.store.threads import ReadThreads, closed
@@ -114,17 +115,10 @@ class PeopleReads:
         order = c.id.desc() if query.newest_first else c.id
         return self._values(Approval, select(t.approvals).where(*wanted).order_by(order).limit(page.size))
 
-    def open_count(self, tenant: str, subject_index: str) -> tuple[int, int]:
-        """Open requests of the subject, canaries left out, and of the tenant."""
-        c = t.approvals.c
-        counts = select(func.count().label("n")).select_from(t.approvals).where(c.tenant == tenant, t.OPEN)
-        (of_subject,) = self._rows(counts.where(t.asked_by(subject_index)))
-        (of_tenant,) = self._rows(counts)
-        return int(of_subject["n"]), int(of_tenant["n"])
-
-    def open_for(self, tenant: str, groups: Sequence[str]) -> int:
-        """Open requests with a seat for a group; of several groups, the most that one has."""
-        return max((int(row["n"]) for group in groups for row in self._rows(open_for(tenant, group))), default=0)
+    def held(self, tenant: str, subject_index: str = "", agent: str = "", group: str = "") -> HeldRequests:
+        """Open requests of the tenant, with a seat for the group where one is named."""
+        (row,) = self._rows(t.held(tenant, subject_index, agent, group))
+        return HeldRequests(**row)
 
     def asked_since(self, tenant: str, since_ns: int) -> tuple[Question, ...]:
         """Requests of the tenant that were opened after an instant, canaries included."""

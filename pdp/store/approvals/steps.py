@@ -29,8 +29,9 @@ from sqlalchemy import (
 from pdp.core.approvals import steps as s
 from pdp.core.approvals.assertion import fresh
 from pdp.core.approvals.hourly_limits import WINDOW_NS, too_many
+from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.requirement import read
-from pdp.core.approvals.rows import Consent, Delegation, Grant
+from pdp.core.approvals.rows import Approval, Consent, Delegation, Grant
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.call.mandates import MandateEvent, MandateState
 from pdp.core.call.mandates import follow as follow_mandate
@@ -39,7 +40,7 @@ from pdp.core.errors import Conflict
 from pdp.core.outcome.evidence import named
 from pdp.core.record.stored import LabelRow
 from pdp.store.approvals import tables as t
-from pdp.store.approvals.tables import asked_since, open_for, questions, to_row, waiting_like
+from pdp.store.approvals.tables import asked_since, questions, to_row, waiting_like
 from pdp.store.budgets import settle
 from pdp.store.clock import MARK
 from pdp.store.tables import PEOPLE_INSTANT, SWITCH_EPOCH, high_water, labels
@@ -98,10 +99,10 @@ def _open(db: Connection, step: s.Open, now: int) -> None:
         raise ValueError("what is shown belongs to another request")
     if db.execute(open_ones.where(mine, t.approvals.c["index"] == a.index)).scalar_one():
         _conflict("a request for this is open")
-    same_subject = t.asked_by(a.subject_index)
-    if step.per_subject and db.execute(open_ones.where(mine, same_subject)).scalar_one() >= step.per_subject:
+    held = _held(db, a)
+    if 0 < step.per_subject <= held.subject:
         _conflict("as many requests of the subject are open as may be")
-    if step.per_tenant and db.execute(open_ones.where(mine)).scalar_one() >= step.per_tenant:
+    if step.per_tenant and not held.fits(step.per_tenant):
         _conflict("as many requests are open as may be")
     wanted = read(json.loads(a.requirement))
     groups = sorted({seat.group_id for seat in wanted.seats}) if wanted is not None else []
@@ -112,10 +113,15 @@ def _open(db: Connection, step: s.Open, now: int) -> None:
         db.execute(insert(t.seats), [{"approval_id": a.id, "group_id": group} for group in groups])
 
 
+def _held(db: Connection, approval: Approval, group: str = "") -> HeldRequests:
+    counts = t.held(approval.tenant, approval.subject_index, approval.call.agent, group)
+    return HeldRequests(**db.execute(counts).mappings().one())
+
+
 def _asks(db: Connection, step: s.Open, groups: Sequence[str], now: int) -> None:
     """Refuse a request beyond what people can read."""
     a = step.approval
-    if step.per_group and any(db.execute(open_for(a.tenant, g)).scalar_one() >= step.per_group for g in groups):
+    if step.per_group and not all(_held(db, a, group).fits(step.per_group) for group in groups):
         _conflict("as many requests are open for a group as may be")
     if step.alone and db.execute(waiting_like(a.tenant, a.call, now)).scalar_one():
         _conflict("a like call waits")

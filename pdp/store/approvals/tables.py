@@ -323,11 +323,20 @@ def asked_by(subject_index: str) -> ColumnElement[bool]:
     return and_(c.subject_index == subject_index, c.canary == literal(value=False, type_=Flag()))
 
 
-def open_for(tenant: str, group: str) -> Select[int]:
-    """Open requests of a tenant that have a seat for a group. Goes through the open ones, not through history."""
-    c = approvals.c
+def held(tenant: str, subject_index: str, agent: str, group: str = "") -> Select[Any]:
+    """The fields of `HeldRequests`: open requests of a tenant, with a seat for a group where one is named. Goes
+    through the open ones, not through history."""
+    c, count = approvals.c, func.count()
+    by_agent = and_(c.call_agent == agent, c.canary == literal(value=False, type_=Flag()))
+    counts: tuple[Any, ...] = (
+        count.label("everybody"),
+        count.filter(asked_by(subject_index)).label("subject"),
+        count.filter(by_agent).label("agent"),
+    )
+    open_ones: Any = select(*counts).select_from(approvals).where(c.tenant == tenant, OPEN)
     seat = select(seats.c.group_id).where(seats.c.approval_id == c.id, seats.c.group_id == group)
-    return select(func.count().label("n")).select_from(approvals).where(c.tenant == tenant, OPEN, seat.exists())
+    found: Select[Any] = open_ones.where(seat.exists()) if group else open_ones
+    return found
 
 
 def asked_since(tenant: str, since_ns: int) -> Select[Any]:
