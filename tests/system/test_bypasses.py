@@ -204,6 +204,30 @@ async def test_bypass_4_nobody_approves_an_own_call_on_any_surface(tmp_path: Pat
         assert found.world.process.store.votes(asked) == ()
 
 
+async def test_bypass_4_an_account_that_reads_like_the_subjects_approves_nothing(tmp_path: Path) -> None:
+    """`alice ` is an approver and `alice` asks: side by side the directory takes neither, alone it may not vote."""
+    async with scene(tmp_path) as found:
+        blank = {"issuer": ISSUER, "id": "alice "}
+
+        def only(content: Any) -> None:
+            content["people"] = [person for person in content["people"] if person["id"] != "p-alice"]
+            content["people"].append({**content["people"][0], "id": "p-mallory", "accounts": [blank]})
+            content["people"][-1]["groups"] = ["approvers"]
+
+        await found.directory(only)
+        asked = await found.pending()
+        refused = await found.approve(found.token(replace(ALICE, id="alice ")), asked)
+        assert (refused[0], refused[2]) == ("PERMISSION_DENIED", "approval.own_call")
+        assert found.state(asked) is State.PENDING
+        path = found.world.sandbox.folder / "directory.yaml"
+        content = json.loads(path.read_text())
+        content["people"].append({**content["people"][-1], "id": "p-alice", "accounts": [{**blank, "id": "alice"}]})
+        path.write_text(json.dumps(content))
+        found.world.stage.clock.advance(2)
+        (reloaded,), _ = await found.world.process.reloads(("directory",), by="")
+        assert [each.code for each in reloaded.failures.values()] == ["directory.alike"]
+
+
 # 5
 
 _BAD = st.sampled_from([None, 0, -1, 0.5, 1.5, "1", True, False, [], {}, [1]])

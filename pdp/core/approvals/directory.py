@@ -111,7 +111,7 @@ def read_alike(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=4_096)
 def _as_read(text: str) -> frozenset[str]:
-    """A skeleton, equal for texts that differ by case, width, composition or look-alikes only."""
+    """Skeletons, one of them equal for texts that differ by case, width, composition, blanks or look-alikes only."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return frozenset({folded, skeleton(text), skeleton(folded)})
 

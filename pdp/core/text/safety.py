@@ -266,8 +266,17 @@ def _as_ascii(char: str) -> bool:
 
 
 def skeleton(text: str) -> str:
-    """The same for texts that are drawn alike, or nearly: to compare with, never to show."""
-    return "".join(map(_first_alike, unicodedata.normalize("NFKC", text)))
+    """The same for texts that are drawn alike, or nearly: to compare with, never to show. Blanks around a text, a
+    second one in a row, and what is drawn as nothing tell no two apart."""
+    drawn = (" " if char in _BLANK else char for char in unicodedata.normalize("NFKC", text) if not _undrawn(char))
+    return "".join(map(_first_alike, " ".join("".join(drawn).split())))
+
+
+def _undrawn(char: str) -> bool:
+    code = ord(char)
+    return any(first <= code <= last for first, last in DEFAULT_IGNORABLE) or (
+        unicodedata.category(char) in {"Cc", "Cf"} and not char.isspace()
+    )
 
 
 @lru_cache(maxsize=16_384)

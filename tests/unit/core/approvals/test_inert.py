@@ -379,6 +379,11 @@ def test_two_blocks_never_look_the_same(one: str, other: str) -> None:
         ("x", "𝐱"),
         ("admin", "ᴀᴅᴍɪɴ"),
         ("a|b", "a│b"),
+        ("anna", "anna "),
+        ("anna", "\u3000\tanna"),
+        ("anna b", "anna  b"),
+        ("anna", "an\u034fna\ufe0f"),  # a joiner and a variation selector: printable, and drawn as nothing
+        ("anna", "anna\u3164\u2800"),  # a filler of Hangul, and Braille without a dot
     ],
 )
 def test_what_is_drawn_alike_has_one_skeleton(one: str, other: str) -> None:
@@ -387,5 +392,5 @@ def test_what_is_drawn_alike_has_one_skeleton(one: str, other: str) -> None:
 
 
 def test_what_is_not_has_two() -> None:
-    words = ["anna", "anne", "ann", "anna1", "ana", "bea", "иван", "李"]
+    words = ["anna", "anne", "ann", "anna1", "ana", "bea", "иван", "李", "an na"]
     assert len({skeleton(word) for word in words}) == len(words)

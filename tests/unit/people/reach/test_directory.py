@@ -242,6 +242,9 @@ def test_an_issuer_has_one_entry() -> None:
         ({"issuer": IDP, "id": "\uff41\uff4e\uff4e\uff41"}, True),  # full width
         ({"issuer": IDP, "id": "\u0430nna"}, True),  # Cyrillic
         ({"issuer": IDP, "id": "\u0410NN\u0391"}, True),  # Cyrillic and Greek, capitals
+        ({"issuer": IDP, "id": "anna "}, True),
+        ({"issuer": IDP, "id": " anna"}, True),
+        ({"issuer": IDP, "id": "an\u034fna\u3164"}, True),  # printable, and drawn as nothing
         ({"issuer": IDP, "id": "anna2"}, False),
         ({"issuer": IDP, "id": "anina"}, False),
         ({"issuer": "https://other.example", "id": "ANNA"}, False),  # another issuer's are others anyway
@@ -268,7 +271,7 @@ async def test_two_spellings_of_one_persons_account_are_nobodys_disguise(files: 
 
 
 @pytest.mark.parametrize(
-    ("subject", "party"), [("ANNA", True), ("anna", True), ("\u0430nna", True), ("anina", False)]
+    ("subject", "party"), [("ANNA", True), ("anna", True), ("\u0430nna", True), ("anna ", True), ("anina", False)]
 )
 async def test_nobody_approves_a_call_of_an_account_that_reads_like_ones_own(
     files: Files, subject: str, party: bool

@@ -136,3 +136,7 @@ async def test_together_with_a_file_of_ones_own(tmp_path: Path) -> None:
     own.write_text("people: []\ngroups: {g-1: Mine}\n")
     (change,) = await loaded.reload(3)
     assert "two sources" in change.detail
+    own.write_text("people: []\ngroups: {g-own: Own}\n")
+    (tmp_path / "users.json").write_bytes(listed([*USERS, {**USERS[0], "id": "u-4", "externalId": "anna "}]))
+    (change,) = await loaded.reload(4)
+    assert change.problem == "directory.alike"  # the provider knows two accounts, a reader one
