@@ -46,7 +46,7 @@ def export(
     Reads only, while the service runs. Records hold pseudonyms and no values. It says at the end with which index
     to continue.
 
-    Exit codes: 0 all are written, 2 usage, 1 fault.
+    Exit codes: 0 all are written, 10 a record was altered, 2 usage, 1 fault.
     """
     since_ns, until_ns = (0 if at is None else at.ToNanoseconds() for at in (since, until))
     formatted, written = FORMATS[format_], 0

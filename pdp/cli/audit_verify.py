@@ -15,6 +15,7 @@ from pdp.cli.audit import WRONG, bar
 from pdp.cli.commands import FOLDER, IN_FILE, IN_PATH, TOOLS, Duration, engine_options, installed, not_in_image
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
+from pdp.core.errors import Fault
 from pdp.decide.replay import NOT_REPLAYABLE, parsed
 from pdp.proof import opened as opened_file
 from pdp.proof import receipt
@@ -24,6 +25,8 @@ from pdp.proof.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.proof.tiles import CHECKPOINT
 from pdp.proof.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
 from pdp.store.reading import StoreReader
+
+_NO_TEXT = "log.note: a checkpoint or receipt is no UTF-8 text, so nobody signed it as it is"
 
 
 @click.command()
@@ -92,10 +95,10 @@ def verify(
             raise click.UsageError("--execute: is for receipts; `pdp policy replay` does it for a store.")
         else:
             _verify_log((place, config, archive), known, earlier, demanded)
-    except (NoteFault, OpenedFault) as fault:
-        click.echo(f"{fault.code}: {fault.message}", err=True)
+    except (NoteFault, OpenedFault, UnicodeDecodeError) as fault:
+        click.echo(f"{fault.code}: {fault.message}" if isinstance(fault, Fault) else _NO_TEXT, err=True)
         sys.exit(WRONG)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         click.echo(f"cannot be read: {error}", err=True)
         sys.exit(1)
 
@@ -186,7 +189,7 @@ def _verify_log(
     if not earlier:
         raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
     with StorePlace(place, config, archive).reader() as reader, bar(reader.size()) as progress:
-        size = verify_records(reader.records(), None, earlier, progress)
+        size = verify_records(reader.records(verified=False), None, earlier, progress)
     click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
 
 
@@ -210,7 +213,7 @@ def open_(
     policy bundle as DIGEST.bundle.json. Those files hold arguments and people in clear: give them to whom may see
     them. Reads only, while the service runs.
 
-    Exit codes: 0 done, 10 values of some decisions are erased, 2 usage, 1 fault.
+    Exit codes: 0 done, 10 values of some decisions are erased, or a record was altered, 2 usage, 1 fault.
     """
     if bool(decisions) == (since is not None):
         raise click.UsageError("Give either --decision or --since.")

@@ -10,9 +10,9 @@ import click
 
 from pdp import __version__
 from pdp.cli.commands import DEVTOOLS, LOCAL, TOOLS, Commands
-from pdp.core.errors import Fault
+from pdp.core.errors import AlteredEvidence, Fault
 
-FAULT = 1
+ALTERED, FAULT = 10, 1
 _NAMED = re.compile(r"`(pdp [^`]+)`")
 # each with the first sentence of its help, which `pdp --help` prints without importing it, and what it needs of
 # that which is not in every installation
@@ -118,6 +118,7 @@ _NEXT: Mapping[str, str] = {
     "review.": "pdp tools review --help",
     "pin.": "pdp tools pin --help",
     "sign.": "pdp tools sign --help",
+    "store.unreadable": "docs/troubleshooting.md",
     "store.": "pdp config check FILE",
 }
 
@@ -134,17 +135,17 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry point. A fault ends with its message and exit code 1, never with a trace."""
+    """The entry point. A fault ends with its message and exit code 1, of altered evidence 10, never with a trace."""
     try:
         cli(standalone_mode=True)
     except Fault as fault:
         click.echo(f"{fault.code}: {fault.message}", err=True)
         click.echo(f"next: {next_command(fault)}", err=True)
-        sys.exit(FAULT)
+        sys.exit(ALTERED if isinstance(fault, AlteredEvidence) else FAULT)
 
 
 def next_command(fault: Fault) -> str:
-    """What to run after a fault: what its message names, else by its code, else this command's help."""
+    """What to run or read after a fault: what its message names, else by its code, else this command's help."""
     if named := _NAMED.search(fault.message):
         return named[1]
     return next((then for code, then in _NEXT.items() if fault.code.startswith(code)), "pdp --help")

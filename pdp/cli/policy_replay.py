@@ -1,6 +1,6 @@
 """`pdp policy replay` and `pdp policy diff`: recorded decisions under their own policy, and under others.
 
-Exit codes: 0 the same, 10 something differs, 2 usage, 1 fault (nothing could be compared, too).
+Exit codes: 0 the same, 10 something differs or was altered, 2 usage, 1 fault (nothing could be compared, too).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.check import NS
 from pdp.core.outcome.policy import Bundle
 from pdp.core.text.safety import visible
-from pdp.decide.replay import NOT_REPLAYABLE, NotReplayable, Opened
+from pdp.decide.replay import ALTERED, NOT_REPLAYABLE, NotReplayable, Opened
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import Host
 from pdp.runtime.environment import SystemEntropy
@@ -64,8 +64,8 @@ def replay(
 
     Reads only, while the service runs. What cannot be evaluated again is counted, with the reason.
 
-    Exit codes: 0 all that could be evaluated is as recorded, 10 something is not, 2 usage, 1 fault, or nothing could
-    be evaluated.
+    Exit codes: 0 all that could be evaluated is as recorded, 10 something is not, or was altered, 2 usage, 1 fault,
+    or nothing could be evaluated.
     """
     if bool(names) == (since is not None):
         raise click.UsageError("Give either --decision or --since.")
@@ -92,7 +92,7 @@ def replay(
             click.echo(f"  {name}  {said}")
         _more(len(told))
         _left_out(codes, releases)
-    sys.exit(_exit(done, bool(told)))
+    sys.exit(_exit(done, bool(told), codes))
 
 
 async def _replayed(
@@ -155,7 +155,8 @@ def diff(
     The forecast is of votes a day for each group of approvers, by the calls of that time, and by how people answered
     and agents asked again.
 
-    Exit codes: 0 the same answers, 10 some are others, 2 usage, 1 fault, or there was nothing to compare.
+    Exit codes: 0 the same answers, 10 some are others, or a record was altered, 2 usage, 1 fault, or there was
+    nothing to compare.
     """
     bundles = (None if old == RECORDED else _bundle(Path(old)), _bundle(new))
     with store.reader() as reader, bar(reader.size()) as progress:
@@ -167,7 +168,7 @@ def diff(
         click.echo(json.dumps(_facts(found, digests, shown), indent=2))
     else:
         _print(found, digests, shown)
-    sys.exit(_exit(found.compared, bool(found.changed)))
+    sys.exit(_exit(found.compared, bool(found.changed), found.left_out))
 
 
 async def _compared(rows: Rows, bundles: tuple[Bundle | None, Bundle], host: Callable[[], Host]) -> Comparison:
@@ -198,7 +199,10 @@ def _of(rows: Rows, tenant: str | None) -> Rows:
     return rows if tenant is None else (row for row in rows if json.loads(row[0])["tenant"] == tenant)
 
 
-def _exit(done: int, differ: bool) -> int:
+def _exit(done: int, differ: bool, left_out: Container[str]) -> int:
+    if any(code in left_out for code in ALTERED):
+        click.echo("something was altered since it was recorded", err=True)
+        return DIFFERS
     if not done:
         click.echo("nothing could be evaluated, so nothing is known", err=True)
         return FAULT

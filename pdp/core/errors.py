@@ -57,6 +57,10 @@ class Conflict(Unavailable):
     """Somebody else's commit came first, so what was decided no longer holds: read again and decide again."""
 
 
+class AlteredEvidence(Fault):
+    """What is kept to prove something is not what was written."""
+
+
 class Unsupported(Fault):
     """The call is part of the API but has no body in this release."""
 

@@ -72,6 +72,8 @@ NOT_REPLAYABLE: Mapping[str, str] = {
     "replay.people": "This policy asks people what they were not asked then.",
 }
 """Sentences for `NotReplayable.code`."""
+ALTERED = frozenset({"replay.altered", "replay.other", "replay.bundle"})
+"""Those by which something that was kept is not what was written."""
 
 
 def opened(record: Mapping[str, Any], values: Opened) -> RecordedDecision | NotReplayable:

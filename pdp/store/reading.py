@@ -13,7 +13,8 @@ from urllib.parse import quote
 from sqlalchemy import Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.core.bytes.digest import leaf_hash
+from pdp.core.errors import AlteredEvidence, ConfigurationFault, Unavailable
 from pdp.store.alchemy import on, said
 from pdp.store.approvals.tables import ACTIVE, IN_FORCE, approvals, consents, grants
 from pdp.store.opening import postgres_missing
@@ -56,7 +57,19 @@ class StoreReader:
         self._rows, self._archive, self._place = rows, archive, place
 
     def _record(self, row: Any) -> bytes:
-        """The bytes of a record. Raises Unavailable `record.archived`."""
+        """The bytes of a record, which are what was written. Raises Unavailable `record.archived`, AlteredEvidence
+        `record.altered`."""
+        data = self._bytes(row)
+        if leaf_hash(data) != bytes(row.leaf):
+            raise AlteredEvidence(
+                "record.altered",
+                f"record {row.idx} is not the one that was written; `pdp audit verify --help` says how to hold the "
+                "whole log against what was signed of it",
+            )
+        return data
+
+    def _bytes(self, row: Any) -> bytes:
+        """The bytes of a record as they are. Raises Unavailable `record.archived`."""
         return bytes(row.bytes) or _archived(self._archive, row.idx, bytes(row.leaf))
 
     def size(self) -> int:
@@ -64,13 +77,16 @@ class StoreReader:
         (row,) = self._rows(select(func.coalesce(func.max(records.c.idx) + 1, 0).label("n")))
         return int(row.n)
 
-    def records(self, first: int = 0, size: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
+    def records(
+        self, first: int = 0, size: int | None = None, *, verified: bool = True
+    ) -> Iterator[tuple[int, bytes, bytes]]:
         """All of them in order, as (index, leaf hash, bytes); from `first` on, of the first `size`."""
         c, end = records.c, self.size() if size is None else size
+        read = self._record if verified else self._bytes
         for start in range(first, end, _PAGE):
             last = min(start + _PAGE, end) - 1
             page = select(c.idx, c.leaf, c.bytes).where(c.idx.between(start, last)).order_by(c.idx)
-            yield from ((row.idx, bytes(row.leaf), self._record(row)) for row in self._rows(page))
+            yield from ((row.idx, bytes(row.leaf), read(row)) for row in self._rows(page))
 
     def record(self, name: str) -> bytes | None:
         """The bytes of a record, by id or index."""

@@ -124,7 +124,9 @@ def _checked_head(db: Connection) -> Head:
     dense = [each.idx for each in tail] == list(range(size - 1, size - 1 - min(size, TAIL), -1))
     if not rows or not dense or any(leaf_hash(each.bytes) != each.leaf for each in tail):
         raise Unavailable(
-            "store.corrupt", "store.url: the log is damaged; keep the database, restore a backup elsewhere"
+            "store.corrupt",
+            "store.url: the log is damaged: keep the database, and make a store of a copy in another: "
+            "`pdp restore --help`",
         )
     return Head(size, changes)
 

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 FILE = "pdp.sqlite3"
 APPLICATION = 0x70647031  # "pdp1", in the file's header
+DAMAGED = "keep what is there, and make a store of a copy elsewhere: `pdp restore --help`"
 TAIL = 64  # records whose leaf hash is computed again at open
 
 # Order of words: a commit is durable when COMMIT returns (WAL + FULL syncs the WAL on every commit). Checkpoints
@@ -47,6 +48,13 @@ COPIER_PRAGMAS = (
     "PRAGMA wal_autocheckpoint=0",
     "PRAGMA busy_timeout=1000",
 )
+_STEPS = {  # by the beginning of SQLite's name for it
+    **dict.fromkeys(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"), "the disk is full: make room on it, and start again"),
+    "SQLITE_READONLY": "the file may not be written: mount its disk for writing, or give it to this user",
+    "SQLITE_CORRUPT": f"the file is damaged: {DAMAGED}",
+    "SQLITE_NOTADB": f"the file is damaged: {DAMAGED}",
+}
+_STEP = "look at the disk, and at whose files these are"
 READER_PRAGMAS = ("PRAGMA query_only=ON", "PRAGMA busy_timeout=1000", "PRAGMA cache_size=-8192")
 
 
@@ -94,8 +102,9 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
             reader, copier = _connection(path, *READER_PRAGMAS), _connection(path, *COPIER_PRAGMAS)
         except (sqlite3.Error, SQLAlchemyError, OSError) as e:
             why = getattr(getattr(e, "orig", e), "sqlite_errorname", type(e).__name__)
+            then = next((step for begin, step in _STEPS.items() if why.startswith(begin)), _STEP)
             raise Unavailable(
-                "store.unreadable", f"store.path: the store cannot be opened: {why}", detail=alchemy.said(e)
+                "store.unreadable", f"store.path: the store cannot be opened: {why}; {then}", detail=alchemy.said(e)
             ) from None
         refused.pop_all()
     reads = alchemy.pool(lambda: _connection(path, *READER_PRAGMAS))
@@ -197,9 +206,7 @@ def _checked_size(db: sqlite3.Connection) -> int:
     size = 0 if last is None else int(last) + 1
     tail = db.execute("SELECT leaf, bytes FROM records ORDER BY idx DESC LIMIT ?", (TAIL,)).fetchall()
     if size != count or any(leaf_hash(data) != leaf for leaf, data in tail):
-        raise Unavailable(
-            "store.corrupt", "store.path: the log is damaged; keep the files, restore a backup elsewhere"
-        )
+        raise Unavailable("store.corrupt", f"store.path: the log is damaged: {DAMAGED}")
     return size
 
 
@@ -214,13 +221,19 @@ def _sync_directory(directory: Path) -> None:
 class DirectoryLock:
     """Creates the directory (0700) where needed and locks it.
 
-    Raises ConfigurationFault: `store.path` when it cannot be created or is no directory, `store.permissions`
-    when others may write to it, `store.locked` when another process holds it.
+    Raises ConfigurationFault: `store.path` when it cannot be created or written or is no directory,
+    `store.permissions` when others may write to it, `store.locked` when another process holds it.
     """
 
     def __init__(self, directory: Path) -> None:
         _own_directory(directory)
-        self._fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise ConfigurationFault(
+                "store.path",
+                f"store.path: cannot be written ({e.strerror}); name one on a disk that this process may write",
+            ) from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
