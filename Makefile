@@ -91,7 +91,7 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	@sh rego/opa.sh
 	@sh rego/regal.sh
 
-delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no credential goes out; asks OSV, else PyPI, else a dated snapshot
+delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no credential goes out; asks OSV, else PyPI, else a dated snapshot, and says where nobody looked
 	$(BIN)/python -m devtools.delivery.gates vulnerabilities
 	$(BIN)/python -m devtools.delivery.gates licences
 	$(BIN)/python -m devtools.delivery.gates credentials
@@ -109,14 +109,14 @@ changelog: .venv/ready ## CHANGELOG.md of the version in pdp/__init__.py, from t
 
 release: .venv/ready ## dist/: wheel, sdist and SBOM of the commit, the wheel tried alone with each extra, all signed (KEY=builder.pem BUILDER=https://ci.example/release)
 	@test -z "$$(find changes -name '*.*.md')" || { echo "changes/ has fragments that CHANGELOG.md lacks: make changelog, and commit"; exit 1; }
-	rm -rf dist .tools/sbom
-	$(BIN)/python -m devtools.delivery.gates vulnerabilities --release
+	rm -rf dist .tools/sbom && mkdir -p .tools
+	$(BIN)/python -m devtools.delivery.gates vulnerabilities --release --record .tools/advisories.json
 	$(BIN)/python -m devtools.delivery.provenance build dist
 	$(BIN)/python -m devtools.delivery.installs dist
 	$(PYTHON) -m venv .tools/sbom
 	.tools/sbom/bin/pip install -q --no-deps --require-hashes -r docker/build.lock
 	.tools/sbom/bin/cyclonedx-py requirements --output-reproducible --spec-version 1.6 --output-file dist/sbom.cdx.json docker/requirements.lock
-	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER)
+	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER) --advisories .tools/advisories.json
 
 environments: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## what the tests need (`make -j 2 environments`: two at a time)
 

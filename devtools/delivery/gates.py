@@ -2,7 +2,7 @@
 not look.
 
 `vulnerabilities` asks about every pinned package (pip-audit): OSV, or where it is not reached the package index, or
-a dated snapshot. `licences` reads the
+a dated snapshot; where that is old, it says that nobody looked. `licences` reads the
 licences of what the image holds. `credentials` looks through the repository with the product's own detector.
 `scorecard` holds a result of OpenSSF Scorecard against what this repository reached. Unsafe code is ruff's matter
 (`make lint`: its rules S are Bandit's).
@@ -35,6 +35,7 @@ OSV = "https://api.osv.dev/v1/query"
 PYPI = "https://pypi.org/pypi"
 KNOWN = "devtools/delivery/known_credentials.txt"
 _NAMED = 64  # characters of a credential that its digest is of
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LARGEST = 2_000_000  # bytes of a file that is looked through; corpora are compressed, or named in `KNOWN`
 
 # what an Apache-2.0 product may be delivered with; MPL-2.0 as it is, file by file
@@ -73,51 +74,63 @@ def main() -> None:
 @click.argument("chosen", metavar="[LOCKS]...", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--service", envvar="OSV_URL", help="OSV's query address: nothing else is asked.")
 @click.option("--index", envvar="PYPI_JSON_URL", help="PyPI's JSON of an index (…/pypi): nothing else is asked.")
+@click.option("--advisories", "snapshot", envvar="ADVISORIES", type=_FILE, help="A file of `advisories.take`.")
+@click.option("--release", is_flag=True, help="For what goes out: it is not enough that nobody looked.")
+@click.option("--accept", envvar="ACCEPT_UNLOOKED", default="", help="Why a release goes out though nobody looked.")
 @click.option(
-    "--snapshot", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of `advisories.take`."
+    "--record", type=click.Path(path_type=Path, dir_okay=False), help="Where to write who looked, for `sign`."
 )
-@click.option("--release", is_flag=True, help="For what goes out: an old snapshot is not enough.")
 def vulnerabilities(
-    chosen: tuple[Path, ...], service: str | None, index: str | None, snapshot: Path | None, *, release: bool
+    chosen: tuple[Path, ...],
+    service: str | None,
+    index: str | None,
+    snapshot: Path | None,
+    *,
+    release: bool,
+    accept: str,
+    record: Path | None,
 ) -> None:
     """No pinned package has a known vulnerability."""
     files = chosen or (*sorted(ROOT.glob("requirements*.lock")), *sorted(ROOT.glob("docker/*.lock")))
     packages = set[str]().union(*map(locks.names, files))
-    with _source(service, index, snapshot, packages, release=release) as (url, asked):
+    with _source(service, index, snapshot, packages) as (url, asked, fresh):
         found = [f"{lock.name}: {each}" for lock in files for each in _vulnerable(lock, url)]
-    _end(found, f"{len(packages)} packages of {len(files)} lock files asked of {asked}")
+    told = {"asked": asked if fresh else "", "accepted": "" if fresh else accept.strip()}
+    if not fresh and not found:
+        said = f"no source of advisories is reached, and {asked} knows nothing newer"
+        if release and not told["accepted"]:
+            raise NotLooked(f"{said}; give --advisories FILE, or the reason to go out without: --accept REASON")
+        click.echo(f"not looked: {said}", err=True)
+    if record is not None:
+        record.write_text(json.dumps(told))
+    if fresh or found:
+        _end(found, f"{len(packages)} packages of {len(files)} lock files asked of {asked}")
 
 
 @contextmanager
 def _source(
-    service: str | None, index: str | None, snapshot: Path | None, packages: set[str], *, release: bool
-) -> Iterator[tuple[str, str]]:
-    """The address that answers as OSV does, and what it is called: the source that is named, or the first of OSV,
-    PyPI and the snapshot here that shows that it knows advisories."""
+    service: str | None, index: str | None, snapshot: Path | None, packages: set[str]
+) -> Iterator[tuple[str, str, bool]]:
+    """The address that answers as OSV does, what it is called, and whether it knows what is new: the source that is
+    named, or the first of OSV, PyPI and the snapshot here that shows that it knows advisories."""
     if service is None and index is None and snapshot is None:
         service = OSV if advisories.answers(OSV) else None
         index = PYPI if service is None and _knows(PYPI) else None
     if service is not None:
-        yield service, service
+        yield service, service, True
     elif index is not None:
         of_index = advisories.Index(index)
         with advisories.answered(of_index.of) as url:
-            yield url, index
+            yield url, index, True
         if of_index.absent:
             raise NotLooked(f"{index} does not have {', '.join(sorted(of_index.absent))}")
     else:
         known = advisories.load(snapshot or advisories.FILE)
-        days = known.age(datetime.now(UTC).date())
-        if days > advisories.FRESH_DAYS:
-            said = f"the snapshot is of {known.day}, {days} days old, and knows nothing newer: set OSV_URL or "
-            said += "PYPI_JSON_URL, or take another"
-            if release:
-                raise NotLooked(said)
-            click.echo(f"warning: {said}", err=True)
-        if unknown := sorted(packages - known.by_package.keys()):
+        fresh = known.age(datetime.now(UTC).date()) <= advisories.FRESH_DAYS
+        if fresh and (unknown := sorted(packages - known.by_package.keys())):
             click.echo(f"the snapshot has no advisory of any version of: {', '.join(unknown)}", err=True)
         with advisories.answered(known.of) as url:
-            yield url, f"a snapshot of {known.day}"
+            yield url, f"a snapshot of {known.day}", fresh
 
 
 def _knows(index: str) -> bool:

@@ -68,10 +68,12 @@ def build_command(repository: Path, out: Path) -> None:
 @click.argument("out", type=_FOLDER)
 @click.option("--key", required=True, type=_FILE, help="PEM, 0600; `pdp tools keygen` makes one.")
 @click.option("--builder", required=True, help="URI of where and by whom it was built.")
+@click.option("--advisories", type=_FILE, help="What `gates vulnerabilities --record` wrote.")
 @click.pass_obj
-def sign_command(repository: Path, out: Path, key: Path, builder: str) -> None:
+def sign_command(repository: Path, out: Path, key: Path, builder: str, advisories: Path | None) -> None:
     """Sign the provenance of every file in OUT: what `build` made, and others, such as an image and its SBOM."""
-    made = statement(repository, out, builder, datetime.now(UTC))
+    looked = json.loads(advisories.read_bytes()) if advisories is not None else None
+    made = statement(repository, out, builder, datetime.now(UTC), looked)
     payload = canonical(made)
     envelope = dsse.Envelope(PAYLOAD_TYPE, payload, (dsse.sign(PAYLOAD_TYPE, payload, read_private(key)),))
     (out / NAME).write_bytes(dsse.encode(envelope))
@@ -92,6 +94,7 @@ def verify_command(repository: Path, out: Path, key: Path, commit: str | None, *
     if rebuild:
         _rebuilt(repository, found)
     click.echo(f"{len(found['subject'])} files of commit {_commit(found)}, built by {_builder(found)}")
+    click.echo(f"known vulnerabilities: {_looked(found)}")
 
 
 def commit_of(repository: Path) -> str:
@@ -120,8 +123,11 @@ def build(repository: Path, commit: str, out: Path) -> list[Path]:
         return [Path(shutil.copy(each, out)) for each in sorted(made.iterdir())]
 
 
-def statement(repository: Path, out: Path, builder: str, at: datetime) -> dict[str, Any]:
-    """The in-toto statement about the files in a folder. Raises NotProven."""
+def statement(
+    repository: Path, out: Path, builder: str, at: datetime, looked: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The in-toto statement about the files in a folder; `looked` says who was asked for known vulnerabilities, or
+    why it goes out without. Raises NotProven."""
     subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in _files(out)]
     if not subjects:
         raise NotProven("there is no file; `build` makes some")
@@ -140,7 +146,10 @@ def statement(repository: Path, out: Path, builder: str, at: datetime) -> dict[s
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"commit": commit},
-                "internalParameters": {"python": ".".join(map(str, sys.version_info[:3]))},
+                "internalParameters": {
+                    "python": ".".join(map(str, sys.version_info[:3])),
+                    **({} if looked is None else {"advisories": dict(looked)}),
+                },
                 "resolvedDependencies": [{"name": "source", "digest": {"gitCommit": commit}}, *made_of, *tools],
             },
             "runDetails": {
@@ -205,6 +214,13 @@ def _commit(found: Mapping[str, Any]) -> str:
 
 def _builder(found: Mapping[str, Any]) -> str:
     return str(found["predicate"]["runDetails"]["builder"]["id"])
+
+
+def _looked(found: Mapping[str, Any]) -> str:
+    told = found["predicate"]["buildDefinition"]["internalParameters"].get("advisories")
+    if told is None:
+        return "the builder does not say who looked"
+    return f"none, says {told['asked']}" if told["asked"] else f"nobody looked; accepted: {told['accepted']}"
 
 
 def _git(repository: Path, *words: str) -> str:

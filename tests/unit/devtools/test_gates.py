@@ -40,7 +40,7 @@ def snapshot(folder: Path, day: date, *packages: str) -> str:
         {
             "id": f"X-{name}",
             "aliases": [],
-            "affected": [{"package": {"name": name}, "ranges": ranges, "versions": []}],
+            "affected": [{"package": {"name": name, "ecosystem": "PyPI"}, "ranges": ranges, "versions": []}],
         }
         for name in packages
     ]
@@ -54,7 +54,7 @@ def of_day(days: int) -> date:
 
 def test_a_vulnerable_package_breaks_the_gate_whether_we_pin_it_or_not(tmp_path: Path) -> None:
     planted = lock(tmp_path, "click==8.5.0", "jinja2==2.10", "django==3.2.0")
-    done = gate("vulnerabilities", planted, "--snapshot", str(advisories.FILE))
+    done = gate("vulnerabilities", planted, "--advisories", str(advisories.FILE))
     assert done.returncode == 1, done.stderr
     assert "planted.lock: jinja2 2.10 has PYSEC-2019-217, fixed in 2.10.1" in done.stderr
     assert "planted.lock: django 3.2.0 has PYSEC-2021-" in done.stderr
@@ -64,21 +64,48 @@ def test_a_vulnerable_package_breaks_the_gate_whether_we_pin_it_or_not(tmp_path:
 def test_a_snapshot_says_its_day_and_what_it_has_never_heard_of(tmp_path: Path) -> None:
     day = of_day(advisories.FRESH_DAYS)
     planted = lock(tmp_path, "jinja2==9.1", "unheard-of==1.0")
-    done = gate("vulnerabilities", planted, "--release", "--snapshot", snapshot(tmp_path, day, "jinja2"))
+    done = gate("vulnerabilities", planted, "--release", "--advisories", snapshot(tmp_path, day, "jinja2"))
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"ok: 2 packages of 1 lock files asked of a snapshot of {day}\n"
     assert done.stderr == "the snapshot has no advisory of any version of: unheard-of\n"
 
 
-def test_an_old_snapshot_warns_and_is_not_enough_for_a_release(tmp_path: Path) -> None:
-    day = of_day(advisories.FRESH_DAYS + 1)
-    arguments = ["vulnerabilities", lock(tmp_path, "jinja2==9.1"), "--snapshot", snapshot(tmp_path, day, "jinja2")]
-    done = gate(*arguments)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"warning: the snapshot is of {day}, {advisories.FRESH_DAYS + 1} days old")
-    done = gate(*arguments, "--release")
-    assert done.returncode == 2, done.stdout
-    assert done.stderr.startswith(f"not looked: the snapshot is of {day}")
+def test_of_old_advisories_alone_nobody_looked_and_a_release_says_why_it_goes_out(tmp_path: Path) -> None:
+    day, record = of_day(advisories.FRESH_DAYS + 1), tmp_path / "record"
+    fine, planted = tmp_path / "fine", tmp_path / "planted"
+    fine.mkdir()
+    planted.mkdir()
+    old = ["--advisories", snapshot(tmp_path, day, "jinja2"), "--record", str(record)]
+    asked = ["vulnerabilities", lock(fine, "jinja2==9.1", "unheard-of==1.0"), *old]
+    said = f"not looked: no source of advisories is reached, and a snapshot of {day} knows nothing newer"
+    done = gate(*asked)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{said}\n")
+    record.unlink()
+    for accepted in ((), ("--accept", " ")):
+        done = gate(*asked, "--release", *accepted)
+        assert (done.returncode, done.stdout, record.exists()) == (2, "", False)
+        assert done.stderr.startswith(f"{said}; give --advisories FILE")
+    done = gate(*asked, "--release", "--accept", "the build has no network")
+    assert (done.returncode, done.stderr) == (0, f"{said}\n")
+    assert json.loads(record.read_text()) == {"asked": "", "accepted": "the build has no network"}
+    # what even old advisories know is accepted by nobody
+    done = gate("vulnerabilities", lock(planted, "jinja2==2.10"), *old, "--release", "--accept", "no network")
+    assert (done.returncode, "jinja2 2.10 has X-jinja2" in done.stderr) == (1, True)
+
+
+def test_a_release_says_who_looked(index: str, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    asked = [
+        "vulnerabilities",
+        lock(tmp_path, "planted==1.5"),
+        "--release",
+        "--index",
+        index,
+        "--record",
+        str(record),
+    ]
+    assert gate(*asked, "--accept", "whatever comes").returncode == 0
+    assert json.loads(record.read_text()) == {"asked": index, "accepted": ""}
 
 
 @pytest.fixture
@@ -279,7 +306,10 @@ def test_ci_runs_each_gate() -> None:
     for name in ("vulnerabilities", "licences", "credentials"):
         assert f"\n.venv/bin/python -m devtools.delivery.gates {name}\n" in steps, name
     release = subprocess.run(["make", "-n", "release"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert "\n.venv/bin/python -m devtools.delivery.gates vulnerabilities --release\n" in release
+    assert (
+        "\n.venv/bin/python -m devtools.delivery.gates vulnerabilities --release --record .tools/advisories.json\n"
+        in release
+    )
     makefile = (ROOT / "Makefile").read_text()
     assert "-\t$(BIN)/python -m devtools.delivery" not in makefile
     assert not re.search(r"devtools\.delivery\.gates \w+.*(\|\||;)", makefile)

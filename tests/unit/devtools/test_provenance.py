@@ -61,8 +61,8 @@ def run(repository: Path, *words: str | Path) -> subprocess.CompletedProcess[str
     return subprocess.run([*command, *map(str, words)], capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def sign(repository: Path, delivery: Path) -> subprocess.CompletedProcess[str]:
-    return run(repository, "sign", delivery, "--key", delivery.parent / "builder.pem", "--builder", BUILDER)
+def sign(repository: Path, delivery: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run(repository, "sign", delivery, "--key", delivery.parent / "builder.pem", "--builder", BUILDER, *words)
 
 
 def verify(repository: Path, delivery: Path, *words: str) -> tuple[int, str]:
@@ -149,3 +149,22 @@ def test_another_commit_is_told(repository: Path, delivery: Path) -> None:
     git(repository, "commit", "-qam", "small: go on")
     code, said = verify(repository, delivery, "--commit", git(repository, "rev-parse", "HEAD"))
     assert (code, said.startswith("provenance: it is of commit ")) == (1, True)
+
+
+def test_who_looked_for_vulnerabilities_is_signed_and_told(repository: Path, delivery: Path, tmp_path: Path) -> None:
+    def told() -> str:
+        done = run(repository, "verify", delivery, "--key", tmp_path / "builder.pub.pem")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[1]
+
+    assert told() == "known vulnerabilities: the builder does not say who looked"
+    record = tmp_path / "advisories.json"
+    for looked, said in (
+        ({"asked": "https://api.osv.dev/v1/query", "accepted": ""}, "none, says https://api.osv.dev/v1/query"),
+        ({"asked": "", "accepted": "no network"}, "nobody looked; accepted: no network"),
+    ):
+        record.write_text(json.dumps(looked))
+        assert sign(repository, delivery, "--advisories", str(record)).returncode == 0
+        assert told() == f"known vulnerabilities: {said}"
+        signed = json.loads(dsse.parse((delivery / NAME).read_bytes()).payload)
+        assert signed["predicate"]["buildDefinition"]["internalParameters"]["advisories"] == looked
