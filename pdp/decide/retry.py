@@ -64,6 +64,11 @@ class IdempotentCommits:
             )
         return kept
 
+    def reused(self, request_key: RequestKey | None) -> bool:
+        """Whether its id was used for other content."""
+        row = self._store.reply(request_key.key) if request_key is not None else None
+        return request_key is not None and row is not None and row.content != request_key.content
+
     def answered(self, request_key: RequestKey | None) -> tuple[str, RecordRef] | None:
         """The kept answer that is an id, with its record; None when it is new. Raises as `kept`."""
         kept = self.kept(request_key, 1)

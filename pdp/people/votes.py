@@ -169,9 +169,24 @@ class Votes:
             raise InvalidRequest("attempt", "names what is taken back")
         await retry_on_conflict(lambda: self._void(person, approval_id, attempt))
 
+    async def recorded(self, person: Person, approval_id: str, attempt: str) -> bool:
+        """Whether an attempt of this person's was cast, on whatever instance: what nobody took up, or what was taken
+        back, was not. Raises NotFound."""
+        at = self.clock.now_ns()
+
+        def looked_up() -> bool:
+            self.visibilities.of(person, at).approval(approval_id)
+            return self.commits.reused(self._voided(person, approval_id, attempt))
+
+        return await self.visibilities.store.in_thread(looked_up)
+
+    def _voided(self, person: Person, approval_id: str, attempt: str) -> RequestKey | None:
+        """The key of an attempt as it is kept when it is taken back."""
+        return self.commits.key("vote", person, attempt, approval_id, "void")
+
     async def _void(self, person: Person, approval_id: str, attempt: str) -> None:
         at = self.clock.now_ns()
-        key = self.commits.key("vote", person, attempt, approval_id, "void")
+        key = self._voided(person, approval_id, attempt)
         approval = await self.visibilities.store.in_thread(self._to_void, person, approval_id, key, at)
         if approval is None:
             return

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
+from support.waiting import until
 
 from devtools.sandbox import TENANT
 from pdp.core.approvals.states import State
@@ -108,6 +111,34 @@ async def test_an_approval_left_behind_can_be_taken_back_on_the_next_page(
     await expect(page.get_by_role("button", name="Take it back")).to_have_count(0)
     assert (state(world, request_id), world.world.process.store.votes(request_id)) == (State.PENDING, ())
     await made.close()
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_an_approval_left_behind_is_called_recorded_once_it_is(
+    world: ConsoleWorld, chromium: Browser, dies: bool
+) -> None:
+    """And never where the process that held it has ended, after which no vote of that name is there."""
+    request_id = await pending(world)
+    made = await context(chromium)
+    page = await made.new_page()
+    await sign_in(page, world.url, "carol", f"/requests/{request_id}")
+    await awake(page)
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await page.goto(f"{world.url}/queue")
+    told = page.locator("[data-part=state]")
+    await expect(told).to_contain_text("It is held, not yet recorded.")
+    if dies:
+        for task in await until(holding):
+            task.cancel()
+    end = "It was not recorded: nothing is approved by it." if dies else "It is recorded."
+    await expect(told).to_have_text(end, timeout=30_000)
+    assert state(world, request_id) is (State.PENDING if dies else State.APPROVED)
+    await made.close()
+
+
+def holding() -> list[asyncio.Task[Any]]:
+    """What holds approvals in the console's process."""
+    return [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_later"]
 
 
 async def test_signing_out_drops_an_approval_left_behind(world: ConsoleWorld, chromium: Browser) -> None:

@@ -138,7 +138,7 @@ class Standin:
             directories=one(of=lambda _tenant: DIRECTORY),
             persons=one(signed_in=self.signed_in),
             queue=one(list=self.listed, get=self.get),
-            votes=one(vote=self.vote, void=self.act("void")),
+            votes=one(vote=self.vote, void=self.act("void"), recorded=self.recorded),
             watchers=one(watch=self.watch),
             grants=one(list=self.list_grants, revoke=self.act("revoke grant")),
             consents=one(
@@ -182,6 +182,11 @@ class Standin:
     async def vote(self, person: Person, approval_id: str, ballot: Any) -> None:
         self._fail()
         self.done.append(("vote", person, approval_id, ballot))
+
+    async def recorded(self, _person: Person, approval_id: str, attempt: str) -> bool:
+        return any(
+            each[0] == "vote" and (each[2], each[3].request_id) == (approval_id, attempt) for each in self.done
+        )
 
     def act(self, name: str) -> Any:
         async def done(*given: Any) -> None:

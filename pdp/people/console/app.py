@@ -99,6 +99,7 @@ def application(
         "/queue": lists.queue,
         "/history": lists.history,
         "/requests/{id}": request_page.show,
+        "/requests/{id}/recorded": request_page.recorded,
         "/consents": consents.show,
         "/consents/{id}": consents.one,
         "/grants": lists.grants,

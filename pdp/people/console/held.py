@@ -2,7 +2,8 @@
 
 A held approval is recorded when its time is over, if the session still lasts, the person still may, and the request
 is still as it was shown. It is in this process alone: a process that ends drops it, and nothing was approved. Taking
-it back is by the store (`Votes.void`), so it works wherever the request for it arrives.
+it back, and whether it was recorded, are by the store (`Votes.void`, `Votes.recorded`), so both work wherever the
+request for them arrives. Until the store says so, no page says that it is recorded.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from markupsafe import Markup
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms
@@ -124,6 +124,13 @@ def _hold(visit: Visit, request_id: str, ballot: BallotInput) -> None:
         await visit.approvals.votes.vote(await person_of(console, session), request_id, ballot)
 
     console.held.hold(session.id, int(milliseconds), record)
+
+
+async def recorded(visit: Visit) -> Response:
+    """GET /requests/ID/recorded: whether an attempt was recorded, by the store. The process that held it may have
+    ended."""
+    request_id, attempt = str(visit.request.path_params["id"]), visit.request.query_params.get("attempt", "")
+    return JSONResponse({"recorded": await visit.approvals.votes.recorded(visit.person, request_id, attempt)})
 
 
 async def undo(visit: Visit) -> Response:

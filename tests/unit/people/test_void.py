@@ -44,8 +44,22 @@ async def test_nobody_takes_back_anothers(harness: ApprovalHarness) -> None:
     assert harness.row(asked).state is State.APPROVED
 
 
+async def test_an_attempt_is_recorded_once_it_was_cast(harness: ApprovalHarness) -> None:
+    """Not while it is held, not where it was taken back, and not because another person used its name."""
+    asked, recorded = await harness.open(), harness.services.votes.recorded
+    assert not await recorded(person(), asked.id, "a-1")
+    await harness.services.votes.void(person(), asked.id, "a-1")
+    assert not await recorded(person(), asked.id, "a-1")
+    await approve(harness, asked, "a-2")
+    assert await recorded(person(), asked.id, "a-2")
+    assert not await recorded(person("ann"), asked.id, "a-2")
+    assert not await recorded(person(), asked.id, "")
+
+
 async def test_a_request_that_is_not_ones_to_see_is_not_there(harness: ApprovalHarness) -> None:
     asked = await harness.open()
+    with pytest.raises(NotFound):
+        await harness.services.votes.recorded(person("cat"), asked.id, "a-1")
     with pytest.raises(NotFound):
         await harness.services.votes.void(person("cat"), asked.id, "a-1")
     with pytest.raises(InvalidRequest):

@@ -134,12 +134,15 @@
   }
 
   // A vote waits for some seconds in which it can be taken back, and nothing is recorded. Leaving the page meanwhile sends
-  // a denial, and hands an approval to the service, which holds it for the rest of them; the next page says so. Signing
-  // out drops it.
+  // a denial, and hands an approval to the service, which holds it for the rest of them; the next page says so, and asks
+  // then whether it was recorded: who held it may have ended. Signing out drops it.
   const LEFT = "pdp-left";
+  const TELL_MILLISECONDS = 600000;
+  const LOOKS = 5;
   let signingOut = false;
   document.querySelector("form.out")?.addEventListener("submit", () => {
     signingOut = true;
+    sessionStorage.removeItem(LEFT);
   });
   const handOver = (form, submitter, milliseconds) => {
     const data = new URLSearchParams(new FormData(form, submitter));
@@ -160,7 +163,7 @@
     const kept = template && sessionStorage.getItem(LEFT);
     if (!kept) return;
     const { place, undo, what, attempt, until } = JSON.parse(kept);
-    if (!/^\/requests\/[\w-]+$/.test(place) || until < Date.now()) {
+    if (!/^\/requests\/[\w-]+$/.test(place) || until + TELL_MILLISECONDS < Date.now()) {
       sessionStorage.removeItem(LEFT);
       return;
     }
@@ -174,14 +177,32 @@
     part("what").textContent = what;
     part("see").href = place;
     template.after(bar);
+    const recorded = async () => {
+      try {
+        const answer = await fetch(`${place}/recorded?attempt=${encodeURIComponent(attempt)}`, { redirect: "error" });
+        return answer.ok ? (await answer.json()).recorded : null;
+      } catch {
+        return null;
+      }
+    };
+    const tell = async (looks) => {
+      const said = await recorded();
+      if (!said && looks > 1) {
+        setTimeout(tell, 1000, looks - 1);
+        return;
+      }
+      sessionStorage.removeItem(LEFT);
+      part("state").textContent = {
+        true: "It is recorded.", false: "It was not recorded: nothing is approved by it.",
+      }[said] || "Whether it was recorded cannot be told now.";
+    };
     const tick = () => {
       const left = Math.ceil((until - Date.now()) / 1000);
-      part("state").textContent = left > 0
-        ? `It is recorded in ${left} s.` : "It is recorded, unless the request ended meanwhile.";
+      part("state").textContent = `It is held, not yet recorded.${left > 0 ? ` It is recorded in ${left} s.` : ""}`;
       if (left > 0) return;
       form.hidden = true;
       clearInterval(timer);
-      sessionStorage.removeItem(LEFT);
+      tell(LOOKS);
     };
     const timer = setInterval(tick, 200);
     tick();

@@ -41,6 +41,28 @@ async def test_what_ends_the_sign_in_or_the_service_drops_it(console: ConsoleCli
     assert console.services.acts() == []
 
 
+@pytest.mark.parametrize("stops", [False, True])
+async def test_whether_it_was_recorded_is_told_by_the_store(console: ConsoleClient, stops: bool) -> None:
+    """A process that ends while it holds an approval leaves nothing that says it was recorded."""
+    await console.sign_in()
+    before = asyncio.all_tasks()
+    form = await console.form(PAGE, PLACE)
+    assert (
+        await console.post(PLACE, {**form, "choice": "approve", "hold": "5000" if stops else "20"})
+    ).status_code == 204
+    held = asyncio.all_tasks() - before
+    place = f"{PAGE}/recorded?attempt={form['attempt']}"
+    if stops:
+        assert (await console.client.get(place)).json() == {"recorded": False}
+        console.stopping.set()
+    await asyncio.wait(held)
+    assert (await console.client.get(place)).json() == {"recorded": not stops}
+
+
+async def test_whether_it_was_recorded_is_told_to_who_signed_in(console: ConsoleClient) -> None:
+    assert (await console.client.get(f"{PAGE}/recorded?attempt=a", follow_redirects=False)).status_code == 303
+
+
 @pytest.mark.parametrize("milliseconds", ["x", "-1", "1.5", "123456", "\u0661"])
 async def test_a_time_that_is_none_holds_nothing(console: ConsoleClient, milliseconds: str) -> None:
     await console.sign_in()
