@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER = 16 * 1024 * 1024  # bytes
 _MESSAGE_DEPTH = MAX_DEPTH + 2  # of arguments within parameters within a message
 _NOTE = "notifications/"
+_LAST_SECONDS = 1.0  # for what a server said before it ended, where something else holds its output open
 _NO_MESSAGE = "no message of JSON-RPC 2.0; send one object, whose id is a text or a whole number"
 _Incoming = SessionMessage | Exception
 
@@ -140,9 +141,9 @@ async def to_command(  # noqa: PLR0913 - what is started, its bounds, and who he
 ) -> AsyncGenerator[TransportStreams]:
     """The server that a command starts, in a process group of its own, which ends with this. It inherits a few
     harmless variables, and `env`. `max_bytes` are of each message, `in_all` of all together; more of them end the
-    connection, so that nothing waits for an answer. `ended` is called when the server has, or its connection. What it
-    says on standard error is not ours to print; it goes into `errors`, if given. Raises OSError where it cannot be
-    started."""
+    connection, so that nothing waits for an answer. The server is what was started: what that leaves behind does not
+    answer in its place. `ended` is called when the server has ended, or its connection. What it says on standard
+    error is not ours to print; it goes into `errors`, if given. Raises OSError where it cannot be started."""
     with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
         given = get_default_environment() | dict(env)
         process = await _create_platform_compatible_process(
@@ -153,14 +154,22 @@ async def to_command(  # noqa: PLR0913 - what is started, its bounds, and who he
     send, incoming = anyio.create_memory_object_stream[_Incoming](0)
     outgoing, receive = anyio.create_memory_object_stream[SessionMessage](0)
 
+    reading = anyio.CancelScope()
+
     async def read(stdout: ByteReceiveStream) -> None:
         try:
-            await _read(stdout, send, max_bytes, in_all)
+            with reading:
+                await _read(stdout, send, max_bytes, in_all)
         finally:
             ended()
 
+    async def end() -> None:
+        await process.wait()
+        reading.deadline = anyio.current_time() + _LAST_SECONDS
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read, process.stdout)
+        tasks.start_soon(end)
         tasks.start_soon(_write, process.stdin, receive, send)
         try:
             yield incoming, outgoing

@@ -17,7 +17,14 @@ from mcp.client.client import Client
 from mcp.server import Server
 from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
-from mcp_types import METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult, InputRequiredResult, ServerCapabilities
+from mcp_types import (
+    CONNECTION_CLOSED,
+    METHOD_NOT_FOUND,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    ServerCapabilities,
+)
 from pydantic import BaseModel, TypeAdapter
 
 from pdp.client.mcp.effects import EffectWatch, observing
@@ -35,6 +42,9 @@ logger = logging.getLogger(__name__)
 ALL = ""  # the owner of the only connection
 MAX_CONNECTIONS = 100
 IDLE_SECONDS = 1_800.0
+ENDED = (
+    "The server ended before it answered. Whether it did what was asked is not known: look before you ask it again."
+)
 
 _REQUESTS: Mapping[str, type[Any]] = {
     "tools/list": mcp_types.ListToolsRequest,
@@ -133,7 +143,13 @@ class Connections:
                 raise UpstreamError("the server behind did not start, or ended") from one.failure
             seen = observing.get()
             with one.watch.during(seen) if one.watch is not None and seen is not None else nullcontext():
-                yield one.client
+                try:
+                    yield one.client
+                except MCPError as error:
+                    if error.code != CONNECTION_CLOSED or not one.ended:
+                        raise
+                    logger.warning("the server behind ended during a request")
+                    raise MCPError(CONNECTION_CLOSED, ENDED) from None
 
     async def begun(self, owner: str, credential: Credential = None) -> None:
         """Have the connection of an owner before it is needed. Raises UpstreamError."""
