@@ -21,7 +21,7 @@ from typing import Any
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.call.origins import EXTERNAL, SUPPLIED, IsKnown, needed, origin_of, supplied_by
-from pdp.core.text.verbatim import Scalar, atom, text_of
+from pdp.core.text.verbatim import Scalar, atom
 
 SCHEMA = "pdp.mandate/1"
 PLAYBOOK = "playbook"  # a source
@@ -35,7 +35,8 @@ _INSTANT = len("01a30e7d-7500")  # of a UUIDv7: milliseconds; what is of the sam
 OUTWARD = frozenset({"network", "email", "message"})  # kinds of sinks, as `lib.targets` has them
 _BUILT = ("date", "number")
 _BOUND = {FIXED, CHOSEN, SLOT}
-_WEB = re.compile(r"(?:https?://)?((\S+?)/?)")
+_ROOT = re.compile(r"(https?://[^\s/?#\\@]+)/?")
+_UNSAID, _WWW = "https://", "https://www."
 
 
 class MandateState(StrEnum):
@@ -485,9 +486,12 @@ def _slot_atoms(value: Scalar, sources: Iterable[str]) -> frozenset[tuple[str, s
 
 
 def spellings(value: Scalar) -> tuple[Scalar, ...]:
-    """How a text may write a value: a web address often goes without its scheme, and without a slash at its end."""
-    found = _WEB.fullmatch(value) if isinstance(value, str) else None
-    return (value,) if found is None else tuple(dict.fromkeys((value, *(each for each in found.groups() if each))))
+    """How a text may write a value: a web address with or without the slash of an empty path, and where its host says
+    that it is one (`www.`), without `https://`. Any other name is no address: `README.md` is a file."""
+    root = _ROOT.fullmatch(value) if isinstance(value, str) else None
+    whole = (value,) if root is None else (value, root[1], f"{root[1]}/")
+    short = (each.removeprefix(_UNSAID) for each in whole if isinstance(each, str) and each.startswith(_WWW))
+    return tuple(dict.fromkeys((*whole, *short)))
 
 
 def covered(
@@ -635,11 +639,9 @@ def _is_source(value: Json) -> bool:
     return isinstance(value, str) and 0 < value.find("/") < len(value) - 1
 
 
-def _same(value: Json, other: Json) -> bool:
-    """Whether two leaves are the same; true is not 1."""
-    one, two = _scalar(value), _scalar(other)
+def _same(value: Json, written: Json) -> bool:
+    """Whether a leaf is what is written; true is not 1."""
+    one, two = _scalar(value), _scalar(written)
     if one is None or two is None:
-        return one is two and type(value) is type(other) and value == other
-    return type(one) is type(two) and not {text_of(each) for each in spellings(one)}.isdisjoint(
-        text_of(each) for each in spellings(two)
-    )
+        return one is two and type(value) is type(written) and value == written
+    return type(one) is type(two) and two in spellings(one)

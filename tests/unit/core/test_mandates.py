@@ -143,7 +143,10 @@ def test_what_is_not_wholly_a_mandate_is_none(value: Any) -> None:
         (Binding(fixed=("DE99",)), None),  # it stands there, under a negation
         (Binding(fixed=("UK12",)), Binding(fixed=("UK12",))),
         (Binding(fixed=(98.7, 9, True, None, "")), Binding(fixed=(98.7,))),
-        (Binding(fixed=("https://www.shop.example/bills/",)), Binding(fixed=("https://www.shop.example/bills/",))),
+        (Binding(fixed=("https://www.shop.example/bills",)), Binding(fixed=("https://www.shop.example/bills",))),
+        (Binding(fixed=("https://www.shop.example/bills/",)), None),
+        (Binding(fixed=("http://www.shop.example/bills",)), None),
+        (Binding(fixed=("https://bill.txt", "http://bill.txt", "bill.txt/")), None),
         (Binding(fixed=("https://www.shop.example/other",)), None),
         (Binding(chosen=("slow", "else")), None),  # of another argument
         (Binding(any=True), None),  # it leaves, and binds
@@ -210,7 +213,19 @@ def test_a_step_of_another_definition_or_of_no_tool_is_dropped() -> None:
         (Binding(chosen=("",)), "", set(), ["chosen"]),
         (Binding(chosen=([],)), {}, set(), None),
         (Binding(slot=("files/read",)), "UK99", in_slot("UK99"), ["slot"]),
-        (Binding(slot=("files/read",)), "https://a.example/b", in_slot("a.example/b"), ["slot"]),
+        (Binding(slot=("files/read",)), "https://www.a.example/b", in_slot("www.a.example/b"), ["slot"]),
+        (Binding(slot=("files/read",)), "http://www.a.example/b", in_slot("www.a.example/b"), None),
+        (Binding(slot=("files/read",)), "https://www.a.example/", in_slot("www.a.example"), ["slot"]),
+        (Binding(slot=("files/read",)), "https://evil.zip", in_slot("evil.zip"), None),
+        (Binding(slot=("files/read",)), "https://evil.zip/", in_slot("evil.zip"), None),
+        (Binding(fixed=("README.md",)), "https://README.md", set(), None),
+        (Binding(fixed=("README.md",)), "README.md/", set(), None),
+        (Binding(fixed=("https://a.example/x",)), "http://a.example/x", set(), None),
+        (Binding(fixed=("https://a.example/x",)), "a.example/x", set(), None),
+        (Binding(fixed=("https://www.a.example",)), "www.a.example", set(), None),
+        (Binding(fixed=("https://a.example",)), "https://a.example/", set(), ["fixed"]),
+        (Binding(fixed=("https://a.example",)), "https://a.example@evil.example/", set(), None),
+        (Binding(fixed=("https://a.example",)), "https://a.example\\", set(), None),
         (Binding(slot=("files/read",)), "UK99", in_slot("UK9"), None),
         (Binding(slot=("files/read",)), "UK99", in_slot("UK99", "mail/read"), None),
         (Binding(slot=("files/read",)), "UK99", {(OWN, "UK99"), (EXTERNAL, "uk99")}, None),
@@ -391,7 +406,7 @@ def test_a_tool_is_planned_whatever_values_it_is_called_with() -> None:
 
 
 def test_all_that_covering_asks_about_is_looked_up() -> None:
-    for value in ("UK99", "https://a.example/b/", "a b c"):
+    for value in ("UK99", "https://www.a.example/", "a b c"):
         asked: set[tuple[str, str]] = set()
 
         def known(*pair: str, asked: set[tuple[str, str]] = asked) -> str:
