@@ -13,6 +13,9 @@ for _, each in ipairs(work.sessions) do
     local over = s.owner ~= e.owner or s.state ~= 'open' or s.over_ns <= e.used_ns
     local same = s.parent == e.parent
     for _, name in ipairs(bound) do same = same and (e[name] == '' or s[name] == '' or s[name] == e[name]) end
+    local calls, before = tonumber(e.calls), tonumber(s.calls)
+    local knows = calls == 0 or before > 0 or (e.opened_ns == s.opened_ns and e.opened_ns < e.used_ns)
+    same = same and knows and (calls > 0 or before == 0 or e.state ~= 'open')
     local mine = s.owner == e.owner and s.state == 'open' and (s.over_ns <= e.used_ns or same)
     if s.until_ns >= work.now and not mine then return {lost, tonumber(seq), 'conflict'} end
     if s.until_ns < e.until_ns then ages[each.key] = each.age_ms end

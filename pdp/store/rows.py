@@ -99,6 +99,11 @@ _KEPT = ",\n    ".join(
     for each in _BOUND
 )
 _SAME = " ".join(f"AND (excluded.{each} IN ('', sessions.{each}) OR sessions.{each} = '')" for each in _BOUND)
+# A session begins by its first call or by its mandate, whichever commits first. The first call after a mandate knows
+# when that began the session, and no mandate begins once there was a call; the other one is decided again.
+_KNOWN = """AND (excluded.calls = 0 OR sessions.calls > 0
+      OR excluded.opened_ns = sessions.opened_ns AND excluded.opened_ns < excluded.used_ns)
+    AND (excluded.calls > 0 OR sessions.calls = 0 OR excluded.state <> 'open')"""
 SESSIONS = Insert(
     "sessions",
     (
@@ -119,7 +124,8 @@ SESSIONS = Insert(
     {_KEPT}
   WHERE sessions.until_ns < {{now}} OR sessions.owner = excluded.owner AND sessions.state = 'open' AND (
     sessions.over_ns <= excluded.used_ns
-    OR sessions.parent = excluded.parent {_SAME})""",
+    OR sessions.parent = excluded.parent {_SAME}
+    {_KNOWN})""",
 )
 OPENINGS = Insert(
     "openings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ from support.stored import AT, entry
 from pdp.core.approvals.steps import BeginMandate, ChangeMandate, EndMandates, Step
 from pdp.core.call.mandates import MandateEvent, MandateRow, MandateState, MandateUse
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import CallKeys
+from pdp.core.record.stored import CallKeys, SessionRow
 
 KEYS = CallKeys("acme", AT, AT, session="s")
 HOUR = 3600 * 10**9
 ROW = MandateRow("m", "acme", "s", "alice", MandateState.ACTIVE, 1, '{"a":"\\u0000"}', "{}", AT, AT + HOUR)
+
+OPENED = SessionRow("s", "alice", AT + HOUR, opened_ns=AT, used_ns=AT, over_ns=AT + HOUR, calls=0, tree="p")
+SESSION = replace(OPENED, calls=1)
 
 
 def using(version: int, event: MandateEvent = MandateEvent.USED, at_ns: int = AT, **calls: int) -> ChangeMandate:
@@ -31,10 +35,10 @@ class Book:
         self.count += 1
         await self.store.commit(entry(self.count, steps=steps, **more))
 
-    async def conflicts(self, *steps: Step) -> None:
+    async def conflicts(self, *steps: Step, **more: Any) -> None:
         size = self.store.size()
         with pytest.raises(Conflict):
-            await self.does(*steps)
+            await self.does(*steps, **more)
         assert self.store.size() == size
 
     async def there(self, keys: CallKeys = KEYS) -> Any:
@@ -113,6 +117,36 @@ async def test_nothing_of_it_is_left_of_who_is_erased(store: Any) -> None:
     assert await store.erase_subject("acme", "alice") == 1
     assert await book.there() is None
     assert (await book.there(replace(KEYS, session="t"))).id == "n"
+
+
+async def test_a_mandate_begins_before_the_first_call_or_not_at_all(store: Any) -> None:
+    """Whichever commits first: the other one is decided again."""
+    book, began = Book(store), BeginMandate(ROW, AT)
+    await book.does(session=SESSION)
+    await book.conflicts(began, session=OPENED)
+    book.count = 50
+    other, later = replace(SESSION, index="t", opened_ns=AT + 1, used_ns=AT + 1), {"index": "t"}
+    await book.does(BeginMandate(replace(ROW, id="n", session="t"), AT), session=replace(OPENED, **later))
+    await book.conflicts(session=other)  # it read that there was no such session
+    await book.conflicts(session=replace(other, opened_ns=AT, used_ns=AT))
+    await book.does(session=replace(SESSION, **later, used_ns=AT + 1))  # it read when the mandate began it
+    await book.does(session=replace(other, used_ns=AT + 2))  # a later one, as ever
+
+
+async def test_a_first_call_and_the_mandate_of_its_session_at_once(store: Any) -> None:
+    for n in range(48):
+        book, index = Book(store), f"s{n}"
+        book.count = 100 * (n + 1)
+        mandate = replace(ROW, id=f"m{n}", session=index)
+        begins = partial(book.does, BeginMandate(mandate, AT), session=replace(OPENED, index=index))
+        called = replace(SESSION, index=index, opened_ns=AT + 1, used_ns=AT + 1)
+        book.count += 1
+        calls = partial(store.commit, entry(book.count, session=called))
+        both = (begins, calls) if n % 2 else (calls, begins)
+        done = await asyncio.gather(*(each() for each in both), return_exceptions=True)
+        assert sorted(isinstance(each, Conflict) for each in done) == [False, True], done
+        found = await store.for_call(replace(KEYS, session=index))
+        assert (found.mandate is not None) == (found.session.calls == 0)
 
 
 async def test_only_an_end_ends(store: Any) -> None:

@@ -151,6 +151,28 @@ async def test_too_late_is_none(world: World) -> None:
     assert rows(world) == []
 
 
+class Ticking(StillClock):
+    """No two readings are the same."""
+
+    def wall(self) -> int:
+        self.wall_ns += 1
+        return self.wall_ns
+
+
+async def test_a_mandate_proposed_at_once_with_the_first_call_counts_for_it_or_is_late(tmp_path: Path) -> None:
+    plan = Plan(servers=(NOTES, DESK), settings=SETTINGS, finish=_with_playbooks)
+    async with running(tmp_path, plan, Stage(Ticking(WEDNESDAY_NS))) as world:
+        for n in range(24):
+            mine = Proposer(world, session=f"r{n}")
+            both = [mine.refused(), mine.calls("contacts")]
+            order = both if n % 2 else both[::-1]
+            done = dict(zip(map(id, order), await asyncio.gather(*order), strict=True))
+            code, call = (done[id(each)] for each in both)
+            status = json.loads(world.value(call, "input").data)["mandate"]["status"]
+            assert (code, status) in {("begun", "active"), ("mandate.late", "none")}
+        assert {state for state, _, _ in rows(world)} <= {"active"}
+
+
 async def test_the_agents_own_word_is_no_task(world: World) -> None:
     mine = Proposer(world)
     assert await mine.refused(by_agent=True) == "mandate.task"

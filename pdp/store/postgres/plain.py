@@ -135,6 +135,8 @@ def statement_arguments(
             calls[call.index] = call
         if (row := entry.session) is not None:
             first = sessions.get(row.index)
+            if first is not None and first.opened_ns != row.opened_ns:
+                return None  # one of them does not know what began the session, which may refuse it
             if (joined := row if first is None else together(first, row)) is None:
                 return None
             sessions[row.index] = joined
