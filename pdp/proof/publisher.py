@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -71,6 +72,7 @@ class Publisher:
         self.cosigning: Cosigning | None = None
         self._failure, self._uncosigned = _Failure("log"), _Failure("log: witnesses")
         self._turn = asyncio.Lock()  # of what signs
+        self._over = False  # nothing is signed any more
         self._wanted = asyncio.Event()  # somebody waits for a checkpoint
         self._published = asyncio.Condition()
         self.verifier = LogKey(store.origin, key.public_key())
@@ -83,18 +85,26 @@ class Publisher:
                 async with asyncio.timeout(EVERY):  # Python 3.11's wait_for may swallow the end of this task
                     await self._wanted.wait()
 
+    async def finish(self) -> None:
+        """Sign what came since, at an orderly end; nothing where nothing may be signed any more."""
+        if not self._over:
+            with suppress(RolledBack):  # whoever starts next is told
+                await self._attempt()
+
     async def _attempt(self) -> bool:
         """False where it must not be tried again."""
         self._wanted.clear()
         try:
-            await self.publish()
+            await _to_its_end(self.publish())
             self._failure.tell("")
         except Fault as fault:
             if isinstance(fault, RolledBack) and fault.witnesses:
+                self._over = True
                 raise
             self._failure.tell(f"{fault.code}: {fault.message}")
         except SyncFailed as error:
             self._failure.tell(f"log.folder: a sync failed ({error.strerror}); nothing is signed until a restart")
+            self._over = True
             return False
         except OSError as error:
             self._failure.tell(f"log.folder: cannot be written ({error.strerror})")
@@ -330,6 +340,13 @@ class Publisher:
             return Proof(number, await asyncio.to_thread(work), head)
         except (OSError, ValueError):
             raise Unavailable("log.folder", "The tiles cannot be read; ask again in a second.") from None
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Any]) -> None:
+    """Wait for work that goes on when nobody waits any more: half a publication, in a thread, would meet the next."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its exception counts as retrieved
+    await asyncio.shield(task)
 
 
 _MEND = (

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pdp import __version__
 from pdp.content import ArgumentContent
 from pdp.core.check import NS
-from pdp.core.errors import ConfigurationFault, Fault, Unavailable
+from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports import Judge
 from pdp.core.ports.telemetry import SILENT, Telemetry
@@ -78,6 +78,7 @@ from pdp.runtime.signed_log import WiredLog, first_seen, pushes, record_key, sea
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
+from pdp.store.writer import UNAVAILABLE
 from pdp.wire.grpc.server import GrpcServer, StartingServer
 from pdp.wire.grpc.servicer import Services
 
@@ -121,6 +122,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
+SIGN_SECONDS = 5.0  # at most, for the last records of a run
+LOCKED_SECONDS = 60.0  # at most, until a start is let write
 YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
 
 
@@ -141,8 +144,9 @@ async def _opened(settings: Settings, environment: Environment) -> Process:
     store = await _store(settings, environment)
     telemetry: Telemetry = SILENT
     try:
-        await finished(store)
-        index_key = await recognised(settings, store, index_key_of(settings, environment.entropy))
+        await _unlocked(settings, lambda: finished(store))
+        key = index_key_of(settings, environment.entropy)
+        index_key = await _unlocked(settings, lambda: recognised(settings, store, key))
         signed = signed_log(settings, store)
         if signed is not None:
             await signed.publisher.check()  # before anything is recorded
@@ -174,6 +178,21 @@ async def _store(settings: Settings, environment: Environment) -> AnyStore:
                     said = fault.message
                     log.warning("waiting for the database: %s", said)
             await asyncio.sleep(options.probe_seconds)
+
+
+async def _unlocked(settings: Settings, write: Callable[[], Awaitable[T]]) -> T:
+    """What a start writes first; again where another session of the database has the log's head locked meanwhile."""
+    until = asyncio.get_running_loop().time() + LOCKED_SECONDS
+    while True:
+        try:
+            return await write()
+        except Conflict:
+            raise
+        except Unavailable as fault:
+            if settings.store.url is None or fault.code != UNAVAILABLE or asyncio.get_running_loop().time() > until:
+                raise
+            log.warning("waiting until records can be written: %s", fault.message)
+        await asyncio.sleep(settings.store.probe_seconds)
 
 
 async def _whole(opening: Coroutine[Any, Any, AnyStore]) -> AnyStore:
@@ -438,10 +457,12 @@ async def start(process: Process) -> None:
     for part in process.background.parts:
         await part.prepare()
     fingerprint = settings.fingerprint()
-    await process.runs.started(__version__, fingerprint, clean=store.clean, secrets=process.secrets_read)
-    await process.runs.configured(fingerprint, settings.stated())
+    started = partial(process.runs.started, __version__, fingerprint)
+    await _unlocked(settings, partial(started, clean=store.clean, secrets=process.secrets_read))
+    await _unlocked(settings, lambda: process.runs.configured(fingerprint, settings.stated()))
     if process.signed is not None:
-        await record_key(process.signed.publisher.verifier, store, process.recorder, process.clock.now_ns())
+        key, recorder, at = process.signed.publisher.verifier, process.recorder, process.clock.now_ns()
+        await _unlocked(settings, lambda: record_key(key, store, recorder, at))
     process.state.fleet.note("config", {"": settings.shared_fingerprint()})
     results, _ = await process.reloads((), by="")
     background.say_failures(results)
@@ -542,3 +563,15 @@ async def close(process: Process, *, reason: str) -> None:
                 await process.runs.stopped(reason)
         except Fault as fault:
             log.error("the stop record could not be written: %s", fault.code)
+        await _sign(process)
+
+
+async def _sign(process: Process) -> None:
+    """Cover the last records of the run, in bounded time."""
+    if process.signed is None:
+        return
+    try:
+        async with asyncio.timeout(SIGN_SECONDS):
+            await process.signed.publisher.finish()
+    except TimeoutError:
+        log.error("the last records could not be signed in time; the next start signs them")
