@@ -18,7 +18,7 @@ import click
 from pdp.cli.commands import IN_PATH
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
-from pdp.host.confinement import Confinement
+from pdp.host.confinement import Confinement, homes
 from pdp.host.program_files import ProgramChangedError, program_digest
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def say_confinement(rules: Confinement | None, server: str, folder: Path | None 
     for text in rules.lacking():
         click.echo(f"{server}: NOT CONFINED: {text}.", err=True)
     working = (folder or Path.cwd()).resolve()
-    if not Path.home().resolve().is_relative_to(working) and _holds_keys(working):
+    if not any(home.resolve().is_relative_to(working) for home in homes()) and _holds_keys(working):
         click.echo(f"{server}: it may read the private keys in its working folder: keep them elsewhere.", err=True)
 
 

@@ -19,6 +19,7 @@ from pdp.cli.hook_serve import HookProfile, profile_file, read_profile, serve
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault
+from pdp.host.confinement import homes
 from pdp.local import hook as command
 from pdp.local import installed as local
 from pdp.local.installation import CONFIG
@@ -78,8 +79,11 @@ def status(state: Path | None) -> None:
     if not found:
         raise ConfigurationFault("hook.profile", "No hook is installed here. Run: pdp hook install AGENT")
     for agent in found:
-        own = read_profile(folder, agent.id).target is None
+        profile = read_profile(folder, agent.id)
+        own = profile.target is None
         click.echo(f"{agent.title}: {_task_of(agent)}")
+        if profile.home is not None:
+            click.echo(f"  {_elsewhere(profile.home)}")
         click.echo(f"  Results are inspected after each call. Not seen, or shown all the same: {agent.unseen}.")
         if own and not local.load(folder).inspects_results:
             click.echo(
@@ -203,6 +207,7 @@ def install(
     which, folder = AGENTS[agent], _state(state)
     file = (settings or Path.home() / which.settings).absolute()
     before = _settings(file)
+    named["home"] = Path.home() if len(homes()) > 1 else None
     named |= {name: value.absolute() for name, value in named.items() if isinstance(value, Path)}
     profile = _profile(
         which, server, dict(_pair(each) for each in servers), {**named, "proxied": list(named["proxied"])}
@@ -219,8 +224,18 @@ def install(
     file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n")
     click.echo(f"{which.title} asks from its next start on: {file} says so.")
+    if profile.home is not None:
+        click.echo(_elsewhere(profile.home))
     click.echo(f"Results are inspected. Not seen, or shown all the same: {which.unseen}.")
     click.echo(_worth(profile))
+
+
+def _elsewhere(home: Path) -> str:
+    """What is said of a HOME that is not the account's."""
+    return (
+        f"HOME was {home}, which is not your account's home: settings were written for an agent that is started with "
+        "this HOME, and one that is started with another asks nobody."
+    )
 
 
 def _worth(profile: HookProfile) -> str:

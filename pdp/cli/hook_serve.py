@@ -33,6 +33,7 @@ from pdp.client.results import WITHHELD
 from pdp.client.values import Credential
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault, Fault
+from pdp.host.confinement import homes
 from pdp.identity.development import SEED_BYTES
 from pdp.local import installed as local
 from pdp.local import provenance
@@ -71,11 +72,16 @@ class HookProfile(Closed):
     )  # ids in the registry, by the agent's name, command or URL
     target: str | None = None
     observe: bool = False  # where the decision point lets policy not bind, in a pilot
+    home: Path | None = None  # HOME as it was set up, where that is not the account's
     caller_token_file: Path | None = None
     bearer_file: Path | None = None
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+    def homes(self, lineage: tuple[Process, ...]) -> tuple[Path, ...]:
+        """All that `~` may be to an agent whose hook has this lineage."""
+        return (*homes(), *provenance.homes(lineage), *filter(None, (self.home,)))
 
     @property
     def secrets(self) -> tuple[Path, ...]:
@@ -282,7 +288,8 @@ class Resident:
             raise _RefusedError("Which server is meant is not known, so the call is blocked; its user may say so.")
         tool = None if named else own_tool(agent.id, call.tool)
         if tool is not None and any(
-            reaches(tool, call.arguments, call.folder, each) for each in (self.folder, *profile.secrets)
+            reaches(tool, call.arguments, call.folder, each, profile.homes(lineage))
+            for each in (self.folder, *profile.secrets)
         ):
             raise _RefusedError("This would reach where decisions are made, so it is blocked.")
         asked = ToolCall(server, call.tool, call.arguments, tool.definition if tool is not None else None)

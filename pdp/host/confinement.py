@@ -23,6 +23,7 @@ import json
 import math
 import os
 import platform
+import pwd
 import resource
 import shutil
 import signal
@@ -188,10 +189,18 @@ class Confinement:
             yield [sys.executable, "-I", "-S", __file__, spec, "--", *command], variables
 
 
+def homes() -> tuple[Path, ...]:
+    """The user's homes: what HOME says, by which programs go, and the account's where that is another one."""
+    found = [Path.home()]
+    with contextlib.suppress(KeyError):  # a user without an account
+        found.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    return tuple(dict.fromkeys(found))
+
+
 def _safe_folder(folder: Path) -> tuple[str, ...]:
-    """A folder that needs not be named, unless it holds the user's home."""
-    home, place = Path.home().resolve(), folder.resolve()
-    return () if home.is_relative_to(place) else (str(place),)
+    """A folder that needs not be named, unless it holds a home of the user's."""
+    place = folder.resolve()
+    return () if any(home.resolve().is_relative_to(place) for home in homes()) else (str(place),)
 
 
 def _installed(command: Sequence[str], links: int = _LINKS) -> Iterator[str]:

@@ -8,6 +8,7 @@ whether a sandbox holds it, which no process gets rid of.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -89,17 +90,32 @@ def debuggable(each: Process) -> bool:
     place = Path(f"/proc/{each.id}")
     try:
         words = (place / "cmdline").read_bytes().split(b"\0")
-        variables = dict(line.partition(b"=")[::2] for line in (place / "environ").read_bytes().split(b"\0"))
+        variables = _variables(each)
         masks = re.findall(r"^Sig(?:Ign|Cgt):\s*(\w+)$", (place / "status").read_text(errors="replace"), re.MULTILINE)
     except OSError:
         return True
-    # Node takes `_` for `-`, and quotes within a word of NODE_OPTIONS
-    words += variables.get(b"NODE_OPTIONS", b"").translate(None, b'"\\').split()
+    for given in variables:
+        if given.startswith(b"NODE_OPTIONS="):  # within a word of it Node takes quotes, and `_` for `-` in all
+            words += given.partition(b"=")[2].translate(None, b'"\\').split()
     options = {word.replace(b"_", b"-") for word in words}
     by_default = len(masks) == 2 and not any(int(mask, 16) >> (signal.SIGUSR1 - 1) & 1 for mask in masks)
     opened = any(word.startswith(_DEBUGGERS) for word in options)
-    opened = opened or any(name.startswith(b"BUN_INSPECT") for name in variables)
+    opened = opened or any(given.startswith(b"BUN_INSPECT") for given in variables)
     return opened or not by_default or (_program(each).startswith(_NODE) and DISABLED.encode() not in options)
+
+
+def homes(lineage: tuple[Process, ...]) -> tuple[Path, ...]:
+    """What HOME was to a hook and to the processes above it when they were started, as far as that is known."""
+    found: dict[Path, None] = {}
+    for each in lineage:
+        with contextlib.suppress(OSError):
+            found |= {Path(os.fsdecode(one[5:])): None for one in _variables(each) if one.startswith(b"HOME=/")}
+    return tuple(found)
+
+
+def _variables(each: Process) -> list[bytes]:
+    """With which a process was started, as NAME=VALUE. Raises OSError."""
+    return Path(f"/proc/{each.id}/environ").read_bytes().split(b"\0")
 
 
 def _marks(each: Process) -> tuple[str, ...]:

@@ -146,6 +146,19 @@ def test_what_signs_and_approves_is_out_of_reach_of_reading(own: Hooked) -> None
         assert "where decisions are made" in blocked(own.run(tool, asked, cwd="/etc"))
 
 
+def test_what_signs_is_out_of_reach_by_the_home_that_the_agent_has(own: Hooked) -> None:
+    """The process behind the hooks has the account's; a person who set up with another is told so."""
+    elsewhere = replace(own, python=["/usr/bin/env", f"HOME={own.folder}", *own.python])
+    code, screen = elsewhere.install()
+    assert (code, "not your account's home" in " ".join(screen.split())) == (0, True), screen
+    own.env = {"HOME": str(own.folder)}
+    for spelt in ("~/state/pdp.yaml", "$HOME/state/issuer"):
+        assert "where decisions are made" in blocked(own.run("Read", {"file_path": spelt}, cwd="/etc"))
+    assert own.run("Read", {"file_path": "~/notes"}, cwd="/etc")[0] == 0
+    told = elsewhere.types(["hook", "status", "--state", str(own.state)])[1]
+    assert "not your account's home" in " ".join(told.split())
+
+
 def test_an_approval_outlives_a_restart_of_the_agent(own: Hooked) -> None:
     """Each start is another session; the same call joins the request that is open, elsewhere and others do not."""
     own.install("--patience", "0")

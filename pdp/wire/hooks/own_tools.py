@@ -8,7 +8,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -55,21 +55,26 @@ def own_tool(agent: str, name: str) -> OwnTool | None:
     return next((each for each in own_tools(agent) if each.name == name), None)
 
 
-def reaches(tool: OwnTool, arguments: Mapping[str, Any], at: str, folder: Path) -> bool:
+def reaches(tool: OwnTool, arguments: Mapping[str, Any], at: str, folder: Path, homes: Collection[Path]) -> bool:
     """Whether a call of a tool may reach `folder`, something in it, or a folder that holds it, by a path or a pattern
     in whatever spelling; or what the system tells of processes. `at` is where the agent works; relative names
-    without it count as reaching."""
+    without it count as reaching. `homes` are all that `~` may be to the agent."""
     if not tool.paths:
         return False
     known = {*tool.paths, *tool.texts}
     try:
-        where = [each for name in tool.paths for text in _texts(arguments.get(name)) for each in _spelt(text, folder)]
+        where = [
+            each
+            for name in tool.paths
+            for text in _texts(arguments.get(name))
+            for each in _spelt(text, folder, homes)
+        ]
         more = [
             each
             for name in arguments.keys() - known
             for text in _texts(arguments[name])
             if text
-            for each in _spelt(text, folder)
+            for each in _spelt(text, folder, homes)
         ]
         if len(where) > _MOST or len(more) * (len(where) + 1) > _MOST:
             return True
@@ -87,18 +92,25 @@ def _segments(paths: Sequence[str]) -> int:
     return sum(each.count("/") for each in paths)
 
 
-def _spelt(text: str, folder: Path) -> Iterator[str]:
+def _spelt(text: str, folder: Path, homes: Collection[Path]) -> Iterator[str]:
     """The paths that a text may be for one agent or another, once expanded: homes, addresses, alternatives in braces,
     and without the backslashes that quote in a pattern."""
     text = text.strip()
     if text[:5].lower() == "file:":
         text = unquote(text[5:])
         text = "/" + text.lstrip("/") if not text.startswith("//") else "/" + text[2:].partition("/")[2]
-    for name, value in (("HOME", Path.home()), ("XDG_STATE_HOME", folder.parent)):
+    meant = homes if "~" in text or "HOME" in text else (folder,)  # else it is the same for each
+    yield from dict.fromkeys(each for home in meant for each in _expanded(text, folder, home))
+
+
+def _expanded(text: str, folder: Path, home: Path) -> Iterator[str]:
+    for name, value in (("HOME", home), ("XDG_STATE_HOME", folder.parent)):
         text = text.replace(f"${{{name}}}", str(value)).replace(f"${name}", str(value))
     for each in _alternatives(text):
         for plain in {each, each.replace("\\", "")}:
             negated = plain.removeprefix("!")
+            if negated == "~" or negated.startswith("~/"):
+                negated = f"{home}{negated[1:]}"
             yield str(Path(negated).expanduser()) if negated.startswith("~") else negated
 
 

@@ -193,11 +193,16 @@ STATE = Path("/home/ann/state")
 
 
 def reached(
-    tool: str, arguments: dict[str, Any], at: str = "/w", state: Path = STATE, agent: str = "claude-code"
+    tool: str,
+    arguments: dict[str, Any],
+    at: str = "/w",
+    state: Path = STATE,
+    agent: str = "claude-code",
+    homes: tuple[Path, ...] = (Path.home(),),
 ) -> bool:
     known = own_tool(agent, tool)
     assert known is not None
-    return reaches(known, arguments, at, state)
+    return reaches(known, arguments, at, state, homes)
 
 
 @for_each(
@@ -284,6 +289,14 @@ def test_names_of_a_home_are_expanded_wherever_the_agent_works(spelt: str) -> No
     assert reached("read_many_files", {"include": ["a", spelt]}, "/w", state, "gemini")
     assert reached("read_file", {"absolute_path": spelt}, "/w", state, "gemini")
     assert not reached("read_many_files", {"include": ["a", "~/x"], "exclude": ["**"]}, "/w", state, "gemini")
+
+
+@for_each("spelt", ["~/state/pdp.yaml", "$HOME/state", "${HOME}/st?te/*", "~/{work,state}/x", "!~/state"])
+def test_a_home_is_any_that_the_agent_may_have(spelt: str) -> None:
+    """HOME is not the account's home for each agent, and which of the two it goes by is not known."""
+    for homes in ((Path("/root"), Path("/home/ann")), (Path("/home/ann"), Path("/root"))):
+        assert reached("Glob", {"pattern": spelt}, homes=homes)
+    assert not reached("Glob", {"pattern": spelt}, homes=(Path("/root"),))
 
 
 def test_links_are_followed_before_and_after_what_leads_up(tmp_path: Path) -> None:
