@@ -23,7 +23,8 @@ class StoreOptions(Options):
     path: Path = Path("var/store")
     """For SQLite: a directory of its own on a local disk; created with mode 0700. Not with `url`."""
     url: str | None = None
-    """For PostgreSQL, which processes share: postgresql://USER@HOST:PORT/DATABASE without a password;
+    """For PostgreSQL, which processes share: postgresql://USER@HOST:PORT/DATABASE without a password, or
+    HOST:PORT,HOST:PORT,... of a primary and its standbys: the one that takes writes is used;
     postgresql://USER@/DATABASE?host=/DIRECTORY for a Unix socket. Not with `path`."""
     password: str = Field("", json_schema_extra={"secret": True})
     """file:PATH or vault:PATH#KEY of the password at `url`."""
@@ -94,13 +95,12 @@ class StoreOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """The address of a PostgreSQL database. `socket` is a directory, or "" for TCP."""
+    """The address of a PostgreSQL database: the servers that may have it, by host (or directory of a Unix socket) and
+    port, in the order in which they are tried."""
 
     user: str
-    host: str
-    port: int
+    servers: tuple[tuple[str, int], ...]
     database: str
-    socket: str
 
     @classmethod
     def read(cls, url: str) -> PostgresAddress:
@@ -115,6 +115,20 @@ class PostgresAddress:
         if parts.password is not None:
             raise ValueError("a password does not belong here; set store.password to file:PATH")
         user, database = unquote(parts.username or ""), unquote(parts.path[1:])
-        if not user or not database or "/" in database or bool(parts.hostname) == bool(socket):
+        named = parts.netloc.rpartition("@")[2].split(",")
+        each = [urlsplit(f"//{server}") for server in named]
+        hosts = [server.hostname or "" for server in each]
+        if not user or not database or "/" in database or (hosts != [""] if socket else not all(hosts)):
             raise ValueError("must name a user, a host (or ?host=/DIRECTORY, not both) and a database")
-        return cls(user, parts.hostname or "", parts.port or 5432, database, socket)
+        servers = zip([socket] if socket else hosts, (server.port or 5432 for server in each), strict=True)
+        return cls(user, tuple(servers), database)
+
+    @property
+    def socket(self) -> str:
+        """The directory of the Unix socket; "" for TCP."""
+        return host if (host := self.servers[0][0]).startswith("/") else ""
+
+    @property
+    def port(self) -> int:
+        """Of the first server."""
+        return self.servers[0][1]

@@ -23,8 +23,9 @@ T = TypeVar("T")
 
 WAIT_SECONDS = 90
 ROOM = 1 << 30  # a container has 64 MB there, which is too little for a server
-_HBA = """local all all trust
+_HBA = """local all,replication all trust
 hostssl all all 127.0.0.1/32 scram-sha-256
+hostnossl all all 127.0.0.1/32 trust
 """
 
 
@@ -39,6 +40,11 @@ class Postgres:
     user: str = "pdp"
     process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def data(self) -> Path:
+        """The folder of its files."""
+        return self.folder / "data"
+
     def start(self) -> None:
         """Run it, until it answers."""
         options = {
@@ -48,7 +54,7 @@ class Postgres:
             "max_connections": 60,
             "shared_buffers": "32MB",
         }
-        command = [program("postgres"), "-D", self.folder / "data", *(f"--{k}={v}" for k, v in options.items())]
+        command = [program("postgres"), "-D", self.data, *(f"--{k}={v}" for k, v in options.items())]
         with (self.folder / "log").open("ab") as out:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out, **self.owner)
         _wait(self)
@@ -144,19 +150,44 @@ def program(name: str) -> Path:
 def running() -> Iterator[Postgres]:
     """Start a server, and stop it."""
     initdb = program("initdb")
-    with tempfile.TemporaryDirectory(prefix="pdp-pg-", dir=quick_folder(), ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        server = Postgres(folder, _free_port(), _owner(folder))
-        data = folder / "data"
-        make = [initdb, "-D", data, "-U", "pdp", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
-        made = subprocess.run(make, cwd=folder, check=False, capture_output=True, timeout=60, **server.owner)
-        assert made.returncode == 0, made.stderr
-        (data / "pg_hba.conf").write_text(_HBA)
-        try:
-            server.start()
+    with _folder() as server:
+        made = [initdb, "-D", server.data, "-U", "pdp", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+        done = subprocess.run(made, cwd=server.folder, check=False, capture_output=True, timeout=60, **server.owner)
+        assert done.returncode == 0, done.stderr
+        (server.data / "pg_hba.conf").write_text(_HBA)
+        with _started(server):
             yield server
-        finally:
-            server.stop()
+
+
+@contextmanager
+def standby(of: Postgres, name: str) -> Iterator[Postgres]:
+    """A hot standby, which the primary knows by its name; that is stopped meanwhile."""
+    with _folder() as server:
+        of.stop()
+        subprocess.run(["cp", "-a", of.data, server.data], check=True, timeout=60)
+        of.start()
+        (server.data / "standby.signal").touch()
+        with (server.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(
+                f"primary_conninfo = 'host={of.folder} port={of.port} user={of.user} application_name={name}'\n"
+            )
+        with _started(server):
+            yield server
+
+
+@contextmanager
+def _folder() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="pdp-pg-", dir=quick_folder(), ignore_cleanup_errors=True) as name:
+        yield Postgres(Path(name), _free_port(), _owner(Path(name)))
+
+
+@contextmanager
+def _started(server: Postgres) -> Iterator[None]:
+    try:
+        server.start()
+        yield
+    finally:
+        server.stop()
 
 
 def _owner(folder: Path) -> dict[str, Any]:

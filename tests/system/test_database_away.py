@@ -11,7 +11,7 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from served import ALLOW, Refused, Spawned, make_world, pdp, spawned, until
-from support.postgres import Postgres, running
+from support.postgres import Postgres, running, standby
 
 from devtools.sandbox import Sandbox
 from pdp.wire.grpc.health import LIVENESS
@@ -93,3 +93,23 @@ def test_what_no_waiting_mends_ends_the_start(world: Sandbox, postgres: Postgres
     done = pdp("serve", "--config", str(world.config))
     assert done.returncode == 1
     assert "store.unreadable: store.url: the store cannot be opened: there is no database of this name" in done.stderr
+
+
+def test_a_standby_may_go_and_members_follow_a_failover(world: Sandbox, postgres: Postgres) -> None:
+    with standby(postgres, "b") as b, standby(postgres, "c") as c:
+        postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (b, c)'", "SELECT pg_reload_conf()")
+        servers = ",".join(f"127.0.0.1:{each.port}" for each in (postgres, b, c))
+        configure(world, url=f"postgresql://pdp@{servers}/log", tls="off", probe_seconds=0.1)
+        with spawned(world) as server:
+            assert server.decide().effect == ALLOW
+            b.stop()
+            assert server.decide().effect == ALLOW  # one of two is enough
+            told = server.status().store.records
+            postgres.stop()
+            until(lambda: healthy(server) is False)
+            assert not allows(server)  # no standby takes records
+            c.sql("SELECT pg_promote()")
+            until(lambda: healthy(server))
+            until(lambda: allows(server))
+            assert server.status().store.records > told
+            assert server.stop() == 0

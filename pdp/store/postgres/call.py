@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import asyncpg
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
@@ -17,6 +16,7 @@ from pdp.store.approvals import tables as t
 from pdp.store.approvals.answers import ABOUT_ONE_CALL
 from pdp.store.approvals.tables import from_row
 from pdp.store.calls import STATEMENTS, Lasting, arguments, stored_call
+from pdp.store.postgres.connection import connected
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class CallReads:
     `restored_ns` is when the store was made from a copy."""
 
     def __init__(self, arguments: Mapping[str, Any], lasting: Lasting, restored_ns: Callable[[], int]) -> None:
-        """`arguments` of asyncpg.connect."""
+        """`arguments` of `connected`."""
         self._arguments = arguments
         self._lasting = lasting
         self._restored_ns = restored_ns
@@ -57,7 +57,7 @@ class CallReads:
     async def read(self, keys: CallKeys) -> StoredCall:
         """All about one call. Raises what asyncpg does; the connection is then not used again."""
         async with self._slots:
-            db = self._kept() or await asyncpg.connect(**self._arguments)
+            db = self._kept() or await connected(**self._arguments)
             try:
                 stored = await self._read(db, keys)
             except BaseException:
@@ -68,7 +68,7 @@ class CallReads:
 
     async def once(self, keys: CallKeys) -> StoredCall:
         """The same by a connection of its own, on any loop."""
-        db = await asyncpg.connect(**self._arguments)
+        db = await connected(**self._arguments)
         try:
             return await self._read(db, keys)
         finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -120,18 +121,17 @@ def reading(options: StoreOptions, password: bytes, boot: str) -> Engine:
 
 
 def reading_calls(options: StoreOptions, password: bytes, boot: str) -> dict[str, Any]:
-    """Arguments of asyncpg.connect for reads of one call. Planning its statement takes longer than running it."""
+    """Arguments of `connected` for reads of one call. Planning its statement takes longer than running it."""
     return arguments(options, password, boot, {**READING, **_PLANNED_ONCE}, READ_SECONDS)
 
 
 def arguments(
     options: StoreOptions, password: bytes, boot: str, session: dict[str, str], seconds: float
 ) -> dict[str, Any]:
-    """Arguments of asyncpg.connect. All that it would take from the environment is given."""
+    """Arguments of `connected`. All that asyncpg would take from the environment is given."""
     place = PostgresAddress.read(options.url or "")
     return {
-        "host": place.socket or place.host,
-        "port": place.port,
+        "servers": place.servers,
         "user": place.user,
         "database": place.database,
         "password": password.decode(errors="replace"),  # one that is no UTF-8 is refused by the server as wrong
@@ -144,12 +144,24 @@ def arguments(
     }
 
 
+async def connected(*, servers: Sequence[tuple[str, int]], timeout: float, **named: Any) -> Any:  # noqa: ASYNC109 - of all
+    """A connection to the server, or of several to the first that takes writes: each gets its part of the time, since
+    one that is gone may say nothing. Raises what the last raised."""
+    named |= {"target_session_attrs": "any" if len(servers) == 1 else "primary", "timeout": timeout / len(servers)}
+    for host, port in servers[:-1]:
+        with suppress(*DatabaseErrors):
+            return await asyncpg.connect(host=host, port=port, **named)
+    host, port = servers[-1]
+    return await asyncpg.connect(host=host, port=port, **named)
+
+
 def _engine(
     options: StoreOptions, password: bytes, boot: str, session: dict[str, str], seconds: float, pool: dict[str, Any]
 ) -> Engine:
     """To be used on a `Bridge`."""
     named = arguments(options, password, boot, session, seconds)
     url = URL.create("postgresql+asyncpg")
+    named |= {"async_creator_fn": connected}
     engine = create_async_engine(url, connect_args=named, hide_parameters=True, **pool).sync_engine
 
     @event.listens_for(engine, "do_connect")
