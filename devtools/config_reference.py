@@ -23,7 +23,8 @@ from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pdp.runtime.config.reference import MAPS, Model, bare, item_of, members, plain, shape
+from pdp.host.model_shapes import MAPS, Model, bare, item_of, members, shape
+from pdp.runtime.config.reference import plain
 
 _WORDS: Mapping[object, str] = {
     int: "integer",

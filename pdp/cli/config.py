@@ -103,10 +103,10 @@ def _line(problem: ConfigProblem | Risk, sources: Origins) -> str:
 def _print(loaded: Settings, report: ConfigReport, sources: Origins, shown: list[Setting]) -> None:
     for setting in shown:
         click.echo(setting.text())
+    for problem in report.problems:  # first: warnings may be many
+        click.secho(f"{problem.code}: {_line(problem, sources)}", fg="red", err=True)
     for risk in report.risks:
         click.secho(f"warning: {_line(risk, sources)}", fg="yellow", err=True)
-    for problem in report.problems:
-        click.secho(f"{problem.code}: {_line(problem, sources)}", fg="red", err=True)
     if report.ok:
         callers, issuers = len(loaded.identity.callers), len(loaded.identity.issuers)
         warned = f", {counted(len(report.risks), 'warning')}" if report.risks else ""

@@ -6,7 +6,7 @@ lines of aliases. The caller words the consequence of a problem.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import yaml
@@ -36,6 +36,25 @@ def read(text: str | bytes) -> Any:
         raise NotPlainYaml("is nested too deeply", None) from None
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError):  # such as `!!int ""`
         raise NotPlainYaml("a tag does not fit its value", None) from None
+
+
+def lines(text: str | bytes) -> dict[tuple[str, ...], int]:
+    """The line of each key, and of each item of a list by its index, of a text that was read. Raises yaml.YAMLError
+    for another."""
+    node = yaml.compose(text, yaml.SafeLoader)
+    return {} if node is None else dict(_lines(node, ()))
+
+
+def _lines(node: yaml.Node, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            path = (*above, str(key.value))
+            yield path, key.start_mark.line + 1
+            yield from _lines(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            yield (*above, str(i)), value.start_mark.line + 1
+            yield from _lines(value, (*above, str(i)))
 
 
 class _Plain(yaml.SafeLoader):

@@ -6,6 +6,7 @@ not its issuer's is refused here, before anything is served.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
@@ -31,6 +32,7 @@ Algorithm = Literal[
     "EdDSA", "Ed25519", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
 ]  # asymmetric only: with `none` or HS* every verifier could also sign
 
+_ISSUER = re.compile(r"https?://[^/?#@]+[^?#@]*|urn:[A-Za-z0-9-]{2,}:.+")
 LIFETIME_SECONDS = 900  # a token that lives for longer is a stolen one for longer
 _MINUTE, _DAY = 60, 86_400
 _BESIDE_DECIDE = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})
@@ -91,6 +93,13 @@ class IssuerOptions(Options):
     """How long the last good keys serve when new ones cannot be had."""
     development: bool = False
     """Its keys were made by `pdp dev keys`; refused in production."""
+
+    @field_validator("issuer")
+    @classmethod
+    def _named_by_a_url(cls, issuer: str) -> str:
+        if not _ISSUER.fullmatch(issuer):
+            raise ValueError("must be the URL in the tokens' `iss`, such as https://id.acme.example, or a URN")
+        return issuer
 
     @field_validator("jwks_url")
     @classmethod

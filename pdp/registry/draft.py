@@ -115,7 +115,10 @@ def base_of(folder: Path, tenant: str) -> Draft:
     the folder is another tenant's."""
     signed, draft = signed_index(folder), latest(folder)
     if draft is not None and draft.tenant != tenant:
-        raise RegistryFault("registry.wrong_tenant", "This folder holds another tenant's set; give each its own.")
+        raise RegistryFault(
+            "registry.wrong_tenant",
+            f"This folder holds the set of `{draft.tenant}`; say that tenant, or give each its own.",
+        )
     if draft is None:
         return Draft.model_validate({"schema": SET_SCHEMA, "tenant": tenant, "serial": 1, "servers": [], "tools": []})
     return draft.model_copy(update={"serial": signed.serial + 1 if signed is not None else draft.serial})

@@ -127,6 +127,7 @@ class SignedRegistry:
             loaded=sum(tool.verified is not None for tool in snapshot.tools.values()),
             refused=snapshot.refused() + view.unseen(tenant) + waivers,
             problem=snapshot.trouble,
+            detail=snapshot.detail,
             marks=pins.marks,
             artefacts=_artefacts(snapshot, view),
         )

@@ -25,9 +25,12 @@ from pdp.core.call.effects import MAX_OBJECT, MAX_PERMITTED, PermittedEffect, co
 from pdp.core.call.facts import Annotations, Downstream, Sink
 from pdp.core.call.interpreters import KINDS
 from pdp.core.call.methods import OPERATION, label_of
+from pdp.core.call.names import did_you_mean
 from pdp.core.call.registered import Interpreter
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.host import strict_yaml
+from pdp.host.model_shapes import Model, walk
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
@@ -261,7 +264,11 @@ class Manifest(Pinnable):
         names = [name_at(each.argument) for each in self.limits or ()]
         declared = self._own_schema.get("properties")
         if len(set(names)) != len(names) or not set(names) <= set(declared if isinstance(declared, Mapping) else ()):
-            raise ValueError("limits names what is no argument, or an argument twice")
+            known = sorted(declared if isinstance(declared, Mapping) else ())
+            if unknown := next((name for name in names if name not in known), None):
+                hint = did_you_mean(unknown, known, f"There are: {', '.join(known) or 'none'}.")
+                raise ValueError(f"limits names `{unknown}`, which is no argument. {hint}")
+            raise ValueError(f"limits names `{max(names, key=names.count)}` twice; keep one")
         return self
 
     @model_validator(mode="after")
@@ -352,12 +359,20 @@ def decode(raw: bytes) -> Manifest:
         raise RegistryFault("tool.corrupt", f"manifest: {first_problem(error)}; pin the tool again") from None
 
 
-def first_problem(error: ValidationError) -> str:
-    """Place and text of pydantic's first error, without the input."""
+def first_problem(error: ValidationError, kind: Model | None = None, text: str | bytes | None = None) -> str:
+    """Place and text of pydantic's first error, without the input. Of a model of this `kind` an unknown key comes
+    with the nearest right one, and with the YAML `text` that was read the line goes first."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = tuple(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    if first["type"] == "extra_forbidden" and kind is not None:
+        _, _, names = walk(first["loc"], kind)
+        message = did_you_mean(where[-1], names, f"Known here: {', '.join(names)}.")
+        message = f"unknown key. {message}"
+    lines = {} if text is None else strict_yaml.lines(text)
+    line = next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), None)
+    told = f"{'.'.join(where)}: {message}" if where else message
+    return told if line is None else f"line {line}: {told}"
 
 
 def name_of(kind: str, definition: Mapping[str, Json]) -> tuple[Json, str]:

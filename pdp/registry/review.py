@@ -100,9 +100,8 @@ class Review(Closed):
 
 def load_review(path: Path) -> Review:
     """Read a review. Raises RegistryFault `review.malformed` saying where."""
-    return stated(
-        Review, load_yaml(path, "review.malformed"), "review.malformed", path.name, "`pdp tools pin --help`"
-    )
+    value = load_yaml(path, "review.malformed")
+    return stated(Review, value, "review.malformed", path.name, "`pdp tools pin --help`", path)
 
 
 def load_operations(path: Path) -> tuple[tuple[str, Mapping[str, Any]], ...]:
@@ -116,13 +115,16 @@ def load_operations(path: Path) -> tuple[tuple[str, Mapping[str, Any]], ...]:
     return tuple(found)
 
 
-def stated(kind: type[_Stated], value: Mapping[str, Any], code: str, name: str, see: str) -> _Stated:
+def stated(
+    kind: type[_Stated], value: Mapping[str, Any], code: str, name: str, see: str, file: Path | None = None
+) -> _Stated:
     """What a file of people says, as its model. Raises RegistryFault `code`, saying where in the file of that name,
-    and where to `see` how it is written."""
+    with the line where it is YAML that can be read again, and where to `see` how it is written."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise RegistryFault(code, f"{name}: {first_problem(error)}; see {see}") from None
+        told = first_problem(error, kind, None if file is None else file.read_bytes())
+        raise RegistryFault(code, f"{name}: {told}; see {see}") from None
 
 
 def load_yaml(path: Path, code: str) -> Mapping[str, Any]:

@@ -71,6 +71,7 @@ class TenantSnapshot:
     waivers: SignedWaivers | None = None
     good_ns: int = 0  # when the set last verified
     problem: str = ""  # code, while the set on disk does not verify
+    detail: str = ""  # what is wrong with it, for operators
     advice: str = ""  # the same for people
     waivers_problem: str = ""
     behind: Check = OK  # failed where another process has loaded something newer: then nothing here may be used

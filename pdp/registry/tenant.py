@@ -213,6 +213,7 @@ class Tenant:
             self.waivers,
             self.good_ns,
             problem=fault.code if fault else "",
+            detail=fault.message if fault else "",
             advice=fault.message if fault else "",
             waivers_problem=waivers_fault.code if waivers_fault else "",
         )
@@ -233,7 +234,11 @@ def _later(payload: bytes, kind: type[_Signed], tenant: str, at_ns: int, floor: 
     what = "set" if kind is SetIndex else "waivers"
     document, sha256 = decode_document(payload, kind, what), sha256_hex(payload)
     if document.tenant != tenant:
-        raise RegistryFault("registry.wrong_tenant", f"{what}.tenant: this folder is configured for another tenant")
+        raise RegistryFault(
+            "registry.wrong_tenant",
+            f"{what}.tenant: is `{document.tenant}`, but `registry.sets` has this folder for `{tenant}`; write "
+            f"`{document.tenant}` there if that is meant, or sign the {what} for `{tenant}`",
+        )
     if document.serial < floor.serial:
         raise RegistryFault(
             "registry.rollback",

@@ -74,6 +74,7 @@ class RegistryChange:
     problem: str = ""  # code, when the new set was refused and the last good one stays
     marks: tuple[tuple[str, int], ...] = ()  # high-water marks to commit with the record
     artefacts: tuple[Artefact, ...] = ()  # what `digest` covers, and the signed payloads it names; kept for replay
+    detail: str = ""  # what is wrong with a new set, for operators
 
 
 # Whether what was read of a part, known by its SHA-256, may be used. Parts are `policy`, `org`, `prompts` and

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from pydantic import ValidationError
 
 from pdp.core.call.names import nearest
-from pdp.runtime.config.reference import Model, shape
+from pdp.host.model_shapes import Location, Model, shape, walk
 from pdp.runtime.config.sources import PREFIX, Origins
 
-_Loc: TypeAlias = tuple[int | str, ...]
-_Problem: TypeAlias = tuple[_Loc, str, str]  # where, pydantic's type, its words
+_Problem: TypeAlias = tuple[Location, str, str]  # where, pydantic's type, its words
 _Placed: TypeAlias = tuple[list[str], list[str], _Problem]
 _FEW = 16  # names that a line may list
 
@@ -87,7 +86,7 @@ def _placed(raw: Iterable[_Problem], root: Model) -> list[_Placed]:
     plain: list[_Placed] = []
     forms: dict[tuple[str, ...], dict[str, list[_Placed]]] = defaultdict(dict)
     for problem in raw:
-        path, form, names = _walk(problem[0], root)
+        path, form, names = walk(problem[0], root)
         entry = (path, names, problem)
         if form is None:
             plain.append(entry)
@@ -98,32 +97,3 @@ def _placed(raw: Iterable[_Problem], root: Model) -> list[_Placed]:
         best: list[_Placed] = min(alternatives.values(), key=len)
         plain += best
     return plain
-
-
-def _walk(loc: _Loc, root: Model) -> tuple[list[str], tuple[tuple[str, ...], str] | None, list[str]]:
-    """The path without names of forms; the form (section and its name), if any; the valid keys at the path's end."""
-    path: list[str] = []
-    names: list[str] = []
-    form: tuple[tuple[str, ...], str] | None = None
-    models: tuple[Model, ...] = (root,)
-    item = False  # the next part is an index, or a key of the user's choice
-    for part in loc:
-        named = [m for m in models if m.__name__ == part]
-        if len(models) > 1 and named and not item:
-            form, models = (tuple(path), str(part)), (named[0],)
-            continue
-        if item:
-            item, names = False, []
-        else:
-            names = sorted({name for model in models for name in model.model_fields})
-            models, item = _below(models, part)
-        path.append(str(part))
-    return path, form, names
-
-
-def _below(models: tuple[Model, ...], part: int | str) -> tuple[tuple[Model, ...], bool]:
-    fields: list[Any] = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
-    if not fields:
-        return (), False
-    key_shape = shape(fields[0].annotation)
-    return key_shape.models, key_shape.holds in ("list", "map")

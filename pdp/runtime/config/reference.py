@@ -6,79 +6,27 @@
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pdp.core.tables import tables
+from pdp.host.model_shapes import shape
 from pdp.runtime.config.sources import Origins
 
-Model: TypeAlias = type[BaseModel]
 EXAMPLE = Path(__file__).with_name("example.yaml")
 DESCRIPTIONS = Path(__file__).with_name("descriptions.toml")
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The type of a configuration key. `holds` is `value`, `section` (a mapping with fixed keys), `list` or `map` (of
-    sections); of several `models` a section is one."""
-
-    holds: str
-    models: tuple[Model, ...] = ()
-
-
-def shape(annotation: Any) -> Shape:
-    """The shape of a key of this type."""
-    outer = bare(annotation)
-    parts = [bare(part) for part in members(outer)]
-    models = tuple(part for part in parts if _is_model(part))
-    if models:
-        return Shape("section", models)
-    for part in parts:
-        inner = item_of(part)
-        models_below = tuple(m for m in map(bare, members(bare(inner))) if _is_model(m))
-        if models_below:
-            return Shape("map" if get_origin(part) in MAPS else "list", models_below)
-    return Shape("value")
 
 
 def is_secret(field: FieldInfo) -> bool:
     """Whether the key holds a reference to a secret; any other value of it must not be shown."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and extra.get("secret") is True
-
-
-MAPS = (dict, Mapping)
-
-
-def bare(annotation: Any) -> Any:
-    """The type without its bounds."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return annotation
-
-
-def members(annotation: Any) -> list[Any]:
-    """The members of a union, without None; or the type itself."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [part for part in get_args(annotation) if part is not type(None)]
-    return [annotation]
-
-
-def item_of(annotation: Any) -> Any:
-    """The type of the items of a list or mapping; None for anything else."""
-    arguments = [part for part in get_args(annotation) if part is not Ellipsis]
-    return arguments[-1] if arguments and get_origin(annotation) in (*MAPS, tuple, list, set, frozenset) else None
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def plain(value: Any) -> Any:

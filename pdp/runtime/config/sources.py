@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import yaml
 
 from pdp.core.errors import ConfigurationFault
 from pdp.host import strict_yaml
@@ -98,27 +96,10 @@ def origins(text: str, variables: Mapping[str, str]) -> Origins:
 
     Raises yaml.YAMLError for what is not YAML.
     """
-    by_path: dict[Path_, str] = {}
-    node = yaml.compose(text, yaml.SafeLoader)
-    if node is not None:
-        by_path.update((path, f"line {line}") for path, line in _walk(node, ()))
+    by_path = {path: f"line {line}" for path, line in strict_yaml.lines(text).items()}
     for name, value_text in variables.items():
         above = place_of(name)
         by_path = {path: origin for path, origin in by_path.items() if path[: len(above)] != above}
         by_path[above] = name
-        value = yaml.compose(value_text, yaml.SafeLoader)
-        if value is not None:
-            by_path.update((path, name) for path, _ in _walk(value, above))
+        by_path.update(((*above, *path), name) for path in strict_yaml.lines(value_text))
     return Origins(by_path)
-
-
-def _walk(node: yaml.Node, above: Path_) -> Iterator[tuple[Path_, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            path = (*above, str(key.value))
-            yield path, key.start_mark.line + 1
-            yield from _walk(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            yield (*above, str(i)), value.start_mark.line + 1
-            yield from _walk(value, (*above, str(i)))

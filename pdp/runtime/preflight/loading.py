@@ -292,7 +292,7 @@ async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:
     for change in await registry.reload(at_ns):
         if change.problem:
             path = ("registry", "sets", change.tenant)
-            message = "does not verify; `pdp tools verify` says why."
+            message = f"does not verify: {change.detail or 'unusable'}. `pdp tools verify` looks at all of it."
             loaded.problems.append(ConfigProblem(change.problem, path, message))
     loaded.registry, loaded.registry_status = registry.view(at_ns), registry.status(at_ns)
     loaded.terms += registry.terms()

@@ -34,6 +34,25 @@ def proposed(known: Corrections, definition: dict[str, Any]) -> ToolReview:
     return known.applied(draft_of("tool", definition, siblings), definition, siblings).proposed()
 
 
+@for_each(
+    "text, told",
+    [
+        ("tools:\n  read:\n    riks: low\n", "line 3: tools.read.riks: unknown key. Did you mean `risk`?"),
+        (
+            "tools:\n  read:\n    limits:\n    - {argument: /path, maxlength: 3}\n",
+            "line 4: tools.read.limits.0.maxlength: unknown key. Did you mean `max_length`?",
+        ),
+        ("tols: {}\n", "line 1: tols: unknown key. Did you mean `tools`?"),
+        ("tools:\n  read:\n    risk: none\n", "line 3: tools.read.risk: "),
+    ],
+)
+def test_a_slip_in_a_review_is_told_with_its_line(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "review.yaml").write_text(text)
+    with pytest.raises(RegistryFault) as caught:
+        load_review(tmp_path / "review.yaml")
+    assert caught.value.message.startswith(f"review.yaml: {told}")
+
+
 def test_a_person_accepts_changes_and_leaves(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.pin(tool("delete_row", table=WORDS), tool("frobnicate"), tool("list_rows"))

@@ -87,6 +87,7 @@ def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
         ("mode", "production", "keys.development: identity.issuers.0: "),
         ("policy", {"folder": "policy", "engine": "opa", "opa": {"binary": "pdp.yaml"}}, "engine.binary"),
         ("registry.sets.acme", "keys", "registry.sets.acme: does not verify"),
+        ("registry.sets", {"acm": "registry"}, "write `acme` there if that is meant"),
     ],
 )
 def test_what_a_start_would_refuse(world: Sandbox, path: str, value: Any, words: str) -> None:
@@ -97,6 +98,22 @@ def test_what_a_start_would_refuse(world: Sandbox, path: str, value: Any, words:
     assert "abcdefgh" not in done.output
     assert str(world.folder) not in done.output
     assert check(world, "--syntax-only").exit_code == 0
+
+
+def test_an_issuer_that_is_no_url(world: Sandbox) -> None:
+    for wrong in ("id.acme.example", "https//id.acme.example", "https://", "acme"):
+        change(world, "identity.issuers.0.issuer", wrong)
+        done = check(world)
+        assert done.exit_code == 10
+        assert "identity.issuers.0.issuer: must be the URL in the tokens' `iss`" in done.output
+
+
+@pytest.mark.usefixtures("gated_once")
+def test_what_is_wrong_stands_before_what_is_risky(world: Sandbox) -> None:
+    change(world, "registry.sets.acme", "keys")
+    first, *others = check(world).stderr.splitlines()
+    assert first.startswith("registry.")
+    assert any(each.startswith("warning: ") for each in others)
 
 
 def test_policy_that_the_gate_refuses(world: Sandbox) -> None:

@@ -13,8 +13,9 @@ from support.for_each import for_each
 
 from devtools.config_reference import bounds, descriptions, example, keys, kind, section
 from pdp.cli.config import config
+from pdp.host.model_shapes import Model, shape
 from pdp.runtime.config import settings
-from pdp.runtime.config.reference import DESCRIPTIONS, EXAMPLE, Model, shape
+from pdp.runtime.config.reference import DESCRIPTIONS, EXAMPLE
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
 

@@ -166,7 +166,7 @@ def test_a_section_with_nothing_below_it(file: Path, section: str) -> None:
 
 def test_problems_say_where_they_come_from(file: Path) -> None:
     service = "service:\n  allow_seconds: 0\n  max_inflight: 3\n"
-    text = f"registry: {{}}\n{service}store: {{}}\nidentity:\n  issuers:\n  - issuer: i\n"
+    text = f"registry: {{}}\n{service}store: {{}}\nidentity:\n  issuers:\n  - issuer: urn:pdp:i\n"
     said = fault(file, text, PDP_STORE__MAX_QUEUE="1").message.splitlines()
     assert [line.rpartition("(")[2] for line in said if not line.startswith("identity")] == [
         "line 3)",
@@ -191,7 +191,7 @@ def test_a_file_that_is_no_text(file: Path, raw: bytes, code: str) -> None:
 
 
 def test_relative_places_begin_at_the_file(file: Path) -> None:
-    issuer = {"issuer": "i", "tenant": "t", "jwks_file": "keys/jwks.json"}
+    issuer = {"issuer": "urn:pdp:i", "tenant": "t", "jwks_file": "keys/jwks.json"}
     content = {
         "registry": {"sets": {}, "keys": []},
         "identity": {"issuers": [issuer], "revoked_jti_file": "/etc/revoked"},
