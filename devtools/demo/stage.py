@@ -57,8 +57,8 @@ PARTS = {
 # the gateway starts its agents, so it knows what each was asked to do
 VOUCHING: Mapping[str, Any] = {"gateway": {"may_assert": {"task": True}}}
 _GIT = ("git", "-c", "user.name=Demo", "-c", "user.email=demo@acme.example", "-c", "commit.gpgsign=false")
-# The server's schemas accept arguments that nobody declared. The baseline denies that for tools which change
-# something; the organisation lives with it for a while, and says so under two signatures.
+# The server's schemas are open. What they take without naming it the baseline denies where tools change something;
+# the organisation lives with it for a while, and says so under two signatures.
 WAIVERS: tuple[Mapping[str, Json], ...] = (
     {
         "id": "ACME-7",

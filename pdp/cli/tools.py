@@ -305,7 +305,7 @@ def _of_schema(manifest: Manifest) -> list[str]:
     except SchemaError:
         warnings.append("schema does not compile: every call will be denied")
     if is_open(manifest.input_schema):
-        warnings.append("open schema")
+        warnings.append("open schema: only what it names passes")
     if endless := unbounded(manifest.input_schema):
         warnings.append(f"tool.unbounded_text: {', '.join(endless)} (capped by content.max_unbounded_text)")
     if "outputSchema" not in manifest.definition:

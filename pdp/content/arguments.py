@@ -422,10 +422,14 @@ def _distinct(found: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def undeclared_findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:
-    """The members that a pinned schema does not declare, at most `MAX_PER_KIND`."""
+    """The members that a pinned schema does not declare: `undeclared` where it declares others, `unnamed` where it
+    takes whatever comes; at most `MAX_PER_KIND` of each."""
     if _plainly_declared(value, schema):
         return ()
-    return _distinct(Finding("undeclared", pointer(path, harmless)) for path in undeclared(schema, value))
+    return _distinct(
+        Finding("undeclared" if named else "unnamed", pointer(path, harmless))
+        for path, named in undeclared(schema, value)
+    )
 
 
 _COMMANDS = frozenset({"command", "commands", "cmd", "script", "shell_command"})  # names of arguments that are ones

@@ -147,18 +147,34 @@ deny contains {
 }
 
 # METADATA
-# title: Closed schemas for tools that change something
-# description: An open schema lets arguments through that nobody reviewed.
+# title: Nothing unnamed for tools that change something, in the strict profile or with nobody to ask
+# description: |
+#   Where a schema takes members whatever they are called, nobody reviewed what they do. What it names passes; where it
+#   names others, `arguments.undeclared` holds for every tool.
 deny contains {
-	"target": t.key,
 	"code": "schema.open",
-	"message": "The tool may change something and its schema accepts undeclared arguments. Close the schema, or waive it.",
+	"message": "The tool may change something, and an argument has a member that its schema does not name. Leave it out, or have the schema closed.",
 	"control": "MB-4.1",
 	"waivable": true,
 } if {
-	some t in input.targets
-	t.key in data.lib.targets.changing
-	t.schema_open == true
+	count(data.lib.unnamed.taken) > 0
+	data.lib.unnamed.asked == false
+}
+
+# METADATA
+# title: The subject confirms what the schema of a tool that changes something does not name, in the balanced profile
+require contains {
+	"kind": "confirmation",
+	"id": "schema.open_asked",
+	"code": "schema.open_asked",
+	"control": "MB-4.1",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "signed_in",
+} if {
+	count(data.lib.unnamed.taken) > 0
+	data.lib.unnamed.asked
 }
 
 # METADATA

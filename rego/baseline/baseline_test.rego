@@ -188,18 +188,42 @@ test_declared_arguments_pass if {
 		with data.org as testing.org
 }
 
-test_open_schema_of_a_changing_tool_denies if {
-	"schema.open" in testing.codes(baseline.deny) with input as testing.call_of({"annotations": {"read_only": false}, "schema_open": true})
+unnamed(target) := testing.call({
+	"targets": [testing.tool(target)],
+	"arguments": {"findings": [{"kind": "unnamed", "pointer": "/a/b", "detail": ""}]},
+})
+
+open_change := {"annotations": {"read_only": false}, "schema_open": true}
+
+balanced := object.union(testing.org, {"profile": "balanced"})
+
+test_unnamed_member_for_a_changing_tool_denies if {
+	"schema.open" in testing.codes(baseline.deny) with input as unnamed(open_change)
 		with data.org as testing.org
 }
 
-test_open_schema_of_a_reading_tool_passes if {
-	not "schema.open" in testing.codes(baseline.deny) with input as testing.call_of({"schema_open": true})
-		with data.org as testing.org
+test_unnamed_member_for_a_changing_tool_is_asked_about_in_the_balanced_profile if {
+	not "schema.open" in testing.codes(baseline.deny) with input as unnamed(open_change) with data.org as balanced
+	"schema.open_asked" in testing.codes(baseline.require) with input as unnamed(open_change) with data.org as balanced
 }
 
-test_closed_schema_of_a_changing_tool_passes if {
-	not "schema.open" in testing.codes(baseline.deny) with input as testing.call_of({"annotations": {"read_only": false}})
+test_unnamed_member_of_an_unattended_agent_denies_in_any_profile if {
+	alone := object.union(unnamed(open_change), {"subject": {"kind": "service"}})
+	"schema.open" in testing.codes(baseline.deny) with input as alone with data.org as balanced
+	not "schema.open_asked" in testing.codes(baseline.require) with input as alone with data.org as balanced
+}
+
+test_open_schema_and_named_members_pass if {
+	not "schema.open" in testing.codes(baseline.deny) with input as testing.call_of(open_change) with data.org as testing.org
+	not "schema.open_asked" in testing.codes(baseline.require) with input as testing.call_of(open_change) with data.org as balanced
+}
+
+test_unnamed_member_for_a_reading_tool_passes if {
+	not "schema.open" in testing.codes(baseline.deny) with input as unnamed({"schema_open": true}) with data.org as testing.org
+}
+
+test_unnamed_member_of_a_closed_schema_passes if {
+	not "schema.open" in testing.codes(baseline.deny) with input as unnamed({"annotations": {"read_only": false}})
 		with data.org as testing.org
 }
 

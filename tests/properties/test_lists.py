@@ -44,7 +44,7 @@ from pdp.policy.opa.options import OpaOptions
 BUNDLES = int(os.environ.get("LISTS", "3"))
 ASKED = 12  # lists of each bundle, each with a call of every tool in it
 TOOLS = ("git_status", "git_log", "git_reset", "git_push", "git_add")
-BASELINE = frozenset({"delegation.depth", "schema.open", "scope.missing"})
+BASELINE = frozenset({"delegation.depth", "scope.missing"})
 HELPERS = """
 risky(risk) if risk in {"high", "critical"}
 dear contains t.key if { some t in input.targets; t.cost > 6 }

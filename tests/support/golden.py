@@ -40,12 +40,13 @@ PEOPLE: Mapping[str, SandboxPerson] = {
 }
 
 _NOTE = {"note": {"type": "string"}}
+_ANY: Mapping[str, Any] = {**_NOTE, "more": {"type": "object"}}
 _LAB_TOOLS = (
     tool("read", _NOTE),
     tool("read_open", _NOTE, open_schema=True),
     tool("read_number", {"count": {"type": "integer", "maximum": 10}}, required=["count"]),
     tool("change", _NOTE),
-    tool("change_open", _NOTE, open_schema=True),
+    tool("change_open", _ANY, open_schema=True),
     tool("medium_read", _NOTE),
     tool("medium_change", _NOTE),
     tool("high_read", _NOTE),
@@ -94,10 +95,10 @@ _LAB_REVIEWS: Mapping[str, Mapping[str, Any]] = {
     "unchecked": reviewed(READING, definition_check="none"),
 }
 _WAIVED_TOOLS = (
-    tool("change_open", _NOTE, open_schema=True),
+    tool("change_open", _ANY, open_schema=True),
     tool("read_open", _NOTE, open_schema=True),
     tool("medium_change", _NOTE),
-    tool("medium_change_open", _NOTE, open_schema=True),
+    tool("medium_change_open", _ANY, open_schema=True),
     tool("change", _NOTE),
     tool("send", {"to": {"type": "string"}}),
     tool("scoped", _NOTE),

@@ -311,15 +311,17 @@ def test_an_older_set_is_refused_even_beside_a_store_that_never_stopped_well(tmp
 
 
 def test_waivers_that_stop_verifying_stop_counting(tmp_path: Path) -> None:
-    # a tool with an open schema that changes something is denied by the baseline unless it is waived
-    tool = {**TOOLS["git_status"], "name": "git_reset", "inputSchema": {"type": "object"}}
+    # what a tool that changes something takes whatever it is called is denied by the baseline unless it is waived
+    schema = {"type": "object", "properties": {"options": {"type": "object"}}}
+    tool = {**TOOLS["git_status"], "name": "git_reset", "inputSchema": schema}
     world = make_world(tmp_path / "w", tools={"git_reset": tool})
     waiver = {"id": "W-1", "code": "schema.open", "server": "git", "owner": "o@acme.example", "reason": "test"}
     world.waive([waiver], time.time_ns())
     with served(world) as server:
 
         def reasons() -> Any:
-            return codes(server.decide(tool="git_reset", definition=definition_bytes(tool)))
+            asked = {"arguments": {"options": {"force": True}}, "definition": definition_bytes(tool)}
+            return codes(server.decide(tool="git_reset", **asked))
 
         assert "schema.open" not in reasons()
         path = world.registry / files.WAIVERS_FILE

@@ -185,7 +185,6 @@ async def test_what_is_not_pinned_or_not_the_subjects_is_denied(
     async with client_of(monkeypatch, found, version) as (client, done):
         for asking in (
             client.call_tool("nothing", {}),
-            client.get_prompt("summary", {}),
             client.get_prompt("nothing", {}),
             client.read_resource("file:///unpinned"),
             client.read_resource("notes://a%2Fb"),
@@ -193,6 +192,9 @@ async def test_what_is_not_pinned_or_not_the_subjects_is_denied(
             with pytest.raises(MCPError) as refused:
                 await asking
             assert (refused.value.code, refused.value.message) == (DENIED, SAFE)
+        with pytest.raises(MCPError) as refused:
+            await client.get_prompt("summary", {})
+        assert (refused.value.code, "/path is missing" in refused.value.message) == (DENIED, True)
     async with client_of(monkeypatch, found, version, person=STRANGER) as (client, done):
         for asking, _ in CELLS.values():
             with pytest.raises(MCPError):

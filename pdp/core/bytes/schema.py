@@ -105,11 +105,11 @@ def _bounded(schema: Json, bounds: Mapping[str, int]) -> Json:
     return {**schema, **lowered}
 
 
-def undeclared(schema: Json, value: Json) -> Iterator[Path]:
-    """Paths of the properties in `value` that `schema` does not declare.
+def undeclared(schema: Json, value: Json) -> Iterator[tuple[Path, bool]]:
+    """Paths of the properties in `value` that `schema` does not declare, and whether names are declared there: at the
+    top, and wherever the schema has `properties`. A free-form map declares none, nor does what no schema describes.
 
-    Looked for at the top and wherever the schema has `properties`; a free-form map (no `properties` at all)
-    declares no names and so misses none. A property of any branch (`anyOf`, `then`, ...) counts as declared.
+    A property of any branch (`anyOf`, `then`, ...) counts as declared.
     """
     levels: dict[tuple[int, ...], _Level] = {}
     pending: list[tuple[Path, list[Json], Json]] = [((), [schema], value)]
@@ -118,8 +118,8 @@ def undeclared(schema: Json, value: Json) -> Iterator[Path]:
         key = tuple(map(id, schemas))
         level = levels.get(key) or levels.setdefault(key, _level(_flatten(schema, schemas)))
         if isinstance(item, Mapping):
-            if level.names or not path:
-                yield from ((*path, name) for name in item if name not in level.declared)
+            named = level.names or not path
+            yield from (((*path, name), named) for name in item if name not in level.declared)
             members: Iterable[tuple[str | int, Json, list[Json]]] = (
                 (name, member, level.declared.get(name, level.others)) for name, member in item.items()
             )
@@ -127,11 +127,8 @@ def undeclared(schema: Json, value: Json) -> Iterator[Path]:
             members = ((index, member, level.at(index)) for index, member in enumerate(item))
         else:
             continue
-        # where no schema applies any more, none declares names
         pending += [
-            ((*path, part), below, member)
-            for part, member, below in members
-            if below and not isinstance(member, _SCALARS)
+            ((*path, part), below, member) for part, member, below in members if not isinstance(member, _SCALARS)
         ]
 
 

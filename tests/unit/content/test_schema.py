@@ -6,13 +6,13 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.findings import findings
 from support.for_each import for_each
 
 from pdp.content import arguments
-from pdp.content.arguments import harmless, pointer
+from pdp.content.arguments import MAX_PER_KIND, harmless, pointer
 from pdp.core.bytes.schema import declared_names, is_open, undeclared
 
 STR = {"type": "string"}
@@ -124,15 +124,19 @@ def test_a_closed_schema_admits_nothing_undeclared(schema: Any, value: dict[str,
     if is_open(schema) or not jsonschema_rs.is_valid(schema, value):
         return
     # `enum` values are the schema's own words
-    assert [p for p in undeclared(schema, value) if "z" not in p] == []
+    assert [p for p, named in undeclared(schema, value) if named and "z" not in p] == []
     assert "zz" not in str(value)
 
 
 @settings(max_examples=400)
 @given(SCHEMAS, OBJECTS)
 def test_findings_overlook_nothing_undeclared(schema: Any, value: dict[str, Any]) -> None:
-    found = {f.pointer for f in findings(value, schema) if f.kind == "undeclared"}
-    assert found == {pointer(path, harmless) for path in undeclared(schema, value)}
+    told = list(undeclared(schema, value))
+    for kind, named in (("undeclared", True), ("unnamed", False)):
+        found = {f.pointer for f in findings(value, schema) if f.kind == kind}
+        every = {pointer(path, harmless) for path, where in told if where == named}
+        assert found <= every
+        assert len(found) == min(len(every), MAX_PER_KIND)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,69 @@ def test_findings_overlook_nothing_undeclared(schema: Any, value: dict[str, Any]
     ],
 )
 def test_undeclared(schema: Any, value: Any, paths: list[tuple[Any, ...]]) -> None:
-    assert sorted(undeclared(schema, value), key=str) == sorted(paths, key=str)
+    assert sorted((p for p, named in undeclared(schema, value) if named), key=str) == sorted(paths, key=str)
+
+
+PIECES: list[Any] = [STR, {}, True, {"type": "object"}, {"type": "array"}, {"properties": {"a": STR}}]
+SHAPES = st.recursive(
+    st.sampled_from(PIECES),
+    lambda inner: st.one_of(
+        st.dictionaries(NAMES, inner, max_size=2).map(lambda found: {"properties": found}),
+        st.dictionaries(st.sampled_from(["^a", "z"]), inner, min_size=1).map(
+            lambda found: {"patternProperties": found}
+        ),
+        inner.map(lambda found: {"additionalProperties": found}),
+        inner.map(lambda found: {"items": found}),
+        inner.map(lambda found: {"prefixItems": [found]}),
+        inner.map(lambda found: {"$ref": "#/$defs/n", "$defs": {"n": found}}),
+        inner.map(lambda found: {"if": found, "then": {"properties": {"b": {}}}}),
+        st.builds(
+            lambda word, found: {word: found},
+            st.sampled_from(["anyOf", "oneOf", "allOf"]),
+            st.lists(inner, min_size=1, max_size=2),
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+def members(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The paths of all members of objects."""
+    if isinstance(value, dict):
+        return [each for name, below in value.items() for each in ((*path, name), *members(below, (*path, name)))]
+    if isinstance(value, list):
+        return [each for place, below in enumerate(value) for each in members(below, (*path, place))]
+    return []
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(SHAPES, OBJECTS)
+def test_no_property_passes_that_is_neither_declared_nor_told(schema: Any, value: dict[str, Any]) -> None:
+    """A name that stands below no `properties` is told wherever it stands."""
+    told = {path for path, _ in undeclared(schema, value)}
+    names = declared_names(schema)
+    assert {path for path in members(value) if path[-1] not in names} <= told
+    assert told <= set(members(value))
+
+
+@for_each(
+    ("schema", "value", "paths"),
+    [
+        ({"properties": {"a": {"type": "object"}}}, {"a": {"x": {"y": 1}}}, [("a", "x"), ("a", "x", "y")]),
+        ({"properties": {"a": {}}}, {"a": [{"x": 1}]}, [("a", 0, "x")]),
+        ({"properties": {"a": {"type": "array"}}}, {"a": [[{"x": 1}]]}, [("a", 0, 0, "x")]),
+        ({"properties": {"a": {"patternProperties": {"^x": STR}}}}, {"a": {"x": ""}}, [("a", "x")]),
+        ({"properties": {"a": {"additionalProperties": STR}}}, {"a": {"x": ""}}, [("a", "x")]),
+        ({"properties": {"a": {"$ref": "https://elsewhere.example/"}}}, {"a": {"x": 1}}, [("a", "x")]),
+        ({"properties": {"a": {"$dynamicRef": "#x"}}}, {"a": {"x": 1}}, [("a", "x")]),
+        ({"properties": {"a": {"anyOf": [STR, {"type": "object"}]}}}, {"a": {"x": 1}}, [("a", "x")]),
+        ({"properties": {"a": {"not": {"properties": {"x": STR}}}}}, {"a": {"x": 1}}, [("a", "x")]),
+        ({"properties": {"a": {"items": {"properties": {"x": STR}}}}}, {"a": [{"x": ""}]}, []),
+        ({"properties": {"a": {"type": "object"}}}, {"a": {}, "b": 1}, []),
+    ],
+)
+def test_what_a_schema_takes_whatever_it_is_called_is_unnamed(schema: Any, value: Any, paths: Any) -> None:
+    assert sorted((p for p, named in undeclared(schema, value) if not named), key=str) == paths
 
 
 def test_declared_names() -> None:

@@ -85,7 +85,7 @@ def test_from_pin_to_verified(home: Path) -> None:
     assert by_name["read"]["risk"] == "low"
     assert by_name["bad"]["risk"] == "critical"
     assert by_name["read"]["warnings"] == [
-        "open schema",
+        "open schema: only what it names passes",
         "no output schema: results are capped",
         "hidden characters: zero_width",
     ]

@@ -1376,6 +1376,6 @@ def test_denials_that_rest_on_nothing_of_a_call_hold_for_lists(
     assert {code for owner, code in listed if owner == "acme"} == {"a.target", "a.all", "a.unread", "a.helped"}
     ours = {
         *("agent.unregistered", "delegation.depth", "org.incomplete"),
-        *("schema.open", "scope.missing", "server.not_vetted"),
+        *("scope.missing", "server.not_vetted"),
     }
     assert {code for owner, code in listed if owner == "baseline"} == ours
