@@ -236,7 +236,6 @@ class ReplayedMandate:
 
     def fact(self, target: TargetFact, arguments: Json, seen: SeenAtoms, known: Known) -> MandateFact:
         """What it covers of a call, which takes place."""
-        outward = [sink.argument for sink in target.sinks if sink.kind in OUTWARD]
         what = Seen(seen.first, self.untrusted, complete=known.labels and not seen.overflown)
         planned, found = covered(
             self.steps,
@@ -244,7 +243,7 @@ class ReplayedMandate:
             (target.key, target.server, target.name, target.manifest_sha256),
             arguments,
             what,
-            lambda pointer: any(json_pointer.within(pointer, each) for each in outward),
+            lambda pointer: {sink.kind for sink in target.sinks if json_pointer.within(pointer, sink.argument)},
         )
         if found:
             self.used[found[0].step] = self.used.get(found[0].step, 0) + 1

@@ -13,7 +13,6 @@ from pdp.core.call.facts import SessionFact
 from pdp.core.call.mandates import (
     MOST_REFUSALS,
     NO_MANDATE,
-    OUTWARD,
     PLAYBOOK,
     Mandate,
     MandateEvent,
@@ -57,14 +56,13 @@ def mandate_fact(decision: Decision, session: SessionFact) -> MandateFact:
     untrusted = {source for source in mandate.sources if not _trusted(registry, tenant, source, decision.at_ns)}
     complete = session.observed and not overflown(session, decision.keys, decision.stored)
     seen = Seen(lambda *pair: decision.seen.get(pair, ""), untrusted, complete)
-    outward = [sink.argument for sink in target.sinks if sink.kind in OUTWARD]
     planned, covers = covered(
         mandate.steps,
         MandateUse.from_text(row.used).calls,
         (target.key, target.server, target.name, target.manifest_sha256),
         decision.checked.value,
         seen,
-        lambda pointer: any(json_pointer.within(pointer, each) for each in outward),
+        lambda pointer: {sink.kind for sink in target.sinks if json_pointer.within(pointer, sink.argument)},
     )
     return MandateFact(MandateState.ACTIVE, mandate.source, planned, covers)
 

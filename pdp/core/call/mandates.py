@@ -32,10 +32,12 @@ ITEM = "*"  # the step of a pointer that stands for any item of a list
 FIXED, CHOSEN, SLOT, MADE, ANY = "fixed", "chosen", "slot", "made", "any"
 OPTIONAL = "optional"
 _INSTANT = len("01a30e7d-7500")  # of a UUIDv7: milliseconds; what is of the same one has no order
-OUTWARD = frozenset({"network", "email", "message"})  # kinds of sinks, as `lib.targets` has them
+NETWORK = "network"
+OUTWARD = frozenset({NETWORK, "email", "message"})  # kinds of sinks, as `lib.targets` has them
 _BUILT = ("date", "number")
 _BOUND = {FIXED, CHOSEN, SLOT}
 _ROOT = re.compile(r"(https?://[^\s/?#\\@]+)/?")
+_BARE = re.compile(r"(?!www\.)[^\s:/?#@]+\.[^\s:/?#@]+(?:[:/?#]\S*)?")
 _UNSAID, _WWW = "https://", "https://www."
 
 
@@ -500,10 +502,10 @@ def covered(
     target: tuple[str, str, str, str | None],
     arguments: Json,
     seen: Seen,
-    outward: Callable[[str], bool],
+    sinks: Callable[[str], Container[str]],
 ) -> tuple[bool, tuple[Cover, ...]]:
     """Whether a step of the tool is left, and the steps that cover a call of it: `target` is its key, server, tool
-    and manifest."""
+    and manifest; `sinks` the kinds of those that what stands at a pointer goes to."""
     key, *tool = target
     left = {number: step.max_calls - used.get(number, 0) for number, step in enumerate(steps)}
     of_tool = [
@@ -513,7 +515,7 @@ def covered(
     ]
     leaves, found = leaves_of(arguments), []
     for number, step in of_tool if leaves is not None else ():
-        bound = [_covered(step, leaf, seen, outward) for leaf in leaves or ()]
+        bound = [_covered(step, leaf, seen, sinks(leaf[1])) for leaf in leaves or ()]
         values = tuple(each for each in bound if each is not None)
         if len(values) == len(bound) and not any(missing(step.arguments, leaves or ())):
             external = any(_external(each, leaf[2], seen) for each, leaf in zip(values, leaves or (), strict=True))
@@ -570,7 +572,7 @@ def _leaves(value: Json, pattern: str, pointer: str, *, top: bool = False) -> It
         yield pattern, pointer, value
 
 
-def _covered(step: MandateStep, leaf: Leaf, seen: Seen, outward: Callable[[str], bool]) -> CoveredValue | None:
+def _covered(step: MandateStep, leaf: Leaf, seen: Seen, sinks: Container[str]) -> CoveredValue | None:
     pattern, pointer, value = leaf
     binding, scalar = step.arguments.get(pattern), _scalar(value)
     if binding is None:
@@ -580,13 +582,18 @@ def _covered(step: MandateStep, leaf: Leaf, seen: Seen, outward: Callable[[str],
             return CoveredValue(pointer, way)
     if scalar is None:
         return None
-    for source in binding.slot:
+    for source in () if NETWORK in sinks and _is_bare(scalar) else binding.slot:
         if seen.fills(scalar, source):
             return CoveredValue(pointer, SLOT, source)
-    built = bool(binding.made) and _built(scalar, binding.made) and not outward(pointer)
+    built = bool(binding.made) and _built(scalar, binding.made) and not any(each in sinks for each in OUTWARD)
     if built and seen.complete and not _held(scalar, seen.known):
         return CoveredValue(pointer, MADE)
     return CoveredValue(pointer, ANY) if binding.any and isinstance(scalar, str) else None
+
+
+def _is_bare(value: Scalar) -> bool:
+    """Whether a text may name a file as well as a host."""
+    return isinstance(value, str) and _BARE.fullmatch(value) is not None
 
 
 def _external(value: CoveredValue, leaf: Json, seen: Seen) -> bool:

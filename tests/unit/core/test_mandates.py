@@ -42,6 +42,7 @@ from pdp.core.text.verbatim import atom
 
 GOLDEN = Path(__file__).parents[2] / "vectors" / "mandate.json"
 TASK = of_task("Pay the bill in bill.txt: 98.70 to UK12 3456, see www.shop.example/bills. Never pay DE99.")
+SINKS = ("network",)
 TARGET = ("tool:pay", "bank", "pay", "aa")
 SCHEMA: Mapping[str, Json] = {
     "type": "object",
@@ -79,7 +80,9 @@ def ways(
 ) -> Any:  # type: ignore[assignment]
     """How each leaf is bound; None where the call is not covered."""
     seen = Seen(lambda *pair: "1" if pair in known else "", more.pop("untrusted", ()), more.pop("complete", True))
-    _, found = covered([step(bindings)], {}, TARGET, arguments, seen, lambda at: at.startswith("/to"))
+    _, found = covered(
+        [step(bindings)], {}, TARGET, arguments, seen, lambda at: SINKS if at.startswith("/to") else ()
+    )
     return [each.by for each in found[0].values] if found else None
 
 
@@ -278,7 +281,7 @@ def test_what_the_agent_had_said_before_fills_no_slot(said: dict[str, str], by: 
     when = {(SUPPLIED, piece): at for piece, at in said.items()} | dict.fromkeys(in_slot("UK99 BX"), "5")
     seen = Seen(lambda *pair: when.get(pair, ""))
     _, found = covered(
-        [step({"/to": Binding(slot=("files/read",))})], {}, TARGET, {"to": "UK99 BX"}, seen, lambda _: True
+        [step({"/to": Binding(slot=("files/read",))})], {}, TARGET, {"to": "UK99 BX"}, seen, lambda _: SINKS
     )
     assert ([each.by for each in found[0].values] if found else None) == by
 
@@ -329,6 +332,21 @@ def test_a_binding_is_read_as_it_was_written(binding: Binding, text: str) -> Non
     assert Binding.from_json(json.loads(text)) == binding
 
 
+def test_a_name_that_a_result_holds_is_no_host() -> None:
+    """At an argument that goes to the network; elsewhere it is the file that it names."""
+    bound = {at: Binding(slot=("files/read",)) for at in ("/to", "/amount")}
+    names = ("evil.zip", "evil.zip/a", "evil.zip:80", "a.example?b")
+    addresses = ("https://a.example/b", "www.a.example", "gina@a.example", "UK99", "a b.c")
+    known = set().union(*map(in_slot, names + addresses))
+    spared = {at: replace(each, optional=True) for at, each in bound.items()}
+    for name in names:
+        assert (name, ways(spared, {"to": name}, known)) == (name, None)
+        assert (name, ways(spared, {"amount": name}, known)) == (name, ["slot"])
+    for name in addresses:
+        assert (name, ways(spared, {"to": name}, known)) == (name, ["slot"])
+    assert ways({"/to": Binding(fixed=("evil.zip",))}, {"to": "evil.zip"}) == ["fixed"]
+
+
 def test_items_of_lists_are_bound_each() -> None:
     bound = {f"/list/{ITEM}": Binding(fixed=("a",), slot=("files/read",)), f"/l/{ITEM}/x": Binding(fixed=(1,))}
     assert ways(bound, {"list": ["a", "b"], "l": [{"x": 1}]}, in_slot("b")) == ["fixed", "slot", "fixed"]
@@ -349,7 +367,7 @@ def test_external_is_what_others_may_have_written() -> None:
     def external(known: set[tuple[str, str]], untrusted: tuple[str, ...]) -> bool:
         seen = Seen(lambda *pair: "1" if pair in known else "", untrusted, True)
         bound = {"/to": Binding(slot=("files/read",))}
-        _, (cover,) = covered([step(bound)], {}, TARGET, {"to": "UK99"}, seen, lambda _: True)
+        _, (cover,) = covered([step(bound)], {}, TARGET, {"to": "UK99"}, seen, lambda _: SINKS)
         return cover.external
 
     assert not external(in_slot("UK99"), ())
@@ -388,7 +406,7 @@ def test_steps_are_used_up_and_are_of_one_definition() -> None:
     steps, nothing = [step({}, max_calls=2)], Seen(lambda *_: "")
 
     def of(used: dict[int, int], target: Any = TARGET) -> Any:
-        planned, found = covered(steps, used, target, {}, nothing, lambda _: True)
+        planned, found = covered(steps, used, target, {}, nothing, lambda _: SINKS)
         return planned, [each.left for each in found]
 
     assert of({}) == (True, [2])
@@ -401,7 +419,7 @@ def test_steps_are_used_up_and_are_of_one_definition() -> None:
 
 def test_a_tool_is_planned_whatever_values_it_is_called_with() -> None:
     nothing = Seen(lambda *_: "")
-    found = covered([step({})], {}, TARGET, {"to": "x"}, nothing, lambda _: True)
+    found = covered([step({})], {}, TARGET, {"to": "x"}, nothing, lambda _: SINKS)
     assert found == (True, ())
 
 
@@ -414,7 +432,7 @@ def test_all_that_covering_asks_about_is_looked_up() -> None:
             return "1" if pair[0].startswith("slot") and len(pair[1]) < 8 else ""
 
         for binding in (Binding(slot=("files/read", "mail/read")), Binding(made="number")):
-            covered([step({"/to": binding})], {}, TARGET, {"to": value}, Seen(known, (), True), lambda _: False)
+            covered([step({"/to": binding})], {}, TARGET, {"to": value}, Seen(known, (), True), lambda _: ())
         assert asked <= slot_atoms(value, ("files/read", "mail/read"))
 
 
