@@ -78,7 +78,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
         "Have a server read policy, registry, keys, directory, secrets again now; it looks every second by itself.",
     ),
     "restore": ("pdp.cli.backup:restore", "Make a store from COPY, with everything switched off."),
-    "serve": ("pdp.cli.serve:serve", "Run the decision point until SIGTERM."),
+    "serve": ("pdp.cli.serve:serve", "Run the decision point until SIGTERM; SIGHUP is `pdp reload`."),
     "sessions": ("pdp.cli.sessions:sessions", "Whole sessions of agents, and what they have read."),
     "status": (
         "pdp.cli.operations:status",
