@@ -350,7 +350,10 @@ def test_cerbos_denies_what_our_policy_does_not_allow(short: Path) -> None:
         {"targets": [{**tool, "name": "git_push"}]},
         {"targets": [{**tool, "risk_level": 3}]},
         {"targets": [{**tool, "annotations": {**changing, "destructive": True}}]},
-        {"targets": [{**tool, "annotations": changing, "schema_open": True}]},
+        {
+            "targets": [{**tool, "annotations": changing, "schema_open": True}],
+            "arguments": {**allowed["arguments"], "findings": [{"kind": "unnamed"}]},
+        },
         {"session": {"labels": ["untrusted"]}, "targets": [{**tool, "sinks": [{"kind": "email"}]}]},
     ]
     with Rig() as rig:
