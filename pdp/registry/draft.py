@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import files
 from pdp.registry.documents import (
@@ -20,7 +21,7 @@ from pdp.registry.documents import (
     ToolEntry,
     set_schema,
 )
-from pdp.registry.manifest import Closed, Name, first_problem, render
+from pdp.registry.manifest import MAX_BYTES, Closed, Manifest, Name, decode, first_problem, render
 from pdp.registry.signed import decode_document, load_envelope
 
 
@@ -94,6 +95,24 @@ def latest(folder: Path) -> Draft | None:
     if signed is not None and (draft is None or draft.serial <= signed.serial):
         return of_index(signed)
     return draft
+
+
+def load_manifest(folder: Path, entry: ToolEntry, tenant: str) -> Manifest:
+    """The manifest that the entry names. Raises RegistryFault (`tool.unsigned`, `tool.corrupt`) saying what to do."""
+    name = files.manifest_file(entry.manifest_sha256)
+    try:
+        raw = files.read(folder, name, MAX_BYTES)
+    except RegistryFault as fault:
+        code = "tool.unsigned" if fault.code == "registry.missing" else "tool.corrupt"
+        raise RegistryFault(code, fault.message, detail=fault.detail) from None
+    if sha256_hex(raw) != entry.manifest_sha256:
+        raise RegistryFault(
+            "tool.corrupt", f"{name}: is not the content that the index names; put it back, or pin again"
+        )
+    manifest = decode(raw)
+    if (manifest.tenant, manifest.server, manifest.label) != (tenant, entry.server, entry.label):
+        raise RegistryFault("tool.corrupt", f"{name}: is the manifest of another tool; pin again and sign")
+    return manifest
 
 
 def signed_index(folder: Path, name: str = files.SET_FILE) -> SetIndex | None:

@@ -22,7 +22,7 @@ from pdp.core.check import NS, WORST_COUNT
 from pdp.core.errors import RegistryFault
 from pdp.registry import files
 from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
-from pdp.registry.draft import Draft, base_of, continued
+from pdp.registry.draft import Draft, base_of, continued, load_manifest
 from pdp.registry.drafting import Siblings, ToolDraft, draft_of
 from pdp.registry.files import write_file
 from pdp.registry.manifest import (
@@ -40,7 +40,6 @@ from pdp.registry.manifest import (
 )
 from pdp.registry.peer import FORMS, is_peer, is_plaintext
 from pdp.registry.review import Review, ReviewedHints, ToolReview, load_yaml
-from pdp.registry.sign import load_manifest
 
 UNREVIEWED = "unreviewed"  # the version of a tool without a review
 _PERMISSION = 256  # characters

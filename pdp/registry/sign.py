@@ -11,12 +11,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse, files
-from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, ToolEntry, WaiverSet
-from pdp.registry.draft import Draft, latest, load_draft, of_index
-from pdp.registry.manifest import MAX_BYTES, Manifest, decode, render
+from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, WaiverSet
+from pdp.registry.draft import Draft, latest, load_draft, load_manifest, of_index
+from pdp.registry.manifest import render
 from pdp.registry.review import load_yaml, stated
 from pdp.registry.scan import accept
 from pdp.registry.scan.scan import ScannedTool, scan
@@ -80,24 +79,6 @@ def scanned_tools(folder: Path, draft: Draft) -> tuple[ScannedTool, ...]:
     text that cannot be read is not signed. Raises RegistryFault (`tool.*`)."""
     held = [(entry, load_manifest(folder, entry, draft.tenant)) for entry in draft.tools]
     return tuple(ScannedTool(e.server, m.definition, e.target_kind) for e, m in held if e.state != "withdrawn")
-
-
-def load_manifest(folder: Path, entry: ToolEntry, tenant: str) -> Manifest:
-    """The manifest that the entry names. Raises RegistryFault (`tool.unsigned`, `tool.corrupt`) saying what to do."""
-    name = files.manifest_file(entry.manifest_sha256)
-    try:
-        raw = files.read(folder, name, MAX_BYTES)
-    except RegistryFault as fault:
-        code = "tool.unsigned" if fault.code == "registry.missing" else "tool.corrupt"
-        raise RegistryFault(code, fault.message, detail=fault.detail) from None
-    if sha256_hex(raw) != entry.manifest_sha256:
-        raise RegistryFault(
-            "tool.corrupt", f"{name}: is not the content that the index names; put it back, or pin again"
-        )
-    manifest = decode(raw)
-    if (manifest.tenant, manifest.server, manifest.label) != (tenant, entry.server, entry.label):
-        raise RegistryFault("tool.corrupt", f"{name}: is the manifest of another tool; pin again and sign")
-    return manifest
 
 
 def _next_serial(serial: int, current: int, *, renew: bool) -> None:

@@ -14,13 +14,12 @@ from pdp.core.errors import RegistryFault
 from pdp.core.text.injection.excerpt import visible
 from pdp.registry import dsse, files
 from pdp.registry.documents import AgentEntry, SetIndex, VettingEntry, WaiverSet
-from pdp.registry.draft import load_draft, of_index
+from pdp.registry.draft import load_draft, load_manifest, of_index
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
 from pdp.registry.peer import is_plaintext
 from pdp.registry.scan import accept
 from pdp.registry.scan.scan import ScannedTool, scan
-from pdp.registry.sign import load_manifest
 from pdp.registry.signed import decode_document
 from pdp.registry.tenant import SKEW_NS
 from pdp.registry.vetting import check_reports

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pdp.core.approvals.hourly_limits import NOT_ASKED, WINDOW_NS, HourlyLimits, groups_asked
 from pdp.core.approvals.queries import ApprovalQuery, Page
@@ -33,7 +33,9 @@ from pdp.runtime.config.certificates import terms
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.secrets.reference import secret
 from pdp.runtime.telemetry.options import distribution_missing
-from pdp.store.opening import AnyStore
+
+if TYPE_CHECKING:
+    from pdp.store.opening import AnyStore
 
 log = logging.getLogger("pdp")
 

@@ -15,8 +15,7 @@ from pdp.core.call.names import did_you_mean
 from pdp.core.errors import RegistryFault
 from pdp.core.ports import RegistryView
 from pdp.policy.gate.report import WARNING, GateFinding, RegistryName, RuleNames
-from pdp.registry.draft import latest
-from pdp.registry.sign import load_manifest
+from pdp.registry.draft import latest, load_manifest
 
 _GRANTS = frozenset({"meta", "allow"})  # bounded by the servers of `meta`
 

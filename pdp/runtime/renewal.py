@@ -11,7 +11,7 @@ from pdp.registry.options import RegistryOptions, ReleaseOptions
 from pdp.registry.release import SignedReleases
 from pdp.runtime.config.settings import Settings
 from pdp.wire.grpc.options import TlsOptions
-from pdp.wire.grpc.server import ServerTls
+from pdp.wire.grpc.server_tls import ServerTls
 
 
 def server_tls(options: TlsOptions | None, tls: ServerTls | None) -> tuple[RenewedFiles, ...]:

@@ -14,8 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import on, said
-from pdp.store.opening import postgres_missing
-from pdp.store.options import StoreOptions
+from pdp.store.options import StoreOptions, postgres_missing
 from pdp.store.sqlite.opening import FILE, fill
 
 T = TypeVar("T")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Entropy
 from pdp.store.log import LogStore as AnyStore
-from pdp.store.options import StoreOptions
+from pdp.store.options import StoreOptions, postgres_missing
 from pdp.store.sqlite.store import SqliteStore
 
-__all__ = ["AnyStore", "open_store", "postgres_missing"]
+__all__ = ["AnyStore", "open_store"]
 
 
 def open_store(options: StoreOptions, *, entropy: Entropy, password: bytes = b"") -> AnyStore:
@@ -20,11 +19,3 @@ def open_store(options: StoreOptions, *, entropy: Entropy, password: bytes = b""
     except ModuleNotFoundError:
         raise postgres_missing() from None
     return PostgresStore.open(options, entropy=entropy, password=password)
-
-
-def postgres_missing() -> ConfigurationFault:
-    """The fault for a missing driver."""
-    return ConfigurationFault(
-        "store.distribution",
-        "store.url: PostgreSQL needs asyncpg; install the extras server and postgres from the repository.",
-    )

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
+from pdp.core.errors import ConfigurationFault
 from pdp.host.options import Options, TlsMode
 
 
@@ -132,3 +133,11 @@ class PostgresAddress:
     def port(self) -> int:
         """Of the first server."""
         return self.servers[0][1]
+
+
+def postgres_missing() -> ConfigurationFault:
+    """The fault for a missing driver."""
+    return ConfigurationFault(
+        "store.distribution",
+        "store.url: PostgreSQL needs asyncpg; install the extras server and postgres from the repository.",
+    )

@@ -17,8 +17,7 @@ from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import AlteredEvidence, ConfigurationFault, Unavailable
 from pdp.store.alchemy import on, said
 from pdp.store.approvals.tables import ACTIVE, IN_FORCE, approvals, consents, grants
-from pdp.store.opening import postgres_missing
-from pdp.store.options import StoreOptions
+from pdp.store.options import StoreOptions, postgres_missing
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.sqlite.opening import FILE
 from pdp.store.tables import artefacts, people, records, values

@@ -33,8 +33,8 @@ from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
 from pdp.registry.release import SignedReleases
 from pdp.registry.view import FileRegistryView
-from pdp.runtime import approvals, judge, signed_log
 from pdp.runtime import instruments as telemetry
+from pdp.runtime import judge, signed_log
 from pdp.runtime.config.certificates import certificate_files, refuse_trial, term
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
@@ -42,9 +42,9 @@ from pdp.runtime.features import FEATURES
 from pdp.runtime.policy import wire_releases
 from pdp.runtime.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
-from pdp.store.opening import postgres_missing
+from pdp.store.options import postgres_missing
 from pdp.wire.grpc.address import UnixAddress, addresses
-from pdp.wire.grpc.server import ServerTls
+from pdp.wire.grpc.server_tls import ServerTls
 
 Path = tuple[str, ...]
 _PREFIX = re.compile(r"([a-z_]+)((?:\.[^\s:]+|\[[^\s\]]+\])*): (.+)", re.DOTALL)
@@ -146,6 +146,8 @@ def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -
         if section is not None:
             loaded.tried((feature.name,), partial(feature.check, section, setup))
     for name, options in settings.approvals.channels.items():
+        from pdp.runtime import approvals  # noqa: PLC0415 - half a second, and nothing where no channel is
+
         loaded.tried(("approvals", "channels", name), partial(approvals.channel_of, settings, name, options))
     for name, receiver in settings.audit.push.items():
         loaded.tried(("audit", "push", name), partial(signed_log.receiver_of, settings, name, receiver))

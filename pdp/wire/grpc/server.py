@@ -15,7 +15,6 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] #
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.host.listener_tls import server_tls, trust_clients
 from pdp.host.part import GrpcService
 from pdp.v1 import decision_pb2_grpc
 from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare
@@ -25,6 +24,7 @@ from pdp.wire.grpc.health import Health
 from pdp.wire.grpc.interceptors import Bodies, Faults, Starting
 from pdp.wire.grpc.mandate_servicers import MandateRpcs
 from pdp.wire.grpc.options import ServerOptions, TlsOptions
+from pdp.wire.grpc.server_tls import ServerTls
 from pdp.wire.grpc.servicer import DecisionServicer, RpcAdmission, Services
 from pdp.wire.grpc.traces import Traces
 
@@ -222,50 +222,3 @@ def _ages(tls: TlsOptions | None) -> list[tuple[str, int]]:
     """Clients connect anew while their certificate is valid, with a newer one if they have it: on a connection whose
     certificate has expired they are refused. Calls under way are finished."""
     return [] if tls is None or tls.client_ca_file is None else [("grpc.max_connection_age_ms", _MAX_AGE_MS)]
-
-
-class ServerTls:
-    """Certificate, key and client authorities of the server. A handshake takes those that are in force then."""
-
-    def __init__(self, options: TlsOptions) -> None:
-        """Raises ConfigurationFault `config.tls`."""
-        self._options = options
-        self._force = self.read()
-
-    def credentials(self) -> grpc.ServerCredentials:
-        """Those of one address. TLS 1.2 or later is all that gRPC speaks."""
-        served = self._force
-
-        def changed() -> grpc.ServerCertificateConfiguration | None:
-            """Called by gRPC at each handshake, in one of its threads; None: as at the one before."""
-            nonlocal served
-            if served is self._force:
-                return None
-            served = self._force
-            return served
-
-        asked = self._options.client_ca_file is not None
-        fetch: Any = changed  # the stubs do not know of None
-        return grpc.dynamic_ssl_server_credentials(served, fetch, require_client_authentication=asked)
-
-    def read(self) -> grpc.ServerCertificateConfiguration:
-        """The files as they are now, tried first: gRPC does not say what is wrong. Raises ConfigurationFault."""
-        tls = self._options
-        certificate, key = _read(tls.certificate_file, "certificate_file"), _read(tls.key_file, "key_file")
-        context = server_tls(tls.certificate_file, tls.key_file, "server.tls: certificate_file and key_file")
-        ca = None
-        if tls.client_ca_file is not None:
-            ca = _read(tls.client_ca_file, "client_ca_file")
-            trust_clients(context, tls.client_ca_file, "server.tls")
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
-
-    def take(self, force: grpc.ServerCertificateConfiguration) -> None:
-        """What `read` returned serves the next handshake."""
-        self._force = force
-
-
-def _read(path: Path, key: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationFault("config.tls", f"server.tls.{key}: cannot be read ({error.strerror}).") from None
