@@ -64,21 +64,23 @@ def approvals() -> None:
 @click.option("--code", "short_code", default="", help="With this short code.")
 @click.option("--person", default="", help="For whom: part of the name in the directory, or an id.")
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
+@click.option("--each", is_flag=True, help="Each request of a person who has many, as with --person and --json.")
 @_JSON
 @connected
-def list_(*, connection: Connection, as_json: bool, **wanted: Any) -> None:
-    """List requests that you may see, oldest first; the open ones unless told otherwise."""
+def list_(*, connection: Connection, each: bool, as_json: bool, **wanted: Any) -> None:
+    """List requests that you may see: the open ones, by risk and then by age, unless told otherwise."""
     narrowed = Filter(**wanted)
+    fold = not (each or as_json or narrowed.person)
     with connection.client() as client:
-        whole = all_pages(partial(client.list_approvals, narrowed))
+        whole = all_pages(partial(client.list_approvals, narrowed, fold=fold))
     if as_json:
         click.echo(to_json(whole))
-    elif not whole.approvals:
+    elif not whole.approvals and not whole.folded:
         click.echo("Nothing waits." if narrowed == Filter(mine=narrowed.mine) else "There is no such request.")
         if connection.target is None:
             click.echo("Requests come from `pdp proxy`, as the agent starts it: without one that runs, none waits.")
     else:
-        requests.console().print(requests.requests(whole.approvals, requests.now()))
+        requests.console().print(requests.requests(whole, requests.now()))
 
 
 @approvals.command()

@@ -322,13 +322,15 @@ class AsyncApprovalClient:
         self._consents = consent_pb2_grpc.ConsentServiceStub(self._channel)
 
     async def list_approvals(
-        self, wanted: Filter | None = None, *, page_size: int = 0, page_token: str = ""
+        self, wanted: Filter | None = None, *, page_size: int = 0, page_token: str = "", fold: bool = False
     ) -> approval_pb2.ListApprovalsResponse:
-        """A page of the requests that the person may see, oldest first; the open ones unless told otherwise."""
+        """A page of the requests that the person may see, the open ones unless told otherwise: these by risk, then
+        age, with `fold` the many of one subject as one."""
         request = approval_pb2.ListApprovalsRequest(
             filter=requests_approvals.filter_of(wanted),
             page_size=page_size,
             page_token=page_token,
+            fold=fold,
         )
         return await self._ask(self._approvals.ListApprovals, request)
 

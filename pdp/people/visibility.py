@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.novelty import Precedent, novelty
-from pdp.core.approvals.queries import ApprovalQuery, Page, meant_code
+from pdp.core.approvals.queries import ApprovalQuery, Folded, Page, meant_code
 from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, LastClaims, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
@@ -54,6 +54,17 @@ class ApprovalFilter:
     opened_from_ns: int = 0
     opened_to_ns: int = 0
     newest_first: bool = False
+    fold: bool = False  # in a queue: the many of one subject as one row
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list, and the `after` of the next; "" on the last. `total` counts the requests of all pages of a
+    queue that fit the filter, `mine` aside; 0 in other lists. A page may be shorter than its size."""
+
+    rows: tuple[ApprovalView | Folded, ...]
+    after: str
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,8 +373,13 @@ class Queue:
     async def list(
         self, person: Person, narrowed_by: ApprovalFilter, page: Page
     ) -> tuple[tuple[ApprovalView, ...], str]:
+        """`page`, each request by itself: its requests and its `after`."""
+        listed = await self.page(person, replace(narrowed_by, fold=False), page)
+        return tuple(row for row in listed.rows if isinstance(row, ApprovalView)), listed.after
+
+    async def page(self, person: Person, narrowed_by: ApprovalFilter, page: Page) -> Listed:
         """A page of the requests that the person may see, without what only one at a time shows (`shown` is None,
-        no rows), and the `after` of the next page; "" on the last. A page may be shorter than its size."""
+        no rows). Open ones are a queue, by risk and then age; others come by age."""
         return await self._store.in_thread(self._list, person, narrowed_by, page, self._clock.now_ns())
 
     async def get(self, person: Person, approval_id: str) -> ApprovalView:
@@ -385,10 +401,10 @@ class Queue:
         approval = visibility.approval(approval_id)
         return approval, visibility.complete(approval)
 
-    def _list(
-        self, person: Person, narrowed_by: ApprovalFilter, page: Page, at_ns: int
-    ) -> tuple[tuple[ApprovalView, ...], str]:
+    def _list(self, person: Person, narrowed_by: ApprovalFilter, page: Page, at_ns: int) -> Listed:
         narrowed_by = replace(narrowed_by, states=narrowed_by.states or OPEN)
+        if narrowed_by.states <= OPEN and not narrowed_by.newest_first:
+            return self._queue(person, narrowed_by, page, at_ns)
         # what has expired may not have been written down yet
         asked = replace(
             narrowed_by, states=narrowed_by.states | (OPEN if State.EXPIRED in narrowed_by.states else frozenset())
@@ -403,11 +419,37 @@ class Queue:
             rows = self._store.approvals(query, Page(size, after))
             for each in visibility.listed(rows, narrowed_by):
                 if len(views) == page.size:
-                    return tuple(views), views[-1].approval.id
+                    return Listed(tuple(views), views[-1].approval.id)
                 views.append(each)
             looked += len(rows)
             if len(rows) < size:
-                return tuple(views), ""
+                return Listed(tuple(views), "")
             after = rows[-1].id
             if looked >= _MOST_ROWS:
-                return tuple(views), after
+                return Listed(tuple(views), after)
+
+    def _queue(self, person: Person, narrowed_by: ApprovalFilter, page: Page, at_ns: int) -> Listed:
+        visibility = self._visibilities.of(person, at_ns)
+        query = replace(visibility.query(narrowed_by), alive_ns=at_ns)
+        rows: list[ApprovalView | Folded] = []
+        after, last, looked, total = page.after, page.after, 0, 0
+        while True:
+            size = (2 if narrowed_by.mine else 1) * (page.size + 1 - len(rows))
+            found = self._store.queue(query, Page(size, after), fold=narrowed_by.fold)
+            total = found[0].total if found else total
+            listed = visibility.listed((each.approval for each in found if each.folded is None), narrowed_by)
+            views = {view.approval.id: view for view in listed}
+            for each in found:
+                row = each.folded or views.get(each.approval.id)
+                if row is None:
+                    continue
+                if len(rows) == page.size:
+                    return Listed(tuple(rows), last, total)
+                rows.append(row)
+                last = each.place
+            looked += len(found)
+            if len(found) < size:
+                return Listed(tuple(rows), "", total)
+            after = found[-1].place
+            if looked >= _MOST_ROWS:
+                return Listed(tuple(rows), after, total)

@@ -274,10 +274,15 @@ class ListApprovalsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FOLD_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0 means 50, and never more than 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first. INVALID_ARGUMENT with another filter."""
+    fold: _builtins.bool
+    """True: the open requests of a subject that has many come as one of `folded`. Without effect where others than open
+    ones are listed, and for the person's own.
+    """
     @_builtins.property
     def credential(self) -> _types_pb2.Credential:
         """The person who looks. Mandatory."""
@@ -293,14 +298,89 @@ class ListApprovalsRequest(_message.Message):
         filter: Global___ApprovalFilter | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        fold: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "filter", b"filter", "fold", b"fold", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListApprovalsRequest: _TypeAlias = ListApprovalsRequest  # noqa: Y015
+
+@_typing.final
+class FoldedApprovals(_message.Message):
+    """FoldedApprovals stands for all listed requests of one subject. There is nothing to vote on: list them by
+    `filter.subject`, and look at each.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    FIRST_APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    RISK_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    OPENED_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    first_approval_id: _builtins.str
+    """The one that comes first in the list, in whose place this stands."""
+    count: _builtins.int
+    """How many they are."""
+    risk: _types_pb2.Risk.ValueType
+    """The worst risk of them."""
+    agent: _builtins.str
+    """Agent of all; empty where they differ."""
+    server: _builtins.str
+    """Server of all; empty where they differ."""
+    tool: _builtins.str
+    """Tool of all; empty where they differ."""
+    agents: _builtins.int
+    """How many different agents they have."""
+    servers: _builtins.int
+    """How many different servers they have."""
+    tools: _builtins.int
+    """How many different tools they have."""
+    @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """Whose requests they are."""
+
+    @_builtins.property
+    def opened_at(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest was opened."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the first of them expires."""
+
+    def __init__(
+        self,
+        *,
+        subject: _types_pb2.Principal | None = ...,
+        first_approval_id: _builtins.str = ...,
+        count: _builtins.int = ...,
+        risk: _types_pb2.Risk.ValueType = ...,
+        agent: _builtins.str = ...,
+        server: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        agents: _builtins.int = ...,
+        servers: _builtins.int = ...,
+        tools: _builtins.int = ...,
+        opened_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "opened_at", b"opened_at", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agents", b"agents", "count", b"count", "expires_at", b"expires_at", "first_approval_id", b"first_approval_id", "opened_at", b"opened_at", "risk", b"risk", "server", b"server", "servers", b"servers", "subject", b"subject", "tool", b"tool", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FoldedApprovals: _TypeAlias = FoldedApprovals  # noqa: Y015
 
 @_typing.final
 class ListApprovalsResponse(_message.Message):
@@ -310,21 +390,31 @@ class ListApprovalsResponse(_message.Message):
 
     APPROVALS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    FOLDED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty on the last."""
+    total_size: _builtins.int
+    """How many open requests fit the filter, `mine` aside, on all pages. 0 where others than open ones are listed."""
     @_builtins.property
     def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Approval]:
         """The requests without arguments, task, judge's advice and votes, for which GetApproval is asked."""
+
+    @_builtins.property
+    def folded(self) -> _containers.RepeatedCompositeFieldContainer[Global___FoldedApprovals]:
+        """Those that are folded, each in the place of its first; `approvals` has none of them."""
 
     def __init__(
         self,
         *,
         approvals: _abc.Iterable[Global___Approval] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+        folded: _abc.Iterable[Global___FoldedApprovals] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "folded", b"folded", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

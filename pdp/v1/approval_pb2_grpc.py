@@ -105,7 +105,8 @@ class ApprovalServiceServicer:
     """
 
     def ListApprovals(self, request, context):
-        """ListApprovals lists the requests that the person may see, oldest first.
+        """ListApprovals lists the requests that the person may see: open ones by risk, the worst first, and then by age; with
+        others among them by age.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

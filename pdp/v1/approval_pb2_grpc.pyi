@@ -40,7 +40,9 @@ class ApprovalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ApprovalServiceAsyncStub: ...
     ListApprovals: _grpc.UnaryUnaryMultiCallable[_approval_pb2.ListApprovalsRequest, _approval_pb2.ListApprovalsResponse]
-    """ListApprovals lists the requests that the person may see, oldest first."""
+    """ListApprovals lists the requests that the person may see: open ones by risk, the worst first, and then by age; with
+    others among them by age.
+    """
     GetApproval: _grpc.UnaryUnaryMultiCallable[_approval_pb2.GetApprovalRequest, _approval_pb2.GetApprovalResponse]
     """GetApproval shows one request as the person is to judge it. The read is recorded."""
     Vote: _grpc.UnaryUnaryMultiCallable[_approval_pb2.VoteRequest, _approval_pb2.VoteResponse]
@@ -91,7 +93,9 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListApprovals: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListApprovalsRequest, _approval_pb2.ListApprovalsResponse]  # type: ignore[assignment]
-    """ListApprovals lists the requests that the person may see, oldest first."""
+    """ListApprovals lists the requests that the person may see: open ones by risk, the worst first, and then by age; with
+    others among them by age.
+    """
     GetApproval: _aio.UnaryUnaryMultiCallable[_approval_pb2.GetApprovalRequest, _approval_pb2.GetApprovalResponse]  # type: ignore[assignment]
     """GetApproval shows one request as the person is to judge it. The read is recorded."""
     Vote: _aio.UnaryUnaryMultiCallable[_approval_pb2.VoteRequest, _approval_pb2.VoteResponse]  # type: ignore[assignment]
@@ -145,7 +149,9 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _approval_pb2.ListApprovalsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_approval_pb2.ListApprovalsResponse, _abc.Awaitable[_approval_pb2.ListApprovalsResponse]]:
-        """ListApprovals lists the requests that the person may see, oldest first."""
+        """ListApprovals lists the requests that the person may see: open ones by risk, the worst first, and then by age; with
+        others among them by age.
+        """
 
     @_abc_1.abstractmethod
     def GetApproval(

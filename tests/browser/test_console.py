@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
@@ -17,8 +18,10 @@ from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
 from support.waiting import until
 
-from devtools.sandbox import TENANT
+from devtools.sandbox import ALICE, TENANT
+from pdp.core.approvals.queries import FOLDED_FROM
 from pdp.core.approvals.states import State
+from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.proof.receipt import verify
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY, EFFECT_PENDING
 
@@ -462,8 +465,31 @@ async def test_a_deputy_decides_for_who_is_away(world: ConsoleWorld, chromium: B
         await expect(page.get_by_text("Nobody stands in for you")).to_be_visible()
 
 
-async def test_the_queue_says_that_something_came(world: ConsoleWorld, chromium: Browser) -> None:
+OF_ALICE = "/queue?" + urlencode({"issuer": DEVELOPMENT_ISSUER, "subject": ALICE.id})
+
+
+async def test_a_flood_is_one_row_that_leads_to_each_and_a_vote_is_for_one(
+    world: ConsoleWorld, chromium: Browser
+) -> None:
+    flood = [await world.pending("git_reset", fresh()) for _ in range(FOLDED_FROM)]
     async with window(chromium, world, "carol") as page:
+        row = page.locator("tr[data-folded]")
+        await expect(row).to_contain_text("requests of one person")
+        await expect(row).to_contain_text("Each is decided by itself")
+        await expect(row.locator("button, form")).to_have_count(0)
+        for each in flood:
+            await expect(page.locator(f"a.what[href='/requests/{each}']")).to_have_count(0)
+        await row.get_by_role("link", name="Show them").click()
+        await expect(page.locator("tr[data-folded]")).to_have_count(0)
+        await expect(page.get_by_text("Of one person only.")).to_be_visible()
+        await page.goto(f"{world.url}/requests/{flood[0]}")
+        await approve(page)
+        await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+    assert [state(world, each) for each in flood] == [State.APPROVED, *[State.PENDING] * (FOLDED_FROM - 1)]
+
+
+async def test_the_queue_says_that_something_came(world: ConsoleWorld, chromium: Browser) -> None:
+    async with window(chromium, world, "carol", OF_ALICE) as page:
         await until(lambda: world.world.process.approvals.changes._waiters)  # it listens
         request_id = await world.pending("git_reset", fresh())
         news = page.get_by_text("Something has changed")

@@ -22,7 +22,7 @@ from support.stored import (
 )
 
 from pdp.core.approvals.open_limits import HeldRequests
-from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.queries import FOLDED_FROM, ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, ReportedOutcome
 from pdp.core.approvals.states import OPEN, Event, GrantState, State
 from pdp.core.approvals.steps import EndConsent, Insert, Move, Note, Notify, Open, PutAnswer, Step
@@ -100,6 +100,59 @@ async def test_requests_are_found(store: AnyStore, query: dict[str, Any], found:
         pages += ids(page)
         after = page[-1].id
     assert pages == found
+
+
+async def test_a_queue_is_by_risk_and_then_by_age_and_says_the_total(store: AnyStore) -> None:
+    risks = ("low", "high", "critical", "high", "new", "medium")
+    await keep(store, *(opened(n, risk=risk) for n, risk in enumerate(risks, 1)))
+    await keep(store, opened(7, risk="critical", tenant="other"), opened(8, risk="high", expires_ns=AT + 1))
+    asked = ApprovalQuery("acme", states=OPEN, alive_ns=AT + 1)
+    order = [3, 5, 2, 4, 6, 1]  # an unknown risk stands with the worst
+    found = store.queue(asked, Page())
+    assert ids(row.approval for row in found) == order
+    assert {row.total for row in found} == {6}
+    pages, after = [], ""
+    while page := store.queue(asked, Page(2, after)):
+        pages += ids(row.approval for row in page)
+        assert {row.total for row in page} == {6}
+        after = page[-1].place
+    assert pages == order
+    assert ids(row.approval for row in store.queue(replace(asked, agent="nobody"), Page())) == []
+    for odd in ("x", "9", "9" * 300):
+        assert store.queue(asked, Page(2, odd)) == ()
+
+
+async def test_a_place_in_a_queue_holds_while_others_come_and_go(store: AnyStore) -> None:
+    await keep(store, *(opened(n, risk="high") for n in range(1, 6)))
+    asked = ApprovalQuery("acme", states=OPEN)
+    first = store.queue(asked, Page(2))
+    await keep(store, opened(9, risk="critical"), Move(first[-1].approval.id, 1, Event.CANCEL, AT))
+    assert ids(row.approval for row in store.queue(asked, Page(9, first[-1].place))) == [3, 4, 5]
+
+
+async def test_the_many_of_one_subject_are_one_row(store: AnyStore) -> None:
+    flood = [
+        opened(
+            n, call_subject=BOB, risk="high" if n % 2 else "critical", call_tool=f"t{n % 3}", expires_ns=AT + TTL - n
+        )
+        for n in range(10, 10 + FOLDED_FROM)
+    ]
+    few = [opened(n, call_subject=ELSEWHERE, risk="medium") for n in range(30, 30 + FOLDED_FROM - 1)]
+    await keep(store, *flood, *few, opened(1, risk="high"))
+    asked = ApprovalQuery("acme", states=OPEN)
+    rows = store.queue(asked, Page(), fold=True)
+    assert ids(row.approval for row in rows) == [10, 1, *range(30, 30 + FOLDED_FROM - 1)]
+    folded, *others = [row.folded for row in rows]
+    assert folded is not None
+    assert (folded.count, dict(folded.risks)) == (FOLDED_FROM, {"critical": 3, "high": 3})
+    assert (folded.agents, folded.servers, folded.tools, folded.rules) == (1, 1, 3, 1)
+    assert (folded.opened_ns, folded.expires_ns) == (AT, AT + TTL - 15)
+    assert set(others) == {None}
+    assert {row.total for row in rows} == {2 * FOLDED_FROM}
+    assert rows[1:] == store.queue(asked, Page(9, rows[0].place), fold=True)  # the next page
+    for each in (replace(asked, involved=(BOB,)), replace(asked, kinds=frozenset({"approval"}), tool="t0")):
+        assert all(row.folded is None for row in store.queue(each, Page(), fold=True))  # one's own; fewer of them
+    assert len(store.queue(asked, Page())) == 2 * FOLDED_FROM
 
 
 async def test_nobody_sees_what_is_anothers(store: AnyStore) -> None:

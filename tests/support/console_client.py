@@ -16,6 +16,7 @@ import httpx
 from support.environment import SeededEntropy
 
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
+from pdp.core.approvals.queries import Folded
 from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.turned_down import Earlier
@@ -28,6 +29,7 @@ from pdp.people.console.app import application
 from pdp.people.console.oidc import Provider
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.visit import ConsoleServices
+from pdp.people.visibility import Listed
 
 NOW_NS = 1_799_834_400 * NS
 HOST = "approvals.acme.example"
@@ -127,6 +129,7 @@ class Standin:
     novelty: Novelty | None = None
     outcome: str = ""
     differs: tuple[str, ...] = ()
+    folded: tuple[Folded, ...] = ()
     roles: frozenset[str] = frozenset()
     fault: Exception | None = None
     done: list[tuple[Any, ...]] = field(default_factory=list)
@@ -137,8 +140,8 @@ class Standin:
         return one(
             directories=one(of=lambda _tenant: DIRECTORY),
             persons=one(signed_in=self.signed_in),
-            queue=one(list=self.listed, get=self.get),
             votes=one(vote=self.vote, void=self.act("void"), recorded=self.recorded),
+            queue=one(list=self.listed, page=self.page, get=self.get),
             watchers=one(watch=self.watch),
             grants=one(list=self.list_grants, revoke=self.act("revoke grant")),
             consents=one(
@@ -171,6 +174,10 @@ class Standin:
     async def listed(self, person: Person, wanted: Any, page: Any) -> Any:
         self.done.append(("list", wanted, page))
         return (self.seen_by(person, None),), ""
+
+    async def page(self, person: Person, wanted: Any, page: Any) -> Any:
+        views, after = await self.listed(person, wanted, page)
+        return Listed((*views, *self.folded), after, len(views) + sum(each.count for each in self.folded))
 
     async def get(self, person: Person, approval_id: str) -> Any:
         if approval_id not in {self.approval.id, *(each.id for each in self.consents_found)}:

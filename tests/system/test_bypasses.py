@@ -365,7 +365,7 @@ def test_bypass_8_no_field_of_a_terminal_page_deceives() -> None:
         assert _everywhere(consent, text) > 8
         for page in (
             requests.request(request, 0),
-            requests.requests([request.approval], 0),
+            requests.requests(approval_pb2.ListApprovalsResponse(approvals=[request.approval]), 0),
             standing.grants([grant]),
             standing.consents([consent]),
             standing.consent(consent),

@@ -75,9 +75,25 @@ def console() -> Console:
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def requests(listed: Iterable[approval_pb2.Approval], now: float) -> RenderableType:
-    """A list of requests."""
-    return Group(*(entry(each, remaining(each.expires_at, now)) for each in listed))
+def requests(listed: approval_pb2.ListApprovalsResponse, now: float) -> RenderableType:
+    """A list of requests, folded ones each in the place of its first, and how many wait in all."""
+    rows = [(each.risk, each.approval_id, entry(each, remaining(each.expires_at, now))) for each in listed.approvals]
+    rows += [(each.risk, each.first_approval_id, _folded(each, now)) for each in listed.folded]
+    if listed.folded:
+        rows.sort(key=lambda row: (-row[0] if row[0] else -types_pb2.RISK_CRITICAL, row[1]))
+    total = [Text(f"{wording.counted(listed.total_size, 'request')} in all, by risk and then by age.")]
+    return Group(*(row for _, _, row in rows), *(total if listed.total_size else ()))
+
+
+def _folded(it: approval_pb2.FoldedApprovals, now: float) -> RenderableType:
+    """The many requests of one person: what they share, and how much differs."""
+    parts = (("tool", it.tool, it.tools), ("server", it.server, it.servers), ("agent", it.agent, it.agents))
+    same = [Text.assemble(f"{what} ", inert(which)) for what, which, n in parts if n == 1]
+    differ = [*(wording.counted(n, what) for what, _, n in parts if n > 1), "arguments"]
+    head = Text.assemble(f"{it.count} requests for ", name(it.subject), ", the worst ", risk(it.risk))
+    lines = [Text.assemble("the same: ", Text(", ").join(same))] if same else []
+    differs = Text(f"differ: {', '.join(differ)}; the first of them has {remaining(it.expires_at, now)} left")
+    return item(head, *lines, differs, Text.assemble("each of them: --person ", inert(it.subject.id)))
 
 
 def entry(it: approval_pb2.Approval, left: str = "") -> RenderableType:

@@ -1,12 +1,15 @@
-"""Queries for approvals, grants and consents. Empty fields do not narrow; lists are oldest first."""
+"""Queries for approvals, grants and consents. Empty fields do not narrow; lists are oldest first, a queue by risk."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pdp.core.approvals.rows import Account
+from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import GrantState, State
 
+WORST_FIRST = ("critical", "high", "medium", "low")  # what is not known stands with the worst
+FOLDED_FROM = 6  # open requests of one subject that stand as one row
 _MISREAD = str.maketrans("018", "OIB")  # codes are base 32, which has none of these digits
 
 
@@ -35,6 +38,7 @@ class ApprovalQuery:
     involved: tuple[Account, ...] = ()
     opened_from_ns: int = 0
     opened_to_ns: int = 0
+    alive_ns: int = 0  # those that expire later
     newest_first: bool = False
 
 
@@ -63,7 +67,33 @@ class ConsentQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Start and length of a page. `after` is the id of the last row of the page before."""
+    """Start and length of a page. `after` is the id of the last row of the page before, in a queue its `place`."""
 
     size: int = 50
     after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The requests of one subject as one row of a queue. `first` is the one that the queue has first; of the others'
+    agents, servers, tools and rules only how many different ones there are."""
+
+    first: Approval
+    count: int
+    risks: Mapping[str, int]  # the worst first
+    agents: int
+    servers: int
+    tools: int
+    rules: int
+    opened_ns: int  # of the oldest
+    expires_ns: int  # of the one that expires first
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A row of a queue: a request, or `folded`. `place` orders it, `total` counts the requests of all pages."""
+
+    approval: Approval
+    place: str
+    total: int
+    folded: Folded | None = None

@@ -10,7 +10,7 @@ from pdp.core.approvals.directory import Directory, DirectoryChange, Person
 from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.notices import Message
 from pdp.core.approvals.open_limits import HeldRequests
-from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page, Queued
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import (
     Account,
@@ -137,6 +137,11 @@ class Answers(Protocol):
         ...
 
     def approvals(self, query: ApprovalQuery, page: Page) -> tuple[Approval, ...]: ...
+
+    def queue(self, query: ApprovalQuery, page: Page, *, fold: bool = False) -> tuple[Queued, ...]:
+        """Requests by risk, then age. With `fold` those of a subject that has `FOLDED_FROM` are one row, but for
+        accounts that are `involved`. Reads all that fit, so ask for open ones."""
+        ...
 
     def held(self, tenant: str, subject_index: str = "", agent: str = "", group: str = "") -> HeldRequests:
         """Open requests of the tenant, with a seat for the group where one is named."""

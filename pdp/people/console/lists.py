@@ -11,9 +11,10 @@ from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse, Response
 
 from pdp.core.approvals.directory import Directory
-from pdp.core.approvals.queries import Page
+from pdp.core.approvals.queries import Folded, Page
+from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.requirement import PEOPLE
-from pdp.core.approvals.rows import Account, Delegation
+from pdp.core.approvals.rows import Account, Approval, Delegation
 from pdp.core.approvals.states import FINAL, OPEN, GrantState, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.bytes.digest import INT64_MAX
@@ -22,7 +23,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.people.console import wording
 from pdp.people.console.visit import Visit
 from pdp.people.grants import GrantFilter
-from pdp.people.visibility import ApprovalFilter
+from pdp.people.visibility import ApprovalFilter, Listed
 
 PAGE = 50
 KINDS = tuple(sorted(PEOPLE))
@@ -32,14 +33,20 @@ _MAX_TEXT = 256
 
 
 async def queue(visit: Visit) -> Response:
-    """GET /queue: what waits, oldest first."""
+    """GET /queue: what waits, by risk and then age, the many of one person as one row; `issuer` and `subject`: each
+    of that person's."""
     asked = visit.request.query_params
-    states = _states(asked, OPEN) or frozenset({State.PENDING})
-    query = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
-    views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
+    states, one = (
+        _states(asked, OPEN) or frozenset({State.PENDING}),
+        Account(text(asked, "issuer"), text(asked, "subject")),
+    )
+    query = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1", fold=not one.id)
+    listed = await visit.approvals.queue.page(
+        visit.person, replace(query, subject=one) if one.id else query, _page(asked)
+    )
     me, delegations = visit.person.human, await visit.approvals.delegations.list(visit.person)
     told = [each for each in delegations if each.deputy == me or (each.absent == me and each.by)]
-    return _show(visit, "queue.html", views, OPEN_STATES, after, told)
+    return _show(visit, "queue.html", listed, OPEN_STATES, told)
 
 
 async def history(visit: Visit) -> Response:
@@ -52,27 +59,31 @@ async def history(visit: Visit) -> Response:
         opened_to_ns=day(asked, "to", after=1),
         newest_first=True,
     )
-    views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
-    return _show(visit, "history.html", views, FINAL_STATES, after)
+    return _show(
+        visit, "history.html", await visit.approvals.queue.page(visit.person, query, _page(asked)), FINAL_STATES
+    )
 
 
 def _show(
     visit: Visit,
     template: str,
-    views: Sequence[ApprovalView],
+    listed: Listed,
     states: tuple[str, ...],
-    after: str,
     told: Sequence[Delegation] = (),
 ) -> Response:
     directory = visit.approvals.directories.of(visit.person.tenant)
     asked, now = visit.request.query_params, visit.console.services.clock.now_ns()
     return visit.show(
         template,
-        lines=[line(view, directory, now) for view in views],
+        lines=[
+            _folded(row, _kept(asked), directory, now) if isinstance(row, Folded) else line(row, directory, now)
+            for row in listed.rows
+        ],
+        total=listed.total,
         asked=_kept(asked),
         states=states,
         kinds=KINDS,
-        next=_next(asked, after),
+        next=_next(asked, listed.after),
         delegations=told,
     )
 
@@ -123,7 +134,7 @@ def day(asked: QueryParams, name: str, *, after: int = 0) -> int:
 
 def _kept(asked: QueryParams) -> Mapping[str, str]:
     """The values that the form of filters keeps."""
-    names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to")
+    names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to", "issuer", "subject")
     return {name: asked.get(name, "") for name in names}
 
 
@@ -158,9 +169,10 @@ async def revoke_grant(visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One request. `state` is empty for one that waits."""
+    """One request. `state` is empty for one that waits, `first` is its page."""
 
     href: str
+    first: str
     edge: str
     risk: str
     state: str
@@ -185,15 +197,16 @@ class Line:
     voters: tuple[str, ...]
     ended_ns: int
     differs: str
+    count: int = 0  # not folded
 
 
 def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
     """The line of one request for the person whose view it is."""
     approval, call = view.approval, view.approval.call
-    page = "consents" if approval.kind == "consent" and approval.state is State.PENDING else "requests"
     effects = view.shown.effects if view.shown is not None else ()
     return Line(
-        href=f"/{page}/{approval.id}",
+        href=_page_of(approval),
+        first=_page_of(approval),
         edge=wording.risk_class(approval.risk),
         risk=wording.word(wording.RISKS, approval.risk),
         state="" if approval.state is State.PENDING else approval.state,
@@ -221,6 +234,70 @@ def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
         ended_ns=approval.resolved_ns or approval.changed_ns,
         differs=", ".join(view.differs),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedLine:
+    """The many requests of one person as one line: what they share, how much differs. `href` leads to all of them,
+    `first` to the first. There is nothing to decide by."""
+
+    href: str
+    first: str
+    title: str
+    edge: str
+    risk: str
+    count: int
+    risks: str
+    same: tuple[tuple[str, str], ...]  # of what, and which
+    differ: str
+    subject: str
+    waits: str
+    opened: str
+    left: str
+    left_ms: int
+    expires: str
+    decides: bool = True  # for all that is known here
+
+
+def _folded(folded: Folded, asked: Mapping[str, str], directory: Directory, now_ns: int) -> FoldedLine:
+    first, call = folded.first, folded.first.call
+    kept = {name: value for name, value in asked.items() if value}
+    each = {"issuer": call.subject.issuer, "subject": call.subject.id}
+    parts = (
+        ("agent", call.agent, folded.agents),
+        ("server", call.server, folded.servers),
+        ("tool", call.tool, folded.tools),
+        ("rule", _code(first), folded.rules),
+    )
+    unknown = folded.count - sum(folded.risks.values())
+    differ = [wording.counted(n, what) for what, _, n in parts if n > 1]
+    return FoldedLine(
+        href=f"/queue?{urlencode({**kept, **each})}",
+        first=_page_of(first),
+        title=first.title or call.tool,
+        edge=wording.risk_class(first.risk),
+        risk=wording.word(wording.RISKS, first.risk),
+        count=folded.count,
+        risks=", ".join(f"{n:,} {risk}" for risk, n in {**folded.risks, "unknown": unknown}.items() if n),
+        same=tuple((what, which) for what, which, n in parts if n == 1),
+        differ=", ".join([*differ, "arguments"]),
+        subject=name(call.subject, directory),
+        waits=wording.span(folded.opened_ns, now_ns),
+        opened=wording.instant(folded.opened_ns),
+        left=wording.span(now_ns, folded.expires_ns),
+        left_ms=wording.millis(folded.expires_ns),
+        expires=wording.instant(folded.expires_ns),
+    )
+
+
+def _page_of(approval: Approval) -> str:
+    page = "consents" if approval.kind == "consent" and approval.state is State.PENDING else "requests"
+    return f"/{page}/{approval.id}"
+
+
+def _code(approval: Approval) -> str:
+    wanted = wanted_by(approval.requirement)
+    return wanted.code if wanted is not None else ""
 
 
 def name(account: Account, directory: Directory) -> str:

@@ -154,7 +154,7 @@ async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", st
 
 
 async def _next(visit: Visit, view: ApprovalView) -> Line | None:
-    """The request that waits longest for this person, once this one no longer does."""
+    """The first request of the queue that waits for this person, once this one no longer does."""
     if view.may_vote and not view.mine:
         return None
     waiting = ApprovalFilter(states=frozenset({State.PENDING}), kinds=ANSWERED, mine=True)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     TextClause,
     and_,
+    case,
     false,
     func,
     literal,
@@ -26,7 +27,16 @@ from typing_extensions import override
 
 from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.open_limits import HeldRequests
-from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.queries import (
+    FOLDED_FROM,
+    WORST_FIRST,
+    ApprovalQuery,
+    ConsentQuery,
+    Folded,
+    GrantQuery,
+    Page,
+    Queued,
+)
 from pdp.core.approvals.rows import (
     Account,
     Answered,
@@ -54,6 +64,7 @@ from pdp.store.tables import labels
 from pdp.store.threads import ReadThreads, closed
 
 ABOUT_ONE_CALL = 32
+_FOLDED = ("count", "agents", "servers", "tools", "rules", "opened_ns", "expires_ns")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,6 +125,64 @@ class PeopleReads:
             wanted.append(c.id < page.after if query.newest_first else c.id > page.after)
         order = c.id.desc() if query.newest_first else c.id
         return self._values(Approval, select(t.approvals).where(*wanted).order_by(order).limit(page.size))
+
+    def queue(self, query: ApprovalQuery, page: Page, *, fold: bool = False) -> tuple[Queued, ...]:
+        """Requests by risk, then age; the many of one subject as one row with `fold`."""
+        c, place, count = t.approvals.c, t.queue_place(), func.count()
+        wanted = [c.tenant == query.tenant, *_approval_filter(query)]
+        whose = (c.call_subject_issuer, c.call_subject_id)
+        own = or_(false(), *(and_(*_of(t.approvals, "call_subject", account)) for account in query.involved))
+        columns: tuple[Any, ...] = (
+            c.id,
+            place.label("place"),
+            count.over().label("total"),
+            case((own, 1), else_=count.over(partition_by=whose)).label("of_subject"),
+            func.row_number().over(partition_by=whose, order_by=place).label("nth"),
+        )
+        n = select(*columns).where(*wanted).subquery().c
+        chosen: Any = select(t.approvals, n.place, n.total, n.of_subject).where(n.id == c.id, n.place > page.after)
+        if fold:
+            chosen = chosen.where(or_(n.of_subject < FOLDED_FROM, n.nth == 1))
+        rows = self._rows(chosen.order_by(n.place).limit(page.size))
+        found = [(from_row(Approval, row), row) for row in rows]
+        many = [each for each, row in found if fold and row["of_subject"] >= FOLDED_FROM]
+        folded = self._folded(many, wanted) if many else {}
+        return tuple(Queued(each, row["place"], int(row["total"]), folded.get(each.id)) for each, row in found)
+
+    def _folded(self, firsts: Sequence[Approval], wanted: Sequence[Any]) -> dict[str, Folded]:
+        """What stands for all that is wanted of the subjects of some requests."""
+        c, count = t.approvals.c, func.count()
+        whose = (c.call_subject_issuer, c.call_subject_id)
+        columns: tuple[Any, ...] = (
+            *whose,
+            count.label("count"),
+            *(count.filter(c.risk == risk).label(f"risk_{risk}") for risk in WORST_FIRST),
+            *(
+                func.count(column.distinct()).label(name)
+                for name, column in (
+                    ("agents", c.call_agent),
+                    ("servers", c.call_server),
+                    ("tools", c.call_tool),
+                    ("rules", c.requirement),
+                )
+            ),
+            func.min(c.opened_ns).label("opened_ns"),
+            func.min(c.expires_ns).label("expires_ns"),
+        )
+        theirs = or_(*(and_(*_of(t.approvals, "call_subject", each.call.subject)) for each in firsts))
+        rows = {
+            Account(row["call_subject_issuer"], row["call_subject_id"]): row
+            for row in self._rows(select(*columns).where(*wanted, theirs).group_by(*whose))
+        }
+        return {
+            each.id: Folded(
+                each,
+                risks={risk: row[f"risk_{risk}"] for risk in WORST_FIRST if row[f"risk_{risk}"]},
+                **{name: int(row[name]) for name in _FOLDED},
+            )
+            for each in firsts
+            if (row := rows.get(each.call.subject)) is not None
+        }
 
     def held(self, tenant: str, subject_index: str = "", agent: str = "", group: str = "") -> HeldRequests:
         """Open requests of the tenant, with a seat for the group where one is named."""
@@ -382,6 +451,8 @@ def _approval_filter(query: ApprovalQuery) -> list[ColumnElement[bool] | TextCla
         wanted.append(_concerns(c.id, query.groups, t.approvals, "call_subject", query.involved))
     if query.opened_from_ns:
         wanted.append(c.opened_ns >= query.opened_from_ns)
+    if query.alive_ns:
+        wanted.append(c.expires_ns > query.alive_ns)
     if query.opened_to_ns:
         wanted.append(c.opened_ns < query.opened_to_ns)
     return wanted

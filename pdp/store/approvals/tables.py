@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeAlias, TypeVar, get_type_hints
 
-from sqlalchemy import Column, ColumnElement, Index, Select, Table, TextClause, and_, func, literal, select
+from sqlalchemy import Column, ColumnElement, Index, Select, Table, TextClause, and_, case, func, literal, select
 from sqlalchemy import text as words
 
 from pdp.core.approvals.hourly_limits import Question
+from pdp.core.approvals.queries import WORST_FIRST
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.call.mandates import MandateState
@@ -315,6 +316,12 @@ _index("outcomes_of_redemption", outcomes.c.redemption_id, where=REPORTED)
 _index("notices_due", notices.c.due_ns, where=UNDELIVERED)
 _index("mandates_of_session", mandates.c.session, where=words("state = 'active'"), unique=True)
 _index("mandates_of_subject", mandates.c.subject_index)
+
+
+def queue_place() -> ColumnElement[str]:
+    """The place of a request in a queue: by risk, then by its id, which begins with the time."""
+    c, ranks = approvals.c, {risk: str(rank) for rank, risk in enumerate(WORST_FIRST)}
+    return case(ranks, value=c.risk, else_=ranks[WORST_FIRST[0]]).concat(c.id)
 
 
 def asked_by(subject_index: str) -> ColumnElement[bool]:

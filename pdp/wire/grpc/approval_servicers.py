@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
 from pdp.core.approvals.directory import Directory, Person
+from pdp.core.approvals.queries import Folded
+from pdp.core.approvals.view import ApprovalView
 from pdp.core.call.request import Caller
 from pdp.core.errors import InvalidRequest
 from pdp.people.votes import challenge
@@ -54,12 +56,14 @@ class ApprovalRpcs(PersonRpcs):
     service = pb.DESCRIPTOR.services_by_name["ApprovalService"]
 
     async def ListApprovals(self, request: pb.ListApprovalsRequest, act: Act) -> pb.ListApprovalsResponse:
-        narrowed, page = approvals.approval_filter(request.filter), pages.page(request)
-        views, after = await self._approvals.queue.list(act.person, narrowed, page)
+        narrowed = replace(approvals.approval_filter(request.filter), fold=request.fold)
+        listed = await self._approvals.queue.page(act.person, narrowed, pages.page(request))
         directory = self.directory(act)
         return pb.ListApprovalsResponse(
-            approvals=(approvals.listed(view, directory) for view in views),
-            next_page_token=pages.token(after, request),
+            approvals=(approvals.listed(row, directory) for row in listed.rows if isinstance(row, ApprovalView)),
+            next_page_token=pages.token(listed.after, request),
+            total_size=listed.total,
+            folded=(approvals.folded(row, directory) for row in listed.rows if isinstance(row, Folded)),
         )
 
     async def GetApproval(self, request: pb.GetApprovalRequest, act: Act) -> pb.GetApprovalResponse:

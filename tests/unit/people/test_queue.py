@@ -24,12 +24,13 @@ from support.approvals import (
 )
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.queries import Page
+from pdp.core.approvals.queries import Folded, Page
 from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.records import outcome as noted
 from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Insert, Move, Note
+from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.host.fair_limiter import FairQueue
 from pdp.people import visibility
@@ -90,6 +91,51 @@ async def test_filters_narrow(harness: ApprovalHarness) -> None:
     assert await listed(harness, "bob", opened_from_ns=two.opened_ns) == [two.id]
     assert await listed(harness, "bob", opened_to_ns=two.opened_ns) == [one.id]
     assert await listed(harness, "bob", newest_first=True) == [two.id, one.id]
+
+
+async def flooded(harness: ApprovalHarness, count: int = 8) -> list[Approval]:
+    """Requests of Dan, all critical and older than one of Sue."""
+    of_dan = [call({"n": n}, subject=account("dan")) for n in range(count)]
+    flood = [await harness.open(number=n, call=each, risk="critical") for n, each in enumerate(of_dan, 1)]
+    return [await harness.open(number=99, risk="critical"), *flood]
+
+
+async def test_a_flood_is_one_row_that_hides_nobody_and_decides_nothing(harness: ApprovalHarness) -> None:
+    honest, *flood = await flooded(harness)
+    bob, queue = person("bob"), harness.services.queue
+    folded = ApprovalFilter(fold=True)
+    page = await queue.page(bob, folded, Page())
+    row, line = page.rows
+    assert isinstance(row, Folded)
+    assert isinstance(line, ApprovalView)
+    assert (row.count, row.first.id, line.approval.id, page.total) == (8, flood[0].id, honest.id, 9)
+    unfolded, after = await queue.list(bob, ApprovalFilter(subject=account("dan")), Page())
+    assert ([view.approval.id for view in unfolded], after) == ([each.id for each in flood], "")
+    await harness.deny("bob", flood[0])  # its first: the others stand as they are
+    row, _ = (await queue.page(bob, folded, Page())).rows
+    assert isinstance(row, Folded)
+    assert (row.count, row.first.id) == (7, flood[1].id)
+    stands = [harness.store.approval(TENANT, each.id) for each in flood[1:]]
+    assert {each.state for each in stands if each is not None} == {State.PENDING}
+
+
+async def test_a_flood_is_whole_and_counted_as_its_reader_may_see_it(harness: ApprovalHarness) -> None:
+    _, *flood = await flooded(harness)
+    blue = await harness.open(element(seats=seats(blue=1)), number=50, call=call({"n": 50}, subject=account("dan")))
+    folded = ApprovalFilter(fold=True)
+    rows = (await harness.services.queue.page(person("bob"), folded, Page())).rows
+    assert [row.count for row in rows if isinstance(row, Folded)] == [8]  # not Cat's
+    rows = (await harness.services.queue.page(person("dan"), folded, Page())).rows
+    assert [row.approval.id for row in rows if isinstance(row, ApprovalView)] == [
+        *(e.id for e in flood),
+        blue.id,
+    ]  # his
+    rows = (await harness.services.queue.page(person("bob"), replace(folded, mine=True), Page())).rows
+    assert [row.count for row in rows if isinstance(row, Folded)] == [8]
+    harness.clock.at += 3600 * NS
+    assert (
+        await harness.services.queue.page(person("bob"), folded, Page())
+    ).rows == ()  # expired, if nobody wrote it
 
 
 async def test_a_search_finds_by_code_person_and_agent(harness: ApprovalHarness) -> None:

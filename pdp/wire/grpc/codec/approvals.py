@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.queries import Folded
 from pdp.core.approvals.rows import Account, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
@@ -96,6 +97,25 @@ def ballot(request: approval_pb2.VoteRequest) -> BallotInput:
         behalf=account(request.on_behalf_of, "on_behalf_of") if request.HasField("on_behalf_of") else None,
         grant=_terms(request.grant) if request.HasField("grant") else None,
         passkey=fields.data(request.passkey_assertion_json, "passkey_assertion_json"),
+    )
+
+
+def folded(row: Folded, directory: Directory) -> approval_pb2.FoldedApprovals:
+    """The many requests of one subject, as in a list."""
+    call = row.first.call
+    return approval_pb2.FoldedApprovals(
+        subject=principal(call.subject, directory),
+        first_approval_id=row.first.id,
+        count=row.count,
+        risk=enums.RISKS.number(row.first.risk),
+        agent=call.agent if row.agents == 1 else "",
+        server=call.server if row.servers == 1 else "",
+        tool=call.tool if row.tools == 1 else "",
+        agents=row.agents,
+        servers=row.servers,
+        tools=row.tools,
+        opened_at=fields.timestamp(row.opened_ns),
+        expires_at=fields.timestamp(row.expires_ns),
     )
 
 

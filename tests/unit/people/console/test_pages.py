@@ -13,6 +13,7 @@ from support.console_client import APPROVAL, CONSENT, DIRECTORY, GRANT, NOW_NS, 
 from support.deceiving import DECEPTIVE, chunks
 from support.for_each import for_each
 
+from pdp.core.approvals.queries import Folded
 from pdp.core.approvals.rows import Account, Delegation, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.turned_down import Earlier
@@ -121,6 +122,36 @@ def everywhere(console: ConsoleClient, text: str) -> None:
                 purpose=text),
     )  # fmt: skip
     console.services.delegations_found = (Delegation("d", "acme", text, text, 1, 2, text),)
+
+
+def folded(**changes: object) -> Folded:
+    made = Folded(APPROVAL, 1040, {"critical": 40, "high": 999}, 1, 1, 3, 1, APPROVAL.opened_ns, APPROVAL.expires_ns)
+    return replace(made, **changes)  # type: ignore[arg-type] - a test's changes
+
+
+async def test_many_requests_of_one_person_are_a_row_that_says_what_they_share_and_decides_nothing(
+    console: ConsoleClient,
+) -> None:
+    console.services.folded = (folded(),)
+    await console.sign_in()
+    html = (await console.client.get("/queue", params={"server": "git"})).text
+    text = text_of(html)
+    for said in (
+        "1,041 requests in all, by risk and then by age",
+        "1,040 requests of one person",
+        "40 critical, 999 high, 1 unknown",
+        "The same in all: agent coding-agent , server git , rule annotations.destructive .",
+        "They differ: 3 tools, arguments. Each is decided by itself.",
+    ):
+        assert said in text, said
+    (row,) = re.findall(r"<tr[^>]*data-folded.*?</tr>", html, re.DOTALL)
+    links = {unescape(link) for link in re.findall(r'href="([^"]*)"', row)}
+    assert links == {"/queue?server=git&issuer=https%3A%2F%2Fid.acme.example&subject=alice"}
+    assert "<form" not in row
+    assert "<button" not in row
+    await console.client.get(links.pop())
+    wanted = console.services.done[-1][1]
+    assert (wanted.subject, wanted.server, wanted.fold) == (APPROVAL.call.subject, "git", False)
 
 
 PAGES = ("/queue", "/history", PAGE, f"{PAGE}?all=1", "/grants", "/consents", "/consents/0199-consent", "/me")
