@@ -93,7 +93,6 @@ async def test_what_is_allowed_is_carried_out_once(
 @pytest.mark.parametrize(
     "asking",
     [
-        get("summary"),
         get("summary", path="a\u200bb"),
         get("git_status", repo_path="/src"),
         read("file:///etc/passwd"),
@@ -114,6 +113,17 @@ async def test_what_is_denied_is_not_carried_out_and_reads_like_what_is_unknown(
             await asking(client)
     assert (refused.value.code, refused.value.message) == (DENIED, SAFE)
     assert set(refused.value.data) == {"status", "decision_id"}
+    assert behind.calls == []
+
+
+@versions
+async def test_what_lacks_an_argument_is_told_which(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
+) -> None:
+    async with enforced(monkeypatch, found, version, called=Called(others=True)) as (client, behind):
+        with pytest.raises(MCPError) as refused:
+            await get("summary")(client)
+    assert (refused.value.code, "/path is missing" in refused.value.message) == (DENIED, True)
     assert behind.calls == []
 
 
