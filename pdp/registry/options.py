@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -16,10 +16,14 @@ SignerRole = Literal["author", "reviewer"]
 ReleasedPart = Literal["policy", "org", "prompts", "directory"]
 
 
+# lists show it beside who holds the key: no letter of another script may stand for one of these
+KeyId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~](?:[ -~]*[!-~])?$")]
+
+
 class KeyOptions(Options):
     """One public key that may sign. Its role is decided here, never by the signed content."""
 
-    id: str = Field(min_length=1, max_length=128, examples=["ann"])
+    id: KeyId = Field(examples=["ann"])
     """The key's name in signatures."""
     role: SignerRole = Field(examples=["author"])
     """What its holder is: a set is signed by an author and by a reviewer."""
@@ -30,7 +34,7 @@ class KeyOptions(Options):
 class WatcherOptions(Options):
     """One trusted `pdp tools watch` of one tenant."""
 
-    id: str = Field(min_length=1, max_length=128, examples=["watcher-1"])
+    id: KeyId = Field(examples=["watcher-1"])
     """A name of your choice."""
     tenant: str = Field(min_length=1, max_length=128, examples=["acme"])
     """Whose servers it watches."""

@@ -108,6 +108,12 @@ def test_an_issuer_that_is_no_url(world: Sandbox) -> None:
         assert "identity.issuers.0.issuer: must be the URL in the tokens' `iss`" in done.output
 
 
+def test_the_id_of_a_key_is_plain_ascii(world: Sandbox) -> None:
+    for wrong in ("\u0430nn", "ann ", "a\u200bnn"):  # its first a Cyrillic, a blank, a joiner
+        change(world, "registry.keys.0.id", wrong)
+        assert "registry.keys.0.id: " in check(world, "--syntax-only").output
+
+
 @pytest.mark.usefixtures("gated_once")
 def test_what_is_wrong_stands_before_what_is_risky(world: Sandbox) -> None:
     change(world, "registry.sets.acme", "keys")
