@@ -36,7 +36,7 @@ _SESSIONS = 16  # open at once
 _CALLS = 200  # of a session, which then ends: another subject begins one
 _REPEATED = 0.5  # of the calls: the same tool and arguments as an earlier one of the session
 _RENEW_SECONDS = 1_800  # of tokens that hold for an hour
-_FRAMES = 25  # of a traced allocation
+_FRAMES = 8  # of a traced allocation
 _SHOWN = 30
 _OURS = "/pdp/"
 

@@ -175,7 +175,8 @@ def _valid_until(
     if outcome.effect is not Effect.ALLOW:
         return 0
     # vouched claims may have no end of their own; a token always has
-    return within(evidence, min(until_ns, facts.identity.subject.expires_ns or until_ns))
+    until_ns = min(until_ns, facts.identity.subject.expires_ns or until_ns)
+    return within(evidence, until_ns) if evidence else until_ns
 
 
 def within(evidence: tuple[SourcedEvidence, ...], until_ns: int) -> int:

@@ -135,14 +135,14 @@ class SqliteStore(LogStore):
         """None where memory does not know the session, or more is to be read."""
         if keys.atoms or keys.budgets or keys.people:
             return None
-        known = self._memory.look(keys, self.high_water(MARK))
+        marks = self._ledger.marks.high_water
+        known = self._memory.look(keys, marks.get(MARK, 0))
         if known is None:
             return None
         (row,) = self._reader.execute(_BESIDE_SESSIONS, arguments(keys, json.dumps)[:BESIDE_PARAMETERS]).fetchall()
         row = with_session(row, known.session, known.parent)
-        stored, asked = stored_call(
-            row, keys, _session, self.high_water(RESTORED), known.labels
-        )  # memory knows none whose time is over
+        # memory knows none whose time is over
+        stored, asked = stored_call(row, keys, _session, marks.get(RESTORED, 0), known.labels)
         return stored if stored.row is None or not asked else None
 
     def _stored(self, keys: CallKeys) -> tuple[StoredCall, bool]:

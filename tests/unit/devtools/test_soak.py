@@ -6,7 +6,7 @@ Frames = tuple[tuple[str, int], ...]
 
 
 def _snapshot(*traces: tuple[int, Frames]) -> tracemalloc.Snapshot:
-    return tracemalloc.Snapshot([(0, size, frames, len(frames)) for size, frames in traces], 25)  # type: ignore[arg-type]
+    return tracemalloc.Snapshot([(0, size, frames, len(frames)) for size, frames in traces], 8)  # type: ignore[arg-type]
 
 
 _LIBRARY = ("/x/site-packages/library.py", 3)
