@@ -46,6 +46,10 @@ ELSEWHERE = {
         "rego/baseline/personal_test.rego",
         "test_the_subject_confirms_it_in_the_balanced_profile_and_nobody_else_can",
     ),
+    "schema.open_asked": (
+        "rego/baseline/baseline_test.rego",
+        "test_unnamed_member_for_a_changing_tool_is_asked_about_in_the_balanced_profile",
+    ),
     # of results, by callers that may vouch for what they saw
     "result.effect": (
         "tests/system/test_behaviour.py",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from grpc import StatusCode
 
 from pdp.core.errors import (
+    AlteredEvidence,
     BundleFault,
     ConfigurationFault,
     Conflict,
@@ -55,6 +56,7 @@ TABLE: Mapping[type[Fault], StatusCode] = {
     BundleFault: StatusCode.INTERNAL,
     RegistryFault: StatusCode.INTERNAL,
     ConfigurationFault: StatusCode.INTERNAL,
+    AlteredEvidence: StatusCode.INTERNAL,
     Fault: StatusCode.INTERNAL,
 }
 

@@ -266,6 +266,7 @@ def test_findings_name_place_interpreter_and_code_and_hold_no_value() -> None:
         tool(Interpreter("shell", "/command"), Interpreter("path", "/paths")),
     )
     assert [(f.kind, f.pointer, f.detail) for f in fact.findings] == [
+        ("unnamed", "/paths/1/*", ""),
         ("shell", "/command", "remote_code"),
         ("path", "/paths/1/*", "traversal"),
     ]
