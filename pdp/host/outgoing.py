@@ -18,7 +18,6 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from socket import SOCK_STREAM
 
-import httpx
 from standardwebhooks.webhooks import Webhook
 
 from pdp.core.check import NS
@@ -92,6 +91,8 @@ class Post:
     async def __call__(self, body: bytes, headers: Mapping[str, str], *, answer: int = 0) -> bytes:
         """The beginning of the answer's body, at most `answer` bytes. Raises Unavailable `AREA.unreachable`,
         `.timeout`, `.rejected` (not 2xx: no redirect), `.unresolved`, `.address`."""
+        import httpx  # noqa: PLC0415 - only where something is sent
+
         try:
             async with asyncio.timeout(SECONDS):
                 status, said = await self._post(body, headers, answer)
@@ -106,6 +107,8 @@ class Post:
         return said
 
     async def _post(self, body: bytes, headers: Mapping[str, str], most: int) -> tuple[int, bytes]:
+        import httpx  # noqa: PLC0415 - likewise
+
         url = httpx.URL(self.url)
         port = url.port or (_PORT if url.scheme == "https" else _PLAIN_PORT)
         address = await address_of(OutgoingHost(url.host, port, self.internal), self.area)

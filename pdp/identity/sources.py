@@ -17,11 +17,10 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
-
-import httpx
 
 from pdp.core.bytes.compact import Refusal, strict_object
 from pdp.core.bytes.digest import Json, digest
@@ -140,12 +139,14 @@ class HttpFetch:
 
     async def __call__(self, url: str) -> bytes:
         status, body = await self.ask("GET", url)
-        if status != httpx.codes.OK:
+        if status != HTTPStatus.OK:
             raise _no_document(url, status)
         return body
 
     async def ask(self, method: str, url: str, **sent: Any) -> tuple[int, bytes]:
         """The status and body of any answer. `sent` is as for httpx. Raises as a fetch."""
+        import httpx  # noqa: PLC0415 - only where something is fetched
+
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         body = bytearray()
         try:

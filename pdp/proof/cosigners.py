@@ -7,8 +7,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-
-import httpx
+from http import HTTPStatus
 
 from pdp.proof.cosignature import WitnessEntry, WitnessPolicy, cosigned
 from pdp.proof.note import Checkpoint, NoteFault
@@ -86,7 +85,7 @@ class Cosigners:
 
         async def ask(each: _Cosigner) -> int | None:
             status, answer = await self._post(each, nothing)
-            return 0 if status == httpx.codes.OK else _size(status, answer)
+            return 0 if status == HTTPStatus.OK else _size(status, answer)
 
         found = await asyncio.gather(*map(ask, self._each))
         for each, size in zip(self._each, found, strict=True):
@@ -122,7 +121,7 @@ class Cosigners:
             old = min(each.size, new.size)
             proof = await prove(old) if old else ()
             status, answer = await self._post(each, Submission(old, proof, note, new))
-            if status == httpx.codes.OK:
+            if status == HTTPStatus.OK:
                 self._take(each, note, new, answer)
                 return
             size = _size(status, answer)
@@ -133,7 +132,7 @@ class Cosigners:
                 # no failure: another process of the store is ahead, and this one follows
                 each.problem, each.after = f"has cosigned {size} records already", self.monotonic() + _PAUSE
                 return
-            if status == httpx.codes.UNPROCESSABLE_ENTITY:
+            if status == HTTPStatus.UNPROCESSABLE_ENTITY:
                 differ[each.entry.name] = old
             each.failed(f"answers {status}" if status else "does not answer", self.monotonic())
             return
@@ -157,6 +156,8 @@ class Cosigners:
 
     async def _post(self, each: _Cosigner, submission: Submission) -> tuple[int, str]:
         """Status and body; (0, "") without an answer."""
+        import httpx  # noqa: PLC0415 - only where there are witnesses
+
         try:
             async with (
                 asyncio.timeout(self.within),
@@ -175,6 +176,6 @@ class Cosigners:
 
 def _size(status: int, answer: str) -> int | None:
     number = answer.removesuffix("\n")
-    if status != httpx.codes.CONFLICT or not number.isascii() or not number.isdecimal() or len(number) > 19:
+    if status != HTTPStatus.CONFLICT or not number.isascii() or not number.isdecimal() or len(number) > 19:
         return None
     return int(number)

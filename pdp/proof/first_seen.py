@@ -25,7 +25,6 @@ from pdp.core.record.first_seen import OK, Named, carried_out, named, reached
 from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow, LogRow
 from pdp.host.turns import in_turns
 from pdp.proof.receivers import RecordBatch
-from pdp.store.firsts import keep
 
 log = logging.getLogger("pdp.seen")
 
@@ -91,6 +90,8 @@ class FirstSeen:
 
     async def _keep(self, sightings: Sequence[_Sighting]) -> None:
         """Keep and tell what is new of these: few in one transaction, for decisions wait for that."""
+        from pdp.store.firsts import keep  # noqa: PLC0415 - the database library, which a check of settings does not need
+
         # anew, since another process may have kept it, and so that a table that is locked is met here, not in the
         # writer, which would refuse what decisions write at the same time
         for tenant in {each.row.tenant for each in sightings if self._known_of(each.row) is None}:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,7 +24,6 @@ from pdp.core.ports.telemetry import Telemetry
 from pdp.decide.commit import Recorder
 from pdp.decide.state import ServiceState
 from pdp.host.durable import make_secret
-from pdp.host.log_files import LogFiles
 from pdp.host.part import Part
 from pdp.host.renewed_files import RenewedFiles, Take
 from pdp.operate.quorum import QuorumRecords
@@ -41,6 +41,9 @@ from pdp.proof.receivers import Receiver, Selection, receiver
 from pdp.proof.tiles import LogFolder
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.secrets.reference import FILE, secret
+
+if TYPE_CHECKING:
+    from pdp.host.log_files import LogFiles
 
 log = logging.getLogger("pdp.log")
 
@@ -110,7 +113,11 @@ def signed_log(settings: Settings, store: Store) -> WiredLog | None:
     publisher = Publisher(
         store, LogFolder(options.folder), _key(settings, options.key), cosigners=_cosigners(options)
     )
-    files = LogFiles(options.listen, options.folder, archive) if options.listen else None
+    files = None
+    if options.listen:
+        from pdp.host.log_files import LogFiles  # noqa: PLC0415 - an HTTP server, and only where it is served
+
+        files = LogFiles(options.listen, options.folder, archive)
     return WiredLog(publisher, files, store)
 
 

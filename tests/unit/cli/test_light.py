@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -13,10 +14,12 @@ import pytest
 from support.for_each import for_each
 from support.world import World, running
 
+from devtools import sandbox
 from pdp.cli.commands import Commands
 from pdp.cli.health import _listens
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
+from pdp.registry.pin import PinnedServer
 from pdp.wire.grpc.options import ServerOptions
 
 _TELL = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
@@ -82,6 +85,18 @@ def run_without(missing: str, *words: str) -> subprocess.CompletedProcess[str]:
     """`pdp` in a process where one package is not installed."""
     code = f"import sys; sys.modules[{missing!r}] = None; from pdp.__main__ import main; main()"
     return subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
+
+
+def test_a_whole_check_of_a_configuration_loads_no_database_server_or_client(tmp_path: Path) -> None:
+    """What it looks at is loaded: a signed set, keys, policy; nothing that would serve, store or ask."""
+    made = sandbox.create(tmp_path / "w", PinnedServer("acme", "git", "https://git.example/mcp", "platform"))
+    (made.folder / "store").mkdir(mode=0o700)
+    made.pin([], sandbox.Review(tools={}), time.time_ns())
+    said, found = loaded(_PDP, "config", "check", str(made.config))
+    assert said[-1].startswith("ok: development"), said
+    assert {"joserfc", "cryptography"} <= found, "the keys were read"
+    unused = {"sqlalchemy", "asyncpg", "httpx", "httpx2", "aiohttp", "uvicorn", "h11", "starlette", "rich", "jinja2"}
+    assert not found & (unused | {"opentelemetry", "mcp", "redis", "phonenumbers", "tree_sitter", "sqlglot"})
 
 
 async def test_the_probe_loads_what_a_bare_health_client_loads_and_yaml(tmp_path: Path) -> None:
