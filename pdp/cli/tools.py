@@ -48,7 +48,7 @@ from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
 from pdp.registry.keys import read_private
 from pdp.registry.manifest import Manifest
-from pdp.registry.pin import Pinned, PinnedServer
+from pdp.registry.pin import Pinned, PinnedServer, Proposal
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_operations, load_review
 from pdp.registry.scan.folder import definitions as scanned
@@ -292,6 +292,10 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+def _look_at(proposal: Proposal) -> list[str]:
+    return [*(each.told() for each in proposal.unguarded), *warnings_of(proposal.manifest)]
+
+
 def _of_others(manifest: Manifest) -> list[str]:
     if is_template(manifest.name) and variables(manifest.name) is None:
         return ["no URI is matched with this template: every read of it will be denied"]
@@ -329,7 +333,7 @@ def _pinned_json(pinned: Pinned) -> dict[str, Json]:
                 "reviewed": p.reviewed,
                 "risk": p.manifest.risk,
                 "manifest_sha256": p.manifest.digest(),
-                "warnings": list(warnings_of(p.manifest)),
+                "warnings": _look_at(p),
             }
             for p in pinned.proposals
         ],
@@ -339,7 +343,7 @@ def _pinned_json(pinned: Pinned) -> dict[str, Json]:
 def _show_pinned(pinned: Pinned, server: str) -> None:
     rows = []
     for p in pinned.proposals:
-        look = ([] if p.reviewed else ["not reviewed"]) + list(warnings_of(p.manifest))
+        look = ([] if p.reviewed else ["not reviewed"]) + _look_at(p)
         m = p.manifest
         permissions = ", ".join(m.permissions) or "none"
         rows.append((m.label, p.change, p.state, m.risk, permissions, behaviour(m), ", ".join(look)))

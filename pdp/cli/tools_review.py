@@ -118,6 +118,9 @@ def _show(screen: _Screen) -> None:
     properties: Any = screen.tool.manifest.input_schema.get("properties")
     for name, of in (properties if isinstance(properties, Mapping) else {}).items():
         click.echo(f"    {_cut(name)}: {_cut(json.dumps(of, ensure_ascii=False))}")
+        for unread in screen.draft.unguarded:
+            if unread.argument == name:
+                click.secho(f"      {unread.told()}", fg="red")
     if screen.tool.manifest.kind is None and "outputSchema" not in definition:
         click.secho(
             "    no output schema: results are inspected, and cut off at content.max_unbounded_result", fg="yellow"

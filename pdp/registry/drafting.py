@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ from pdp.core.bytes.uri_template import variables
 from pdp.core.call.facts import WORST_LABELS
 from pdp.core.tables import tables
 from pdp.registry.drafting_limits import drafted_limit
+from pdp.registry.drafting_unguarded import Unguarded, joined, language_of
 from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry, name_at, name_of
 from pdp.registry.review import ReviewedHints, ToolReview
 
@@ -29,6 +30,7 @@ _UNTRUSTED = "untrusted"
 _TEXT, _NUMBERS = ("string",), ("number", "integer")
 _OUTWARD = ("network", "email", "message")
 _PROGRAMS = ("shell", "code", "sql")  # an argument that says what is done
+_PLACES = ("path", "url", "email")  # an argument that says where something is, in whatever language that is
 _MAX_TEXT = 8_192  # of a description that is read
 _MAX_POINTER = 256  # characters, as in a manifest
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -62,12 +64,14 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class ToolDraft:
-    """The draft of one tool, prompt, resource or operation. `effects`: what it does, as in the table."""
+    """The draft of one tool, prompt, resource or operation. `effects`: what it does, as in the table; `unguarded`:
+    arguments that no guard reads in their language."""
 
     kind: str
     name: str
     effects: tuple[str, ...]
     values: tuple[Drafted, ...]
+    unguarded: tuple[Unguarded, ...] = ()
 
     @property
     def confidence(self) -> Confidence:
@@ -87,8 +91,8 @@ class ToolDraft:
         return review.model_copy(update={"risk": risk, "labels": labels, "permissions": None, "limits": None})
 
     def disbelieved(self) -> ToolDraft:
-        """The draft of a definition whose words are not believed: nothing is recognised."""
-        return ToolDraft(self.kind, self.name, (), ())
+        """The draft of a definition whose words are not believed: nothing is recognised but what nobody looks at."""
+        return ToolDraft(self.kind, self.name, (), (), self.unguarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ class _Drafting:
         self.effects, self.why, self.agrees = self._effects()
 
     def draft(self) -> ToolDraft:
-        return ToolDraft(self.kind, self.name, tuple(self.effects), tuple(self._values()))
+        return ToolDraft(self.kind, self.name, tuple(self.effects), tuple(self._values()), tuple(self._unguarded()))
 
     def _values(self) -> Iterator[Drafted]:
         if self.effects:
@@ -393,6 +397,18 @@ class _Drafting:
         said = "says" in row and re.search(row["says"], argument.description, re.IGNORECASE) is not None
         return named or said or argument.schema.get("format") in row.get("format", ())
 
+    def _unguarded(self) -> Iterator[Unguarded]:
+        """Arguments in languages that no guard reads."""
+        rows = _rules()["unguarded"]
+        named = [replace(each, words=joined(rows, each.words)) for each in self.arguments]
+        around = self.names | self.said | {form for each in named for word in each.words for form in _forms(word)}
+        for each in named:
+            told = each.holds((*_TEXT, "array", "object")) and not {"enum", "const"} & each.schema.keys()
+            place = (self._reader(each) or {}).get("kind") in _PLACES
+            language = language_of(rows, each, around, place=place)
+            if told and each.last not in _COUNTED and language is not None:
+                yield Unguarded(each.name, language)
+
     @property
     def _program(self) -> bool:
         """Whether its server is a program of the command line."""
@@ -447,6 +463,7 @@ def _rules() -> Mapping[str, Any]:
         "phrases": table["phrases"],
         "flags": {effect: frozenset(words.split()) for effect, words in table["flags"].items()},
         "readers": [split(row) for row in table["readers"]],
+        "unguarded": [split(row) for row in table["unguarded"]],
         "outputs": split(table["outputs"])["words"],
         "recipients": split(table["recipients"][0])["words"],
         "free": split(table["free"]),

@@ -24,6 +24,7 @@ from pdp.registry import files
 from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
 from pdp.registry.draft import Draft, base_of, continued, load_manifest
 from pdp.registry.drafting import Siblings, ToolDraft, draft_of
+from pdp.registry.drafting_unguarded import Unguarded
 from pdp.registry.files import write_file
 from pdp.registry.manifest import (
     EffectEntry,
@@ -76,12 +77,14 @@ class PinnedServer:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One tool as it would be pinned, and what is new about it."""
+    """One tool as it would be pinned, and what is new about it. `unguarded`: arguments that no guard reads in their
+    language, whatever a review says."""
 
     manifest: Manifest
     state: State
     reviewed: bool
     change: str  # "new" | "changed" | "same" | "gone"
+    unguarded: tuple[Unguarded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +248,10 @@ def _propose(
     )
     before = _stored(folder, entry.manifest_sha256) if entry is not None else None
     if before is not None and before.model_copy(update={"pinned": manifest.pinned}) == manifest:
-        return Proposal(
-            before, state, tool_review is not None, "same" if entry and entry.state == state else "changed"
-        )
-    return Proposal(manifest, state, tool_review is not None, "new" if entry is None else "changed")
+        change = "same" if entry and entry.state == state else "changed"
+        return Proposal(before, state, tool_review is not None, change, drafted.unguarded)
+    change = "new" if entry is None else "changed"
+    return Proposal(manifest, state, tool_review is not None, change, drafted.unguarded)
 
 
 def _gone(folder: Path, base: Draft, server: str, labels: Collection[str]) -> list[Proposal]:

@@ -98,6 +98,8 @@ def _tool(tool: ReviewedTool, owner: str, answer: ToolReview | None) -> Iterator
     yield ""
     for note in _notes(tool.manifest):
         yield f"  # {note}"
+    for unread in tool.draft.unguarded:
+        yield f"  # {unread.told()}"
     for each in () if said else tool.draft.values:
         yield f"  # {each.field}, {each.confidence}: {visible(each.reason)}"
     yield f"  {_yaml(tool.manifest.name)}:"

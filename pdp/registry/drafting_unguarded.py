@@ -1,0 +1,74 @@
+"""Arguments that are read by a language for which there is no guard, by name, format and description
+(`drafting.toml`): nobody looks at them, and the draft says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pdp.core.text.injection.excerpt import visible
+
+_SHOWN = 100  # characters of a name
+
+
+class ReadArgument(Protocol):
+    """What is known of an argument. `words` hold a language's name as one word (`xPath`)."""
+
+    @property
+    def words(self) -> Sequence[str]: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def schema(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unguarded:
+    """An argument, and the language in which nobody reads it."""
+
+    argument: str
+    language: str
+
+    def told(self) -> str:
+        """What a reviewer is told, and what there is to do."""
+        shown = visible(self.argument)
+        name = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+        return (
+            f"nobody looks at {name} for {self.language}: bound it by enum or pattern in the server's schema, "
+            "or give the tool a risk at which a person is asked"
+        )
+
+
+def joined(rows: Sequence[Mapping[str, Any]], words: Sequence[str]) -> tuple[str, ...]:
+    """The words of a name, those that together are one of a row (`x`, `path`) as one."""
+    known = frozenset().union(*(row.get("words", frozenset()) for row in rows))
+    found: list[str] = []
+    for each in words:
+        if found and (pair := found[-1] + each) in known:
+            found[-1] = pair
+        else:
+            found.append(each)
+    return tuple(found)
+
+
+def language_of(
+    rows: Sequence[Mapping[str, Any]], argument: ReadArgument, around: Collection[str], *, place: bool
+) -> str | None:
+    """The language of the first row that is about an argument. `around`: forms of the words of its tool; `place`: it
+    says where something is, so that only its last word can name a language."""
+    for row in rows:
+        words, last = row.get("words", frozenset()), argument.words[-1:]
+        if place and words.isdisjoint(last):
+            continue
+        named = not words.isdisjoint(argument.words)
+        meant = not row.get("ends", frozenset()).isdisjoint(last)
+        formed = argument.schema.get("format") in row.get("format", ())
+        said = "says" in row and re.search(row["says"], argument.description, re.IGNORECASE) is not None
+        if named or formed or said or (meant and not row["about"].isdisjoint(around)):
+            language: str = row["language"]
+            return language
+    return None
