@@ -395,7 +395,7 @@ class _Drafting:
         if "tool_says" in row:
             return named and re.search(row["tool_says"], f"{argument.description} {self.description}") is not None
         said = "says" in row and re.search(row["says"], argument.description, re.IGNORECASE) is not None
-        return named or said or argument.schema.get("format") in row.get("format", ())
+        return named or said or str(argument.schema.get("format")) in row.get("format", ())
 
     def _unguarded(self) -> Iterator[Unguarded]:
         """Arguments in languages that no guard reads."""

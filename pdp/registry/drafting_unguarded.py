@@ -66,7 +66,7 @@ def language_of(
             continue
         named = not words.isdisjoint(argument.words)
         meant = not row.get("ends", frozenset()).isdisjoint(last)
-        formed = argument.schema.get("format") in row.get("format", ())
+        formed = str(argument.schema.get("format")) in row.get("format", ())
         said = "says" in row and re.search(row["says"], argument.description, re.IGNORECASE) is not None
         if named or formed or said or (meant and not row["about"].isdisjoint(around)):
             language: str = row["language"]

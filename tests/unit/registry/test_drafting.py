@@ -71,6 +71,7 @@ READERS = [
     ({"cc": {"type": "array", "items": WORDS}}, "email"),
     ({"path": WORDS | {"enum": ["a", "b"]}}, None),
     ({"path": {"type": "integer"}}, None),
+    ({"page": WORDS | {"format": ["uri"]}}, None),  # no format
     ({"": WORDS}, None),
     ({"x" * 300 + "_path": WORDS}, None),  # no manifest holds such a pointer
 ]
