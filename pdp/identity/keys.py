@@ -15,7 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import JWKRegistry, Key
 
-from pdp.core.bytes.compact import Refusal, base64url, strict_object
+from pdp.core.bytes.compact import Refusal, base64url, is_key_id, strict_object
 from pdp.core.errors import ConfigurationFault
 
 MAX_DOCUMENT = 256 * 1024  # bytes
@@ -116,7 +116,7 @@ def _public_key(entry: dict[str, Any]) -> PublicKey | None:
     operations = entry.get("key_ops", ["verify"])
     if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
-    if not isinstance(kind, str) or kind not in _MEMBERS or not isinstance(kid, str | None) or kid == "":
+    if not isinstance(kind, str) or kind not in _MEMBERS or not (kid is None or is_key_id(kid)):
         return None
     fits = _FITS.get((kind, curve if isinstance(curve, str) else None), frozenset())
     if "alg" in entry:

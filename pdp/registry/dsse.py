@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pdp.core.bytes.compact import is_key_id
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import InvalidRequest, RegistryFault
@@ -141,8 +142,8 @@ def _signature(value: Json) -> Signature:
     if not isinstance(value, Mapping):
         raise _malformed("signatures", "holds something that is no object")
     keyid = value.get("keyid", "")
-    if not isinstance(keyid, str):
-        raise _malformed("signatures.keyid", "is not a string")
+    if not isinstance(keyid, str) or not (keyid == "" or is_key_id(keyid)):
+        raise _malformed("signatures.keyid", "is not printable ASCII")
     return Signature(keyid, _base64(value, "sig"))
 
 

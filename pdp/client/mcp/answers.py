@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 
 from pdp.client.responses import refused
 from pdp.client.values import Decision, Elicited, Kind, Tool
-from pdp.core.call.methods import COMPLETE, LISTS, MAX_SUBSCRIPTIONS, PROMPT_GET, SUBSCRIBE, TOOL_CALL, TOOL_LIST
+from pdp.core.call.methods import (
+    COMPLETE,
+    LISTS,
+    MAX_SUBSCRIPTIONS,
+    NOTIFICATIONS,
+    PROMPT_GET,
+    SUBSCRIBE,
+    TOOL_CALL,
+    TOOL_LIST,
+)
 
 DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
 QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name
@@ -117,9 +126,11 @@ def _completed(given: Mapping[str, Any]) -> tuple[Kind, Any, dict[str, Any]]:
 
 def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...]:
     """The resources of which a modern client wants to hear, each as the subscription that is decided. That a list has
-    changed is for everybody who may list. Raises NotACallError."""
+    changed is for everybody who may list; to hear of anything else, nobody decides. Raises NotACallError."""
     wanted = (params or {}).get("notifications")
-    uris = wanted.get("resourceSubscriptions") if isinstance(wanted, Mapping) else None
+    if not isinstance(wanted, Mapping) or not wanted.keys() <= NOTIFICATIONS:
+        raise NotACallError(f"params.notifications: must be an object of {', '.join(sorted(NOTIFICATIONS))} alone")
+    uris = wanted.get("resourceSubscriptions")
     if not isinstance(uris, list | None) or len(uris or ()) > MAX_SUBSCRIPTIONS:
         raise NotACallError(f"params.notifications: {MAX_SUBSCRIPTIONS} resources at most")
     return tuple(call_parameters({"uri": uri}, SUBSCRIBE) for uri in uris or ())

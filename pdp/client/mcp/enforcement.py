@@ -13,7 +13,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from pdp.client.mcp import answers, results, tool_search
 from pdp.client.mcp.answers import CallParameters, McpClient, NotACallError, Way
 from pdp.client.mcp.client_sessions import ClientSessions
 from pdp.client.mcp.effects import Observation, observed
-from pdp.client.mcp.nested_calls import Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
+from pdp.client.mcp.nested_calls import Call, Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
 from pdp.client.mcp.token_exchange import KIND, Carried, ExchangeError, TokenExchange, Wanted
 from pdp.client.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client.values import Credential, Elicited, Outcome
@@ -81,10 +81,11 @@ class EnforcementOptions:
     `passes` are further methods, and notifications of its own, that pass without a decision. `state_keys` seal what a
     client carries from round to round, 32 bytes of chance each, the first one seals; replicas share them. Without,
     they are made at start and good for this process alone. `patience` is the time in seconds for which one request
-    waits for people. `search` are the tools that find and call others, where the server is no FastMCP, which tells by
-    itself. `inspects_results`: no result, error or question of the server leaves before it was inspected. `exchange`
-    carries out the obligation `exchange_token`, which the decision point's client has to declare: a call then runs
-    with its token (`token_exchange.exchanged_token`), or not at all.
+    waits for people, `listen_seconds` that after which an open `subscriptions/listen` is decided anew. `search` are
+    the tools that find and call others, where the server is no FastMCP, which tells by itself. `inspects_results`: no
+    result, error or question of the server leaves before it was inspected. `exchange` carries out the obligation
+    `exchange_token`, which the decision point's client has to declare: a call then runs with its token
+    (`token_exchange.exchanged_token`), or not at all.
     """
 
     credential: Callable[[Context], Credential] = bearer
@@ -93,6 +94,7 @@ class EnforcementOptions:
     state_keys: Sequence[bytes] = field(default=(), repr=False)
     state_seconds: float = 3_600.0
     patience: float = 25.0
+    listen_seconds: float = 60.0
     search: ToolSearch = field(default_factory=ToolSearch)
     inspects_results: bool = False
     exchange: TokenExchange | None = None
@@ -171,6 +173,11 @@ class Enforcement:
         known = self.options.session
         return known.of(ctx, self.options.credential(ctx)) if isinstance(known, ClientSessions) else known(ctx)
 
+    def _during(self, ctx: Context) -> AbstractContextManager[None]:
+        """A request that is under way: its client is not gone."""
+        known = self.options.session
+        return known.during(ctx, self.options.credential(ctx)) if isinstance(known, ClientSessions) else nullcontext()
+
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """See `ServerMiddleware`. Raises MCPError for what is not allowed; without an id that is dropped."""
         if ctx.request_id is None:
@@ -180,18 +187,12 @@ class Enforcement:
         if ctx.method in LISTS:
             return await self._closed(self._list(ctx, call_next))
         if ctx.method == LISTEN:
-            await self._closed(self._subscribed(ctx, call_next))
-            return await call_next(ctx)
+            return await self._listened(ctx, call_next)
         if ctx.method not in CALLS:
             raise _denied({"status": "deny"})
 
         async def sealed(plain: Context) -> HandlerResult:
-            known = self.options.session
-            with (
-                known.during(plain, self.options.credential(plain))
-                if isinstance(known, ClientSessions)
-                else nullcontext()
-            ):
+            with self._during(plain):
                 return await self._call(plain, call_next)
 
         return await self._boundary(ctx, sealed)
@@ -272,11 +273,43 @@ class Enforcement:
 
     # calls
 
-    async def _subscribed(self, ctx: Context, call_next: CallNext) -> None:
+    async def _listened(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """The stream of what a modern client hears of, which is of the session that opened it: decided anew for as
+        long as it is open. Raises MCPError, which ends it, once it is not allowed any more."""
+        refusal = _denied({"status": "deny"})
+
+        async def watch() -> None:
+            nonlocal refusal
+            try:
+                while True:
+                    await anyio.sleep(self.options.listen_seconds)
+                    await self._closed(self._subscribed(ctx, call_next, opened))
+            except MCPError as error:
+                refusal = error
+            finally:
+                stream.cancel()
+
+        with self._during(ctx), anyio.CancelScope() as stream:
+            opened = self.session(ctx)
+            await self._closed(self._subscribed(ctx, call_next, opened))
+            watching = asyncio.create_task(watch())
+            listed = partial(self._definition, ctx, call_next)
+            token = executing.set(Execution(self, ctx, listed, None, asked=_asked(ctx)))
+            try:
+                return await self._page(ctx, call_next)
+            finally:
+                watching.cancel()
+                executing.reset(token)
+        logger.info("a stream of %s is not allowed any more; it ends", self.server)
+        raise refusal
+
+    async def _subscribed(self, ctx: Context, call_next: CallNext, opened: Session | None) -> None:
         """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed; for a
-        client that wants to hear of lists alone, unless it may list."""
+        client that wants to hear of lists alone, unless it may list; and in another session than the `opened` one."""
         with _readable():
             wanted = answers.subscriptions(ctx.params)
+        if self.session(ctx) != opened:
+            raise _denied({"status": "deny"})
         if not wanted and not (shown := await self.visible((), ctx)).allowed:
             raise _denied({"status": "deny"}, shown.safe_message)
         for call in wanted:
@@ -534,19 +567,27 @@ def _compared(found: Callable[[str], Any], method: str) -> Any:
     """The server's handler of this method, which carries out no other call than the one that was decided: whatever a
     middleware further in made of it."""
     entry = found(method)
-    if entry is None or method not in CALLS:
+    if entry is None or method not in (*CALLS, LISTEN):
         return entry
 
     async def handler(ctx: Context, params: Any) -> Any:
-        with _readable():
-            call = answers.call_parameters(ctx.params, method)
         running = executing.get()
-        if running is None or running.asked != (method, snapshot(call.kind, call.name, call.stated)):
+        if running is None or running.asked != _asked(replace(ctx, method=method)):
             logger.error("a middleware changed a call after it had been decided; it is denied")
             raise _denied({"status": "deny"})
         return await entry.handler(ctx, params)
 
     return replace(entry, handler=handler)
+
+
+def _asked(ctx: Context) -> tuple[str, Call | None]:
+    """The request's method with what it asks for: one call, or all that a listener wants to hear of. Raises
+    MCPError."""
+    if ctx.method == LISTEN:
+        return LISTEN, snapshot(LISTEN, "", (ctx.params or {}).get("notifications"))
+    with _readable():
+        call = answers.call_parameters(ctx.params or {}, ctx.method)
+    return ctx.method, snapshot(call.kind, call.name, call.stated)
 
 
 @contextmanager

@@ -95,11 +95,16 @@ def _header_fault(header: dict[str, Any], types: frozenset[str]) -> Refusal | No
     if not _REFUSED_HEADERS.isdisjoint(header):
         return Refusal("header", "the token's header carries a key or an extension; have it issued without")
     key_id, kind = header.get("kid", "-"), header.get("typ", "JWT")
-    if not isinstance(header.get("alg"), str) or not isinstance(key_id, str) or not key_id:
-        return Refusal("malformed", "the token's `alg` or `kid` is no string; have the issuer correct it")
+    if not isinstance(header.get("alg"), str) or not is_key_id(key_id):
+        return Refusal("malformed", "the token's `alg` or `kid` is no plain text; have the issuer correct it")
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in types:
         return Refusal("type", "the token's `typ` is not `at+jwt` or `JWT`; send an access token")
     return None
+
+
+def is_key_id(value: object) -> bool:
+    """Whether it names a key: printable ASCII, so that no look-alike letter makes two of what people read as one."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value != ""
 
 
 def base64url(part: str) -> bytes | None:

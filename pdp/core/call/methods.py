@@ -30,6 +30,8 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     COMPLETE: ("prompt", "resource"),
 }
 ROUNDS = frozenset({TOOL_CALL, PROMPT_GET, RESOURCE_READ})  # methods whose result may be `input_required`
+# what a client may ask `LISTEN` for
+NOTIFICATIONS = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"})
 MAX_SUBSCRIPTIONS = 100  # resources of one `LISTEN`, of which each is decided as a subscription
 DEFAULT_CALL: Mapping[str, str] = {"tool": TOOL_CALL, "prompt": PROMPT_GET, "resource": RESOURCE_READ}  # by kind
 

@@ -66,6 +66,9 @@ def test_keys_for_verifying_are_usable(signers: Any) -> None:
         {"x": 7},
         {"kid": ""},
         {"kid": 7},
+        {"kid": "\u0430nn"},  # its first a Cyrillic
+        {"kid": "a\u200bnn"},
+        {"kid": "ann\n"},
     ],
     ids=str,
 )

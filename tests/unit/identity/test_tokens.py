@@ -78,6 +78,7 @@ async def test_no_credential_is_missing(world: Any) -> None:
         lambda t: b64(b'{"alg":"EdDSA","alg":"EdDSA"}') + t[t.index(".") :],
         lambda t: b64(b'{"kid":"EdDSA-1"}') + t[t.index(".") :],
         lambda t: b64(b'{"alg":"EdDSA","kid":7}') + t[t.index(".") :],
+        lambda t: b64(b'{"alg":"EdDSA","kid":"\\u0430nn"}') + t[t.index(".") :],  # its first a Cyrillic
         lambda t: b64(b'{"alg":"EdDSA","x":"\\ud800"}') + t[t.index(".") :],
         lambda t: b64(b'{"alg":"EdDSA","x":NaN}') + t[t.index(".") :],
         lambda t: b64(b'{"alg":"EdDSA","x":' + b"[" * 5000 + b"]" * 5000 + b"}") + t[t.index(".") :],

@@ -137,6 +137,7 @@ def test_both_base64_alphabets_and_unknown_fields() -> None:
         lambda v: v.update(signatures=v["signatures"] * 40),
         lambda v: v["signatures"][0].update(sig="*"),
         lambda v: v["signatures"][0].update(keyid=1),
+        lambda v: v["signatures"][0].update(keyid="\u0430nn"),  # its first a Cyrillic
         lambda v: v.update(payload="e30"),  # padding left out
         lambda v: v.update(payload="e30=\n"),
         lambda v: v.update(payload="e31="),  # bits that decoding drops
