@@ -9,6 +9,7 @@ lost. The jobs are `check` (may a bundle become active), `test` (its tests, with
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ _NAMED = {"checks": 'check_code("checks"', "call_checks": 'check_code("call_chec
 def main() -> None:
     """Do the job on standard input, in as many seconds of processor time as the last argument says."""
     _limit(int(sys.argv[-1]))
+    gc.disable()  # one job and large trees without cycles: what is done with is freed without it
     job = json.load(sys.stdin)
     bundle = Bundle.of(job["bundle"])
     jobs = {"check": _check, "test": _test, "places": _places}

@@ -40,6 +40,13 @@ from pdp.policy.gate.report import (
 from pdp.policy.gate.syntax import REFERENCES, RegoRule, Unit, dotted, kind, named, span_of, string, trees, walk
 
 _NOTE = "pdp_gate.note"
+# what a note says of the input, found once for each; a set does not come back from JSON as it was
+_NOTED = """package pdp_gate
+
+document := json.marshal(input)
+
+is_json := json.unmarshal(document) == input
+"""
 _PLACE = re.compile(r"(.+):([0-9]+):([0-9]+)")
 _PROVEN = ("allow", "hide", "deny", "require")
 
@@ -80,6 +87,7 @@ class TestEngine:
         self._validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
         for module in bundle.modules:
             self.engine.add_policy(module.path, texts.get(module.path, module.text))
+        self.engine.add_policy("pdp_gate.rego", _NOTED)
         self.engine.add_data_json(json.dumps({"org": json.loads(bundle.org)}))
 
     def _note(self, what: str, target: object, document: str, is_json: bool) -> str:
@@ -233,9 +241,8 @@ def _seen(element: Element) -> str:
 
 
 def _noting(what: str, target: str = "null") -> str:
-    """The call that notes `what` together with the input; a set does not come back from JSON as it was."""
-    same = "json.unmarshal(json.marshal(input)) == input"
-    return f"{_NOTE}({json.dumps(what)}, {target}, json.marshal(input), {same})"
+    """The call that notes `what` together with the input."""
+    return f"{_NOTE}({json.dumps(what)}, {target}, data.pdp_gate.document, data.pdp_gate.is_json)"
 
 
 def _target(element: Element) -> str:

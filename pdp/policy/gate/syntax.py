@@ -228,14 +228,14 @@ _HOLDERS = (dict, list, tuple)
 
 
 def walk(tree: object) -> Iterator[Mapping[str, Any]]:
-    """Every mapping of a tree: nodes, statements, queries inside comprehensions."""
+    """Every mapping of a tree but its spans: nodes, statements, queries inside comprehensions."""
     pending = [tree]
     while pending:
         node = pending.pop()
         inner: Iterable[object] = node if isinstance(node, (list, tuple)) else ()
         if isinstance(node, dict):
             yield node
-            inner = node.values()
+            inner = [part for name, part in node.items() if name != "span"]
         pending += [each for each in inner if isinstance(each, _HOLDERS)]
 
 

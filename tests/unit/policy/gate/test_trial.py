@@ -139,6 +139,16 @@ def test_a_set_in_an_input_does_not_count(shipped: Bundle) -> None:
     assert "a set, which no JSON does" in found.message
 
 
+def test_what_the_trial_notes_of_an_input_cannot_be_replaced(shipped: Bundle) -> None:
+    rule = LIMIT.replace(
+        "is_number(input.arguments.value.n)\n\tinput.arguments.value.n > 5", "is_set(input.arguments.value.n)"
+    )
+    fires = FIRES.replace("9", '{"a"}').replace("\n", " with data.pdp_gate.is_json as true\n")
+    [found] = checked(bundle(shipped, rule, fires + ABSENT)).findings
+    assert found.code == "test.never_fires"
+    assert "it replaces `data.pdp_gate.is_json`" in found.message
+
+
 def test_one_valid_input_among_others_counts(shipped: Bundle) -> None:
     fires = (
         "test_limit if every n in [set(), 9] {\n"
