@@ -67,7 +67,7 @@ async def refused(client: Client, notifications: dict[str, Any]) -> int:
 
     params = Params.model_validate({"notifications": notifications})
     request: Any = mcp_types.Request(method="subscriptions/listen", params=params)
-    with pytest.raises(MCPError) as answer:
+    with anyio.fail_after(60), pytest.raises(MCPError) as answer:
         await client.session.send_request(request, mcp_types.SubscriptionsListenResult)
     return answer.value.code
 
