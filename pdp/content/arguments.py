@@ -278,7 +278,7 @@ def _hint(error: jsonschema_rs.ValidationError, declared: Collection[str]) -> st
     where = pointer(known, lambda _: True) or "the top"
     place = where if whole else f"what stands below {where}"
     mistake = "is missing" if missing else f"must be {' or '.join(sorted(types))}"
-    said = f"The arguments do not fit the tool's inputSchema: {place} {mistake}."
+    said = f"The arguments do not fit the schema that the server lists: {place} {mistake}."
     return said if len(said) <= _LONGEST_HINT else ""
 
 

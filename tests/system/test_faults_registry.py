@@ -32,7 +32,7 @@ from pdp.registry.pin import pin
 from pdp.registry.review import Review
 from pdp.v1 import decision_pb2, types_pb2
 
-UNFIT = "The arguments do not fit the tool's inputSchema:"
+UNFIT = "The arguments do not fit the schema that the server lists:"
 MARK = "zq82-must-not-be-echoed"
 DAY = 24 * 3600
 

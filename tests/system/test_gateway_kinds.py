@@ -23,6 +23,7 @@ from pdp.wire.gateways.options import GatewayOptions
 
 both = pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
 STRANGER = SandboxPerson("zoe", ("guests",), ("git:read",))
+HINT = "The arguments do not fit the schema that the server lists: /path is missing."
 SUMMARY, NOTES = {"type": "ref/prompt", "name": "summary"}, {"type": "ref/resource", "uri": "notes://{name}"}
 LISTED = {
     "prompts/list": ("prompts", "name", set(PROMPTS)),
@@ -51,7 +52,6 @@ PASSES = [
     ("subscriptions/listen", listen(), 0),
 ]
 DENIED = [
-    ("prompts/get", {"name": "summary"}),
     ("prompts/get", {"name": "summary", "arguments": {"path": "a\u200bb"}}),
     ("prompts/get", {"name": "git_status"}),
     ("prompts/get", {"name": "nothing"}),
@@ -136,6 +136,15 @@ def test_envoy_denies_what_is_not_exactly_that(
     assert answer.error == (200, -32001, 7)
     assert answer.body["error"]["message"] == SAFE
     assert set(answer.body["error"]["data"]) == {"status", "decision_id"}
+
+
+@both
+def test_an_agent_is_told_which_argument_of_a_prompt_is_missing(server: Served, version: str) -> None:
+    answer = through_envoy(server, "prompts/get", {"name": "summary"}, version)
+    assert answer.error == (200, -32001, 7)
+    assert answer.body["error"]["message"] == HINT
+    error = checked(server, request({"name": "summary"}, method="prompts/get", bearer=server.alice()))
+    assert (error.code, error.reason) == (ERRORS.PERMISSION_DENIED, HINT)
 
 
 @pytest.mark.parametrize(("method", "params"), [(method, params) for method, params, decided in PASSES if decided])

@@ -136,7 +136,7 @@ REST = {"path": "x", ORDER: ""}
 def test_an_agent_is_told_place_and_type_by_names_of_the_schema_alone(value: Any, hint: str) -> None:
     check = look(value, HINTED).check
     assert check.code == "arguments.schema"
-    assert check.hint == (hint and f"The arguments do not fit the tool's inputSchema: {hint}")
+    assert check.hint == (hint and f"The arguments do not fit the schema that the server lists: {hint}")
 
 
 def test_a_hint_is_short() -> None:
