@@ -111,13 +111,16 @@ def test_a_call_of_the_backends_own_name_passes(server: Served) -> None:
 
 def test_a_denial_is_an_error_with_data(server: Served) -> None:
     for params in (
-        {"name": "git_log", "arguments": {"max_count": "three"}},
         {"name": "git_log", "arguments": {"max_count": 10_000}},
         {"name": "nothing_such", "arguments": {}},
     ):
         data = denied(checked(server, request(params, bearer=server.alice())))
         assert set(data) == {"status", "decision_id"}
         assert data["status"] == "deny"
+    mistyped = {"name": "git_log", "arguments": {"max_count": "three"}}
+    error = checked(server, request(mistyped, bearer=server.alice()))
+    assert error.code == ERRORS.PERMISSION_DENIED
+    assert "/max_count must be integer" in error.reason
 
 
 def test_a_pending_call_passes_once_when_it_is_approved(server: Served) -> None:

@@ -23,6 +23,7 @@ from pdp.client.mcp.nested_calls import Entry, Framework
 pytestmark = pytest.mark.timeout(LIMIT)
 
 AWAY = "unix:/nonexistent/pdp.sock"
+MISTYPED = "The arguments do not fit the schema that the server lists: /max_count must be integer."
 versions = pytest.mark.parametrize("version", VERSIONS)
 
 
@@ -48,20 +49,20 @@ async def test_an_allowed_call_is_carried_out_once(
 
 @versions
 @pytest.mark.parametrize(
-    ("tool", "arguments"),
+    ("tool", "arguments", "told"),
     [
-        ("git_log", {"max_count": "three"}),
-        ("git_log", {"max_count": 10_000}),
-        ("nothing_such", {}),
+        ("git_log", {"max_count": "three"}, MISTYPED),
+        ("git_log", {"max_count": 10_000}, SAFE),
+        ("nothing_such", {}, SAFE),
     ],
 )
 async def test_a_denied_call_is_not_carried_out_and_reads_like_an_unknown_one(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, tool: str, arguments: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, tool: str, arguments: dict[str, Any], told: str
 ) -> None:
     async with enforced(monkeypatch, found, version) as (client, behind):
         with pytest.raises(MCPError) as refused:
             await client.call_tool(tool, arguments)
-    assert (refused.value.code, refused.value.message) == (DENIED, SAFE)
+    assert (refused.value.code, refused.value.message) == (DENIED, told)
     assert set(refused.value.data) == {"status", "decision_id"}
     assert behind.calls == []
 
