@@ -117,20 +117,18 @@ def _tell(folder: Path, answers: Answers, founded: Founded, source: str) -> None
     if founded.unsigned_because:
         click.echo(f"The tools are not signed: {founded.unsigned_because}", err=True)
     place, server = shlex.quote(str(folder)), answers.server
-    serve = f"pdp serve --config {place}/pdp.yaml"
-    if founded.signed:
-        first = f"pdp decide {place}/ask.yaml" if founded.callable else f"pdp config check {place}/pdp.yaml"
-        bearer = f"{place}/trial/user.token" if answers.issuer is None else "TOKEN_FILE"
-        tls = f"--ca {place}/tls/ca.pem --certificate {place}/tls/gateway.pem --key {place}/tls/gateway.key"
-        call = f"pdp proxy --server {server} --target {ADDRESS} {tls} --bearer-file {bearer} {source}"
-        profile = f"--profile {place}/{PROFILES}:{APPROVER}"  # of another person: nobody approves an own call
-        people = (f"pdp approvals list {profile}", f"pdp approvals approve CODE {profile}")
-        steps = (serve, first, call, *(people if answers.issuer is None else ()))
-    else:
+    first = f"pdp decide {place}/ask.yaml" if founded.callable else f"pdp config check {place}/pdp.yaml"
+    bearer = f"{place}/trial/user.token" if answers.issuer is None else "TOKEN_FILE"
+    tls = f"--ca {place}/tls/ca.pem --certificate {place}/tls/gateway.pem --key {place}/tls/gateway.key"
+    call = f"pdp proxy --server {server} --target {ADDRESS} {tls} --bearer-file {bearer} {source}"
+    profile = f"--profile {place}/{PROFILES}:{APPROVER}"  # of another person: nobody approves an own call
+    people = (f"pdp approvals list {profile}", f"pdp approvals approve CODE {profile}")
+    steps = (f"pdp serve --config {place}/pdp.yaml", first, call, *(people if answers.issuer is None else ()))
+    if not founded.signed:
         sign = f"pdp tools sign {place}/registry --yes --key {place}/trial"
         of = f"--tenant {answers.tenant} --server {server} --resource {answers.pinned.resource}"
         said = f"--owner {shlex.quote(answers.owner)} --review {place}/review/{server}.yaml --out {place}/registry"
-        steps = (f"pdp tools pin {of} {said} {source}", f"{sign}/author.pem && {sign}/reviewer.pem", serve)
+        steps = (f"pdp tools pin {of} {said} {source}", f"{sign}/author.pem && {sign}/reviewer.pem", *steps)
         click.echo(f"Nobody has reviewed the tools, so every call is denied. Fill in {place}/review/{server}.yaml.")
     click.echo("next:")
     for step in steps:

@@ -173,14 +173,31 @@ def test_the_server_may_not_read_the_folder(tmp_path: Path) -> None:
 def test_without_a_review_nothing_is_signed_and_nothing_is_called(tmp_path: Path) -> None:
     made = init(tmp_path)
     assert made.returncode == 0, made.stderr
-    found = re.findall(r"^  (pdp (?:tools )?\w+)", made.stdout, re.MULTILINE)
-    assert found == ["pdp tools pin", "pdp tools sign", "pdp serve"]
+    found = re.findall(r"^  (pdp (?:tools |approvals )?\w+)", made.stdout, re.MULTILINE)
+    after = ["pdp serve", "pdp decide", "pdp proxy", "pdp approvals list", "pdp approvals approve"]
+    assert found == ["pdp tools pin", "pdp tools sign", *after]
     assert "every call is denied" in made.stdout
     assert not (tmp_path / "team/registry/set.dsse.json").exists()
     assert "list_things" in (tmp_path / "team/review/items.yaml").read_text()
     check = pdp(tmp_path, "config", "check", "team/pdp.yaml")
     assert check.returncode == 10
     assert "registry.sets.acme" in check.stderr
+
+
+def test_who_fills_the_form_in_has_a_first_answer_by_the_commands_that_are_printed(tmp_path: Path) -> None:
+    made = init(tmp_path)
+    form = tmp_path / "team/review/items.yaml"
+    form.write_text(
+        re.sub(r"^( {4})# (\w+: )", r"\1\2", form.read_text(), flags=re.MULTILINE).replace("null", "me", 1)
+    )
+    pin, sign, _, decide, *_ = steps(made.stdout)
+    for words in (pin, sign[: sign.index("&&")], sign[sign.index("&&") + 1 :]):
+        done = pdp(tmp_path / "here", *words[1:])
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+    with serving(tmp_path) as target:
+        at(tmp_path, target)
+        answer = pdp(tmp_path / "here", *decide[1:], "--timeout", "30")
+    assert answer.stdout.splitlines()[0] == "ALLOW", answer.stdout
 
 
 def test_the_folder_is_its_users_alone_and_is_never_overwritten(tmp_path: Path) -> None:
