@@ -106,14 +106,10 @@ def test_what_is_denied_never_reaches_the_server(envoy: GitEnvoy, pdp: Spawned, 
 
     async def work() -> None:
         async with envoy.client(mode) as alice:
-            for arguments, told in (
-                (at(envoy, files="all of them"), "/files must be array"),
-                (at(envoy), "/files is missing"),
-                (at(envoy, files=["greeting.txt"], force=1), SAFE),
-            ):
+            for arguments in (at(envoy, files="all of them"), at(envoy), at(envoy, files=["greeting.txt"], force=1)):
                 async with refused(-32001) as caught:
                     await alice.call_tool("git_add", arguments)
-                assert told in caught.value.error.message
+                assert caught.value.error.message == SAFE
                 assert caught.value.error.data["status"] == "deny"
             async with refused(-32001):
                 await alice.call_tool("git_log", at(envoy, max_count=10_000))
