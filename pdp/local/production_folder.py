@@ -344,12 +344,12 @@ def _tokens(trial: Path, answers: Answers, manifests: Sequence[Manifest], at_ns:
     """The user's, as an agent holds it, and of each person the own one, which no agent holds."""
     key = development.write_keys(trial / "issuer", secrets.token_bytes(development.SEED_BYTES))
     # before any review: what the form proposes, so that the token is good for what is reviewed by it
-    callable_ = [each for each in manifests if each.version != UNREVIEWED] or manifests
+    permitted = [each for each in manifests if each.version != UNREVIEWED] or manifests
     of_agent = development.claims(
         subject=_account(_USER),
         audience=answers.pinned.resource,
         client_id="trial-agent",
-        scopes=sorted({word for each in callable_ for word in each.permissions}),
+        scopes=sorted({word for each in permitted for word in each.permissions}),
         groups=answers.users,
         amr=("pwd",),
     )
