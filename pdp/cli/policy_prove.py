@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _CODES = {"proved": 0, "widens": 10, "not proved": 11}
 NOT_PROVED = "not proved"
 _LONGEST_CALL = 4096  # in a release
-_EXTRA = "`pdp policy prove` needs z3-solver: install the extra `prove` (docs/install.md)."
+_EXTRA = "This needs z3-solver: install the extra `prove` (docs/install.md)."
 
 
 @click.command()
@@ -73,7 +73,7 @@ def prove(
     """
     if len(folders) + (within is not None) > 2:
         raise click.UsageError("Two policies are compared: OLD NEW, or NEW --within MAX.")
-    _extra()
+    need_prover()
     new = Path(folders[-1])
     if not new.is_dir():
         raise click.UsageError(f"{folders[-1]}: is no folder.")
@@ -83,7 +83,9 @@ def prove(
         if old_shipped is not None or golden is not None:
             raise click.UsageError("--old-shipped and --golden are of two policies.")
         _alone(_bundle(ours, new), deep=deep, as_json=as_json)
-    pack = _pack_of(golden) if golden is not None else ""
+    pack = pack_of(golden, "--golden") if golden is not None else ""
+    if golden is not None and golden.exists():
+        raise click.UsageError(f"--golden: {golden.name} is there; nothing is overwritten.")
     with _folder(old, new) as before:
         bundles = _bundle(old_shipped or ours, before), _bundle(ours, new)
     proof = _compared(*bundles, deep=deep, as_json=as_json)
@@ -96,7 +98,7 @@ def release_proof(
     loaded: Settings, old: Path, old_shipped: Path | None, accepted: tuple[str, ...], *, quiet: bool
 ) -> PolicyProof:
     """What a release records of its policy, compared with that of another folder; it is printed, too."""
-    _extra()
+    need_prover()
     if loaded.policy.folder is None:
         raise click.UsageError("--prove: the configuration has no `policy.folder`.")
     from pdp.tools.prove import words  # noqa: PLC0415  # an extra
@@ -122,18 +124,17 @@ def release_proof(
     return PolicyProof.model_validate(told)
 
 
-def _extra() -> None:
+def need_prover() -> None:
+    """Raises UsageError where the extra `prove` is not installed."""
     if importlib.util.find_spec("z3") is None:
         raise click.UsageError(_EXTRA)
 
 
-def _pack_of(golden: Path) -> str:
-    """The pack in whose folder the tests are to stand."""
-    folder = golden.absolute().parent
-    if not golden.name.endswith("_test.rego") or folder.parent.name != "packs" or not folder.is_dir():
-        raise click.UsageError("--golden: is no file packs/NAME/..._test.rego of a pack that there is.")
-    if golden.exists():
-        raise click.UsageError(f"--golden: {golden.name} is there; nothing is overwritten.")
+def pack_of(file: Path, option: str) -> str:
+    """The pack in whose folder tests are to stand."""
+    folder = file.absolute().parent
+    if not file.name.endswith("_test.rego") or folder.parent.name != "packs" or not folder.is_dir():
+        raise click.UsageError(f"{option}: is no file packs/NAME/..._test.rego of a pack that there is.")
     return folder.name
 
 

@@ -1,6 +1,6 @@
 """`pdp policy release`: what author and reviewer sign of policy, prompts and directories, and whether it holds.
 
-Exit codes: 0 done or all well, 10 not verified, 2 usage, 1 fault.
+Exit codes: 0 done or all well, 10 not verified, 11 not all of it could be checked, 2 usage, 1 fault.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -18,17 +17,19 @@ from pdp.cli.policy_prove import release_proof
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import NOT_VERIFIED, confirm
 from pdp.core.bytes.digest import Json
-from pdp.core.check import NS, Check
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
 from pdp.registry.keys import read_private
 from pdp.registry.options import ReleaseOptions
-from pdp.registry.release import PolicyRelease, SignedRelease, proposed, sign_release
+from pdp.registry.release import PolicyRelease, proposed, sign_release
 from pdp.registry.signed import SigningTerm
 from pdp.runtime.config import settings
 from pdp.runtime.config.settings import Settings
-from pdp.runtime.policy import parts_of, wire_releases
+from pdp.runtime.policy import parts_of
+from pdp.runtime.preflight.releases import OF_THE_STORE, VerifiedRelease, verify_release
 
+NOT_CHECKED = 11
 _DAYS = 90
 _config = click.option(
     "--config", "path", type=IN_FILE, required=True, help="The server's configuration; PDP_ variables count."
@@ -118,27 +119,21 @@ def sign(
 @_config
 @_json
 def verify(*, path: Path, as_json: bool) -> None:
-    """Say whether the release verifies, and names what the files of this configuration hold.
+    """Say whether a server with this configuration takes the release, and all that it names.
 
-    What was in force before, only the store of a running server knows: an older serial is refused there.
+    The release and the parts are looked at as a server does: signatures, dates, digests, the load gate, and in its
+    store, which is only read, what was in force before. Without a store that can be read, as on a signer's own
+    machine, the codes that this leaves open are named.
+
+    Exit codes: 0 verified, 10 not verified, 11 not all of it could be checked, 2 usage, 1 fault.
     """
     loaded, _ = _settings(path)
-    releases = wire_releases(loaded, lambda _: 0, time.time_ns())
-    if releases is None:  # pragma: no cover - `_settings` says it
-        raise click.UsageError("There is no section `release`.")
-    checks = [releases.problem, *(releases.admits(part, sha256) for part, sha256 in parts_of(loaded).items())]
-    problems = {check.message: check for check in checks if not check.ok}
-    signed = releases.current
+    verified = verify_release(loaded, time.time_ns())
     if as_json:
-        click.echo(json.dumps(_verified(signed, problems.values()), indent=2))
+        click.echo(json.dumps(_verified(verified), indent=2))
     else:
-        if signed is not None:
-            _show(signed.release, None)
-            click.echo(f"signed by {', '.join(signed.signers)}")
-        for check in problems.values():
-            click.secho(f"{check.code}: {check.message}", fg="red")
-        click.secho("not verified" if problems else "verified", fg="red" if problems else "green")
-    raise SystemExit(NOT_VERIFIED if problems else 0)
+        _show_verified(verified)
+    raise SystemExit(NOT_VERIFIED if verified.problems else NOT_CHECKED if verified.unread else 0)
 
 
 def _settings(path: Path) -> tuple[Settings, ReleaseOptions]:
@@ -155,10 +150,31 @@ def _fact(what: PolicyRelease) -> dict[str, Json]:
     return what.model_dump(mode="json", exclude={"schema_"})
 
 
-def _verified(signed: SignedRelease | None, problems: Iterable[Check]) -> Json:
-    found: list[Json] = [{"code": check.code, "message": check.message} for check in problems]
-    held: Json = {**_fact(signed.release), "signers": list(signed.signers)} if signed is not None else None
-    return {"ok": not found, "release": held, "problems": found}
+def _verified(verified: VerifiedRelease) -> Json:
+    signed = verified.release
+    problems: list[Json] = [{"code": each.code, "message": each.message} for each in verified.problems]
+    return {
+        "ok": not problems and not verified.unread,
+        "release": {**_fact(signed.release), "signers": list(signed.signers)} if signed is not None else None,
+        "problems": problems,
+        "unchecked": list(OF_THE_STORE) if verified.unread else [],
+    }
+
+
+def _show_verified(verified: VerifiedRelease) -> None:
+    if verified.release is not None:
+        _show(verified.release.release, None)
+        click.echo(f"signed by {', '.join(verified.release.signers)}")
+    for each in verified.problems:
+        click.secho(f"{each.code}: {each.message}", fg="red")
+    if verified.unread:
+        click.echo(f"not checked: {', '.join(OF_THE_STORE)}: store: {verified.unread}")
+    if verified.problems:
+        click.secho("not verified", fg="red")
+    elif verified.unread:
+        click.secho("not refused by what could be checked", fg="yellow")
+    else:
+        click.secho("verified", fg="green")
 
 
 def _show(what: PolicyRelease, before: PolicyRelease | None) -> None:

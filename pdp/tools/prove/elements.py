@@ -6,9 +6,11 @@ same words, it is one atom for both. Anything else that is not translated is sai
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +26,7 @@ from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.policy import Analysis, Policy, RuleKey, closure, extent
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import RegoRule, Unit
+from pdp.tools.prove.engine import Form, malformed
 from pdp.tools.prove.facts import Facts
 from pdp.tools.prove.terms import Guard, Untranslated, Value, every, is_concrete, is_term, negated, some
 from pdp.tools.prove.translate import Translator
@@ -102,6 +105,17 @@ class Rule:
     requirement: str = ""  # the kind of what it requires
 
 
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Where a rule ends in an error, or what it says is `unclear` (`translate.Failure`), and the digests of the
+    definitions of elements that rest on the rule."""
+
+    place: Place
+    guard: Guard
+    unclear: bool
+    definitions: frozenset[str]
+
+
 @dataclass(slots=True)
 class PackElements:
     """All elements of a bundle's packs, with their guards. `waived` atoms say that a waiver of that code holds."""
@@ -112,8 +126,9 @@ class PackElements:
     definitions: dict[Element, set[str]] = field(default_factory=dict)  # digests, with all that they rest on
     rules: list[Rule] = field(default_factory=list)
     opaque: list[Opaque] = field(default_factory=list)
-    failing: list[tuple[Place, Guard]] = field(default_factory=list)  # rules that end in an error, which denies
+    failing: list[Failing] = field(default_factory=list)
     reach: dict[str, Guard] = field(default_factory=dict)  # where a pack's grants count
+    malformed: list[tuple[Element, Place, Guard]] = field(default_factory=list)  # cannot be weighed: closes the gate
 
     def of(self, *kinds: str) -> Iterator[tuple[Element, Guard]]:
         """The elements of these kinds."""
@@ -127,50 +142,87 @@ class PackElements:
         """Whether the other says an element wherever this one does, by the same definitions."""
         return self.definitions[element] <= other.definitions.get(element, set())
 
-    @property
-    def granted(self) -> Guard:
+    def kept_in(self, other: PackElements) -> frozenset[Element]:
+        """The elements that count in the other wherever they do here, by the same definitions."""
+        return frozenset(
+            element
+            for element in self.guards
+            if self.keeps(element, other)
+            and other.counts(element, result=True) >= self.counts(element, result=True)
+            and (element.kind != "allow" or _same(self.reach[element.pack], other.reach.get(element.pack, False)))
+        )
+
+    def granted(self, apart_from: AbstractSet[Element] = frozenset()) -> Guard:
         """Some pack grants the target, where it may."""
-        return some(*[every(self.reach[element.pack], guard) for element, guard in self.of("allow")])
+        left = ((element, guard) for element, guard in self.of("allow") if element not in apart_from)
+        return some(*[every(self.reach[element.pack], guard) for element, guard in left])
 
-    @property
-    def hidden(self) -> Guard:
+    def hidden(self, apart_from: AbstractSet[Element] = frozenset()) -> Guard:
         """Some pack hides the target."""
-        return some(*[every(guard, self.unwaived(element)) for element, guard in self.of("hide")])
+        left = ((element, guard) for element, guard in self.of("hide") if element not in apart_from)
+        return some(*[every(guard, self.unwaived(element)) for element, guard in left])
 
-    def denied(self, *, result: bool) -> Guard:
-        """Some pack denies, or two want different things of the caller; of a result only what is said of results."""
+    def denied(self, *, result: bool, apart_from: AbstractSet[Element] = frozenset()) -> Guard:
+        """Some pack denies, or says what nobody can weigh, or two want different things of the caller; of a result
+        only what is said of results. `apart_from` are elements that are left out."""
         return some(
-            *[every(guard, self.unwaived(element)) for element, guard in self.in_phase("deny", result=result)],
-            *self._conflicts(result=result),
+            *[
+                every(guard, self.unwaived(element))
+                for element, guard in self.in_phase("deny", result=result)
+                if element not in apart_from
+            ],
+            *[
+                guard
+                for element, _, guard in self.malformed
+                if self.counts(element, result=result) and element not in apart_from
+            ],
+            *[guard for _, guard in self.conflicts(result=result, apart_from=apart_from)],
         )
 
     def in_phase(self, kind: str, *, result: bool) -> Iterator[tuple[Element, Guard]]:
         """The elements of a kind that count for a call, or for a result."""
-        listed = set(self.bundle.results)
-        for element, guard in self.of(kind):
-            if not result or not element.code or (element.pack, kind, element.code) in listed:
-                yield element, guard
+        return ((each, guard) for each, guard in self.of(kind) if self.counts(each, result=result))
 
-    def _conflicts(self, *, result: bool) -> Iterator[Guard]:
+    def counts(self, element: Element, *, result: bool) -> bool:
+        """Whether an element counts for a call, or for a result."""
+        listed = (element.pack, element.kind, element.code) in self.bundle.results
+        return not result or not element.code or listed
+
+    def conflicts(
+        self, *, result: bool, apart_from: AbstractSet[Element] = frozenset()
+    ) -> Iterator[tuple[Element, Guard]]:
+        """Obligations of a kind that differ, by the one that is named later: no caller can carry out both. Those of
+        which both are among `apart_from` are left out."""
         obligations = list(self.in_phase("oblige", result=result))
         for number, (one, guard) in enumerate(obligations):
             for other, other_guard in obligations[:number]:
                 joined = result and one.fields.get("kind") == "redact"
                 of_a_kind = one.fields.get("kind") == other.fields.get("kind")
-                if of_a_kind and not joined and one.parameters != other.parameters:
-                    yield every(guard, other_guard)
+                left_out = one in apart_from and other in apart_from
+                if of_a_kind and not joined and not left_out and one.parameters != other.parameters:
+                    yield one, every(guard, other_guard)
 
     def permitted(self) -> Guard:
         """What people and judges cannot help: the call is granted, not hidden and not denied."""
-        return every(self.granted, negated(self.hidden), negated(self.denied(result=False)))
+        return every(self.granted(), self.unopposed(result=False))
 
     def passed(self) -> Guard:
         """The same of a result: its call was granted, and nothing is hidden any more."""
-        return negated(self.denied(result=True))
+        return self.unopposed(result=True)
+
+    def unopposed(self, *, result: bool, apart_from: AbstractSet[Element] = frozenset()) -> Guard:
+        """Nothing hides the target, or denies. Where elements are left out that is said of more calls."""
+        hidden = False if result else self.hidden(apart_from)
+        return every(negated(hidden), negated(self.denied(result=result, apart_from=apart_from)))
 
     def unwaived(self, element: Element) -> Guard:
         """That no waiver softens it."""
         return negated(waiver(element.code)) if element.waivable else True
+
+
+def _same(one: Guard, other: Guard) -> bool:
+    """Whether two guards are one."""
+    return one.eq(other) if not isinstance(one, bool) and not isinstance(other, bool) else one is other
 
 
 def waiver(code: str) -> Any:
@@ -221,20 +273,39 @@ class Reading:
         translator = Translator(self.policy, self.org, facts, self.words)
         said = PackElements(self.bundle)
         pairs: dict[Element, list[Guard]] = {}
+        forms: list[tuple[Element, Place, Form, Guard]] = []
         for pack in self.bundle.packs:
             said.reach[pack] = self._reach(pack, facts, translator)
             for kind in KINDS["call"]:
                 for rule in self.policy.groups.get((("packs", pack), kind), ()):
                     definition = self._definition(rule)
-                    given = list(self._of_rule(pack, kind, rule, translator, said))
+                    given = list(self._of_rule(pack, kind, rule, translator, said, forms))
                     said.rules.append(_rule_of(rule, pack, kind, given))
                     for element, guard in given:
                         said.definitions.setdefault(element, set()).add(definition)
                         pairs.setdefault(element, []).append(guard)
                         said.places.setdefault(element, {})[_place(rule)] = None
         said.guards = {element: some(*guards) for element, guards in pairs.items()}
-        said.failing = [(_place(each.rule), each.guard) for each in translator.failures]
+        refused = malformed(self.bundle, [form for _, _, form, _ in forms])
+        said.malformed = [
+            (element, place, guard) for n, (element, place, _, guard) in enumerate(forms) if n in refused
+        ]
+        resting = [(self._definition(rule), rule, self._resting(rule)) for rule in self._element_rules()]
+        for each in translator.failures:
+            key = (each.rule.unit.package, each.rule.name)
+            users = frozenset(digest for digest, rule, keys in resting if rule is each.rule or key in keys)
+            said.failing.append(Failing(_place(each.rule), each.guard, each.unclear, users))
         return said
+
+    def _element_rules(self) -> Iterator[RegoRule]:
+        """The definitions of elements."""
+        for pack, kind in itertools.product(self.bundle.packs, KINDS["call"]):
+            yield from self.policy.groups.get((("packs", pack), kind), ())
+
+    def _resting(self, rule: RegoRule) -> frozenset[RuleKey]:
+        """The rules that a definition rests on."""
+        used = extent(rule).part_of(self.analyses[rule.unit.package, rule.name]).uses
+        return frozenset(key for use in used for key in closure(use.key, self.analyses))
 
     def _reach(self, pack: str, facts: Facts, translator: Translator) -> Guard:
         """The servers and kinds of targets that a pack may grant: its `meta`, in constants."""
@@ -249,19 +320,25 @@ class Reading:
         )
 
     def _of_rule(
-        self, pack: str, kind: str, rule: RegoRule, translator: Translator, said: PackElements
+        self,
+        pack: str,
+        kind: str,
+        rule: RegoRule,
+        translator: Translator,
+        said: PackElements,
+        forms: list[tuple[Element, Place, Form, Guard]],
     ) -> Iterable[tuple[Element, Guard]]:
         try:
-            return [
-                pair
-                for guard, value in translator.definition(rule)
-                for pair in _element(pack, kind, guard, value, translator)
-            ]
+            values = list(translator.definition(rule))
+            given = [_element(pack, kind, guard, value, translator) for guard, value in values]
         except Untranslated as untranslated:
             atom = self._definition(rule)
             element = Element(pack, kind, f"not translated {atom}")
             said.opaque.append(Opaque(_place(rule), untranslated.construct, atom))
             return [(element, z3.Bool(f"opaque:{atom}"))]
+        for (element, guard), (_, value) in zip(given, values, strict=True):
+            forms.append((element, _place(rule), (kind, _form(value)), guard))
+        return given
 
     def _definition(self, rule: RegoRule) -> str:
         """A digest of a definition and all that it rests on."""
@@ -314,9 +391,7 @@ def _with_phases(bundle: Bundle, listed: Any, results: Any, *, together: bool) -
     return replace(bundle, listed=tuple(listed), together=together, results=tuple(results))
 
 
-def _element(
-    pack: str, kind: str, guard: Guard, value: Value, translator: Translator
-) -> Iterator[tuple[Element, Guard]]:
+def _element(pack: str, kind: str, guard: Guard, value: Value, translator: Translator) -> tuple[Element, Guard]:
     """An element without its target, and when it is said of the one target."""
     if not isinstance(value, dict):
         raise Untranslated("an element that is not written out")
@@ -331,7 +406,13 @@ def _element(
         raise Untranslated(
             "an element with a computed member" if any(map(is_term, fields.values())) else "an element"
         )
-    yield Element(pack, kind, json.dumps(fields, sort_keys=True, default=_sorted)), guard
+    return Element(pack, kind, json.dumps(fields, sort_keys=True, default=_sorted)), guard
+
+
+def _form(value: Mapping[str, Any]) -> str:
+    """An element as JSON, with a text where only the call tells which."""
+    fields = {name: held if is_concrete(held) else "text" for name, held in value.items()}
+    return json.dumps(fields, default=_sorted)
 
 
 def _sorted(value: Any) -> Any:

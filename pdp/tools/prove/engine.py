@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from pdp.core.outcome.elements import EngineQuery, SaidElement, decision_of, elements_of
-from pdp.core.outcome.policy import FIXTURES, Bundle
-from pdp.policy.embedded.regorus_binding import new_engine
+from pdp.core.errors import EngineFault
+from pdp.core.outcome.elements import KINDS, EngineQuery, SaidElement, decision_of, elements_of
+from pdp.core.outcome.policy import FIXTURES, Bundle, Module
+from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build
 from pdp.policy.evaluation import Status
 
+Form: TypeAlias = "tuple[str, str]"  # the kind of an element, and its JSON
+RANK = {"deny": 0, "pending": 1, "allow": 2}  # what lets more through stands later
 _MINUTE = 60_000_000_000
 
 
@@ -37,6 +40,35 @@ def example(bundle: Bundle) -> dict[str, Any]:
     return found
 
 
+def malformed(bundle: Bundle, elements: Sequence[Form]) -> set[int]:
+    """Which of these elements the composition cannot weigh: each is asked about as the only one of a pack."""
+    engine = _composing(tuple(module for module in bundle.live if module.composes))
+    empty: dict[str, list[Any]] = {kind: [] for kind in KINDS["call"]}
+    packs = {str(n): {**empty, kind: [json.loads(form)]} for n, (kind, form) in enumerate(elements)}
+    engine.set_input_json(json.dumps({"phase": "call", "elements": packs, "asserted_elements": None}))
+    return {int(each["pack"]) for each in json.loads(engine.eval_rule_as_json("data.pdp.malformed"))}
+
+
+@functools.lru_cache(maxsize=1)
+def _composing(modules: tuple[Module, ...]) -> RegorusEngine:
+    """An engine with the composition alone."""
+    engine = new_engine()
+    for module in modules:
+        engine.add_policy(module.path, module.text)
+    return engine
+
+
+def applied(expression: str, arguments: Sequence[str | int]) -> Any:
+    """The value of an expression over `input`, the list of its arguments. None where it has no value."""
+    engine = new_engine()
+    engine.add_policy("applied.rego", f"package applied\n\nvalue := {expression}")
+    engine.set_input_json(json.dumps(list(arguments)))
+    try:
+        return json.loads(engine.eval_rule_as_json("data.applied.value"))
+    except (RuntimeError, ValueError):
+        return None
+
+
 def waivers(document: Mapping[str, Any], codes: Sequence[str]) -> list[dict[str, Any]]:
     """Waivers of these codes that hold for a call."""
     expires = min(document["time"]["ns"] + _MINUTE, 2**63 - 1)
@@ -53,9 +85,8 @@ class Engine:
 
     def query(self, document: Mapping[str, Any]) -> EngineQuery:
         """The question about a document, under this bundle."""
-        asked = copy.deepcopy(dict(document))
-        asked["policy"] = {"revision": self.bundle.revision, "packs": list(self.bundle.packs)}
-        return EngineQuery.of(asked, {})
+        policy = {"revision": self.bundle.revision, "packs": list(self.bundle.packs)}
+        return EngineQuery.of({**document, "policy": policy}, {})
 
     def ask(self, document: Mapping[str, Any]) -> Said:
         """The answer to a document. Raises EngineFault for one that is no JSON."""
@@ -65,3 +96,31 @@ class Engine:
             return Said("deny", {}, (), status.name.lower())
         decision = json.loads(decision_of(body))
         return Said(decision["effect"], decision, elements_of(body, document["server"]["id"], query.keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A call, as the input document, and what two policies answer about it: what shows a widening."""
+
+    document: Mapping[str, Any]
+    before: Said
+    after: Said
+    waived: tuple[str, ...] = ()
+
+
+class Engines:
+    """The embedded engine with each of two bundles."""
+
+    def __init__(self, old: Bundle, new: Bundle) -> None:
+        self._old, self._new = Engine(old), Engine(new)
+
+    def ask(self, document: dict[str, Any], waived: tuple[str, ...] = ()) -> Counterexample | None:
+        """Both answers about a document, where these waivers hold; None for one that is no JSON."""
+        document["phase"] = "call" if document["result"]["status"] == "missing" else "result"
+        if document["phase"] == "result":
+            document["call_checks"] = {**document["call_checks"], "result": {"status": "ok", "code": ""}}
+        document["waivers"] = waivers(document, waived)
+        try:
+            return Counterexample(document, self._old.ask(document), self._new.ask(document), waived)
+        except EngineFault:
+            return None

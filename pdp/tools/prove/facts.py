@@ -10,6 +10,7 @@ import copy
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import z3
@@ -43,6 +44,16 @@ _ESCAPE = re.compile(r"\\u\{([0-9a-f]+)\}")
 ONE_TARGET = "input.targets"  # a call has one; packs are asked about a list's targets one by one
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The value of an expression of Rego over `input`, the list of its arguments: one for like arguments, whatever it
+    is."""
+
+    expression: str
+    arguments: tuple[Any, ...]
+    value: Any
+
+
 class Facts:
     """The symbols of one proof, shared by both policies. `sizes` says how many items an array has, by its path."""
 
@@ -50,6 +61,7 @@ class Facts:
         self.sizes = sizes
         self.shape = shape
         self.axioms: list[Any] = []
+        self.applied: dict[int, Applied] = {}  # by the value's own identity; inner ones first
         self.input = Record("input", facts_schema(input_schema), self)
         self.labels: set[str] = set()
 
@@ -176,9 +188,11 @@ def _holds(model: Any, guard: Guard) -> bool:
 
 def scalar_of(model: Any, value: Any) -> Any:
     """The value of a scalar symbol."""
-    if not isinstance(value, z3.ExprRef):
-        return value
-    found = model.eval(value, model_completion=True)
+    return constant(model.eval(value, model_completion=True)) if isinstance(value, z3.ExprRef) else value
+
+
+def constant(found: Any) -> Any:
+    """The value of a term that is one."""
     if z3.is_bool(found):
         return z3.is_true(found)
     if z3.is_int(found):

@@ -1,17 +1,23 @@
-"""The golden test of a widening: its counterexample as a test of a pack, which OLD passes and NEW does not."""
+"""Calls as tests of a pack: the golden test of a widening, which OLD passes and NEW does not, and a suggested one of
+what a policy says as it is."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.outcome.elements import SaidElement
-from pdp.tools.prove.proof import Counterexample, Proof, Widening
+from pdp.tools.prove.engine import Counterexample, Said, example
+from pdp.tools.prove.proof import Proof, Widening
 from pdp.tools.prove.questions import PERMITTED, RESULT
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
+_NO_NAME = re.compile(r"[^A-Za-z0-9]+")
+_DIFFERENCES = 3  # that a title names
 _VETOES = ("deny", "hide")
 _UNNAMED = ("message",)  # may be said in other words
 
@@ -19,24 +25,60 @@ _UNNAMED = ("message",)  # may be said in other words
 def golden(proof: Proof, pack: str) -> tuple[str, int]:
     """The text of a file of tests in the folder of a pack, and how many widenings no test can hold: those of data
     that the service reads, and what rests on a pack's `meta`."""
-    tests = [test for test in map(_test, proof.widenings) if test]
-    head = f"package {pack}_test\n\nimport data.lib.testing\n" if any("testing." in test for test in tests) else ""
-    head = head or f"package {pack}_test\n"
-    return "\n".join([head, *dict.fromkeys(tests)]), len(proof.widenings) - len(tests)
+    good = example(proof.new)
+    tests = [test for test in (_test(widening, good) for widening in proof.widenings) if test]
+    return file_of(pack, dict.fromkeys(tests)), len(proof.widenings) - len(tests)
 
 
-def _test(widening: Widening) -> str:
+def file_of(pack: str, tests: Iterable[str]) -> str:
+    """A file of a pack's tests."""
+    return "\n".join([f"package {pack}_test\n", *tests])
+
+
+def _test(widening: Widening, good: Mapping[str, Json]) -> str:
     shown = widening.shown
     if shown is None:
         return ""
     body = list(_lost(widening.kind, shown)) or list(_gained(shown))
     if not body:
         return ""
-    document = json.dumps(shown.document, indent="\t", sort_keys=True)
     name = f"golden_{sha256_hex(canonical([widening.kind, widening.code, shown.document]))[:12]}"
+    title = f"{widening.kind} {json.dumps(widening.code)}: a call that a change of policy would have let through"
+    return _written(title, name, body, shown, good)
+
+
+def _written(title: str, name: str, body: Iterable[str], shown: Counterexample, good: Mapping[str, Json]) -> str:
     held = "\n".join(f"\t{line} with input as {name}" for line in body)
-    title = f"# {widening.kind} {json.dumps(widening.code)}: a call that a change of policy would have let through"
-    return f"{title}\ntest_{name} if {{\n{held}\n}}\n\n{name} := {document}\n"
+    return f"# {title}\ntest_{name} if {{\n{held}\n}}\n\n{name} := {_call(shown.document, good)}\n"
+
+
+def _call(document: Mapping[str, Any], good: Mapping[str, Any]) -> str:
+    """A document as tests write it: the good call, but for what is not as there."""
+    overrides, tool = _overrides(document, good), _overrides(document["targets"][0], good["targets"][0])
+    if overrides is None or tool is None:  # it lacks what the good call has
+        return json.dumps(document, indent="\t", sort_keys=True)
+    overrides.pop("targets", None)
+    text = json.dumps(overrides, indent="\t", sort_keys=True)
+    if not tool:
+        return f"data.lib.testing.call({text})"
+    of_tool = json.dumps(tool, indent="\t", sort_keys=True).replace("\n", "\n\t")
+    rest = text.removeprefix("{").lstrip("\n") if overrides else "}"
+    return f'data.lib.testing.call({{\n\t"targets": [data.lib.testing.tool({of_tool})],\n{rest})'
+
+
+def _overrides(value: Mapping[str, Any], good: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What object.union adds to the other to make this; None where it cannot."""
+    if good.keys() - value.keys():
+        return None
+    found: dict[str, Any] = {}
+    for name, each in value.items():
+        if name in good and each == good[name] and type(each) is type(good[name]):
+            continue
+        both = isinstance(each, Mapping) and isinstance(good.get(name), Mapping)
+        found[name] = _overrides(each, good[name]) if both else each
+        if both and found[name] is None:
+            return None
+    return found
 
 
 def _lost(kind: str, shown: Counterexample) -> Iterator[str]:
@@ -45,9 +87,7 @@ def _lost(kind: str, shown: Counterexample) -> Iterator[str]:
     after = [(each.pack, each.kind, each.fields) for each in _sure(shown.after.elements)]
     for each in _sure(shown.before.elements):
         if each.kind in kinds and (each.pack, each.kind, each.fields) not in after:
-            fields = {name: value for name, value in each.fields.items() if name not in _UNNAMED}
-            rules = f"data.packs.{each.pack}.{each.kind}"
-            yield f"{_text(fields)} in {{object.remove(e, {_text(list(_UNNAMED))}) | some e in {rules}}}"
+            yield _says(each)
 
 
 def _gained(shown: Counterexample) -> Iterator[str]:
@@ -55,12 +95,53 @@ def _gained(shown: Counterexample) -> Iterator[str]:
     before = [(each.pack, each.fields) for each in _sure(shown.before.elements) if each.kind == "allow"]
     for each in _sure(shown.after.elements):
         if each.kind == "allow" and (each.pack, each.fields) not in before:
-            yield f"not {_text(each.fields['code'])} in testing.codes(data.packs.{each.pack}.allow)"
+            yield _says_not(each.pack, "allow", each.code)
+
+
+def _says(element: SaidElement) -> str:
+    fields = {name: value for name, value in element.fields.items() if name not in _UNNAMED}
+    rules = f"data.packs.{element.pack}.{element.kind}"
+    return f"{_text(fields)} in {{object.remove(e, {_text(list(_UNNAMED))}) | some e in {rules}}}"
+
+
+def _says_not(pack: str, kind: str, code: str) -> str:
+    return f"not {_text(code)} in {{e.code | some e in data.packs.{pack}.{kind}}}"
 
 
 def _sure(elements: tuple[SaidElement, ...]) -> Iterator[SaidElement]:
     """Those that do not turn on what callers assert, of packs that Rego has a plain name for."""
     return (each for each in elements if not each.asserted and _IDENTIFIER.fullmatch(each.pack))
+
+
+def name_of(code: str, taken: Collection[str], *, said: bool) -> str:
+    """The name of a suggested test, which no rule of the pack's tests has."""
+    base = f"{_NO_NAME.sub('_', code).strip('_').lower()}_{'said' if said else 'just_not'}"
+    numbered = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
+    return next(name for name in numbered if name not in taken and f"test_{name}" not in taken)
+
+
+def of_code(answer: Said, pack: str, kind: str, code: str) -> Iterator[SaidElement]:
+    """The elements of a pack, kind and code in an answer, whatever callers assert."""
+    return (e for e in _sure(answer.elements) if (e.pack, e.kind, e.code) == (pack, kind, code))
+
+
+def suggested(  # noqa: PLR0913, PLR0917  # all that a test says
+    name: str,
+    place: str,
+    pack: str,
+    kind: str,
+    code: str,
+    shown: Counterexample,
+    unlike: Sequence[str],
+    good: Mapping[str, Json],
+) -> str:
+    """A test of what a policy says of a call, as it is. `unlike`: where the call is not as one of which the rule says
+    its element; empty for such a call."""
+    lines = [_says(each) for each in of_code(shown.before, pack, kind, code)]
+    verb = f"does not say {json.dumps(code)} where" if unlike else f"says {json.dumps(code)}"
+    title = f"{place} {verb} {', '.join(unlike[:_DIFFERENCES])}".rstrip()
+    body = [_says_not(pack, kind, code)] if unlike else lines
+    return _written(f"{title}; the engine's answer: {shown.before.effect}", name, body, shown, good)
 
 
 def _text(value: Json) -> str:

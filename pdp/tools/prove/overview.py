@@ -6,22 +6,24 @@ What is said to be never the case is proved; what may be is shown by a call that
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import or_
 from typing import Any
 
 import z3
 
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Bundle
-from pdp.tools.prove import witnesses
 from pdp.tools.prove.elements import Element, PackElements, Reading, Rule
 from pdp.tools.prove.engine import Engine, Said, example
 from pdp.tools.prove.facts import Facts
-from pdp.tools.prove.proof import NOT_PROVED, PROVED, WIDENS, Gap, Limits
+from pdp.tools.prove.proof import NOT_PROVED, PATIENCE, PROVED, WIDENS, Gap, Limits
 from pdp.tools.prove.terms import Guard, Untranslated, Value, every, negated, some, term
+from pdp.tools.prove.witnesses import Needed, Sizes
 
 NEVER_FIRES, ALWAYS_DENIED, MAY_ERR, NOBODY = "never fires", "always denied", "may err", "nobody can answer"
 NEVER, FREE, PEOPLE, UNKNOWN = "never", "free", "people", "not proved"
@@ -100,8 +102,11 @@ class _Look:
         self.until = until
         schema = json.loads(reading.bundle.input_schema)
         shape = Facts(schema, lambda _: 1, shape=True)
-        formulas = _formulas(reading.elements(shape), shape)
-        found.sizes = sizes = witnesses.needed(formulas, limits.items)
+        needed = Needed(limits.items)
+        enough = functools.reduce(or_, map(needed.of, _formulas(reading.elements(shape), shape)), Sizes())
+        if enough.lacking:
+            raise Untranslated(enough.lacking)
+        found.sizes = sizes = enough.items
         self.facts = Facts(schema, lambda label: sizes.get(label, 1))
         self.said = reading.elements(self.facts)
         self.permitted = every(_of_call(self.facts), self.said.permitted())
@@ -141,8 +146,8 @@ class _Look:
         return bool(answer == z3.unsat)
 
     def _failing(self) -> None:
-        reached = every(self.said.granted, negated(self.said.hidden))
-        for place, guard in self.said.failing:
+        reached = every(self.said.granted(), negated(self.said.hidden()))
+        for place, guard in ((each.place, each.guard) for each in self.said.failing):
             rule = Rule(place, "", "", "", guard)
             self._shown(MAY_ERR, rule, every(guard, reached), lambda said: bool(said.error))
 
@@ -178,7 +183,7 @@ class _Look:
         targets, groups = self._named(), self._groups()
         unnamed: dict[tuple[str, str], Mapping[str, Mapping[str | None, Access]]] = {}
         for target, where in targets:
-            if self._ask((*self.calls, where, self.said.granted))[0] == z3.unsat:
+            if self._ask((*self.calls, where, self.said.granted()))[0] == z3.unsat:
                 continue
             rows = {
                 does: {group: self._of_group(every(where, annotated), group, groups) for group in (*groups, None)}
@@ -273,7 +278,7 @@ class _Look:
         left = self.until - time.process_time()
         if left <= 0:
             return z3.unknown, None
-        self.solver.set("timeout", max(1, int(left * 1000)))
+        self.solver.set("timeout", max(1, int(left * 1000 * PATIENCE)))
         self.solver.push()
         self.solver.add(*holding)
         answer = self.solver.check()
@@ -305,7 +310,7 @@ def _formulas(said: PackElements, shape: Facts) -> Iterator[Guard]:
     permitted = every(_of_call(shape), said.permitted(), *[there for there, _ in groups.each])
     required = [guard for _, guard in said.of("require")]
     yield from (rule.guard for rule in said.rules)
-    yield from (every(said.granted, negated(said.hidden), guard) for _, guard in said.failing)
+    yield from (every(said.granted(), negated(said.hidden()), each.guard) for each in said.failing)
     yield from (every(permitted, guard) for guard in (*required, *[rule.guard for rule in said.rules]))
     yield every(permitted, *[negated(guard) for guard in required])
     # any that is left out of what people are asked for may be negated

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from operator import or_
 from typing import Any
 
 import z3
 
-from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Bundle
-from pdp.tools.prove import data, witnesses
+from pdp.tools.prove import data
+from pdp.tools.prove.builtins import as_they_are
 from pdp.tools.prove.data import Change
 from pdp.tools.prove.elements import Element, Opaque, PackElements, Place, Reading, waiver
-from pdp.tools.prove.engine import Engine, Said, example, waivers
-from pdp.tools.prove.facts import Facts
+from pdp.tools.prove.engine import RANK, Counterexample, Engines, Said, applied, example
+from pdp.tools.prove.facts import Facts, scalar_of
 from pdp.tools.prove.questions import (
     ASSERTED,
     FAILING,
@@ -25,33 +30,29 @@ from pdp.tools.prove.questions import (
     PERMITTED,
     REQUIREMENT,
     RESULT,
+    UNCLEAR,
+    Key,
     Question,
     at_least,
     does,
     questions,
 )
-from pdp.tools.prove.terms import Guard, Untranslated, negated
+from pdp.tools.prove.terms import Guard, Untranslated, negated, term
+from pdp.tools.prove.trial import CALLS, trial
+from pdp.tools.prove.witnesses import Needed, Sizes
 
 PROVED, WIDENS, NOT_PROVED = "proved", "widens", "not proved"
 MOST_ITEMS, DEEP_ITEMS = 12, 24  # of one array
 SECONDS, DEEP_SECONDS = 20.0, 300.0
-_PATIENCE = 4  # times as long by the clock: on a busy machine the same proof takes longer
+PATIENCE = 4  # times as long by the clock: on a busy machine the same proof takes longer
+_CORRECTIONS = 6  # rounds, of what the solver is told of builtins
+_HINTED_SECONDS = 3.0  # for a call whose texts builtins give back as they are
 _PLAIN_SECONDS = 2.0  # for making a counterexample plainer
-_RANK = {"deny": 0, "pending": 1, "allow": 2}
+_UNMEASURED = (Sizes(lacking="rules of which nobody knows how many items they look at"),) * 2
 SILENT = (
     "guards and scans (code of the service), who a subject is and what its tokens say, the registry's manifests, "
     "counting (budgets, sessions, refusals), the directory, and what people and judges answer"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Counterexample:
-    """A call, as the input document, that shows a widening: what both policies answer about it."""
-
-    document: Mapping[str, Any]
-    before: Said
-    after: Said
-    waived: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Proof:
     changes: tuple[Change, ...] = ()
     files: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    tried: int = 0  # calls on the boundary of which the engine said what the formulas say
     seconds: float = 0.0
 
     @property
@@ -100,18 +102,20 @@ class Limits:
 
     items: int = MOST_ITEMS
     seconds: float = SECONDS  # of processor time
+    calls: int = CALLS  # on the boundary, of which the engine is asked
 
 
 DEEP = Limits(DEEP_ITEMS, DEEP_SECONDS)
 
 
-def prove(old: Bundle, new: Bundle, limits: Limits = Limits()) -> Proof:  # frozen
-    """Compare two bundles for all facts. Raises BundleFault where one cannot be loaded."""
+def prove(old: Bundle, new: Bundle, limits: Limits = Limits(), like: Reading | None = None) -> Proof:  # frozen
+    """Compare two bundles for all facts; of `like` parts are taken that are the same. Raises BundleFault where one
+    cannot be loaded."""
     started = time.process_time()
     proof = Proof(old, new)
     if old.digest == new.digest:
         return proof
-    first = Reading(old)
+    first = Reading(old, like)
     readings = first, Reading(new, first)
     proof.old, proof.new = (reading.bundle for reading in readings)
     _compare_files(proof, readings)
@@ -156,14 +160,16 @@ class _Comparison:
         self.readings = readings
         self.asserted = any(reading.bundle.reads_asserted for reading in readings)
         self.schema = json.loads(readings[1].bundle.input_schema)
-        self.engines: tuple[Engine, Engine] | None = None
+        self.engines: Engines | None = None
+        self.opaque = False  # whether some definition is not translated: what calls it lets through, examples tell
+        self.needs: dict[Key, tuple[Sizes, Sizes]] = {}  # of each question, and of its looser form
 
     def run(self) -> None:
-        shape = Facts(self.schema, lambda _: 1, shape=True)
-        formulas = (question.formula for question in self._questions(shape)[1])
-        self.proof.sizes = sizes = witnesses.needed(formulas, self.limits.items)
+        self._measure()
+        sizes = self.proof.sizes
         facts = Facts(self.schema, lambda label: sizes.get(label, 1))
         sides, asked = self._questions(facts)
+        self.opaque = any(side.opaque for side in sides)
         self._opaque(sides)
         if data.COUNTED in facts.labels and any(
             each.path.startswith("data.org.budgets") for each in self.proof.changes
@@ -176,6 +182,28 @@ class _Comparison:
         self.solver.add(*facts.axioms, *facts.about_calls())
         self.codes = sorted({element.code for side in sides for element in side.guards if element.waivable})
         self._answer(asked)
+        self._unasked({question.key for question in asked})
+        if self.proof.verdict == PROVED and self.limits.calls:
+            self._try()
+
+    def _try(self) -> None:
+        """What the engine says otherwise than the formulas is no proof."""
+        proof = self.proof
+        drawn = random.Random(proof.new.digest)  # noqa: S311  # the same calls whenever the same is proved
+        proof.tried, differing = trial(
+            self.readings, self.schema, proof.sizes, self._engines(), drawn, self.limits.calls
+        )
+        proof.gaps += [Gap(*each) for each in differing]
+
+    def _measure(self) -> None:
+        """How many items are looked at: what each question needs, or else its looser form."""
+        needed = Needed(self.limits.items)
+        for question in self._questions(Facts(self.schema, lambda _: 1, shape=True))[1]:
+            forms = needed.of(question.formula), needed.of(question.looser)
+            known = self.needs.get(question.key, (Sizes(), Sizes()))
+            self.needs[question.key] = (known[0] | forms[0], known[1] | forms[1])
+        every_size = functools.reduce(or_, itertools.chain.from_iterable(self.needs.values()), Sizes())
+        self.proof.sizes = every_size.items
 
     def _questions(self, facts: Facts) -> tuple[tuple[PackElements, PackElements], list[Question]]:
         old, new = (reading.elements(facts) for reading in self.readings)
@@ -189,32 +217,50 @@ class _Comparison:
             self.proof.gaps.append(Gap(str(each.place), f"not translated: {each.construct}"))
 
     def _answer(self, asked: Sequence[Question]) -> None:
-        """Ask, the whole of a kind before its parts."""
-        skipped: set[tuple[str, Element | None]] = set()
+        """Ask, of a requirement the same one before one that is as strong."""
+        kept: set[Element | None] = set()
         for question in asked:
-            key = (question.kind, question.lost if question.kind == REQUIREMENT else None)
-            if key in skipped:
+            if question.kind == REQUIREMENT and question.lost in kept:
                 continue
-            answer, model = self._ask(question.formula)
-            if question.whole:
-                if answer == z3.unsat:
-                    skipped.add(key)
-                continue
-            if answer == z3.sat:
-                self._show(question, model)
-            elif answer == z3.unknown:
-                self.proof.gaps.append(Gap(_place(question), f"{_TELLS[question.kind]}: no answer in time"))
-            elif question.stronger and question.lost is not None:
-                self.proof.stronger.append((question.lost.code, question.places))
+            answer, model = self._loosely(question)
+            if not question.whole:
+                self._part(question, answer, model)
+            elif answer == z3.unsat:
+                kept.add(question.lost)
 
-    def _ask(self, formula: Guard) -> tuple[Any, Any]:
+    def _unasked(self, asked: AbstractSet[Key]) -> None:
+        """An element that is said of more items than are looked at is said of none here."""
+        for key, needs in self.needs.items():
+            if key not in asked and all(each.lacking for each in needs):
+                self.proof.gaps.append(Gap(", ".join(map(str, key[-1])), needs[0].lacking))
+
+    def _loosely(self, question: Question) -> tuple[Any, Any]:
+        """The answer to a question, by the looser form where that has none: it is answered sooner. None where more
+        items would have to be looked at."""
+        strict, loose = self.needs.get(question.key, _UNMEASURED)
+        if not loose.lacking and self._ask(question.looser)[0] == z3.unsat:
+            return z3.unsat, None
+        answer, model = self._ask(question.formula)
+        return (None if answer == z3.unsat and strict.lacking else answer), model
+
+    def _part(self, question: Question, answer: Any, model: Any) -> None:
+        if answer == z3.sat:
+            self._show(question, model)
+        elif answer == z3.unknown:
+            self.proof.gaps.append(Gap(_place(question), f"{_TELLS[question.kind]}: no answer in time"))
+        elif answer is None:
+            self.proof.gaps.append(Gap(_place(question), self.needs.get(question.key, _UNMEASURED)[0].lacking))
+        elif question.stronger and question.lost is not None:
+            self.proof.stronger.append((question.lost.code, question.places))
+
+    def _ask(self, formula: Guard, seconds: float = DEEP_SECONDS) -> tuple[Any, Any]:
         """The solver's answer, first without waivers."""
         if formula is False:
             return z3.unsat, None
-        left = self.until - time.process_time()
+        left = min(seconds, self.until - time.process_time())
         if left <= 0:
             return z3.unknown, None
-        self.solver.set("timeout", max(1, int(left * 1000 * _PATIENCE)))
+        self.solver.set("timeout", max(1, int(left * 1000 * PATIENCE)))
         holding = [formula] if formula is not True else []
         unwaived = [negated(waiver(code)) for code in self.codes]
         for assumed in (unwaived, []) if unwaived else ([],):
@@ -229,41 +275,59 @@ class _Comparison:
 
     def _show(self, question: Question, model: Any) -> None:
         """A counterexample that the embedded engine confirms; any other is no widening, and no proof."""
-        if question.kind == FAILING:
-            self.proof.gaps.append(
-                Gap(_place(question), "the rule may end in an error, which engines answer otherwise")
-            )
+        if question.kind == UNCLEAR:
+            self.proof.gaps.append(Gap(_place(question), _TELLS[UNCLEAR]))
             return
         if question.kind == ASSERTED:
             self.proof.gaps.append(Gap(_place(question), "grants by what callers assert"))
             return
-        plain = self._plainer(question.formula, model)
-        for each in (plain, model):
-            shown = self._counterexample(each)
-            if shown is not None and confirmed(question, shown):
-                code = question.lost.code if question.lost else ""
-                self.proof.widenings.append(Widening(question.kind, code, question.places, shown))
-                return
+        self.solver.push()
+        shown = self._shown(question, model)
+        self.solver.pop()
+        if shown is not None:
+            code = question.lost.code if question.lost else ""
+            self.proof.widenings.append(Widening(question.kind, code, question.places, shown))
+            return
         if not self.proof.gaps:  # or it may rest on what is not translated
             why = f"{_TELLS[question.kind]}: the engine does not confirm the call that was found"
             self.proof.gaps.append(Gap(_place(question), why))
 
-    def _counterexample(self, model: Any) -> Counterexample | None:
-        old, new = self._loaded()
-        document = self.facts.document(model, example(self.proof.new))
-        waived = tuple(code for code in self.codes if z3.is_true(model.eval(waiver(code), model_completion=True)))
-        document["phase"] = "call" if document["result"]["status"] == "missing" else "result"
-        if document["phase"] == "result":
-            document["call_checks"] = {**document["call_checks"], "result": {"status": "ok", "code": ""}}
-        document["waivers"] = waivers(document, waived)
-        try:
-            return Counterexample(document, old.ask(document), new.ask(document), waived)
-        except EngineFault:
-            return None
+    def _shown(self, question: Question, model: Any) -> Counterexample | None:
+        """A call that the engine confirms, as plain as may be. Texts are first such as builtins give back. Where they
+        answer otherwise than the solver took them to, it is told what they do answer, and asked again."""
+        if self.facts.applied:
+            answer, hinted = self._ask(as_they_are(question.formula, self.facts), _HINTED_SECONDS)
+            model = hinted if answer == z3.sat else model
+        for _ in range(_CORRECTIONS):
+            shown = self._confirmed(question, model)
+            plain = self._plainer(question.formula, model) if shown is not None or self.opaque else model
+            if (plainly := self._confirmed(question, plain)) is not None or shown is not None:
+                return plainly or shown
+            corrections = list(self._corrections(model))
+            self.solver.add(*corrections)
+            answer, model = self._ask(question.formula) if corrections else (z3.unsat, None)
+            if answer != z3.sat:
+                break
+        return None
 
-    def _loaded(self) -> tuple[Engine, Engine]:
+    def _confirmed(self, question: Question, model: Any) -> Counterexample | None:
+        """The call of a model, where the engine's answers show what the question says."""
+        waived = tuple(code for code in self.codes if z3.is_true(model.eval(waiver(code), model_completion=True)))
+        shown = self._engines().ask(self.facts.document(model, example(self.proof.new)), waived)
+        return shown if shown is not None and confirmed(question, shown) else None
+
+    def _corrections(self, model: Any) -> Iterator[Any]:
+        """What builtins answer to what a model hands them, where the model has it otherwise."""
+        for each in self.facts.applied.values():
+            given = [scalar_of(model, argument) for argument in each.arguments]
+            answer = applied(each.expression, given)
+            if answer is not None and answer != scalar_of(model, each.value):
+                alike = [argument == term(value) for argument, value in zip(each.arguments, given, strict=True)]
+                yield z3.Implies(z3.And(*alike), each.value == term(answer))
+
+    def _engines(self) -> Engines:
         if self.engines is None:
-            self.engines = Engine(self.proof.old), Engine(self.proof.new)
+            self.engines = Engines(self.proof.old, self.proof.new)
         return self.engines
 
     def _plainer(self, formula: Guard, model: Any) -> Any:
@@ -314,8 +378,8 @@ def confirmed(question: Question, shown: Counterexample) -> bool:
     before, after = shown.before, shown.after
     if after.error:
         return False
-    if question.kind in {PERMITTED, RESULT}:
-        return _RANK[after.effect] > _RANK["deny"] == _RANK[before.effect]
+    if question.kind in {PERMITTED, RESULT, FAILING}:
+        return RANK[after.effect] > RANK["deny"] == RANK[before.effect]
     if before.error or question.lost is None:
         return False
     element = question.lost
@@ -349,6 +413,7 @@ _TELLS = {
     OBLIGATION: "an obligation may be gone",
     LABEL: "a label of a session may be gone",
     RESULT: "a result may pass that was withheld",
-    FAILING: "a rule may end in an error",
+    FAILING: "the rule may end in an error, which denied",
+    UNCLEAR: "the rule may end in an error, which engines answer otherwise",
     ASSERTED: "callers may assert more",
 }

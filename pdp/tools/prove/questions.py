@@ -3,6 +3,9 @@
 The composition is monotone in the elements of packs (`tests/properties/test_monotone.py`): with the same checks,
 evidence and waivers, a policy that grants no more, and hides, denies, requires, obliges and labels no less, lets
 nothing through that the other did not. So packs are compared, for all facts.
+
+Elements that both policies say by the same definitions hold in NEW what they held in OLD. A question without them is
+looser: where that one has no answer, the question has none, and it needs fewer items to be looked at.
 """
 
 from __future__ import annotations
@@ -17,99 +20,136 @@ from pdp.tools.prove.facts import Facts
 from pdp.tools.prove.terms import Guard, every, negated, some, term
 
 Sides: TypeAlias = "tuple[PackElements, PackElements]"
+Key: TypeAlias = "tuple[str, Element | None, bool, bool, tuple[Place, ...]]"
 Said: TypeAlias = "list[tuple[Element, Guard]]"
 _ASSURANCES = ("client_asserted", "signed_in", "passkey")
 
-PERMITTED, REQUIREMENT, OBLIGATION, LABEL, RESULT, FAILING, ASSERTED = (
+PERMITTED, REQUIREMENT, OBLIGATION, LABEL, RESULT, FAILING, UNCLEAR, ASSERTED = (
     "permitted",
     "requirement",
     "obligation",
     "label",
     "result",
     "failing",
+    "unclear",
     "asserted",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question: where `formula` can hold, what `kind` says may have happened. `lost` is OLD's element that no
-    longer counts, with its places; `whole` is whether it stands for the questions after it, of the same kind."""
+    """One question: where `formula` can hold, what `kind` says may have happened; where it can, `looser` can. `lost`
+    is OLD's element that no longer counts, with its places; `whole` is whether it stands for the one after it."""
 
     kind: str
     formula: Guard
+    looser: Guard
     lost: Element | None = None
     places: tuple[Place, ...] = ()
     whole: bool = False
     stronger: bool = False  # whether what NEW wants instead was taken for at least as strong
 
+    @property
+    def key(self) -> Key:
+        """By which the question is the same one, over whatever facts."""
+        return self.kind, self.lost, self.whole, self.stronger, self.places
+
 
 def questions(old: PackElements, new: PackElements, facts: Facts, *, asserted: bool) -> Iterator[Question]:
-    """All questions: a whole one of each kind, then its parts."""
-    result = facts.member(facts.member(facts.input, "result"), "status")
-    of_call, of_result = result == term("missing"), result != term("missing")
-    after = every(of_call, new.permitted())
+    """All questions."""
+    status = facts.member(facts.member(facts.input, "result"), "status")
+    of_call, of_result = status == term("missing"), status != term("missing")
+    kept = new.kept_in(old)
+    after, loosely = every(of_call, new.permitted()), every(of_call, new.unopposed(result=False, apart_from=kept))
     before = every(of_call, old.permitted())
-    yield Question(PERMITTED, every(after, negated(old.permitted())), whole=True)
-    for element, guard in old.of("hide", "deny"):
-        if old.keeps(element, new):
-            continue
-        lost = every(after, guard, old.unwaived(element))
-        yield Question(PERMITTED, lost, element, tuple(old.places[element]))
-    yield Question(PERMITTED, every(after, negated(old.granted)))
-    yield from _requirements(old, new, every(before, after))
-    passed = every(of_result, new.passed())
-    yield Question(RESULT, every(passed, negated(old.passed())))
-    for phase, imposed in ((False, every(before, after)), (True, every(passed, old.passed()))):
-        kept, keeping = (list(side.in_phase("oblige", result=phase)) for side in (old, new))
-        yield from _kept(OBLIGATION, (old, new), kept, keeping, imposed)
-    yield from _kept(LABEL, (old, new), list(old.of("label")), list(new.of("label")), of_result)
-    for side in (old, new):
-        yield from _failing(side)
+    yield from _failing(old, new, after)  # these are answered soonest
+    yield from _permitted(old, new, after, loosely)
+    yield from _requirements(old, new, every(before, after), loosely)
+    passed, withheld = every(of_result, new.passed()), old.denied(result=True)
+    freely = every(of_result, new.unopposed(result=True, apart_from=kept))
+    lost = old.denied(result=True, apart_from=old.kept_in(new))
+    yield Question(RESULT, every(passed, withheld), every(freely, lost))
+    of_phases = (
+        (False, every(before, after), loosely),
+        (True, every(passed, negated(withheld)), freely),
+    )
+    for result, imposed, loose in of_phases:
+        wanted, wants = (list(side.in_phase("oblige", result=result)) for side in (old, new))
+        yield from _kept(OBLIGATION, (old, new), wanted, wants, imposed, loose)
+    yield from _kept(LABEL, (old, new), list(old.of("label")), list(new.of("label")), of_result, of_result)
     if asserted:
         yield from _granting(old, new)
 
 
-def _failing(side: PackElements) -> Iterator[Question]:
-    """Whether a rule ends in an error where the call may pass."""
-    granted = every(side.granted, negated(side.hidden))
-    for place, guard in side.failing:
-        yield Question(FAILING, every(guard, granted), places=(place,))
+def _permitted(old: PackElements, new: PackElements, after: Guard, loosely: Guard) -> Iterator[Question]:
+    """Whether a call may pass that was denied, and by which element of OLD it was."""
+
+    def where(guard: Guard, lost: Element | None = None, places: tuple[Place, ...] = ()) -> Question:
+        return Question(PERMITTED, every(after, guard), every(loosely, guard), lost, places)
+
+    for element, guard in old.of("hide", "deny"):
+        if not old.keeps(element, new):
+            yield where(every(guard, old.unwaived(element)), element, tuple(old.places[element]))
+    for element, guard in old.conflicts(result=False):
+        yield where(guard, element, tuple(old.places[element]))
+    for element, place, guard in old.malformed:
+        yield where(guard, element, (place,))
+    ungranted, kept = negated(old.granted()), new.kept_in(old)
+    yield Question(PERMITTED, every(after, ungranted), every(loosely, new.granted(kept), ungranted))
+
+
+def _failing(old: PackElements, new: PackElements, after: Guard) -> Iterator[Question]:
+    """Whether a call passes that was denied by an error of one of OLD's rules. Where all that rests on the rule is
+    NEW's too, NEW ends in the same error. An error of another rule of NEW denies, or is no value, which formulas say.
+    What is unclear of a rule is so wherever the call may pass."""
+    kept = set().union(*new.definitions.values())
+    for each in old.failing:
+        if not each.unclear and not each.definitions <= kept:
+            yield Question(FAILING, every(after, each.guard), each.guard, places=(each.place,))
+    for side in (old, new):
+        reached = every(side.granted(), negated(side.hidden()))
+        for each in side.failing:
+            if each.unclear:
+                yield Question(UNCLEAR, every(each.guard, reached), each.guard, places=(each.place,))
 
 
 def _granting(old: PackElements, new: PackElements) -> Iterator[Question]:
     """Where callers assert facts, an element grants that both evaluations say: so each is one of OLD's."""
     for element, guard in new.of("allow"):
         if not new.keeps(element, old):
-            yield Question(ASSERTED, every(guard, negated(old.said(element))), element, tuple(new.places[element]))
+            more = every(guard, negated(old.said(element)))
+            yield Question(ASSERTED, more, more, element, tuple(new.places[element]))
 
 
-def _requirements(old: PackElements, new: PackElements, both: Guard) -> Iterator[Question]:
+def _requirements(old: PackElements, new: PackElements, both: Guard, loosely: Guard) -> Iterator[Question]:
     """For each of OLD's, whether NEW wants it; else, whether NEW wants one that is at least as strong."""
     for element, guard in old.of("require"):
         if old.keeps(element, new):
             continue
-        wanted = every(both, guard, old.unwaived(element))
+        wanted = every(guard, old.unwaived(element))
         same = every(new.said(element), new.unwaived(element))
         places = tuple(old.places[element])
-        yield Question(REQUIREMENT, every(wanted, negated(same)), element, places, whole=True)
         strong = [
             every(g, new.unwaived(other))
             for other, g in new.of("require")
             if other == element or at_least(other, element)
         ]
-        yield Question(REQUIREMENT, every(wanted, negated(some(*strong))), element, places, stronger=True)
+        for kept, whole in ((same, True), (some(*strong), False)):
+            lost = every(wanted, negated(kept))
+            yield Question(
+                REQUIREMENT, every(both, lost), every(loosely, lost), element, places, whole=whole, stronger=not whole
+            )
 
 
-def _kept(kind: str, sides: Sides, before: Said, after: Said, where: Guard) -> Iterator[Question]:
+def _kept(kind: str, sides: Sides, before: Said, after: Said, where: Guard, loose: Guard) -> Iterator[Question]:
     """Each of OLD's obligations, or labels, is one of NEW's."""
     old, new = sides
     for element, guard in before:
         if old.keeps(element, new) and any(other == element for other, _ in after):
             continue
         same = [g for other, g in after if other == element or (element.fields and does(other) == does(element))]
-        lost = every(where, guard, negated(some(*same)))
-        yield Question(kind, lost, element, tuple(old.places[element]))
+        lost = every(guard, negated(some(*same)))
+        yield Question(kind, every(where, lost), every(loose, lost), element, tuple(old.places[element]))
 
 
 def does(element: Element) -> tuple[str, str]:

@@ -51,6 +51,21 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Keyed:
+    """An object made of rules or a comprehension: keys and values, of which each may be there, no key twice."""
+
+    each: tuple[tuple[Guard, Value, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The parts of a text between delimiters; with "" its characters."""
+
+    text: Any
+    delimiter: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Counted:
     """A number of things that are there, of which each may be."""
 
@@ -145,20 +160,25 @@ def negated(guard: Guard) -> Guard:
 
 
 def implied(by: Guard, guard: Guard) -> Guard:
-    """Whether it holds wherever the other does."""
-    return some(negated(by), guard)
+    """Whether it holds wherever the other does: put as what must not be, for `witnesses` to see what is run over."""
+    return negated(every(by, negated(guard)))
 
 
 def type_of(value: Value) -> int:
     """The type of a value that has one."""
     if value is None:
         return NULL
-    for python, kind in ((bool, BOOLEAN), ((int, float, Counted), NUMBER), (str, TEXT), ((Items, list), ARRAY)):
+    for python, kind in (
+        (bool, BOOLEAN),
+        ((int, float, Counted), NUMBER),
+        (str, TEXT),
+        ((Items, Split, list), ARRAY),
+    ):
         if isinstance(value, python):
             return kind
     if isinstance(value, Gathered):
         return ARRAY if value.ordered else SET
-    if isinstance(value, Record | dict):
+    if isinstance(value, Record | Keyed | dict):
         return OBJECT
     if is_term(value):
         return _SORTS[value.sort().kind()]
@@ -179,6 +199,8 @@ def truth(value: Value) -> Guard:
     """Whether a statement holds that has this value: anything but false."""
     if isinstance(value, bool):
         return value
+    if isinstance(value, Namespace):
+        raise Untranslated("all of a package, or of data, as one value")
     if isinstance(value, Unknown):
         return negated(every(value.tag == BOOLEAN, negated(value.truth)))
     return value if is_term(value) and z3.is_bool(value) else True
@@ -198,9 +220,9 @@ class Comparison:
 
     def equal(self, one: Value, other: Value) -> Guard:
         """Whether two values are equal."""
-        if self.shape and not (is_concrete(one) and is_concrete(other)):
-            return self._undecided((one, other))
-        return self._equal(one, other)
+        counts = isinstance(one, Counted) or isinstance(other, Counted)  # a count needs as many items as its number
+        known = counts or (is_concrete(one) and is_concrete(other)) or (_is_set(one) and _is_set(other))
+        return self._undecided((one, other)) if self.shape and not known else self._equal(one, other)
 
     @staticmethod
     def _undecided(operands: Sequence[Value]) -> Guard:
@@ -222,7 +244,7 @@ class Comparison:
     def _of_one_type(self, one: Value, other: Value) -> Guard:
         if is_concrete(one) and is_concrete(other) and not isinstance(one, Gathered | Items):
             return _same(one, other)
-        if isinstance(one, Gathered) and isinstance(other, Gathered) and not (one.ordered or other.ordered):
+        if _is_set(one) and _is_set(other):
             return every(self.within(one, other), self.within(other, one))
         if is_term(one) or is_term(other):
             return term(one) == term(other)
@@ -234,22 +256,24 @@ class Comparison:
             raise Untranslated("a count that is compared with what is no known number")
         if number != int(number):
             return False
-        return every(self._at_least(counted, int(number)), negated(self._at_least(counted, int(number) + 1)))
+        least, more = self._at_least(counted, int(number)), self._at_least(counted, int(number) + 1)
+        if self.shape and not isinstance(more, bool):  # one more than the number is enough, whether it holds or not
+            return z3.Xor(_COMPARED, more)
+        return every(least, negated(more))
 
     def _unknown_equals(self, one: Unknown, other: Value) -> Guard:
         if isinstance(other, Unknown):
-            if one.kinds & other.kinds & {ARRAY, OBJECT}:
-                raise Untranslated("equality of two values of unknown type")
             same = [
                 every(one.tag == kind, scalar(one, kind) == scalar(other, kind)) for kind in (BOOLEAN, NUMBER, TEXT)
             ]
-            return every(one.tag == other.tag, one.tag < ARRAY, some(one.tag == NULL, *same))
+            whole = [every(one.tag == kind, _alike(one, other)) for kind in one.kinds & other.kinds & {ARRAY, OBJECT}]
+            return every(one.tag == other.tag, some(one.tag == NULL, *same, *whole))
         kind = type_of(other)
         if kind == NULL:
             return one.tag == NULL
         if kind in {BOOLEAN, NUMBER, TEXT}:
             return every(one.tag == kind, scalar(one, kind) == term(other))
-        raise Untranslated("equality of a value of unknown type with an array, object or set")
+        return False if kind == SET else every(one.tag == kind, _alike(one, other))
 
     def within(self, one: Gathered, other: Gathered) -> Guard:
         """Whether one set is part of another."""
@@ -258,9 +282,14 @@ class Comparison:
     def member(self, value: Value, collection: Value) -> Guard:
         """Whether a value is in a collection."""
         found = some(*[every(guard, self.equal(value, item)) for guard, item in items_of(collection)])
-        if self.shape and id(collection) in self._closed and not _of_an_item(value):
-            return closed(found, f"{self._closed[id(collection)][1]} {identity(value)}")
-        return found
+        name = self._name(collection) if self.shape and not of_an_item(value) else ""
+        return closed(found, f"{name} {identity(value)}") if name else found
+
+    def _name(self, collection: Value) -> str:
+        """The name of a collection that is the same whatever is run over: a rule's value, or a list of the facts."""
+        if isinstance(collection, Items):
+            return "" if "[" in collection.label.replace("input.targets[]", "") else collection.label
+        return self._closed[id(collection)][1] if id(collection) in self._closed else ""
 
     def ordered(self, operator: str, one: Value, other: Value) -> Guard:
         """Whether `one OPERATOR other`, by Rego's order of types where they are not of one."""
@@ -317,6 +346,16 @@ class Comparison:
         return z3.Or(*open_) if left == 1 else z3.AtLeast(*open_, left)
 
 
+def _alike(one: Unknown, other: Value) -> Guard:
+    """Whether two arrays or objects are equal: it may be so or not, once for both policies."""
+    names = sorted(each.name if isinstance(each, Unknown) else str(identity(each)) for each in (one, other))
+    return z3.Bool(f"equal: {names[0]} {names[1]}")
+
+
+def _is_set(value: Value) -> bool:
+    return isinstance(value, Gathered) and not value.ordered
+
+
 def _same(one: Value, other: Value) -> bool:
     """Whether JSON is the same: true is no 1, and 1 is 1.0."""
     if type_of(one) != type_of(other):
@@ -344,10 +383,10 @@ def closed(guard: Guard, name: str) -> Guard:
     return guard if isinstance(guard, bool) else z3.And(guard, z3.Bool(CLOSED + name))
 
 
-def _of_an_item(value: Value) -> bool:
+def of_an_item(value: Value) -> bool:
     """Whether a value may be an item's, of an array that is run over."""
-    if is_term(value):
-        return "[" in value.sexpr().replace("input.targets[0]", "")
+    if is_term(value) or isinstance(value, Unknown):
+        return "[" in (value.name if isinstance(value, Unknown) else value.sexpr()).replace("input.targets[0]", "")
     return not is_concrete(value)
 
 
@@ -358,6 +397,9 @@ def _guards_of(value: Value) -> Iterator[Guard]:
             if not isinstance(guard, bool):
                 yield guard
             yield from _guards_of(item)
+    elif isinstance(value, Keyed):
+        for guard, key, held in value.each:
+            yield from _guards_of(Gathered(((guard, key), (guard, held))))
     elif isinstance(value, Counted):
         yield from (guard for guard in value.guards if not isinstance(guard, bool))
     elif is_term(value) and z3.is_bool(value):
@@ -368,6 +410,8 @@ def items_of(collection: Value) -> Sequence[tuple[Guard, Value]]:
     """The items of a collection, or values of an object written out."""
     if isinstance(collection, Items | Gathered):
         return collection.each
+    if isinstance(collection, Keyed):
+        return [(guard, value) for guard, _, value in collection.each]
     if isinstance(collection, list):
         return [(True, item) for item in collection]
     if isinstance(collection, dict):

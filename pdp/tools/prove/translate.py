@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import z3
 
+from pdp.policy.gate.binding import variables
 from pdp.policy.gate.policy import Policy, RuleKey
 from pdp.policy.gate.syntax import Node, Query, RegoRule, Unit, dotted, kind, literal
 from pdp.tools.prove.builtins import Builtins
@@ -22,25 +23,30 @@ from pdp.tools.prove.terms import (
     ARRAY,
     NUMBER,
     OBJECT,
+    TEXT,
     Alternatives,
     Comparison,
     Gathered,
     Guard,
     Items,
+    Keyed,
     Namespace,
     Record,
+    Split,
     Unknown,
     Untranslated,
     Value,
     closed,
     every,
     gathered,
+    identity,
     implied,
     is_concrete,
     is_term,
     items_of,
     merged,
     negated,
+    of_an_item,
     some,
     truth,
     type_of,
@@ -53,11 +59,12 @@ _WILDCARD = "_"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Where two definitions of a rule give different values, or a builtin ends in an error: an error of the engine,
-    which denies."""
+    """Where a builtin ends in an error: one engine denies then, the other goes on as if it had no value. What is
+    `unclear` is known of neither: two definitions of a rule give different values, or a form has no symbols here."""
 
     rule: RegoRule
     guard: Guard
+    unclear: bool = False
 
 
 class Translator:
@@ -74,7 +81,7 @@ class Translator:
         self._pending: list[RuleKey] = []
         self._given: Guard = True  # what holds of the statements before the one that is read
         self._rules: list[RegoRule] = []
-        self._builtins = Builtins(self.comparison, self._fails)
+        self._builtins = Builtins(self.comparison, facts.applied, self._fails)
 
     def definition(self, rule: RegoRule) -> Iterator[tuple[Guard, Value]]:
         """The members that one definition gives its set. Raises Untranslated."""
@@ -88,6 +95,43 @@ class Translator:
                     yield from ((every(guard, g), value) for g, value in with_key)
         finally:
             self._rules.pop()
+
+    def _entries(self, rule: RegoRule) -> Iterator[tuple[Guard, Value, Value]]:
+        """The keys and values that one definition gives its object."""
+        self._rules.append(rule)
+        try:
+            for query in rule.queries or (None,):
+                for env, guard in self._body(rule.unit, query.literals if query else (), {}):
+                    yield from self._entry(rule.unit, (rule.extra[0], rule.value), env, guard)
+        finally:
+            self._rules.pop()
+
+    def _entry(
+        self, unit: Unit, pair: tuple[Node | None, Node | None], env: Env, guard: Guard
+    ) -> Iterator[tuple[Guard, Value, Value]]:
+        columns = [self._under(guard, unit, node, env) if node is not None else [(True, True)] for node in pair]
+        for (there, key), (valued, value) in self._product(columns):
+            yield every(guard, there, valued), key, value
+
+    def _keyed(self, rules: Sequence[RegoRule], entries: Iterator[tuple[Guard, Value, Value]]) -> Keyed:
+        """An object. Two values of one key are an error."""
+        each: list[tuple[Guard, Value, Value]] = []
+        for guard, key, value in entries:
+            if isinstance(key, Unknown) or not (isinstance(key, str) or (is_term(key) and type_of(key) == TEXT)):
+                raise Untranslated("an object whose keys may be no texts")
+            before = []
+            for other_guard, other, held in each:
+                both = every(guard, other_guard, self.comparison.equal(key, other))
+                if both is not False:
+                    before.append(both)
+                    try:
+                        differ = every(both, negated(self.comparison.equal(value, held)))
+                    except Untranslated:
+                        differ = both
+                    if differ is not False:
+                        self.failures.append(Failure(rules[0], every(self._given, differ), unclear=True))
+            each.append((every(guard, negated(some(*before))), key, value))
+        return Keyed(tuple(entry for entry in each if entry[0] is not False))
 
     def value(self, key: RuleKey) -> Alternatives:
         """The values of a rule. Raises Untranslated."""
@@ -118,26 +162,38 @@ class Translator:
                 self.comparison.closes(value, name)
         return [(closed(guard, f"{name} {number}"), value) for number, (guard, value) in enumerate(values)]
 
-    def _fails(self, guard: Guard) -> None:
+    def _fails(self, guard: Guard, *, unclear: bool = False) -> None:
         """An error of the engine, where the statement is reached."""
         reached = every(self._given, guard)
         if reached is not False and self._rules:
-            self.failures.append(Failure(self._rules[-1], reached))
+            self.failures.append(Failure(self._rules[-1], reached, unclear))
 
     def _rule(self, key: RuleKey) -> Alternatives:
         rules = self.policy.groups[key]
         kinds = {rule.kind for rule in rules}
         if kinds == {"set"}:
             return [(True, gathered(itertools.chain.from_iterable(map(self.definition, rules))))]
+        if kinds == {"map"} and all(len(rule.extra) == 1 for rule in rules):
+            return [(True, self._keyed(rules, itertools.chain.from_iterable(map(self._entries, rules))))]
         if not kinds <= {"complete", "default"} or not all(rule.plain for rule in rules):
             raise Untranslated(f"the form of the rule {key[1]}")
         values = [pair for rule in rules if rule.kind == "complete" for pair in self._clauses(rule, {})]
         return self._one_value(rules, values)
 
+    def _of_function(self, key: RuleKey, arguments: Sequence[Value]) -> Alternatives:
+        """The values of a function, marked for `witnesses` where no argument is of an item that is run over."""
+        values = self._function(key, arguments)
+        if not self.facts.shape or any(map(of_an_item, arguments)):
+            return values
+        name = f"{self._words(key)} {[identity(each) for each in arguments]}"
+        return [(closed(guard, f"{name} {number}"), value) for number, (guard, value) in enumerate(values)]
+
     def _function(self, key: RuleKey, arguments: Sequence[Value]) -> Alternatives:
         if key in self._pending:
             raise Untranslated(f"the function {key[1]}, which calls itself")
-        rules = self.policy.groups[key]
+        rules = self.policy.groups.get(key)
+        if rules is None:  # the load gate refuses it
+            raise Untranslated(f"a call of {key[1]}, which is no function")
         self._pending.append(key)
         try:
             values = []
@@ -181,7 +237,7 @@ class Translator:
                 except Untranslated:
                     differ = True
                 if every(both, differ) is not False:
-                    self.failures.append(Failure(rules[0], every(self._given, both, differ)))
+                    self.failures.append(Failure(rules[0], every(self._given, both, differ), unclear=True))
         default = next((rule for rule in rules if rule.kind == "default"), None)
         if default is not None:
             [(_, value)] = self._expression(default.unit, default.value or {}, {})
@@ -200,12 +256,9 @@ class Translator:
                 otherwise = negated(some(*before))
                 given = query.value if query.value is not None else None if query.is_else else rule.value
                 for inner, guard in self._body(rule.unit, query.literals, env):
-                    before.append(guard)
-                    if given is None:
-                        values.append((every(otherwise, guard), True))
-                        continue
-                    found = self._under(guard, rule.unit, given, inner)
-                    values += [(every(otherwise, guard, g), value) for g, value in found]
+                    valued = self._under(guard, rule.unit, given, inner) if given is not None else [(True, True)]
+                    values += [(every(otherwise, guard, there), value) for there, value in valued]
+                    before += [every(guard, there) for there, _ in valued]  # without a value `else` is tried
             return values
         finally:
             self._rules.pop()
@@ -269,7 +322,7 @@ class Translator:
         if form != "Var" or (key is not None and key[0] != "Var"):
             raise Untranslated("a pattern after `some`")
         for guard, collection in self._expression(unit, body["collection"], env):
-            for index, there, item in self._pairs(collection, keyed=key is not None):
+            for index, there, item in self._pairs(guard, collection, keyed=key is not None):
                 inner = dict(env)
                 if key is not None and key[1]["value"] != _WILDCARD:
                     inner[str(key[1]["value"])] = index
@@ -277,30 +330,33 @@ class Translator:
                     inner[str(pattern["value"])] = item
                 yield inner, every(guard, there)
 
-    def _pairs(self, collection: Value, *, keyed: bool) -> Iterator[tuple[Value, Guard, Value]]:
+    def _pairs(self, guard: Guard, collection: Value, *, keyed: bool) -> Iterator[tuple[Value, Guard, Value]]:
         """The keys and values of a collection; positions are known only where all items surely are there."""
         if keyed:
+            if isinstance(collection, Keyed):
+                yield from ((name, there, value) for there, name, value in collection.each)
+                return
             if isinstance(collection, dict):
                 yield from ((name, True, value) for name, value in collection.items())
                 return
             if not isinstance(collection, list):
                 raise Untranslated("the positions of a list that is not known in full")
-        self._iterable(collection)
+        self._iterable(guard, collection)
         yield from ((index, there, item) for index, (there, item) in enumerate(items_of(collection)))
 
-    def _iterable(self, collection: Value) -> None:
+    def _iterable(self, guard: Guard, collection: Value) -> None:
         """Iteration over what is no collection is an error."""
         if isinstance(collection, Unknown):
-            self._fails(negated(some(*[collection.tag == kind for kind in (ARRAY, OBJECT)])))
+            self._fails(every(guard, negated(some(*[collection.tag == kind for kind in (ARRAY, OBJECT)]))))
             if OBJECT in collection.kinds:  # an object's values have no names here
-                self._fails(collection.tag == OBJECT)
+                self._fails(every(guard, collection.tag == OBJECT), unclear=True)
 
     def _every(self, unit: Unit, body: Any, env: Env) -> Iterator[tuple[Env, Guard]]:
         if body["key"] is not None:
             raise Untranslated("`every` with positions")
         variable = unit.text(body["value"])
         for guard, collection in self._expression(unit, body["domain"], env):
-            self._iterable(collection)
+            self._iterable(guard, collection)
             holding = []
             for there, item in items_of(collection):
                 ways = self._body(unit, body["query"]["stmts"], {**env, variable: item})
@@ -308,15 +364,24 @@ class Translator:
             yield env, every(guard, *holding)
 
     def _assignment(self, unit: Unit, body: Any, env: Env) -> Iterator[tuple[Env, Guard]]:
-        name, target = kind(body["lhs"])
-        if name != "Var":
-            raise Untranslated("a pattern on the left of an assignment")
-        variable = str(target["value"])
-        for guard, value in self._expression(unit, body["rhs"], env):
-            if body["op"] == "Eq" and variable in env:
-                yield env, every(guard, self.comparison.equal(env[variable], value))
-            else:
-                yield {**env, variable: value}, guard
+        """`:=`, which names a new variable, or `=`, which does where one side is a name that has no value yet."""
+        sides = (body["lhs"], body["rhs"])
+        unknown = [side for side in sides if not self._valued(unit, side, env)]
+        if body["op"] == "Eq" and not unknown:
+            yield from (
+                (env, every(guard, self.comparison.equal(*both))) for guard, *both in self._both(unit, body, env)
+            )
+            return
+        target, source = sides if body["op"] == "ColEq" or unknown[0] is sides[0] else sides[::-1]
+        name, variable = kind(target)
+        if name != "Var" or not self._valued(unit, source, env):
+            raise Untranslated("a pattern in an assignment")
+        for guard, value in self._expression(unit, source, env):
+            yield {**env, str(variable["value"]): value}, guard
+
+    def _valued(self, unit: Unit, side: Node, env: Env) -> bool:
+        """Whether every variable of a side has a value already."""
+        return all(self._bound(unit, name, env) for name, _ in variables(side))
 
     # expressions
 
@@ -328,7 +393,7 @@ class Translator:
             return [(True, _number(body["value"]))]
         form = self._FORMS.get(name)
         if form is None:
-            raise Untranslated({"ObjectCompr": "a comprehension of objects"}.get(name, f"an expression ({name})"))
+            raise Untranslated(f"an expression ({name})")
         found: Alternatives = form(self, unit, body, env)
         return found
 
@@ -342,9 +407,7 @@ class Translator:
             return self.value((unit.package, name))
         if name in unit.imports:
             path = unit.imports[name][0]
-            if path[0] != "data":
-                raise Untranslated("an import that is not of data")
-            return self._below(path[1:])
+            return self._below(path[1:]) if path[0] == "data" else self._along([(True, self.facts.input)], path[1:])
         if name == "data":
             return [(True, Namespace(()))]
         raise Untranslated(f"the variable {name}, which has no value here")
@@ -354,7 +417,23 @@ class Translator:
         key = (path[:-1], path[-1])
         if key in self.policy.groups:
             return self.value(key)
-        return [(True, self._org)] if path == ("org",) else [(True, Namespace(path))]
+        if path[:1] == ("org",):
+            return self._data(path[1:])
+        return [(True, Namespace(path))] if self._leads_on(path) else []
+
+    def _data(self, path: tuple[str, ...]) -> Alternatives:
+        """What the organisation's data has at a path: nothing, or one value."""
+        return self._along([(True, self._org)], path)
+
+    def _along(self, values: Alternatives, path: Sequence[str]) -> Alternatives:
+        """What values have at a path of members."""
+        for name in path:
+            values = [pair for guard, value in values for pair in self._member(value, name, guard)]
+        return values
+
+    def _leads_on(self, path: tuple[str, ...]) -> bool:
+        """Whether a package, or a rule, stands further below."""
+        return any(package[: len(path)] == path for package, _ in self.policy.groups)
 
     def _dot(self, unit: Unit, body: Any, env: Env) -> Alternatives:
         name = str(body["field"][1])
@@ -374,9 +453,17 @@ class Translator:
             return [(every(guard, there), found)]
         if isinstance(value, dict):
             return [(guard, value[name])] if name in value else []
-        if isinstance(value, Gathered) and not value.ordered:
-            return [(every(guard, self.comparison.member(name, value)), name)]
+        if isinstance(value, Keyed | Gathered):
+            return self._kept_under(value, name, guard)
         return []  # of a scalar, or an array asked for by name
+
+    def _kept_under(self, value: Keyed | Gathered, key: Value, guard: Guard) -> Alternatives:
+        """What an object that is made, or a set, has under a key; of an array a text finds nothing."""
+        if isinstance(value, Keyed):
+            return merged(
+                (every(guard, there, self.comparison.equal(key, name)), held) for there, name, held in value.each
+            )
+        return [] if value.ordered else [(every(guard, self.comparison.member(key, value)), key)]
 
     def _bracket(self, unit: Unit, body: Any, env: Env) -> Alternatives:
         form, index = kind(body["index"])
@@ -400,10 +487,13 @@ class Translator:
     def _at(self, value: Value, key: Value, guard: Guard) -> Alternatives:
         if isinstance(key, str):
             return self._member(value, key, guard)
+        if isinstance(value, Keyed) or (isinstance(value, Gathered) and not value.ordered):
+            return self._kept_under(value, key, guard)
         if isinstance(value, dict) and (is_term(key) or isinstance(key, Unknown)):
             return [(every(guard, self.comparison.equal(key, name)), held) for name, held in value.items()]
-        if isinstance(value, Gathered) and not value.ordered:
-            return [(every(guard, self.comparison.member(key, value)), key)]
+        if isinstance(value, Split) and isinstance(key, int) and key >= 0:
+            there, part = self._builtins.part(value, key)
+            return [(every(guard, there), part)]
         if isinstance(key, int) and not isinstance(key, bool):
             each = items_of(value) if isinstance(value, list | Items) else None
             if each is not None and all(there is True for there, _ in each):
@@ -498,7 +588,7 @@ class Translator:
         found: Alternatives = []
         for (guard, value), (other, collection) in self._product(columns):
             if isinstance(collection, Unknown) and OBJECT in collection.kinds:
-                self._fails(every(guard, other, collection.tag == OBJECT))
+                self._fails(every(guard, other, collection.tag == OBJECT), unclear=True)
             if is_concrete(collection) and not isinstance(collection, list | dict | Gathered):
                 found.append((every(guard, other), False))
             else:
@@ -519,6 +609,12 @@ class Translator:
     def _array_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
         return self._comprehension(unit, body, env, ordered=True)
 
+    def _object_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
+        ways = self._body(unit, body["query"]["stmts"], env)
+        pair = (body["key"], body["value"])
+        entries = (entry for held, guard in ways for entry in self._entry(unit, pair, held, guard))
+        return [(True, self._keyed(self._rules[-1:], entries))]
+
     def _call(self, unit: Unit, body: Any, env: Env) -> Alternatives:
         path = dotted(body["fcn"])
         if path is None:
@@ -533,7 +629,7 @@ class Translator:
             guard, arguments = every(*[g for g, _ in row]), [value for _, value in row]
             given, self._given = self._given, every(self._given, guard)
             try:
-                values = self._function(key, arguments) if key else [self._builtins.call(name, arguments)]
+                values = self._of_function(key, arguments) if key else self._builtins.call(name, arguments)
             finally:
                 self._given = given
             found += [(every(guard, g), value) for g, value in values]
@@ -577,6 +673,7 @@ class Translator:
         "Membership": _membership,
         "SetCompr": _set_comprehension,
         "ArrayCompr": _array_comprehension,
+        "ObjectCompr": _object_comprehension,
         "Call": _call,
     }
 

@@ -1,7 +1,7 @@
 """How many items of each array a proof must look at.
 
 A question is asked about documents whose arrays have at most so many items that a larger document which answers it
-can lose all others and still does. `needed` counts them on the formula of the question, made with one item for each
+can lose all others and still does. `Needed` counts them on the formula of the question, made with one item for each
 array and with no comparison decided (`Comparison.shape`), so that every quantifier of the policy is still there:
 
 - an item that must be there is one;
@@ -22,10 +22,11 @@ from typing import Any
 
 import z3
 
-from pdp.tools.prove.terms import CLOSED, PRESENT, Untranslated
+from pdp.tools.prove.terms import CLOSED, PRESENT, Guard
 
 _ROUNDS = 6
 _MOST = 10_000
+_FEW = 3  # items of each array, where more would have to be looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,26 +177,52 @@ class Witnesses:
         return self._there[key]
 
 
-def needed(formulas: Iterable[Any], most: int) -> dict[str, int]:
-    """The number of items for each array (those left out need none), enough for each of the formulas. Raises
-    Untranslated where it passes `most`."""
-    read = Formulas()
-    keys = [read.read(formula) for formula in formulas if not isinstance(formula, bool)]
-    sizes: Counter[str] = Counter()
-    for _ in range(_ROUNDS):
-        witnesses = Witnesses(read.nodes, sizes)
-        found = _united(witnesses.to_hold(key).total for key in keys)
-        for label, number in found.items():
-            if number > most:
-                raise Untranslated(f"rules that need {_words(number)} items of {label} to be looked at")
-        if found == sizes:
-            return dict(found)
-        sizes = found
-    raise Untranslated("rules that no number of items is enough for")
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many items of each array to look at; those left out need none. Where that is not enough, it is said what
+    would be: `lacking`."""
+
+    items: Mapping[str, int] = field(default_factory=dict)
+    lacking: str = ""
+
+    def __or__(self, other: Sizes) -> Sizes:
+        """Enough for both."""
+        return Sizes(_united(Counter(each.items) for each in (self, other)), self.lacking or other.lacking)
 
 
-def _words(number: int) -> str:
-    return str(number) if number < _MOST else "any number of"
+class Needed:
+    """What each formula needs, where no array is to have more than `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._read = Formulas()
+        self._witnesses: dict[frozenset[tuple[str, int]], Witnesses] = {}
+
+    def of(self, formula: Guard) -> Sizes:
+        """Enough for a formula; a few where that would be too many."""
+        if isinstance(formula, bool):
+            return Sizes()
+        key, sizes = self._read.read(formula), Counter[str]()
+        for _ in range(_ROUNDS):
+            wanted = self._where(sizes).to_hold(key).total
+            if wanted == sizes or any(number > self._most for number in wanted.values()):
+                break
+            sizes = wanted
+        else:
+            wanted = Counter(dict.fromkeys(wanted, _MOST))
+        label, number = max(wanted.items(), key=lambda pair: pair[1], default=("", 0))
+        if number <= self._most:
+            return Sizes(wanted)
+        words = str(number) if number < _MOST else "any number of"
+        few = {each: min(number, _FEW) for each, number in wanted.items()}
+        return Sizes(few, f"rules that need {words} items of {label} to be looked at")
+
+    def _where(self, sizes: Mapping[str, int]) -> Witnesses:
+        """Arrays have these sizes: many formulas come to the same."""
+        known = frozenset(sizes.items())
+        if known not in self._witnesses:
+            self._witnesses[known] = Witnesses(self._read.nodes, sizes)
+        return self._witnesses[known]
 
 
 def _closed(mark: str, need: Need) -> Need:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pdp.core.bytes.digest import Json
 from pdp.core.text.safety import visible
 from pdp.policy.gate.value import member
 from pdp.tools.prove.data import Change
-from pdp.tools.prove.engine import Said, example
+from pdp.tools.prove.engine import Counterexample, Said, example
 from pdp.tools.prove.overview import (
     ALWAYS_DENIED,
     MAY_ERR,
@@ -21,7 +21,7 @@ from pdp.tools.prove.overview import (
     Access,
     Overview,
 )
-from pdp.tools.prove.proof import PROVED, SILENT, Counterexample, Proof, Widening
+from pdp.tools.prove.proof import PROVED, SILENT, Proof, Widening
 
 _LONGEST = 60
 _TOLD = (  # facts that the sentence of a call holds, or that follow from them
@@ -29,6 +29,8 @@ _TOLD = (  # facts that the sentence of a call holds, or that follow from them
     "input.targets[0].kind", "input.targets[0].server", "input.server.id", "input.arguments.value", "input.phase",
     "input.waivers", "input.call_checks",
 )  # fmt: skip
+_FOLLOWS = ("input.targets[0].key", "input.targets[0].server")
+_ABSENT = object()
 _MAY = {
     "requirement": "may {what} without what {code} asked",
     "obligation": "may {what} without the obligation {code}",
@@ -133,8 +135,10 @@ def overview_facts(found: Overview) -> dict[str, Any]:
 def verdict(proof: Proof) -> str:
     """The last line."""
     items = ", ".join(f"{label} {number}" for label, number in sorted(proof.sizes.items()) if number > 1)
-    looked = f" (arrays with up to so many items: {items})" if items else ""
-    found = f"proved: no call passes, or passes with less, that did not before{looked}"
+    looked = [f"arrays with up to so many items: {items}"] if items else []
+    tried = [f"the engine said so of {proof.tried} calls on the boundary"] if proof.tried else []
+    by = f" ({'; '.join([*looked, *tried])})" if looked or tried else ""
+    found = f"proved: no call passes, or passes with less, that did not before{by}"
     return f"{found if proof.verdict == PROVED else proof.verdict}; it says nothing of {SILENT}"
 
 
@@ -193,15 +197,25 @@ def _facts(document: Mapping[str, Any], good: Mapping[str, Any]) -> Iterator[str
     yield from (f"{path} = {_short(value)}" for path, value in _unlike(document, good, "input") if path not in _TOLD)
 
 
-def _unlike(value: Any, good: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if path in _TOLD or path == "input.policy":
+def differences(document: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Where a call is not as another."""
+    pairs = _unlike(document, other, "input", told=())
+    named = ((path, "absent" if value is _ABSENT else _short(value)) for path, value in pairs if path not in _FOLLOWS)
+    yield from (f"{path} is {value}" for path, value in named)
+
+
+def _unlike(
+    value: Any, good: Any, path: str, told: Collection[str] = (*_TOLD, "input.policy")
+) -> Iterator[tuple[str, Any]]:
+    if path in told:
         return
     if isinstance(value, dict) and isinstance(good, dict):
         for name in value:
-            yield from _unlike(value[name], good.get(name), member(path, name))
+            yield from _unlike(value[name], good.get(name), member(path, name), told)
+        yield from ((member(path, name), _ABSENT) for name in good if name not in value and not told)
     elif isinstance(value, list) and isinstance(good, list) and len(value) == len(good):
         for index, (each, other) in enumerate(zip(value, good, strict=True)):
-            yield from _unlike(each, other, f"{path}[{index}]")
+            yield from _unlike(each, other, f"{path}[{index}]", told)
     elif value != good:
         yield path, value
 
@@ -239,6 +253,7 @@ def facts(proof: Proof) -> dict[str, Any]:
         "stronger": [code for code, _ in proof.stronger],
         "changed": {"files": list(proof.files), "data": [changed(each) for each in proof.changes]},
         "items": dict(proof.sizes),
+        "tried": proof.tried,
         "silent": SILENT,
     }
 

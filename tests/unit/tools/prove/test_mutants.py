@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from support.proof_mutants import loosened, mutants
+from support.proof_mutants import mutants
 from support.proving import EXAMPLES, shipped
 from support.sweeps import WHOLE
 
@@ -18,8 +18,10 @@ from pdp.core.errors import BundleFault
 
 pytest.importorskip("z3")  # the extra `prove`
 documents = pytest.importorskip("support.proof_documents")
+boundary = pytest.importorskip("pdp.tools.prove.boundary")
 engine = pytest.importorskip("pdp.tools.prove.engine")
 proof = pytest.importorskip("pdp.tools.prove.proof")
+trial = pytest.importorskip("pdp.tools.prove.trial")
 
 SEED = int(os.environ.get("PROVE_SEED", "20261123"))
 MUTANTS = int(os.environ.get("PROVE_MUTANTS", "300" if WHOLE else "4"))
@@ -31,7 +33,7 @@ def outcome(example: str, number: int) -> Counter[str]:
     symbols = documents.Symbols(old)
     real, drawn = engine.Engine(symbols.bundle), random.Random(SEED)
     edges = list(symbols.at_edges())
-    more = documents.bent(edges, documents.words_of(old), drawn)
+    more = boundary.bent(edges, boundary.words_of(old), drawn)
     asked = [{**each, "phase": "call"} for each in [*edges, *itertools.islice(more, DOCUMENTS)]]
     before = [real.ask(each) for each in asked]
     counted: Counter[str] = Counter()
@@ -47,7 +49,7 @@ def outcome(example: str, number: int) -> Counter[str]:
             after = engine.Engine(proof.Reading(new).bundle)
         except BundleFault:
             continue
-        wider = any(loosened(one, after.ask(each)) for one, each in zip(before, asked, strict=True))
+        wider = any(trial.loosened(one, after.ask(each)) for one, each in zip(before, asked, strict=True))
         assert not (wider and found.verdict == proof.PROVED), name
         counted[f"{found.verdict}, and the engine shows that it widens"] += wider
     return counted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,22 @@ pytest.importorskip("z3")  # the extra `prove`
 
 from support.for_each import for_each
 from support.proving import deny, pack
+from support.rego_pairs import plain
 
 from pdp.core.outcome.policy import Bundle, Module
-from pdp.tools.prove.proof import NOT_PROVED, PROVED, WIDENS, prove
+from pdp.tools.prove import words
+from pdp.tools.prove.elements import Reading
+from pdp.tools.prove.engine import Engines
+from pdp.tools.prove.proof import NOT_PROVED, PROVED, WIDENS, Limits, prove
+from pdp.tools.prove.trial import trial
 
 CASES = yaml.safe_load(Path(__file__).with_name("traps.yaml").read_text())
 
 
 @for_each("case", CASES, ids=lambda case: str(case["name"]))
 def test_trap(case: dict[str, Any]) -> None:
-    proof = prove(pack(case["old"]), pack(case["new"]))
+    old, new = (pack(case[side], imports=case.get("imports", "")) for side in ("old", "new"))
+    proof = prove(old, new, Limits(calls=0), plain()[0])  # by the formulas alone
     found = [each.code for each in proof.widenings] + [f"{gap.place} {gap.why}" for gap in proof.gaps]
     assert proof.verdict == case["verdict"], (found, proof.sizes)
     assert any(case["told"] in each for each in found) if "told" in case else not found, found
@@ -70,3 +78,30 @@ def test_personal_data_that_the_service_no_longer_looks_for() -> None:
     assert lost(protecting("DE"), pack("")) == [("personal_data", f"{place}.protected", True)]
     assert prove(protecting("DE"), protecting("DE", "FR")).verdict == PROVED
     assert prove(pack(""), protecting()).verdict == PROVED
+
+
+def test_a_number_that_nobody_can_weigh_closes_the_gate() -> None:
+    """Data makes it sound: calls pass then that were denied before."""
+    fields = '"kind": "approval", "id": "mini.two", "code": "mini.two", "control": "", "stage": 1, "ttl_seconds": 60'
+    seats = '"seats": [{"group_id": "g", "n": data.org.delegation.max_actors}], "deny_quorum": 1'
+    rule = f'\nrequire contains {{{fields}, {seats}, "reason_required": false}} if input.session.known\n'
+
+    def wanting(people: int) -> Bundle:
+        return pack(rule, org=lambda org: org["delegation"].update(max_actors=people))
+
+    proof = prove(wanting(0), wanting(1))
+    assert [(each.kind, each.code) for each in proof.widenings] == [("permitted", "mini.two")]
+    assert (prove(wanting(1), wanting(0)).verdict, prove(wanting(1), wanting(2)).verdict) == (PROVED, PROVED)
+
+
+def test_the_engine_is_asked_on_the_boundary_before_anything_is_called_proved() -> None:
+    """A widening of which no formula told ends the trial; a proof says on how many calls the engine was asked."""
+    rule = deny('{g | some g in input.subject.groups} == {"a", "b", "c"}')
+    readings = Reading(pack(rule)), Reading(pack(deny("input.session.known")))
+    schema = json.loads(readings[0].bundle.input_schema)
+    engines = Engines(*[reading.bundle for reading in readings])
+    _, differing = trial(readings, schema, {}, engines, random.Random(1))
+    assert [why for _, why in differing] == ["the engine lets more through than the formulas"]
+    proof = prove(pack(""), pack(rule))
+    assert (proof.verdict, proof.tried > 0) == (PROVED, True)
+    assert f"of {proof.tried} calls" in words.verdict(proof)

@@ -15,11 +15,12 @@ from support.sweeps import WHOLE
 pytest.importorskip("z3")  # the extra `prove`
 
 from support import proof_documents as documents
-from support.proof_mutants import loosened, mutants
+from support.proof_mutants import mutants
 
 from pdp.core.errors import BundleFault
 from pdp.core.outcome.policy import Bundle
-from pdp.tools.prove import engine, proof
+from pdp.tools.prove import boundary, engine, proof
+from pdp.tools.prove.trial import loosened
 
 SEED = int(os.environ.get("PROVE_SEED", "20261123"))
 WIDENERS = int(os.environ.get("PROVE_WIDENERS", "20" if WHOLE else "2"))
@@ -34,7 +35,7 @@ class Edges:
         symbols = documents.Symbols(old)
         self.bundle = symbols.bundle
         edges = list(symbols.at_edges())
-        bent = documents.bent(edges, documents.words_of(old), random.Random(SEED))
+        bent = boundary.bent(edges, boundary.words_of(old), random.Random(SEED))
         real = engine.Engine(symbols.bundle)
         asked = ({**each, "phase": "call"} for each in itertools.chain(edges, bent))
         self.answered = [(each, real.ask(each)) for each in itertools.islice(asked, DOCUMENTS)]

@@ -1,0 +1,202 @@
+"""Calls on the boundary of what a policy says: there its formulas and the engine would first differ.
+
+The solver makes documents in which an element is said, and in which it is not; others are made of these by small
+changes, at random. A proof is told only after the embedded engine answered about such calls as the formulas do.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import random
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import z3
+
+from pdp.core.outcome.policy import Bundle
+from pdp.tools.prove.elements import Element, PackElements
+from pdp.tools.prove.engine import Said, applied
+from pdp.tools.prove.facts import Facts, constant
+from pdp.tools.prove.terms import Guard, Untranslated, every, negated, term
+
+_SOLVER_MS = 2_000  # for one document
+_WORDS = re.compile(r'"([a-z_\-:/{}@.]{2,40})"')
+_WHOLE = {"risk_level": (1, 4), "minute_of_day": (0, 1439), "weekday": (1, 7)}
+_UNNAMED = {"deny": {"target", "message"}}  # what elements of a kind do not say here; of the others "target"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The elements that formulas say of a document, and those of which they do not tell it."""
+
+    said: set[Element]
+    unclear: set[Element]
+
+
+class Boundary:
+    """The edges of elements, over the symbols of facts. `example` says what a document holds besides."""
+
+    def __init__(self, facts: Facts, example: dict[str, Any]) -> None:
+        self._facts = facts
+        self._example = example
+
+    def at_edges(self, guards: Iterable[Guard], also: Sequence[Guard]) -> Iterator[dict[str, Any]]:
+        """Documents in which each guard holds, and does not: whatever else holds, and where each of `also` does."""
+        solver = z3.Solver()
+        solver.set("timeout", _SOLVER_MS)
+        solver.add(*self._facts.axioms, *self._facts.about_calls())
+        for guard, more in itertools.product(guards, (True, *also)):
+            for wanted in (guard, negated(guard)):
+                solver.push()
+                solver.add(*[each for each in (wanted, more) if each is not True])
+                if solver.check() == z3.sat:
+                    yield self._facts.document(solver.model(), self._example)
+                solver.pop()
+
+    def said(self, elements: PackElements, document: dict[str, Any], among: Iterable[Element]) -> Told | None:
+        """Which elements are said of a document; None where it has more items than there are symbols."""
+        try:
+            values = list(self._facts.equations(document))
+        except Untranslated:
+            return None
+        values += applications(self._facts, values)
+        told = Told(set(), set())
+        for element in among:
+            holds = _holds(_counting(elements, element), values)
+            (told.unclear if holds is None else told.said if holds else set()).add(element)
+        return told
+
+    def like(self, document: Mapping[str, Any], formulas: Iterable[Guard], until: float) -> dict[str, Any] | None:
+        """A document for which formulas hold, otherwise as like another as can be; None where there is none, or none
+        is found in time."""
+        holding = [each for each in formulas if each is not True]
+        if any(each is False for each in holding):
+            return None
+        solver = z3.Solver()
+        solver.add(*self._facts.axioms, *self._facts.about_calls(), *holding)
+        marks = []
+        for number, (symbol, value) in enumerate(self._facts.equations(document)):
+            marks.append(z3.Bool(f"alike {number}"))
+            solver.add(z3.Implies(marks[-1], symbol == value))
+        unlike: list[Any] = []
+        while (answer := _asked(solver, marks, until)) == z3.unsat:
+            core = {each.get_id() for each in solver.unsat_core()}
+            if not core:
+                return None
+            unlike += [each for each in marks if each.get_id() in core]
+            marks = [each for each in marks if each.get_id() not in core]
+        if answer != z3.sat:
+            return None
+        model = solver.model()
+        for each in unlike:  # of a core one alone may be in the way
+            if _asked(solver, [*marks, each], until) == z3.sat:
+                marks.append(each)
+                model = solver.model()
+        return self._facts.document(model, dict(document))
+
+    def model(self, document: Mapping[str, Any]) -> Any:
+        """The model that a document is; None where it has more items than there are symbols."""
+        solver = z3.Solver()
+        try:
+            solver.add(*[symbol == value for symbol, value in self._facts.equations(document)])
+        except Untranslated:
+            return None
+        return solver.model() if solver.check() == z3.sat else None
+
+    def value(self, symbol: Any, document: Mapping[str, Any]) -> Any:
+        """The value of a symbol in a document."""
+        return next(value for each, value in self._facts.equations(document) if each.eq(symbol))
+
+
+def _asked(solver: Any, marks: list[Any], until: float) -> Any:
+    left = min(_SOLVER_MS, int((until - time.process_time()) * 1000))
+    if left <= 0:
+        return z3.unknown
+    solver.set("timeout", left)
+    return solver.check(*marks)
+
+
+def told(answer: Said) -> set[Element]:
+    """The elements of an engine's answer, with what callers assert, as formulas name them."""
+    found = set()
+    for each in answer.elements:
+        if each.asserted != "without":
+            unnamed = _UNNAMED.get(each.kind, {"target"})
+            left = {name: value for name, value in each.fields.items() if name not in unnamed}
+            found.add(Element(each.pack, each.kind, json.dumps(left, sort_keys=True)))
+    return found
+
+
+def _counting(elements: PackElements, element: Element) -> Guard:
+    """When an element counts: a grant only where its pack may grant."""
+    guard = elements.said(element)
+    return every(elements.reach[element.pack], guard) if element.kind == "allow" else guard
+
+
+def applications(facts: Facts, values: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """The values of builtins where symbols have these, by the embedded engine."""
+    known: list[tuple[Any, Any]] = []
+    for each in facts.applied.values():
+        given = [z3.simplify(z3.substitute(argument, *values, *known)) for argument in each.arguments]
+        if all(z3.is_string_value(value) or z3.is_int_value(value) for value in given):
+            answer = applied(each.expression, list(map(constant, given)))
+            if answer is not None:
+                known.append((each.value, term(answer)))
+    return known
+
+
+def _holds(guard: Guard, values: list[tuple[Any, Any]]) -> bool | None:
+    """Whether a guard holds; None where that rests on what the symbols do not know."""
+    if isinstance(guard, bool):
+        return guard
+    told = z3.simplify(z3.substitute(guard, *values))
+    return True if z3.is_true(told) else False if z3.is_false(told) else None
+
+
+def bent(documents: list[dict[str, Any]], words: list[str], drawn: random.Random) -> Iterator[dict[str, Any]]:
+    """Documents without end, each with a few values of another, or one more or less."""
+    values: dict[tuple[str, ...], list[Any]] = {}
+    for document in documents:
+        _collect(document, (), values)
+    while True:
+        document = _bent(drawn.choice(documents), (), values, words, drawn)
+        target, server = document["targets"][0], document["server"]["id"]
+        called = {"server": server, "status": "ok", "key": f"{target['kind']}:{target['name']}"}  # as `about_calls`
+        yield {**document, "targets": [{**target, **called}]}
+
+
+def words_of(*bundles: Bundle) -> list[str]:
+    """The texts that rules are written with."""
+    return sorted({word for bundle in bundles for module in bundle.live for word in _WORDS.findall(module.text)})
+
+
+def _collect(value: Any, path: tuple[str, ...], values: dict[tuple[str, ...], list[Any]]) -> None:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _collect(each, (*path, name), values)
+        return
+    values.setdefault(path, []).append(value)
+    for each in value if isinstance(value, list) else ():
+        _collect(each, (*path, "[]"), values)
+
+
+def _bent(value: Any, path: tuple[str, ...], values: Any, words: list[str], drawn: random.Random) -> Any:
+    if isinstance(value, dict):
+        return {name: _bent(each, (*path, name), values, words, drawn) for name, each in value.items()}
+    if isinstance(value, list):
+        items = [_bent(each, (*path, "[]"), values, words, drawn) for each in value]
+        other = path != ("targets",) and drawn.random() < 0.06
+        return copy.deepcopy(drawn.choice(values[path])) if other else items
+    if path[:2] == ("arguments", "value") and drawn.random() < 0.1:
+        return drawn.choice([drawn.choice(words), None, True, 0, 1.5, [], {}])
+    if drawn.random() < 0.06 and path in values:
+        return drawn.choice(values[path])
+    if isinstance(value, int) and not isinstance(value, bool) and drawn.random() < 0.03:
+        least, most = _WHOLE.get(path[-1], (0, 2**53 - 2))
+        return max(least, min(most, value + drawn.choice((-1, 1))))
+    return value

@@ -1,0 +1,106 @@
+"""The trial of a proof: calls on the boundary, with more items than it looked at, are put to the engine.
+
+A formula, or a number of items, that is wrong shows here in most runs: the engine says another element than the
+formula, or lets more through. Then nothing is proved.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pdp.tools.prove import boundary
+from pdp.tools.prove.boundary import Boundary
+from pdp.tools.prove.elements import Element, PackElements, Reading
+from pdp.tools.prove.engine import RANK, Counterexample, Engines, Said, example
+from pdp.tools.prove.facts import Facts
+
+CALLS = 300  # at most
+_SECONDS, _ITEMS = 2.0, 2  # at most, of processor time; items of each array beyond the proof's
+
+
+def trial(
+    readings: tuple[Reading, Reading],
+    schema: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    engines: Engines,
+    drawn: random.Random,
+    calls: int = CALLS,
+) -> tuple[int, list[tuple[str, str]]]:
+    """How many calls were tried, and of the first that differs where, and what."""
+    until = time.process_time() + _SECONDS
+    tried = 0
+    facts = Facts(schema, lambda label: sizes.get(label, 1) + _ITEMS)
+    sides = [reading.elements(facts) for reading in readings]
+    changed = [_changed(*pair) for pair in (sides, sides[::-1])]
+    edge = Boundary(facts, example(readings[1].bundle))
+    for document in itertools.islice(_calls(edge, readings, sides, changed, drawn, until), calls):
+        shown = engines.ask(document)
+        if shown is None:
+            continue
+        if loosened(shown.before, shown.after):
+            reasons = shown.before.decision.get("reasons", ())
+            return tried, [(reasons[0]["rule"] if reasons else "", "the engine lets more through than the formulas")]
+        for side, elements, answer in zip(sides, changed, (shown.before, shown.after), strict=True):
+            for each in _otherwise(edge, side, elements, answer, shown):
+                return tried, [
+                    (", ".join(map(str, side.places[each])), "the engine says it otherwise than its formula")
+                ]
+        tried += 1
+        if time.process_time() > until:
+            break
+    return tried, []
+
+
+def _changed(one: PackElements, other: PackElements) -> set[Element]:
+    """The elements that one has by other definitions, but for those that are not translated."""
+    return {each for each in one.guards if each.fields and not one.keeps(each, other)}
+
+
+def _calls(
+    edge: Boundary,
+    readings: Sequence[Reading],
+    sides: Sequence[PackElements],
+    changed: Sequence[set[Element]],
+    drawn: random.Random,
+    until: float,
+) -> Iterator[dict[str, Any]]:
+    """Calls at the edges, for half of the time, then others that are made of these."""
+    half = (time.process_time() + until) / 2
+    guards = [side.said(each) for side, elements in zip(sides, changed, strict=True) for each in elements]
+    edges = []
+    for document in edge.at_edges(guards, [side.permitted() for side in sides]):
+        edges.append(document)
+        yield document
+        if time.process_time() > half:
+            break
+    if edges:
+        yield from boundary.bent(edges, boundary.words_of(*[reading.bundle for reading in readings]), drawn)
+
+
+def loosened(before: Said, after: Said) -> bool:
+    """Whether two answers about a call show that more passes, or with less of what people or judges are asked."""
+    if after.error:
+        return False
+    if RANK[after.effect] != RANK[before.effect] or after.effect == "deny" or before.error:
+        return RANK[after.effect] > RANK[before.effect]
+    wanted, kept = ({e.fields["id"] for e in each.elements if e.kind == "require"} for each in (before, after))
+    return not wanted <= kept
+
+
+def _otherwise(
+    edge: Boundary, side: PackElements, elements: set[Element], answer: Said, shown: Counterexample
+) -> Iterator[Element]:
+    """Elements that an engine says of a call and their formulas do not, or the other way round. Where another
+    definition of the kind is not translated, it may be the one that says them."""
+    result = shown.document["phase"] == "result"
+    elements = {each for each in elements if side.counts(each, result=result)}
+    said = edge.said(side, dict(shown.document), elements)
+    if answer.error or said is None:
+        return
+    unclear = {(each.pack, each.kind) for each in side.guards if not each.fields}
+    differing = (said.said ^ (boundary.told(answer) & elements)) - said.unclear
+    yield from (each for each in differing if (each.pack, each.kind) not in unclear)
