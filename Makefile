@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions soak drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos agents examples calls size races sessions soak starts drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -118,7 +118,7 @@ release: .venv/ready ## dist/: wheel, sdist and SBOM of the commit, the wheel tr
 	.tools/sbom/bin/cyclonedx-py requirements --output-reproducible --spec-version 1.6 --output-file dist/sbom.cdx.json docker/requirements.lock
 	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER) --advisories .tools/advisories.json
 
-environments: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## what the tests need (`make -j 2 environments`: two at a time)
+environments: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready agents ## what the tests need (`make -j 2 environments`: two at a time)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
 	$(BIN)/python tests/docker/steps.py
@@ -147,6 +147,9 @@ sessions: .venv/ready ## memory over 100,000 sessions opened and ended (half an 
 
 soak: .venv/ready ## memory and disk under 18 calls a second for two hours, a sample a minute
 	$(BIN)/python -m devtools.bench.soak
+
+starts: .venv/ready .venv-demo/ready ## how long an agent waits for a server behind one's own proxy, and for a hook's first call
+	$(BIN)/python -m devtools.bench.starts
 
 strangers: .venv/ready ## two subjects at once with the same words in each other's results, 300 steps in each session (minutes)
 	STRANGERS=300 $(BIN)/python -m pytest -q --timeout 3600 tests/system/test_origins.py -k no_value_of_one
@@ -181,6 +184,15 @@ cerbos: ## install the Cerbos that `make bench` measures beside ours, by its has
 	@mkdir -p .tools/cerbos
 	@cp devtools/bench/cerbos/package.json devtools/bench/cerbos/package-lock.json .tools/cerbos/
 	@cd .tools/cerbos && npm ci --ignore-scripts --no-audit --no-fund
+
+# the programs alone: what its packages would run when they are installed is left out
+.tools/agents/ready: tests/system/agents/package-lock.json
+	@mkdir -p .tools/agents
+	@cp tests/system/agents/package.json $< .tools/agents/
+	@cd .tools/agents && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+agents: .tools/agents/ready ## install the coding agents that tests run with our hooks, by their hashes (needs npm; 900 MB)
 
 examples: .venv/ready ## build the callers in Go and TypeScript (needs go, node and npm)
 	@PYTHON=$(BIN)/python sh examples/build.sh

@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from devtools import sandbox
 from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
 from devtools.sandbox import ALICE, TENANT, Sandbox
-from pdp.registry.live import StdioServer, read_listed
+from pdp.host.server_process import ServerCommand
+from pdp.registry.live import read_listed
 from pdp.registry.review import load_review
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +59,7 @@ def prepare(folder: Path) -> Sandbox:
     # the sandbox keeps its records in a folder; these are in the database
     world.config.write_text(text.replace("  path: store\n", ""), encoding="utf-8")
     repository = scratch_repository(folder / "repository")
-    definitions = asyncio.run(read_listed(StdioServer(str(GIT_SERVER), ("--repository", str(repository))))).tools
+    definitions = asyncio.run(read_listed(ServerCommand((str(GIT_SERVER), "--repository", str(repository))))).tools
     review = load_review(REVIEW)
     # external authorization shows no definitions; in production have them watched
     tools = {name: tool.model_copy(update={"definition_check": "none"}) for name, tool in review.tools.items()}

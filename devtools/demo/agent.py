@@ -106,8 +106,8 @@ async def scripted_agent(stage: DemoStage, name: str = "page-reader") -> AsyncIt
     token = stage.world.caller_token(INSPECTING, time.time_ns())
     with served_web() as web:
         async with (
-            client_of(stage.command.command, *stage.command.args) as git,
-            client_of(stage.fetch.command, *stage.fetch.args) as fetch,
+            client_of(*stage.command.words) as git,
+            client_of(*stage.fetch.words) as fetch,
             AsyncClient(stage.world.socket, token=token, obligations=["redact"]) as pdp,
         ):
             yield ScriptedAgent(stage, pdp, {"git": git, "fetch": fetch}, name), web
@@ -147,8 +147,8 @@ async def why(stage: DemoStage, decision_id: str) -> str:
     command = explain_command(stage, decision_id)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     told, _ = await process.communicate()
-    _, title, rest = told.decode().partition("what put labels on the session\n")
-    return title + rest.partition("\nfacts\n")[0]
+    _, _, rest = told.decode().partition("what put labels on the session\n")
+    return "`pdp explain` on what put labels on the session:\n" + rest.partition("\nfacts\n")[0]
 
 
 def _row(title: str, step: AgentStep, effect: str, code: str) -> SceneRow:

@@ -12,28 +12,22 @@ from mcp.client.client import Client
 
 from devtools.demo.scenes import ACT, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, people_command
-from devtools.sandbox import ALICE, CAROL, ERIN, SandboxPerson, definition_bytes
+from devtools.sandbox import ALICE, CAROL, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall
 
 RESET = "git_reset"
-ROUNDS = 3  # stages of approval that the demo's policy may want one after the other
-# who may fill a seat of which group
-APPROVERS = {"approvers": CAROL, "on-call": ERIN}
 
 
 async def approve(stage: DemoStage, pdp: AsyncClient, server: Client) -> AsyncIterator[SceneRow]:
     """Approve by the command line, come back, come back again, come back with something else."""
     repository = str(stage.repository)
     decision = await _ask(stage, pdp, repository, "")
-    voters: list[SandboxPerson] = []
-    token = ""
-    while decision.pending is not None and len(voters) < ROUNDS:
-        token = decision.pending.resume_token
-        voters += [await _vote(stage, requirement.approval_id) for requirement in decision.pending.requirements]
-        decision = await _ask(stage, pdp, repository, token)
-    who = ", ".join(voter.id for voter in voters)
+    waits = decision.pending
+    voted = waits is not None and all([await _vote(stage, each.approval_id) for each in waits.requirements])
+    token = waits.resume_token if waits is not None else ""
+    decision = await _ask(stage, pdp, repository, token)
     command = "pdp approvals approve"
-    yield SceneRow("somebody else reads and approves it", who, command, ACT, "", "", "-", "-", bool(voters))
+    yield SceneRow("somebody else reads and approves it", CAROL.id, command, ACT, "", "", "-", "-", voted)
     ran = "-"
     if decision.allowed:  # here, too, only what is allowed is carried out
         result = await server.call_tool(RESET, {"repo_path": repository})
@@ -57,15 +51,13 @@ async def _ask(stage: DemoStage, pdp: AsyncClient, repository: str, token: str) 
     return await pdp.decide(call, bearer, session=Session(id=f"demo-{ALICE.id}", task="Tidy up the repository"))
 
 
-async def _vote(stage: DemoStage, approval_id: str) -> SandboxPerson:
-    """An eligible approver looks at the request, and votes for exactly what was shown."""
-    for person in APPROVERS.values():
-        shown = await run(people_command(stage, person.id, "approvals", "show", approval_id, "--json"))
-        if shown is not None and shown["may_vote"]:
-            presented = ("--yes", "--presented", shown["presented"], "--reason", "agreed with Alice")
-            await run(people_command(stage, person.id, "approvals", "approve", approval_id, *presented))
-            return person
-    raise RuntimeError("nobody in the demo may approve this")
+async def _vote(stage: DemoStage, approval_id: str) -> bool:
+    """Carol looks at the request, and votes for exactly what was shown; whether she could."""
+    shown = await run(people_command(stage, CAROL.id, "approvals", "show", approval_id, "--json"))
+    if shown is None or not shown["may_vote"]:
+        return False
+    presented = ("--yes", "--presented", shown["presented"], "--reason", "agreed with Alice")
+    return await run(people_command(stage, CAROL.id, "approvals", "approve", approval_id, *presented)) is not None
 
 
 async def run(command: list[str]) -> dict[str, Any] | None:

@@ -7,25 +7,26 @@ import io
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import click
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from devtools.demo.play import play
 from devtools.demo.scenes import ACT, SceneRow
 from devtools.demo.stage import DemoStage, RunningServer, prepare
+from pdp.cli.render.lines import folded
 
 FOLDER = Path("var/demo")
 GIT_SERVER = Path(".venv-demo/bin/mcp-server-git")
 _COLOURS = {"allow": "green", "deny": "red", "pending": "yellow", "list": "cyan", "approve": "cyan"}
-_WIDTH = 150  # of a page that is no terminal
-_PICTURE_WIDTH = 100
+_WIDTH = 157  # of a page that is no terminal
+_PICTURE_WIDTH = 120
 # the rows of README's picture
 TELLING = (
     "read three commits",
@@ -41,24 +42,27 @@ _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # of another host: a p
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the table, in terminals of at least so many cells."""
+    """A column of the page: its cells, and the cells that a page has at least that shows it."""
 
     name: str
-    terminal: int = 0
-    whole: bool = False  # never folded
+    cells: int
+    page: int = 0
 
 
+# with a cell between two: 80, 120 and 157
 _COLUMNS = (
-    _Column(""),
-    _Column("situation"),
-    _Column("for", whole=True),
-    _Column("call", terminal=110),
-    _Column("effect", whole=True),
-    _Column("why", whole=True),
-    _Column("rule", terminal=140),
-    _Column("record", terminal=140),
-    _Column("ran", whole=True),
+    _Column("", 2),
+    _Column("situation", 39, 120),
+    _Column("for", 5),
+    _Column("call", 39),
+    _Column("answer", 7),
+    _Column("code", 23),
+    _Column("rule", 22, _WIDTH),
+    _Column("record", 6, _WIDTH),
+    _Column("ran", 6, _WIDTH),
 )
+_HEAD = {column.name: column.name for column in _COLUMNS}
+_DIM = dict.fromkeys(_HEAD, "dim")
 
 
 @click.command()
@@ -66,26 +70,26 @@ _COLUMNS = (
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
 @click.option("--git-server", type=click.Path(dir_okay=False, path_type=Path), default=GIT_SERVER, show_default=True)
 @click.option(
-    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw README's rows of this run as SVG."
+    "--picture",
+    "image",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw README's rows of this run as SVG.",
 )
-def demo(leave: bool, folder: Path, git_server: Path, picture: Path | None) -> None:
+def demo(leave: bool, folder: Path, git_server: Path, image: Path | None) -> None:
     """Start the PDP and the public mcp-server-git and mcp-server-fetch, and ask what a gateway would ask."""
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal leaves no server behind
         signal.signal(number, _end)
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
     stage = asyncio.run(prepare(folder.absolute(), git_server.absolute(), console=leave))
-    console.print(
-        f"pinned and signed {len(stage.tools)} tools of the public mcp-server-git, running on a scratch repository, "
-        "and the one of mcp-server-fetch"
-    )
+    console.print(f"pinned and signed: {len(stage.tools)} tools of mcp-server-git, 1 of mcp-server-fetch")
     server = RunningServer(stage.world)
     try:
         if leave:
             _leave(console, stage, server)
         else:
             rows = asyncio.run(_play(console, stage, server))
-            if picture is not None:
-                picture.write_text(drawn([row for row in rows if row.what in TELLING]), encoding="utf-8")
+            if image is not None:
+                image.write_text(picture([row for row in rows if row.what in TELLING]), encoding="utf-8")
             if not all(row.ok for row in rows):
                 sys.exit(1)
     finally:
@@ -94,48 +98,72 @@ def demo(leave: bool, folder: Path, git_server: Path, picture: Path | None) -> N
 
 async def _play(console: Console, stage: DemoStage, server: RunningServer) -> list[SceneRow]:
     await server.wait_ready()
-    rows = [row async for row in play(stage)]
-    console.print(table(rows, console.width))
-    for row in filter(lambda row: row.note, rows):
-        console.print(f"`pdp explain` on {row.call}, {row.effect.upper()}:", highlight=False, markup=False)
-        console.print(row.note, highlight=False, markup=False, soft_wrap=True)
-    answers = [row for row in rows if row.effect != ACT]
-    wrong = sum(not row.ok for row in answers)
-    console.print(
-        f"{len(answers) - wrong} of {len(answers)} answers were the expected ones. Each has a durable record; "
-        f"the log, keys and configuration lie in {_shown(stage.world.folder)}."
-    )
+    console.print(line(_HEAD, console.width, _DIM), soft_wrap=True)
+    rows, playing = [], ""
+    async for act, row in play(stage):
+        if act != playing:
+            console.print(f"\n{act}", style="bold")
+            playing = act
+        console.print(drawn(row, console.width), soft_wrap=True)
+        rows.append(row)
+        for told in row.note.splitlines():
+            console.print(*folded(f"   {told}", console), sep="\n", soft_wrap=True)
+    _conclude(console, stage, rows)
     return rows
 
 
-def drawn(rows: Sequence[SceneRow]) -> str:
+def _conclude(console: Console, stage: DemoStage, rows: Sequence[SceneRow]) -> None:
+    """What was proved, where it can be looked at, and what to do next."""
+    answers = [row for row in rows if row.effect != ACT]
+    right, ran = sum(row.ok for row in answers), sum(row.ran == "yes" for row in answers)
+    console.print(
+        f"\n{right} of {len(answers)} answers were the expected ones, each with a durable record; "
+        f"the {ran} calls that ran were all allowed."
+    )
+    console.print(f"The log, keys and configuration lie in {_shown(stage.world.folder)}.")
+    if right == len(answers):
+        console.print("\nnext  make serve   leaves the server running: answer as Carol what waits")
+        console.print("then  README.md, 'On your own machine': the same around an MCP server of yours")
+
+
+def picture(rows: Sequence[SceneRow]) -> str:
     """A terminal with the rows, as SVG that loads nothing from elsewhere."""
     screen = Console(record=True, width=_PICTURE_WIDTH, file=io.StringIO(), force_terminal=True)
-    screen.print(table(rows, _PICTURE_WIDTH))
+    screen.print(line(_HEAD, _PICTURE_WIDTH, _DIM), *(drawn(row, _PICTURE_WIDTH) for row in rows), sep="\n")
     return _FONTS.sub("", screen.export_svg(title="make demo", unique_id="demo"))
 
 
-def table(rows: Sequence[SceneRow], width: int) -> Table:
-    """The table of requests and answers, with as many columns as fit without breaking a word."""
-    made = Table(title="What the gateway asked, and what it was told", title_justify="left", expand=False)
-    columns = [column for column in _COLUMNS if width >= column.terminal]
-    for column in columns:
-        made.add_column(column.name, overflow="fold", no_wrap=column.whole)
-    for row in rows:
-        told = {
-            "situation": row.what,
-            "for": row.who,
-            "call": row.call,
-            "why": row.why,
-            "rule": row.rule,
-            "record": row.record,
-            "ran": row.ran,
-        }
-        cells = {name: escape(text) for name, text in told.items()}
-        cells["effect"] = f"[{_COLOURS.get(row.effect, 'white')}]{row.effect.upper()}[/]"
-        cells[""] = "[green]ok[/]" if row.ok else "[bold red]WRONG[/]"
-        made.add_row(*(cells[column.name] for column in columns))
-    return made
+def drawn(row: SceneRow, width: int) -> Text:
+    """One line of a request and its answer."""
+    told = {
+        "": "ok" if row.ok else "NO",
+        "situation": row.what,
+        "for": row.who,
+        "call": row.call,
+        "answer": row.effect.upper(),
+        "code": row.why,
+        "rule": row.rule,
+        "record": row.record,
+        "ran": row.ran,
+    }
+    styles = {"": "green" if row.ok else "bold red", "answer": _COLOURS.get(row.effect, "white")}
+    return line(told, width, styles)
+
+
+def line(told: Mapping[str, str], width: int, styles: Mapping[str, str]) -> Text:
+    """A line of the page, with as many columns as it has room for. A cell that is too long is cut."""
+    cells = [
+        Text(_fitted(told[column.name], column.cells), styles.get(column.name, ""))
+        for column in _COLUMNS
+        if width >= column.page
+    ]
+    joined = Text(" ").join(cells)
+    joined.rstrip()
+    return joined
+
+
+def _fitted(text: str, cells: int) -> str:
+    return set_cell_size(text, cells) if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1)}…"
 
 
 def _leave(console: Console, stage: DemoStage, server: RunningServer) -> None:

@@ -23,27 +23,35 @@ SWITCH_SECONDS = 1.0  # what the product promises
 HOUR_NS = 3600 * NS
 
 
-async def play(stage: DemoStage) -> AsyncIterator[SceneRow]:
-    """Ask everything once, in order."""
+async def play(stage: DemoStage) -> AsyncIterator[tuple[str, SceneRow]]:
+    """Ask everything once, in order. Each row comes with the title of its act."""
     token = stage.world.caller_token("gateway", time.time_ns())
     async with (
-        client_of(stage.command.command, *stage.command.args) as server,
+        client_of(*stage.command.words) as server,
         AsyncClient(stage.world.socket, token=token) as pdp,
     ):
-        for scene in CALLS:
-            yield await _call(stage, scene, pdp, server)
-        for person in LISTS:
-            yield await _list(stage, person, pdp)
-        async for row in _switch(stage, pdp):
-            yield row
-        async for row in approve(stage, pdp, server):
-            yield row
-        async for row in consent(stage, pdp, server):
-            yield row
-    async for row in read_pages(stage):
-        yield row
-    async for row in proxied(stage):
-        yield row
+        acts = {
+            "A gateway asks for Alice, a developer, and for Bob, an auditor": _calls(stage, pdp, server),
+            "What of the server's tools each of them may see": _lists(stage, pdp),
+            "An operator stops the whole server": _switch(stage, pdp),
+            "Carol approves the reset of before: once, and that one alone": approve(stage, pdp, server),
+            "Alice agrees to the branches that her task names": consent(stage, pdp, server),
+            "An agent reads the web: first a page, then one with an order in it": read_pages(stage),
+            "A client of MCP that starts `pdp proxy` in the server's place": proxied(stage),
+        }
+        for title, rows in acts.items():
+            async for row in rows:
+                yield title, row
+
+
+async def _calls(stage: DemoStage, pdp: AsyncClient, server: Client) -> AsyncIterator[SceneRow]:
+    for scene in CALLS:
+        yield await _call(stage, scene, pdp, server)
+
+
+async def _lists(stage: DemoStage, pdp: AsyncClient) -> AsyncIterator[SceneRow]:
+    for person in LISTS:
+        yield await _list(stage, person, pdp)
 
 
 async def _ask(stage: DemoStage, scene: Scene, pdp: AsyncClient) -> Decision:
@@ -77,7 +85,7 @@ async def _list(stage: DemoStage, person: SandboxPerson, pdp: AsyncClient) -> Sc
     wanted = LISTS[person]
     ok = found.allowed and names == (set(stage.tools) if wanted is None else wanted)
     hidden = len(stage.tools) - len(names)
-    why = f"{len(names)} tools shown, {hidden} hidden"
+    why = f"{len(names)} tools, {hidden} hidden"
     record = str(found.record.index) if found.record else "-"
     rule = "packs.acme.allow" if hidden == 0 else "not granted"
     return SceneRow("what this person may see", person.id, "tools/list", "list", why, rule, record, "-", ok)

@@ -25,7 +25,7 @@ async def proxied(stage: DemoStage) -> AsyncIterator[SceneRow]:
     async with client_of(*proxy_command(stage), folder=stage.repository) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
         hidden = len(stage.tools) - len(names)
-        why = f"{len(names)} tools shown, {hidden} hidden"
+        why = f"{len(names)} tools, {hidden} hidden"
         ok = names == set(stage.tools)
         yield SceneRow("an agent behind `pdp proxy`", ALICE.id, "tools/list", "list", why, "", "-", "-", ok)
         for title, tool, more, wanted in CALLS:

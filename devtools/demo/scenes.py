@@ -30,14 +30,14 @@ CALLS: tuple[Scene, ...] = (
     Scene("read the status", ALICE, "git_status", "allow", "acme.role"),
     Scene("read three commits", ALICE, "git_log", "allow", "acme.role", {"max_count": 3}),
     Scene("see what changed", ALICE, "git_diff_unstaged", "allow", "acme.role"),
-    Scene("an auditor stages files: no right to it", BOB, "git_add", "deny", "policy.not_granted",
+    Scene("an auditor stages files", BOB, "git_add", "deny", "policy.not_granted",
           {"files": ["greeting.txt"]}),
     Scene("text where the schema wants a number", ALICE, "git_log", "deny", "arguments.schema",
           {"max_count": "all"}),
     Scene("more commits than Acme allows", ALICE, "git_log", "deny", "acme.log.max_count", {"max_count": 5000}),
     Scene("a token in the commit message", ALICE, "git_commit", "deny", "arguments.secret",
           {"message": f"use {_SECRET}"}),
-    Scene("an option that writes a file, for a revision", ALICE, "git_show", "deny", "arguments.injection",
+    Scene("an option that writes, as a revision", ALICE, "git_show", "deny", "arguments.injection",
           {"revision": "--output=/etc/cron.d/x"}),
     Scene("a file from outside of the repository", ALICE, "git_add", "deny", "arguments.injection",
           {"files": ["../../../.kube/config"]}),
@@ -57,7 +57,7 @@ ACT = "approve"  # the effect of a row that is no answer, but what people do
 
 @dataclass(frozen=True, slots=True)
 class SceneRow:
-    """One line of the table. `ok` is whether the answer was the expected one; `note` is shown below the table."""
+    """One line of the page. `ok` is whether the answer was the expected one; `note` is shown below its act."""
 
     what: str
     who: str
@@ -82,10 +82,5 @@ def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> SceneRow:
 
 
 def call_of(tool: str, arguments: Mapping[str, Any]) -> str:
-    """A call in words, its long values cut."""
-    return f"{tool}({', '.join(f'{key}={_short(value)}' for key, value in arguments.items())})"
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 12 else f"{text[:9]}..."
+    """A call in words."""
+    return f"{tool}({', '.join(f'{key}={value}' for key, value in arguments.items())})"

@@ -28,8 +28,9 @@ from devtools import sandbox
 from devtools.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, definition_bytes
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
+from pdp.host.server_process import ServerCommand
 from pdp.identity.development import DEVELOPMENT_ISSUER
-from pdp.registry.live import StdioServer, read_listed
+from pdp.registry.live import read_listed
 from pdp.registry.pin import PinnedServer, pin
 from pdp.registry.review import load_review
 from pdp.registry.scan import accept
@@ -77,9 +78,9 @@ class DemoStage:
 
     world: Sandbox
     repository: Path
-    command: StdioServer
+    command: ServerCommand
     tools: Mapping[str, Mapping[str, Json]]
-    fetch: StdioServer
+    fetch: ServerCommand
     fetch_tool: Mapping[str, Json]
     console: str = ""  # its address, where there is one
 
@@ -93,11 +94,19 @@ class DemoStage:
         return self.world.folder / "asks" / f"{tool}.yaml"
 
 
+def open_always(policy: Path) -> None:
+    """Have every hour be a business hour, so that the demo's answers are the same at night."""
+    organisation = policy / "data" / "org.json"
+    found = json.loads(organisation.read_text())
+    found["business_hours"] = {"weekdays": [1, 2, 3, 4, 5, 6, 7], "from_minute": 0, "to_minute": 1440}
+    organisation.write_text(json.dumps(found, indent=2))
+
+
 async def prepare(folder: Path, command: Path, *, console: bool = False) -> DemoStage:
     """Make everything but the running server. `command` is the mcp-server-git executable, beside which lies
     mcp-server-fetch; with `console` people may answer in a browser as well."""
-    fetch = StdioServer(str(command.with_name("mcp-server-fetch")), ("--allow-private-ips", "--ignore-robots-txt"))
-    for program in (command, Path(fetch.command)):
+    fetch = ServerCommand((str(command.with_name("mcp-server-fetch")), "--allow-private-ips", "--ignore-robots-txt"))
+    for program in (command, Path(fetch.words[0])):
         if not await asyncio.to_thread(program.exists):
             raise ConfigurationFault(
                 "demo.server", f"{program.name} is not here; `make demo`, in the repository's folder, installs it."
@@ -113,8 +122,9 @@ async def prepare(folder: Path, command: Path, *, console: bool = False) -> Demo
     }
     world = sandbox.create(folder, SERVER, settings=settings)
     shutil.copytree(WEB_PACK, world.policy / "packs" / "web")
+    open_always(world.policy)
     repository = scratch_repository(folder / "repository")
-    server = StdioServer(str(command), ("--repository", str(repository)))
+    server = ServerCommand((str(command), "--repository", str(repository)))
     listed, fetched = await asyncio.gather(read_listed(server), read_listed(fetch))
     definitions, [fetch_tool] = listed.tools, fetched.tools
     now = time.time_ns()
@@ -294,7 +304,7 @@ def proxy_command(stage: DemoStage) -> list[str]:
         "--target", stage.world.socket,
         "--caller-token-file", str(asks / "gateway.token"),
         "--bearer-file", str(asks / "alice.token"),
-        "--", stage.command.command, *stage.command.args,
+        "--", *stage.command.words,
     ]  # fmt: skip
 
 

@@ -99,7 +99,8 @@ def show(*, connection: Connection, approval_id: str, page: int, everything: boo
     pages = requests.pages(response.approval)
     if page > len(pages):
         raise click.UsageError(f"--page: its arguments have {len(pages)} pages")
-    requests.console().print(requests.request(response, requests.now(), None if everything else pages[page - 1]))
+    rows, folder = None if everything else pages[page - 1], connection.folder_of(response.approval.server)
+    requests.console().print(requests.request(response, requests.now(), rows, folder))
     if not everything and len(pages) > 1:
         click.echo(f"\nPage {page} of {len(pages)} of its arguments; --page shows another, --all shows all.")
 
@@ -135,7 +136,7 @@ def approve(
     with connection.client() as client:
         approval_id = approval_id_of(client, approval_id)
         if not yes:
-            presented = _confirmed(client, approval_id, grant)
+            presented = _confirmed(connection, client, approval_id, grant)
         ballot = Ballot("approve", reason=reason, presented=presented, grant=grant, behalf=behalf)
         _print_vote(client.vote(approval_id, ballot))
 
@@ -223,12 +224,13 @@ def canary(*, connection: Connection, approval_id: str, file: Path) -> None:
     click.echo(f"{canary.approval_id} is open. It is recorded who wanted it; nothing else tells it from others.")
 
 
-def _confirmed(client: ApprovalClient, approval_id: str, grant: Terms | None) -> str:
+def _confirmed(connection: Connection, client: ApprovalClient, approval_id: str, grant: Terms | None) -> str:
     """Show the request and have its code typed. Returns the commitment to what was shown, or ends the command."""
     response = client.get_approval(approval_id)
     screen = requests.console()
     pages = requests.pages(response.approval)
-    screen.print(requests.request(response, requests.now(), pages[0]))
+    folder = connection.folder_of(response.approval.server)
+    screen.print(requests.request(response, requests.now(), pages[0], folder))
     if not response.may_vote:
         click.echo(f"\n{requests.why_not(response)}", err=True)
         sys.exit(1)

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import itertools
 import os
+import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from pdp.cli.commands import IN_PATH
-from pdp.core.errors import ConfigurationFault
+from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.core.text.safety import visible
 from pdp.host.confinement import Confinement, homes
-from pdp.host.program_files import ProgramChangedError, program_digest
+from pdp.host.program_files import ProgramChangedError, npm_packages, program_digest
 
 if TYPE_CHECKING:
-    from pdp.registry.live import Definitions, HttpServer, StdioServer
+    from pdp.host.server_process import ServerCommand
+    from pdp.registry.live import Definitions, HttpServer
 
 _LAST_LINES, _LAST_BYTES, _LAST_WORDS_SECONDS = 20, 4096, 1.0  # of what a server says on standard error
 LIMITS: Sequence[Literal["tasks", "memory", "cpu", "open_files", "file_size"]] = (
@@ -124,7 +126,8 @@ class LiveServer:
 
     def listed(self, command: Sequence[str], name: str) -> Definitions:
         """What it lists. Says on standard error what the process of a command may reach. Raises RegistryFault."""
-        from pdp.registry.live import HttpServer, StdioServer  # noqa: PLC0415 - slow, and for pins alone
+        from pdp.host.server_process import ServerCommand  # noqa: PLC0415 - slow, and for pins alone
+        from pdp.registry.live import HttpServer  # noqa: PLC0415 - likewise
 
         if self.url:
             return listed_by(HttpServer(self.url), timeout_seconds=self.timeout, legacy=self.legacy)
@@ -133,8 +136,12 @@ class LiveServer:
             click.echo(
                 f"{name}: what it runs is {program_digest(command, os.curdir)} (pdp proxy --program)", err=True
             )
-        server = StdioServer(command[0], tuple(command[1:]), self.env, confinement=self.confinement)
-        return listed_by(server, timeout_seconds=self.timeout, legacy=self.legacy)
+        server = ServerCommand(tuple(command), self.env, confinement=self.confinement)
+        try:
+            return listed_by(server, timeout_seconds=self.timeout, legacy=self.legacy)
+        except RegistryFault:
+            say_unread(self.confinement, command, os.curdir)
+            raise
 
 
 def refuse_reach(
@@ -183,7 +190,7 @@ def _holds_keys(folder: Path) -> bool:
     return False
 
 
-def listed_by(server: StdioServer | HttpServer, *, timeout_seconds: float, legacy: bool = False) -> Definitions:
+def listed_by(server: ServerCommand | HttpServer, *, timeout_seconds: float, legacy: bool = False) -> Definitions:
     """What a server lists. Where that cannot be had, the last that its command said goes to standard error. Raises
     RegistryFault."""
     from pdp.registry.live import read_listed  # noqa: PLC0415 - slow, and for pins alone
@@ -210,6 +217,18 @@ def _hear(reading: int, said: bytearray) -> None:
         while part := pipe.read(_LAST_BYTES):
             said += part
             del said[:-_LAST_BYTES]
+
+
+def say_unread(rules: Confinement | None, command: Sequence[str], folder: str) -> None:
+    """Say on standard error which packages a server that did not start may not read, where npm installed it."""
+    packages = npm_packages(command, folder)
+    if rules is not None and packages is not None and not rules.reads(packages, command, folder):
+        allowed = shlex.join(["--allow-read", str(packages)])
+        click.echo(
+            "npm installed this server, and it may read no package but its own there. Where the command is given "
+            f"what it may reach (its --pin, where there is one), give also {visible(allowed)}",
+            err=True,
+        )
 
 
 def not_started(

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import grpc
@@ -42,7 +42,10 @@ from pdp.core.approvals.queries import meant_code
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
 from pdp.host.trusted_files import writable_by_others
-from pdp.v1 import admin_pb2_grpc
+from pdp.v1 import admin_pb2_grpc, audit_pb2_grpc
+
+if TYPE_CHECKING:
+    from pdp.local.installed import LocalInstallation
 
 FAULT = 1
 SECONDS = 30  # a reload puts policy through the load gate
@@ -55,12 +58,13 @@ _PAGE = 100  # rows of a list that are asked for at once
 _VARIABLES = "PDPCTL_"
 _HOW = f"give --profile NAME, or set {_VARIABLES}TARGET (docs/profiles.md)"
 _KEYS = ("target", "caller_token_file", "token_file", "ca", "certificate", "key", "proxy_state")
+DESK, OPERATOR, AUDITOR, EXPLAINER = "desk", "operator", "auditor", "explainer"  # as whom one's own is asked
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A profile: the server's address, TLS, and the tokens of the caller and of the person; or the folder in which
-    `pdp proxy` keeps them for its user. `source` is what messages call it."""
+    """A profile: the server's address, TLS, and the tokens of the caller and of the person. Without these it is the
+    user's own decision point, in the folder `proxy_state` or the usual one. `source` is what messages call it."""
 
     target: str | None = None
     caller_token_file: Path | None = None
@@ -76,6 +80,11 @@ class Connection:
         """Whether a profile was named, or variables say one."""
         return bool(self.source)
 
+    @property
+    def _own(self) -> bool:
+        """Whether it is the user's own decision point."""
+        return replace(self, proxy_state=None, source="") == Connection()
+
     def call(
         self,
         method: str,
@@ -86,7 +95,7 @@ class Connection:
     ) -> Any:
         """The response of `AdminService`, or of the service of `stub`, to the caller; None for a refusal with the
         status `but`. Without one, ends the command with exit code 1 and the server's words."""
-        target, tls, token = self.caller()
+        target, tls, token = self.caller(AUDITOR if stub is audit_pb2_grpc.AuditServiceStub else OPERATOR)
         metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         with open_channel(target, tls) as channel:
             try:
@@ -121,8 +130,18 @@ class Connection:
                     click.echo(is_it_there(target), err=True)
                 sys.exit(FAULT)
 
-    def caller(self) -> tuple[str, Tls | None, str | None]:
-        """Target, TLS, and the caller's token unless its certificate names it. Raises UsageError."""
+    def folder_of(self, server: str) -> str:
+        """The folder in which a server of the user's own decision point works, as it was pinned; "" of any other."""
+        if not self._own:
+            return ""
+        return next((each.folder for each in _own_home(self.proxy_state).servers() if each.id == server), "")
+
+    def caller(self, own: str) -> tuple[str, Tls | None, str | None]:
+        """Target, TLS, and the caller's token unless its certificate names it; `own` is the caller at a decision
+        point of the user's own. Raises UsageError."""
+        if self._own:
+            target, tokens = self._at_own(own)
+            return target, None, tokens["caller"]
         if self.target is None:
             raise click.UsageError(f"say where the server is: {_HOW}")
         tls = tls_of(self.ca, self.certificate, self.key, source=f"{self.source}: ca, certificate, key")
@@ -134,14 +153,23 @@ class Connection:
 
     def _person(self) -> tuple[str, str, Tls | None, str | None]:
         """Target, the person's token, TLS, the caller's token. Raises UsageError."""
-        if self.target is None and self.token_file is None:
-            return _own(self.proxy_state)
+        if self._own:
+            target, tokens = self._at_own(DESK)
+            return target, tokens["person"], None, tokens["caller"]
         if self.token_file is None or self.proxy_state is not None:
             raise click.UsageError(
                 f"{self.source}: give target and token_file; or neither, to reach your own `pdp proxy`"
             )
-        target, tls, caller = self.caller()
+        target, tls, caller = self.caller(DESK)
         return target, read_token(self.token_file, f"{self.source}: token_file"), tls, caller
+
+    def _at_own(self, caller: str) -> tuple[str, Mapping[str, str]]:
+        """Target and tokens of the user's own decision point, which is said where no profile named it: who forgot one
+        sees what answers, before it does."""
+        home, tokens = _own_tokens(self.proxy_state, caller)
+        if not self.given:
+            click.echo(visible(f"At your own decision point, {home.folder}:"), err=True)
+        return home.socket, tokens
 
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:
@@ -198,30 +226,36 @@ def _connection(said: Mapping[str, str], base: Path, source: str) -> Connection:
     return Connection(target=target, source=source, **files)
 
 
-def _own(state: Path | None) -> tuple[str, str, None, str]:
-    """The user at a decision point of one's own: its tokens are asked of the process that decides, which starts where
-    none runs."""
+def _own_home(state: Path | None) -> LocalInstallation:
+    """The user's own installation. Raises UsageError where there is none."""
     if not installed(LOCAL):
         raise click.UsageError(f"say where the server is: {_HOW}")
-    from pdp.local import hook  # noqa: PLC0415 - for these users alone
-    from pdp.local import installed as local  # noqa: PLC0415 - slow, likewise
+    from pdp.local import installed as local  # noqa: PLC0415 - slow, and for these users alone
+    from pdp.local.place import state_of  # noqa: PLC0415 - likewise
 
     try:
-        home = local.load((state or local.state_folder(os.environ)).absolute())
+        return local.load(state_of(state))
     except ConfigurationFault as fault:
         raise click.UsageError(
-            f"say where the server is: {_HOW}; or, of your own `pdp proxy`: {fault.message} What waits for you "
-            "comes from `pdp proxy -- COMMAND`, which the agent has to start"
+            f"say where the server is: {_HOW}; or, of your own decision point: {fault.message} It comes with "
+            "`pdp proxy --pin -- COMMAND` or `pdp hook install AGENT`"
         ) from None
+
+
+def _own_tokens(state: Path | None, caller: str) -> tuple[LocalInstallation, Mapping[str, str]]:
+    """The installation, and tokens of its user and of a caller: asked of the process that decides, which starts where
+    none runs."""
+    home = _own_home(state)
+    from pdp.local import hook  # noqa: PLC0415 - for these users alone
+
     try:
-        code, answer = hook.ask(str(home.folder), hook.DESK, b"")
+        code, answer = hook.ask(str(home.folder), hook.DESK, caller.encode())
     except hook.BlockedError:
         code, answer = FAULT, b"Your decision point does not start; hook.log in its folder says why."
     if code:
         click.echo(answer.decode(errors="replace"), err=True)
         sys.exit(FAULT)
-    tokens = json.loads(answer)
-    return home.socket, tokens["person"], None, tokens["caller"]
+    return home, json.loads(answer)
 
 
 def tls_of(

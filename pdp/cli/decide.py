@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pdp.cli.commands import IN_FILE
 from pdp.cli.connection import UNAVAILABLE, is_it_there
+from pdp.cli.render import lines
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
 from pdp.client.channel import beside
 from pdp.core.errors import ConfigurationFault
@@ -83,7 +84,10 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
         decision = pdp.decide(
             call_file.call, call_file.bearer, session=call_file.session, request_id=call_file.request_id
         )
-    click.echo(json.dumps(_facts(decision), indent=2) if as_json else _lines(decision))
+    if as_json:
+        click.echo(json.dumps(_facts(decision), indent=2))
+    else:
+        lines.show(_lines(decision))
     if decision.code == UNAVAILABLE and not decision.server_code:
         click.echo(is_it_there(call_file.target), err=True)
     sys.exit(FAULT if decision.code.startswith("client.") else EXIT[decision.effect])
@@ -179,16 +183,15 @@ def _facts(decision: Decision) -> Mapping[str, Any]:
     }
 
 
-def _lines(decision: Decision) -> str:
-    lines = [f"{decision.effect.upper()}"]
-    lines += [f"  because  {_reason(reason)}" for reason in decision.reasons]
+def _lines(decision: Decision) -> Iterator[str]:
+    yield f"{decision.effect.upper()}"
+    yield from (f"  because  {_reason(reason)}" for reason in decision.reasons)
     if decision.pending is not None:
-        lines += [_requirement(r) for r in decision.pending.requirements]
+        yield from map(_requirement, decision.pending.requirements)
     if decision.valid_until is not None and decision.allowed:
-        lines.append(f"  for      {max(0, decision.valid_until - time.time()):.0f} s")
+        yield f"  for      {max(0, decision.valid_until - time.time()):.0f} s"
     if decision.record is not None:
-        lines.append(f"  record   {decision.record.index} of {decision.record.log}, decision {decision.decision_id}")
-    return "\n".join(lines)
+        yield f"  record   {decision.record.index} of {decision.record.log}, decision {decision.decision_id}"
 
 
 def _reason(reason: Reason) -> str:

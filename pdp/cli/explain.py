@@ -14,8 +14,9 @@ import click
 import grpc
 from google.protobuf.message import Message
 
-from pdp.cli.connection import Connection, connected, numbers, open_channel, word
+from pdp.cli.connection import EXPLAINER, Connection, connected, numbers, open_channel, word
 from pdp.cli.decide import EXIT, FAULT, read
+from pdp.cli.render import lines
 from pdp.client.channel import Tls
 from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.core.text.injection.excerpt import visible
@@ -47,8 +48,8 @@ def explain(
     """Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.
 
     The caller needs the role explain. A recorded decision is replayed from the policy and the values that are kept;
-    FILE (as for `pdp decide`) is evaluated now and changes nothing; without a profile, where FILE says. Facts that
-    hold nothing are left out of the human output.
+    FILE (as for `pdp decide`) is evaluated now and changes nothing. Without a profile your own decision point is
+    asked about a recorded one, and FILE where it says. Facts that hold nothing are left out of the human output.
 
     \b
     pdp explain 01a3185c-507b-774f-8000-000000000000 --profile explainer
@@ -70,16 +71,17 @@ def explain(
         click.echo(f"not explained: {details or 'the server did not answer'}", err=True)
         sys.exit(FAULT)
     # what callers, subjects and packs wrote must not move the cursor, or pass for a line of ours
-    click.echo(
-        json.dumps(_plain(response), indent=2) if as_json else "\n".join(map(visible, _lines(response, changes)))
-    )
+    if as_json:
+        click.echo(json.dumps(_plain(response), indent=2))
+    else:
+        lines.show(map(visible, _lines(response, changes)))
     sys.exit(EXIT.get(_EFFECTS.get(response.effect, ""), FAULT))
 
 
 def _request(what: str, connection: Connection) -> tuple[explain_pb2.ExplainRequest, _Server]:
     """The request and its server: the profile's whole, else FILE's. Two sets of credentials would be two callers."""
     if _is_id(what):
-        return explain_pb2.ExplainRequest(decision_id=what.lower()), connection.caller()
+        return explain_pb2.ExplainRequest(decision_id=what.lower()), connection.caller(EXPLAINER)
     path = Path(what)
     if not path.is_file():
         hint = "; an id has 32 digits, as 01a3185c-507b-774f-8000-000000000000" if _LIKE_AN_ID.fullmatch(what) else ""
@@ -96,7 +98,9 @@ def _request(what: str, connection: Connection) -> tuple[explain_pb2.ExplainRequ
         request = explain_pb2.ExplainRequest(request=question.request())
     except NotARequestError as error:
         raise click.UsageError(f"{path.name}: {error}") from None
-    return request, connection.caller() if connection.given else (call_file.target, call_file.tls, call_file.token)
+    if connection.given:
+        return request, connection.caller(EXPLAINER)
+    return request, (call_file.target, call_file.tls, call_file.token)
 
 
 def _is_id(what: str) -> bool:
@@ -183,8 +187,8 @@ def _replayed(response: explain_pb2.ExplainResponse) -> str:
     return f"  replayed, {same} (record {response.explained.index})"
 
 
-def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    shown = [f"  {line}" for line in lines]
+def _section(title: str, entries: Iterable[str]) -> Iterator[str]:
+    shown = [f"  {each}" for each in entries]
     if shown:
         yield title
         yield from shown

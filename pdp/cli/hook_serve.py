@@ -19,13 +19,13 @@ import secrets
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from pdp.cli.connection import decided_in_time, read_token, tls_of
 from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
@@ -38,16 +38,33 @@ from pdp.identity.development import SEED_BYTES
 from pdp.local import installed as local
 from pdp.local import provenance
 from pdp.local.embedded import decision_point
+from pdp.local.gate import KeepingGate
 from pdp.local.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
 from pdp.local.installation import Installation
-from pdp.local.installed import LocalInstallation
+from pdp.local.installed import Answer, LocalInstallation
+from pdp.local.notice import notices
+from pdp.local.place import unusual
 from pdp.local.prompts import PromptSocket
 from pdp.local.provenance import Process
+from pdp.local.reading import only_reads
+from pdp.local.seen import note
 from pdp.local.tasks import Tasks
 from pdp.registry.manifest import Closed, ServerId, first_problem
+from pdp.runtime.environment import Environment
 from pdp.runtime.telemetry import logs
 from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, HookResult, NotAnEventError
-from pdp.wire.hooks.own_tools import own_tool, reaches
+from pdp.wire.hooks.own_tools import (
+    UNKNOWN,
+    OwnTool,
+    asked_tool,
+    led,
+    nameable,
+    own_tool,
+    reaches,
+    shell_command,
+    shell_read,
+    tool_name,
+)
 from pdp.wire.hooks.results import AwaitedResults, KeptDecision, Shown, inspectable, shaped
 
 IDLE_SECONDS = 3600.0  # after which a process that nobody asks ends
@@ -57,7 +74,14 @@ _TOKEN_SECONDS = 600
 _SESSION = r"^(proxy-[0-9a-f-]{36})?$"
 _ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 _EVENT_SECONDS = 60.0  # for an event to arrive whole
+_UNKNOWN_CALLER = (
+    "pdp.yaml of your decision point has no caller for this command: move its folder away and run "
+    "`pdp proxy --pin -- COMMAND` again."
+)
 log = logging.getLogger("pdp")
+
+
+ToolName = Annotated[str, AfterValidator(tool_name)]
 
 
 class HookProfile(Closed):
@@ -71,6 +95,7 @@ class HookProfile(Closed):
         default_factory=dict
     )  # ids in the registry, by the agent's name, command or URL
     target: str | None = None
+    answers: dict[ToolName, Answer] = Field(default_factory=dict)  # of the user, to tools of the agent's own
     observe: bool = False  # where the decision point lets policy not bind, in a pilot
     home: Path | None = None  # HOME as it was set up, where that is not the account's
     caller_token_file: Path | None = None
@@ -218,6 +243,7 @@ class Resident:
     _waiting: dict[tuple[str, ...], tuple[Session, float]] = field(default_factory=dict)
     awaited: AwaitedResults = field(default_factory=AwaitedResults)
     tasks: Tasks = field(default_factory=Tasks)
+    _versions: dict[str, Process | None] = field(default_factory=dict)  # of whom an agent's version was noted last
     sessions: ProxySessions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -239,7 +265,7 @@ class Resident:
                 while len(event) <= MAX_EVENT and (more := await reader.read(MAX_EVENT + 1 - len(event))):
                     event += more
             lineage = provenance.peer(writer.get_extra_info("socket"))
-            code, text = await (self.desk() if name == DESK else self.answer(name, event, lineage))
+            code, text = await (self.desk(event) if name == DESK else self.answer(name, event, lineage))
             writer.write(b"%d %d\n" % (code, len(text)) + text)
             await writer.drain()
         except (OSError, TimeoutError, ValueError):
@@ -263,7 +289,7 @@ class Resident:
         except NotAnEventError as error:
             return BLOCKED, f"pdp: {error}. The call is blocked.".encode()
         except _RefusedError as error:
-            return BLOCKED, f"pdp: {error}".encode()
+            return AGENTS[name].refused(f"pdp: {error}", error.notice)
         except Fault as fault:
             log.error("%s: %s", fault.code, fault.message)
         except Exception:
@@ -286,22 +312,69 @@ class Resident:
         server = profile.servers.get(named, call.server) if named else profile.server
         if not server:
             raise _RefusedError("Which server is meant is not known, so the call is blocked; its user may say so.")
-        tool = None if named else own_tool(agent.id, call.tool)
-        if tool is not None and any(
-            reaches(tool, call.arguments, call.folder, each, profile.homes(lineage))
-            for each in (self.folder, *profile.secrets)
-        ):
-            raise _RefusedError("This would reach where decisions are made, so it is blocked.")
-        asked = ToolCall(server, call.tool, call.arguments, tool.definition if tool is not None else None)
+        self._note(agent, lineage)
+        asked = (
+            ToolCall(server, call.tool, call.arguments) if named else self._own_call(profile, agent, call, lineage)
+        )
+        asked = replace(asked, working_folder=call.folder)
         decision = await self._decision(connected, agent, call, asked, lineage)
         if not decision.allowed:
             log.info("%s of %s: %s %s", decision.effect, server, decision.code, decision.decision_id)
-            raise _RefusedError(decision.safe_message)
+            raise _RefusedError(decision.safe_message, self._notice(profile, call, decision))
         if decision.observed:
             log.warning("observed, would be %s: %s %s", decision.observed, decision.code, decision.decision_id)
         if decision.obligations:
             raise _RefusedError(NOT_DECIDED)  # a hook can honour none
         return True
+
+    def _notice(self, profile: HookProfile, call: HookCall, decision: Decision) -> str:
+        """What the user is told of a call that their own decision point does not let through."""
+        if profile.target is not None:
+            return ""
+        return "\n".join(f"pdp: {line}" for line in notices(call.tool, decision, unusual(self.folder)))
+
+    def _note(self, agent: Agent, lineage: tuple[Process, ...]) -> None:
+        """Keep which version the agent has."""
+        started = provenance.starter(lineage)
+        if started is not None and self._versions.get(agent.id) != started:
+            self._versions[agent.id] = started
+            note(self.folder, agent.id, version=provenance.version(started))
+
+    def _own_call(self, profile: HookProfile, agent: Agent, call: HookCall, lineage: tuple[Process, ...]) -> ToolCall:
+        """As what a call of the agent's own tools is asked about. An organisation's decision point knows each by its
+        own name, or refuses it. Raises _RefusedError."""
+        known = own_tool(agent.id, call.tool)
+        if profile.target is not None:
+            if known is None:
+                return ToolCall(profile.server, call.tool, call.arguments)
+            tool, arguments = known, call.arguments
+        else:
+            tool, arguments = asked_tool(agent.id, call.tool, call.arguments, profile.answers)
+            if known is None and tool.name == UNKNOWN and nameable(call.tool):
+                note(self.folder, agent.id, unknown=call.tool)
+        homes_ = profile.homes(lineage)
+        if (
+            profile.target is None and call.tool not in profile.answers
+        ):  # what the user says of the shell holds for all
+            tool, arguments = self._reading(agent, call, lineage, homes_) or (tool, arguments)
+        if any(reaches(tool, arguments, call.folder, each, homes_) for each in (self.folder, *profile.secrets)):
+            raise _RefusedError("This would reach where decisions are made, so it is blocked.")
+        led_to = led(tool, arguments, call.folder)
+        if led_to is None:
+            raise _RefusedError(
+                "Where this path leads depends on who reads it, so it is blocked. Name the file itself."
+            )
+        return ToolCall(profile.server, tool.name, led_to, tool.definition)
+
+    def _reading(
+        self, agent: Agent, call: HookCall, lineage: tuple[Process, ...], homes_: Collection[Path]
+    ) -> tuple[OwnTool, Mapping[str, Any]] | None:
+        """As what a command of the agent's shell is asked about that only reads; None for any other call."""
+        tool, command = shell_read(agent.id), shell_command(agent.id, call.tool, call.arguments)
+        if tool is None or command is None:
+            return None
+        files = only_reads(command, call.folder, lineage, (self.folder,), homes_)
+        return None if files is None else (tool, {"command": command, "files": files})
 
     async def _shown(self, agent: Agent, told: HookResult) -> Shown:
         """What the model may see of a result. Never raises: what goes wrong withholds it."""
@@ -400,16 +473,18 @@ class Resident:
             )
         return self.own
 
-    async def desk(self) -> tuple[int, bytes]:
-        """The tokens with which the user answers, as JSON. Never raises."""
+    async def desk(self, named: bytes) -> tuple[int, bytes]:
+        """The tokens with which the user's command asks as the caller that is `named`, as JSON. Never raises."""
         try:
-            own = self._point()
+            own, caller = self._point(), named.decode(errors="replace")
+            if caller not in local.COMMANDS or not own.home.knows(caller):
+                return BLOCKED, _UNKNOWN_CALLER.encode()
             await own.ready()
         except Fault as fault:
             return BLOCKED, f"{fault.code}: {fault.message}".encode()
         now = time.time_ns()
-        tokens = {"person": own.tokens.person_token(own.home.user, now), "caller": own.tokens.caller_token(DESK, now)}
-        return 0, json.dumps(tokens).encode()
+        tokens = {"person": own.tokens.person_token(own.home.user, now)} if caller == DESK else {}
+        return 0, json.dumps({**tokens, "caller": own.tokens.caller_token(caller, now)}).encode()
 
     async def proxied(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a start of a proxy while it is connected. It says a `ProxyStart`, then an empty line for each further
@@ -481,7 +556,11 @@ class Resident:
 
 
 class _RefusedError(Exception):
-    """The call is refused; the message is fit for a model."""
+    """The call is refused; the message is fit for a model, `notice` is for the user alone."""
+
+    def __init__(self, message: str, notice: str = "") -> None:
+        super().__init__(message)
+        self.notice = notice
 
 
 async def serve(folder: Path, idle: float = IDLE_SECONDS, kept: float = KEPT_SECONDS) -> None:
@@ -514,7 +593,8 @@ async def _own_point(folder: Path) -> AsyncIterator[OwnPoint | None]:
         return
     tokens = home.issued(secrets.token_bytes(SEED_BYTES))
     over = asyncio.Event()
-    async with decision_point(home.config, home.socket, over) as started:
+    environment = Environment(gate=KeepingGate(home.folder).check)
+    async with decision_point(home.config, home.socket, over, environment) as started:
         yield OwnPoint(home, tokens, started, over)
 
 

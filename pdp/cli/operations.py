@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.cli.commands import Duration
 from pdp.cli.connection import Connection, connected, numbers, word
+from pdp.cli.render import lines
 from pdp.v1 import admin_pb2
 
 REFUSED = 10
@@ -38,8 +39,7 @@ def status(*, as_json: bool, connection: Connection) -> None:
     if as_json:
         click.echo(MessageToJson(response, preserving_proto_field_name=True))
         return
-    for line in _lines(response):
-        click.echo(line)
+    lines.show(_lines(response))
 
 
 @click.command()

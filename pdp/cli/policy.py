@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -94,6 +95,14 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
 @click.option("--coverage", is_flag=True, help="Say which lines and elements the tests reach.")
 @engine_options
 @click.option("--junit", "junit_file", type=FILE, help="Write JUnit XML.")
+@click.option(
+    "--suggest",
+    is_flag=True,
+    help="Print tests that are missing: of each rule a call on either side of its boundary.",
+)
+@click.option(
+    "--write", type=FILE, default=None, help="With --suggest: add them to a file .../packs/NAME/..._test.rego."
+)
 @_as_json
 def run(
     organisation: Path | None,
@@ -105,9 +114,21 @@ def run(
     engine: str,
     opa: str | None,
     junit_file: Path | None,
+    suggest: bool,
+    write: Path | None,
     as_json: bool,
 ) -> None:
-    """Run the Rego tests of ORG_FOLDER, and of what comes with pdp, on the embedded engine or a real OPA."""
+    """Run the Rego tests of ORG_FOLDER, and of what comes with pdp, on the embedded engine or a real OPA.
+
+    With --suggest, once the tests of ORG_FOLDER pass: for each rule of its packs a call of which it says its element,
+    and one on its boundary of which it does not, unless a test has one. They say what the engine answers; read them
+    before you keep them.
+
+    Exit codes: 0 all pass (--suggest: printed, or nothing to suggest), 10 tests fail, 2 usage, 1 fault.
+    """
+    if suggest or write is not None:
+        others = bool(name_filter or verbose or coverage or engine == "opa" or junit_file or as_json)
+        _suggest(shipped, organisation, write, alone=suggest and not others)
     binary = _opa(opa) if engine == "opa" else None
     try:
         tested = run_folder(
@@ -167,6 +188,18 @@ def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> Non
         sys.exit(_exit(checked.report.findings, ok=False))
     output.write_bytes(archive(checked.bundle))
     click.echo(f"{output}: revision {checked.bundle.digest}, roots {', '.join(ROOTS)}")
+
+
+def _suggest(shipped: Path | None, organisation: Path | None, file: Path | None, *, alone: bool) -> NoReturn:
+    if organisation is None or not alone:
+        raise click.UsageError("--suggest is of an ORG_FOLDER, and goes with --write and --shipped alone.")
+    from pdp.cli.policy_suggest import suggest  # noqa: PLC0415  # its prover is an extra
+
+    failed = suggest(shipped or shipped_rego(), organisation, file)
+    if failed is not None:
+        print_test(failed, verbose=False)
+        sys.exit(_exit(failed.report.faults, ok=False))
+    sys.exit(0)
 
 
 def _opa(named: str | None) -> Path:

@@ -6,17 +6,22 @@ Only what says how to start is here: `initialize` is answered before the rest lo
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
 
 from pdp import __version__
-from pdp.cli.commands import FOLDER, IN_FILE, program_first
+from pdp.cli.commands import FOLDER, IN_FILE, loading, program_first
 from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
+from pdp.local import hook
+from pdp.local.place import CONFIG, state_of
 
 if TYPE_CHECKING:
     from pdp.client.mcp.token_exchange import TokenExchange
@@ -30,6 +35,9 @@ _UNIX = "unix:"
 @click.option("--server", help="Id of the server in the registry.")
 @click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
 @click.option("--pin", "pinning", is_flag=True, help="Read the server's tools, say what each may do, and sign.")
+@click.option(
+    "--again", is_flag=False, flag_value="", metavar="[TOOL]", help="With --pin: ask anew, about all or one."
+)
 @click.option("--state", type=FOLDER, help="Where your own decision point keeps everything.  [~/.local/state/pdp]")
 @click.option("--caller-token-file", type=IN_FILE, help="The proxy's own caller token; read for every question.")
 @click.option(
@@ -58,6 +66,7 @@ def proxy(
     server: str | None,
     target: str | None,
     pinning: bool,
+    again: str | None,
     state: Path | None,
     caller_token_file: Path | None,
     bearer_file: Path | None,
@@ -93,10 +102,12 @@ def proxy(
     named = {**files, "--url": url, "--listen": listen, "--authorization-server": authorization_server}
     named |= {"--token-endpoint": token_endpoint, "--client-id": client_id, "--resource": resource}
     named |= {"--client-secret-file": client_secret_file, "--program": program}
+    if again is not None and not pinning:
+        raise click.UsageError("--again goes with --pin")
     if target is None:
         if observe or unwatched:
             raise click.UsageError("--observe and --unwatched go with --target, a decision point of an organisation")
-        _own(command, state, server, env_names, patience, confinement, named, pinning=pinning)
+        _own(command, state, server, env_names, patience, confinement, named, pinning=pinning, again=again)
         return
     if pinning or state is not None or server is None:
         raise click.UsageError("with --target give --server, and neither --pin nor --state")
@@ -106,7 +117,8 @@ def proxy(
         refuse_reach(confinement, command, str(Path.cwd()), kept)
     address = _address(listen) if listen else None
     opening = _opening(server) if address is None else None
-    from pdp.cli.proxy_named import NamedProxy  # noqa: PLC0415 - seconds, after `initialize` was answered
+    with loading():
+        from pdp.cli.proxy_named import NamedProxy  # noqa: PLC0415 - seconds, after `initialize` was answered
 
     click.echo(f"pdp proxy: {server} is decided at {target}.", err=True)
     if command:
@@ -145,6 +157,7 @@ def _own(
     named: Mapping[str, object],
     *,
     pinning: bool,
+    again: str | None,
 ) -> None:
     """The decision point of one's own."""
     if given := [name for name, value in named.items() if value is not None]:
@@ -153,14 +166,36 @@ def _own(
         raise click.UsageError("give `-- COMMAND ARGS...`: the server to put the decision point in front of")
     if not pinning and confinement != Confinement():
         raise click.UsageError("what the server may reach is said when it is pinned: with --pin")
-    opening = None if pinning else _opening(server or "")
-    from pdp.cli.proxy_own import OwnProxy  # noqa: PLC0415 - seconds, after `initialize` was answered
+    if not pinning and env:
+        raise click.UsageError(
+            "--env: the variables that the server is given are named when it is pinned: with --pin"
+        )
+    folder = state_of(state)
+    opening, connecting = (None, None) if pinning else (_opening(server or ""), _connecting(folder))
+    with loading():
+        from pdp.cli.proxy_own import OwnProxy  # noqa: PLC0415 - seconds, after `initialize` was answered
 
     own = OwnProxy(command, state, server, env, patience, confinement)
     if opening is None:
-        own.pin()
+        own.pin(again)
     else:
-        own.serve(opening)
+        own.serve(opening, connecting)
+
+
+def _connecting(folder: Path) -> Future[socket.socket] | None:
+    """A connection to the process that decides, which loads while this one does; None where nothing was pinned."""
+    if not (folder / CONFIG).exists():
+        return None
+    connecting: Future[socket.socket] = Future()
+
+    def connect() -> None:
+        try:
+            connecting.set_result(hook.connected(str(folder)))
+        except (OSError, hook.BlockedError) as error:
+            connecting.set_exception(error)
+
+    Thread(target=connect, daemon=True).start()
+    return connecting
 
 
 def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:

@@ -33,7 +33,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pdp.cli.commands import PLAINTEXT
-from pdp.cli.confining import not_started
+from pdp.cli.confining import not_started, say_unread
 from pdp.cli.connection import read_token, tls_of
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, ToolList
 from pdp.client.mcp.answers import DENIED, SAFE_MESSAGE
@@ -47,6 +47,7 @@ from pdp.core.bytes.compact import stated_claims
 from pdp.host.confinement import Confinement
 from pdp.host.mcp_transport import read_message, refusal
 from pdp.host.opening import ClientStreams
+from pdp.host.server_process import ServerCommand
 
 _BEARER = "bearer "
 _INVALID = 'Bearer error="invalid_token"'
@@ -96,16 +97,14 @@ class NamedProxy:
             patience=self.patience,
             inspects_results=True,
             exchange=self.exchange,
+            working_folder=str(Path.cwd()) if self.command else "",
         )
         enforcement = Enforcement(self.server, connect, options)
+        started = ServerCommand(self.command, self.env, confinement=self.confinement, program=self.program)
         upstream = Upstream(
-            self.command,
-            self.url,
-            self.env,
-            confinement=self.confinement,
-            exchange=self.exchange,
-            watched=self.watched,
-            program=self.program,
+            started if self.url is None else self.url,
+            self.exchange,
+            self.watched,
             resource=Wanted(self.resource) if self.resource is not None else None,
         )
         if opening is not None:
@@ -117,6 +116,8 @@ class NamedProxy:
         except PlaintextRefusedError:
             raise click.UsageError(PLAINTEXT) from None
         except ExceptionGroup as error:
+            if self.command:
+                say_unread(self.confinement, self.command, os.curdir)
             raise not_started(error) from None
 
 

@@ -1,28 +1,36 @@
-"""`pdp proxy --pin`: a person reads what a server offers and says what each tool, prompt and resource may do; then
-it is signed."""
+"""`pdp proxy --pin`, `pdp tools review SERVER`: a person reads what a server offers and says what each tool, prompt
+and resource may do, or says otherwise later; then it is signed."""
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from pdp.core.bytes.digest import Json, digest
+from pdp.core.bytes.digest import digest
 from pdp.core.call.methods import TARGET_KINDS
 from pdp.core.text.injection.excerpt import visible
 from pdp.local.installed import Answer, LocalInstallation, LocalServer, is_told
+from pdp.local.place import state_folder
+from pdp.registry.drafting import Siblings, draft_of
 from pdp.registry.live import Definitions
 from pdp.registry.manifest import Hints, without_meta, worse
 from pdp.registry.scan import accept, folder
-from pdp.registry.scan.finding import ScanFinding
-from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.scan.finding import ScanFinding, ScannedTool
+from pdp.registry.scan.scan import scan
 
 _ANSWERS: Mapping[str, Answer] = {"r": "reads", "a": "asks", "n": "never"}
 _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "you are asked", "never": "refused"}
+_STRICTEST: Sequence[Answer] = ("never", "asks", "reads")
+_TWIN = "The same program in another folder, with the same definition."
 _READS = Hints(read_only=True, destructive=False, idempotent=True, open_world=False)
 _SHORTEST = 3  # characters of a reason
 
@@ -30,36 +38,118 @@ _SHORTEST = 3  # characters of a reason
 def at_a_terminal() -> None:
     """Raises UsageError where nobody can read and answer."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("--pin shows you each tool and asks: run it yourself, at a terminal")
+        raise click.UsageError("this shows you what each tool is and asks: run it yourself, at a terminal")
 
 
-def pin(home: LocalInstallation, server: LocalServer, listed: Definitions) -> None:
-    """Show what is new or changed, ask about each, sign what was answered. Ends the command when the person stops."""
-    before = home.answers(server.id)
-    others = [tool for tool in home.tools() if tool.server != server.id]
+def pin(home: LocalInstallation, server: LocalServer, listed: Definitions, again: str | None = None) -> None:
+    """Show what is new or changed, ask about each, sign what was answered; `again` names one that is asked about
+    although nothing changed, "" all of them. Ends the command when the person stops."""
     offered = folder.definitions(server.id, listed.tools, listed.others)
-    findings = scan([*others, *offered])
+    before = home.answers(server.id)
+    findings = scan(_once(home, server, [*_others(home, server), *offered]))
+    if again and again not in (names := sorted(each.name for each in offered)):
+        raise click.UsageError(f"--again: {server.id} lists {_text(', '.join(names))}")
     answers: dict[str, Answer] = {}
+    siblings = Siblings([each.definition for each in offered])
     counts = ", ".join(f"{sum(each.kind == kind for each in offered)} {kind}s" for kind in TARGET_KINDS)
-    click.echo(f"{server.id} lists {counts}. Its words are its own: judge by what a tool is for.")
+    _print(f"{server.id} lists {counts}. Its words are its own: judge by what a tool is for.")
+    unread = [each for each in offered if before.get(each.name, ("",))[0] != _digest(each)]
+    elsewhere = _elsewhere(home, server, unread)
     for number, each in enumerate(offered, 1):
         known = before.get(each.name)
-        if known is not None and known[0] == digest(without_meta(each.definition)):
-            answers[each.name] = known[1]
+        same = known is not None and known[0] == _digest(each)
+        said = known[1] if known is not None and same else elsewhere.get(each.name)
+        if said is not None and again not in ("", each.name):
+            answers[each.name] = said
             continue
-        click.echo(f"\n[{number}/{len(offered)}] " + ("changed since you read it" if known else "new"))
-        _show(each, [one for one in findings if (one.server, one.tool) == (server.id, each.name)])
-        answers[each.name] = _ask(each.definition)
-    reasons = _reasons(home, server, findings, answers)
-    findings = scan([*others, *(each for each in offered if answers[each.name] != "never")])
-    reasons |= explained([one for one in open_findings(home, findings) if one.id not in reasons])
-    _summary(server, offered, answers, [name for name in before if name not in answers])
+        told = f"as you read it: {_SAID[said]}" if said else "changed since you read it" if known else "new"
+        click.echo(f"\n[{number}/{len(offered)}] {told}")
+        answers[each.name] = _asked(each, siblings, findings, said)
+    _signed(home, server, offered, answers, [name for name in before if name not in answers])
+    _print(f"Signed. {server.id} may be started now; what changes is refused until you pin again.")
+    click.echo(f"To answer otherwise: {_review_command(home, server.id)}")
+
+
+def review(home: LocalInstallation, name: str) -> None:
+    """Show what was answered about a server that was pinned, and sign what is said otherwise. It is not started."""
+    at_a_terminal()
+    server = next((each for each in home.servers() if each.id == name), None)
+    if server is None and home.pinned(name):
+        raise click.UsageError(f"these are an agent's own tools: pdp hook tools {name}")
+    if server is None:
+        known = ", ".join(f"{each.id} (in {each.folder})" for each in home.servers())
+        raise click.UsageError(f"no server of your own is called so; there is {_text(known) or 'none'}")
+    answers = {label: answer for label, (_, answer) in home.answers(server.id).items()}
+    offered, before = home.pinned(server.id), dict(answers)
+    siblings, by_number = Siblings([each.definition for each in offered]), dict(enumerate(offered, 1))
+    findings = scan(_once(home, server, [*_others(home, server), *offered]))
+    while True:
+        click.echo("")
+        for number, each in by_number.items():
+            _print(f"{number:>3}  {_text(each.name)}: {_said(server, each, answers[each.name])}")
+        typed = click.prompt(
+            "Which one do you answer otherwise? (number; empty: none)", default=0, show_default=False
+        )
+        if typed not in by_number:
+            break
+        click.echo("")
+        chosen = by_number[typed]
+        answers[chosen.name] = _asked(chosen, siblings, findings, answers[chosen.name])
+    if answers == before:
+        click.echo("Nothing was changed.")
+        return
+    _signed(home, server, offered, answers)
+    click.echo("Signed. It holds within a second, for agents that run too.")
+
+
+def _elsewhere(home: LocalInstallation, server: LocalServer, offered: Sequence[ScannedTool]) -> Mapping[str, Answer]:
+    """What was said of the same definitions of the same program in other folders, the strictest of several."""
+    found: dict[str, Answer] = {}
+    for twin in _twins(home, server):
+        known = home.answers(twin.id)
+        same = [each.name for each in offered if known.get(each.name, ("",))[0] == _digest(each)]
+        for name in same:
+            found[name] = min(known[name][1], found.get(name, "reads"), key=_STRICTEST.index)
+        if same:
+            _print(
+                f"The same program as {twin.id}, in {_text(twin.folder)}: {len(same)} of your answers stand here too."
+            )
+    return found
+
+
+def _twins(home: LocalInstallation, server: LocalServer) -> Sequence[LocalServer]:
+    """The same program, pinned in other folders."""
+    return [each for each in home.servers() if each.id != server.id and each.same_program(server)]
+
+
+def _digest(each: ScannedTool) -> str:
+    return digest(without_meta(each.definition))
+
+
+def _review_command(home: LocalInstallation, server: str) -> str:
+    usual = home.folder == state_folder(os.environ).resolve()
+    return shlex.join(["pdp", "tools", "review", server, *(() if usual else ("--state", str(home.folder)))])
+
+
+def _others(home: LocalInstallation, server: LocalServer) -> Sequence[ScannedTool]:
+    return [each for each in home.tools() if each.server != server.id]
+
+
+def _signed(
+    home: LocalInstallation,
+    server: LocalServer,
+    offered: Sequence[ScannedTool],
+    answers: dict[str, Answer],
+    gone: Sequence[str] = (),
+) -> None:
+    """Have what was answered signed, once what the scan finds grave is explained or refused."""
+    settled, reasons = _settled(home, server, [*_others(home, server), *offered], answers)
+    _summary(server, offered, answers, gone)
     click.confirm("Sign this as read by you?", abort=True)
-    accept_findings(home, findings, reasons)
+    accept_findings(home, settled, reasons)
     outward = {each.name for each in offered if server.online and is_told(each)}
     home.keep(server.id, offered, answers, outward, time.time_ns())
     home.startable(server)
-    click.echo(f"Signed. {server.id} may be started now; what changes is refused until you pin again.")
 
 
 def open_findings(home: LocalInstallation, findings: Sequence[ScanFinding]) -> tuple[ScanFinding, ...]:
@@ -67,29 +157,85 @@ def open_findings(home: LocalInstallation, findings: Sequence[ScanFinding]) -> t
     return accept.review(findings, accept.load(home.registry)).blocking
 
 
-def _reasons(
-    home: LocalInstallation, server: LocalServer, findings: Sequence[ScanFinding], answers: dict[str, Answer]
-) -> dict[str, str]:
-    """Why what the scan finds grave of the server is harmless, by id. A tool for which nobody says why is refused."""
+def _settled(
+    home: LocalInstallation, server: LocalServer, tools: Sequence[ScannedTool], answers: dict[str, Answer]
+) -> tuple[Sequence[ScanFinding], dict[str, str]]:
+    """What the scan finds in what is to be signed, and why what is grave of that is harmless, by id. A tool for which
+    nobody says why is refused. Ends the command where that would be a tool that was signed before."""
     reasons: dict[str, str] = {}
-    for one in open_findings(home, findings):
-        if one.server != server.id or answers.get(one.tool) in (None, "never"):
-            continue
-        if reason := _reason(one, one.tool, "refuse the tool"):
-            reasons[one.id] = reason
+    while True:
+        kept = [each for each in tools if each.server != server.id or answers[each.name] != "never"]
+        findings, known = _scanned(home, server, kept)
+        reasons = {**known, **reasons}
+        grave = [one for one in open_findings(home, findings) if one.id not in reasons]
+        if not grave:
+            return findings, reasons
+        alike = [one for one in grave if one.code == grave[0].code]
+        refused = _blamed(server, kept, alike)
+        if reason := _reason(alike, f"refuse {', '.join(map(_text, refused))}" if refused else "sign nothing"):
+            reasons |= dict.fromkeys((one.id for one in alike), reason)
+        elif refused:
+            answers |= dict.fromkeys(refused, "never")
         else:
-            answers[one.tool] = "never"
-    return reasons
+            click.echo(f"To refuse it instead: {_review_command(home, alike[0].server)}")
+            raise click.Abort
+
+
+def _once(home: LocalInstallation, server: LocalServer, tools: Sequence[ScannedTool]) -> Sequence[ScannedTool]:
+    """The tools but for those of the same program with the same definition as one of the server's own."""
+    twins = {each.id for each in _twins(home, server)}
+    own = {(each.name, _digest(each)) for each in tools if each.server == server.id}
+    return [each for each in tools if each.server not in twins or (each.name, _digest(each)) not in own]
+
+
+def _scanned(
+    home: LocalInstallation, server: LocalServer, kept: Sequence[ScannedTool]
+) -> tuple[Sequence[ScanFinding], Mapping[str, str]]:
+    """What the scan finds, also where the same definitions of the same program count once; and reasons, by id, that
+    nobody needs to give again: for what lies only between these, and for what was accepted of one of them."""
+    findings, once = scan(kept), _once(home, server, kept)
+    if len(once) == len(kept):
+        return findings, {}
+    double = {(each.server, each.name) for each in kept} - {(each.server, each.name) for each in once}
+    before, apart = scan([each for each in kept if each.server != server.id]), scan(once)
+    accepted = {
+        (one.tool, one.pointer, one.code, one.excerpt): reason
+        for one, reason in accept.review(before, accept.load(home.registry)).accepted
+        if (one.server, one.tool) in double
+    }
+    reasons = {
+        one.id: reason
+        for one in apart
+        if one.server == server.id
+        and (reason := accepted.get((one.tool, one.pointer, one.code, one.excerpt))) is not None
+    }
+    between = set(findings) - set(apart) - set(before)
+    return (*{*findings, *apart},), reasons | {one.id: _TWIN for one in between if one.severity == "high"}
+
+
+def _blamed(server: LocalServer, kept: Sequence[ScannedTool], alike: Sequence[ScanFinding]) -> Sequence[str]:
+    """The tools of the server without which these findings are none; those found in others' are about its names."""
+    own = [each for each in kept if each.server == server.id]
+    if named := {one.tool for one in alike if one.server == server.id}:
+        return sorted(named)
+    others = [each for each in kept if each.server != server.id]
+    places = set(map(_place, alike)) - set(map(_place, scan(others)))
+    return sorted(each.name for each in own if places & set(map(_place, scan([*others, each]))))
+
+
+def _place(one: ScanFinding) -> tuple[str, str, str, str]:
+    return one.server, one.tool, one.pointer, one.code
 
 
 def explained(findings: Sequence[ScanFinding]) -> dict[str, str]:
-    """Why each is harmless, by its id: of tools that were signed before, and are now like one that is offered. Ends
-    the command where nobody says why."""
-    reasons = {}
-    for one in findings:
-        if not (reason := _reason(one, f"{one.server}/{one.tool}", "sign nothing")):
+    """Why they are harmless, by id: one reason for all of a code. Ends the command where nobody says why."""
+    reasons: dict[str, str] = {}
+    for code in dict.fromkeys(one.code for one in findings):
+        alike = [one for one in findings if one.code == code]
+        if not (reason := _reason(alike, "sign nothing")):
+            click.echo("To refuse one instead: --never TOOL of the agent's, or pdp tools review SERVER.")
             raise click.Abort
-        reasons[one.id] = reason
+        reasons |= dict.fromkeys((one.id for one in alike), reason)
     return reasons
 
 
@@ -100,44 +246,73 @@ def accept_findings(home: LocalInstallation, findings: Sequence[ScanFinding], re
             accept.accept(home.registry, findings, [one.id], reasons[one.id])
 
 
-def _reason(one: ScanFinding, name: str, otherwise: str) -> str:
-    """Why the finding is harmless; empty where nobody says."""
-    click.secho(f"\n{_text(name)}: {one.code} at {_text(one.pointer)}: {one.excerpt}", fg="red")
-    reason = click.prompt(f"  Why is that harmless? (empty: {otherwise})", default="", show_default=False).strip()
-    return reason if len(reason) >= _SHORTEST else ""
+def _reason(alike: Sequence[ScanFinding], otherwise: str) -> str:
+    """Why all these findings of one code are harmless; empty where nobody says."""
+    click.echo("")
+    _print(f"{alike[0].code}: {alike[0].help}", fg="red")
+    for one in alike:
+        _print(f"{_text(one.server)}/{_text(one.tool)} at {_text(one.pointer)}: {one.excerpt}", indent=2, fg="red")
+    question = (
+        "Why is that harmless?" if len(alike) == 1 else f"Why are these {len(alike)} harmless? One reason for all."
+    )
+    while True:
+        _print(f"Empty: {otherwise}.", indent=2)
+        reason = str(click.prompt(f"  {question}", default="", show_default=False, prompt_suffix=" ")).strip()
+        if not 0 < len(reason) < _SHORTEST:
+            return reason
+        click.echo("  A reason is a few words.")
 
 
-def _ask(definition: Mapping[str, Json]) -> Answer:
+def _asked(
+    offered: ScannedTool, siblings: Siblings, findings: Sequence[ScanFinding], before: Answer | None
+) -> Answer:
+    """What a person answers, who was shown all that is known. `before` is what stands where nothing is typed."""
+    definition = offered.definition
+    _show(offered, [one for one in findings if (one.server, one.tool) == (offered.server, offered.name)])
     choice = click.prompt(
         "  (r) it only reads: goes through  (a) ask me each time  (n) never",
         type=click.Choice(list(_ANSWERS)),
-        default="a",
+        default=next(key for key, answer in _ANSWERS.items() if answer == (before or "asks")),
         show_choices=False,
     )
     answer = _ANSWERS[choice]
     if answer == "reads" and not worse(_READS, definition).read_only:  # a server may raise what is said of it
         click.echo("  By its own word it changes something: you are asked.")
         return "asks"
+    acting = draft_of(offered.kind, definition, siblings).acting
+    if answer == "reads" and before != "reads" and acting:
+        _print(f"By its name and words it does more than read: {_text(acting)}.", indent=2, fg="yellow")
+        return "reads" if click.confirm("  Let it through all the same, without asking you?") else "asks"
     return answer
 
 
 def _show(offered: ScannedTool, findings: Sequence[ScanFinding]) -> None:
     """All that the server says of a tool, a prompt or a resource, so that nothing acts on it unseen."""
     definition = offered.definition
-    click.secho(f"  {_text(offered.name)}", bold=True)
+    _print(_text(offered.name), indent=2, bold=True)
     for key in ("title", "description"):
         if definition.get(key):
-            click.echo(f"  {_text(definition[key])}")
+            _print(_text(definition[key]), indent=2)
     schema: Any = definition.get("inputSchema")
     properties: Any = schema.get("properties") if isinstance(schema, Mapping) else None
     for name, of in (properties if isinstance(properties, Mapping) else {}).items():
-        click.echo(f"    {_text(name)}: {_text(json.dumps(of, ensure_ascii=False))}")
+        _print(f"{_text(name)}: {_text(json.dumps(of, ensure_ascii=False))}", indent=4)
     shown = {"title", "description"} | ({"name", "inputSchema"} if offered.kind == "tool" else set())
     for key in sorted(definition.keys() - shown):
-        click.echo(f"    {_text(key)}, in its own words: {_text(json.dumps(definition[key], ensure_ascii=False))}")
+        said = _text(json.dumps(definition[key], ensure_ascii=False))
+        _print(f"{_text(key)}, in its own words: {said}", indent=4)
     for one in findings:
-        click.secho(f"  ! {one.severity} {one.code} at {_text(one.pointer)}: {one.excerpt}", fg="red")
-        click.echo(f"    {one.help}")
+        _print(f"! {one.severity} {one.code} at {_text(one.pointer)}: {one.excerpt}", indent=2, fg="red")
+        _print(one.help, indent=4)
+
+
+def _print(text: str, *, indent: int = 0, **style: Any) -> None:
+    """Say it within the width of the terminal; the lines that follow are indented further."""
+    before, further = " " * indent, " " * (indent + 2)
+    width = shutil.get_terminal_size().columns
+    lines = textwrap.wrap(text, width, initial_indent=before, subsequent_indent=further, break_on_hyphens=False)
+    for line in lines:
+        click.echo(click.style(line, **style) if style else line)
 
 
 def _text(value: object) -> str:
@@ -149,9 +324,12 @@ def _summary(
 ) -> None:
     click.echo("")
     for each in offered:
-        leaves = answers[each.name] == "reads" and server.online and is_told(each)
-        said = "you are asked: what it is told may leave this machine" if leaves else _SAID[answers[each.name]]
-        click.echo(f"  {_text(each.name)}: {said}")
+        _print(f"{_text(each.name)}: {_said(server, each, answers[each.name])}", indent=2)
     for name in gone:
         click.echo(f"  {_text(name)}: not there any more")
-    click.echo(f"Started in {server.folder}, which it may read unless your home lies in it.")
+    click.echo(f"Started in {_text(server.folder)}, which it may read unless your home lies in it.")
+
+
+def _said(server: LocalServer, offered: ScannedTool, answer: Answer) -> str:
+    leaves = answer == "reads" and server.online and is_told(offered)
+    return "you are asked: what it is told may leave this machine" if leaves else _SAID[answer]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import FOLDER, IN_FILE, IN_FOLDER, Commands, Duration
+from pdp.cli.commands import FOLDER, IN_FILE, IN_FOLDER, Commands, Duration, program_first
 from pdp.cli.confining import LiveServer, live_options, refuse_reach, say_confinement
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render import requests
@@ -126,7 +126,7 @@ for _command in (
     help="Ask the judge of this configuration about each definition: what it does not plainly allow drafts nothing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, callback=program_first)
 @live_options
 def pin(
     tenant: str,

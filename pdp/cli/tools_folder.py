@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from pdp.cli.commands import FILE, IN_FILE, IN_FOLDER, IN_PATH
+from pdp.cli.commands import FILE, FOLDER, IN_FILE, IN_FOLDER, IN_PATH, LOCAL, installed, not_in_image
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_review import asked
 from pdp.core.bytes.digest import Json
@@ -44,18 +44,30 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=IN_FOLDER)
-@click.option("--server", required=True, help="Server id, as in `pdp tools pin`.")
+@click.argument("place", metavar="FOLDER|SERVER")
+@click.option("--server", help="Server id, as in `pdp tools pin`; without it SERVER is one of your own.")
 @click.option("--out", type=FILE, help="A new file; the screen without it.")
 @click.option("--template", is_flag=True, help="Ask nothing: write what is drafted as comments.")
-def review(folder: Path, server: str, out: Path | None, *, template: bool) -> None:
-    """Review what is pinned of a server in FOLDER.
+@click.option("--state", type=FOLDER, help="Where your own decision point keeps everything.  [~/.local/state/pdp]")
+@click.pass_context
+def review(
+    ctx: click.Context, place: str, server: str | None, out: Path | None, *, template: bool, state: Path | None
+) -> None:
+    """Review what is pinned of a server in FOLDER, or answer otherwise what you said of SERVER, one of your own.
 
     At a terminal, with --out, each tool that nobody has reviewed is shown with its draft, the gravest and least sure
     first: one key accepts it, and what you change is remembered for the next server. Otherwise a review to fill in is
     written: tools that were reviewed have their values; the others stand there with those of their draft as comments,
     and count as not reviewed until a `#` is taken away. Pin again with `--review` and the file.
+
+    SERVER is the id that `pdp proxy --pin` told you. It is found from any folder, and not started.
     """
+    if server is None:
+        _review_own(place, state, to_file=out is not None or template)
+        return
+    if state is not None:
+        raise click.UsageError("--state is about a SERVER of your own: leave out --server")
+    folder: Path = IN_FOLDER.convert(place, None, ctx)
     version = newest_version(folder)
     if out is None or template or not (sys.stdin.isatty() and sys.stdout.isatty()):
         text = scaffold(version, server)
@@ -72,6 +84,16 @@ def review(folder: Path, server: str, out: Path | None, *, template: bool) -> No
     except OSError as error:
         raise click.UsageError(f"--out: cannot be written ({error.strerror})") from None
     click.echo(f"{out}  read it, then: pdp tools pin ... --review {out}", err=True)
+
+
+def _review_own(server: str, state: Path | None, *, to_file: bool) -> None:
+    if to_file:
+        raise click.UsageError("--out and --template are about a FOLDER: give --server")
+    if not installed(LOCAL):
+        raise click.UsageError(f"of a FOLDER give --server; {not_in_image('a server of your own')}")
+    from pdp.cli.proxy_own import review_own  # noqa: PLC0415 - for these users alone
+
+    review_own(server, state)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import FILE, IN_FILE
+from pdp.cli.commands import FILE, IN_FILE, program_first
 from pdp.cli.confining import LiveServer, live_options
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
@@ -20,7 +20,7 @@ from pdp.registry.review import load_yaml
 @click.command("observe")
 @click.argument("calls_file", metavar="CALLS", type=IN_FILE)
 @click.option("--out", type=FILE, help="A new file; the screen without it.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, callback=program_first)
 @live_options
 def observe_command(calls_file: Path, out: Path | None, command: tuple[str, ...], live: LiveServer) -> None:
     """Call reading tools of a server, and print what the results and the server's process say for its review.
@@ -33,6 +33,7 @@ def observe_command(calls_file: Path, out: Path | None, command: tuple[str, ...]
     Exit codes: 0 printed, 1 fault, 2 usage.
     """
     from pdp.client.mcp.proxy import Upstream  # noqa: PLC0415 - slow, and for this command alone
+    from pdp.host.server_process import ServerCommand  # noqa: PLC0415 - likewise
     from pdp.tools.authoring.observed_calls import check_calls, observe, written  # noqa: PLC0415 - likewise
 
     if live.url or live.confinement is None:
@@ -45,7 +46,7 @@ def observe_command(calls_file: Path, out: Path | None, command: tuple[str, ...]
         check_calls(calls, listed.tools, drafts)
     except ConfigurationFault as fault:
         raise click.UsageError(fault.message) from None
-    upstream = Upstream(command, None, live.env, confinement=live.confinement, watched=True)
+    upstream = Upstream(ServerCommand(command, live.env, confinement=live.confinement), watched=True)
     found = asyncio.run(observe(upstream, calls, listed.tools, drafts, live.timeout))
     text = "".join(f"{line}\n" for line in written(found))
     if out is None:

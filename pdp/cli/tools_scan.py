@@ -33,9 +33,9 @@ from pdp.judge.process import UnreachableError
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import AcceptanceReview
-from pdp.registry.scan.finding import ScanFinding
+from pdp.registry.scan.finding import ScanFinding, ScannedTool
 from pdp.registry.scan.sarif import sarif
-from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.scan.scan import scan
 from pdp.runtime.config import settings
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import SystemEntropy

@@ -149,6 +149,7 @@ class CallQuestion:
                 observation=call.observation,
                 extra_json=encoded(call.extra, "extra"),
                 meta_json=encoded(call.meta, "meta"),
+                working_folder=call.working_folder,
             ),
         )
 

@@ -56,7 +56,8 @@ class ToolCall:
 
     `call_id` names the one execution that is meant and stays the same when a pending call is asked again.
     `client_answers` are what the MCP client's user answered, by the id of the requirement; they count where this
-    caller's configuration says so.
+    caller's configuration says so. `working_folder` is where the call would run; people are shown it, and what they
+    answer holds there alone.
     """
 
     server: str
@@ -76,6 +77,7 @@ class ToolCall:
     client_answers: Mapping[str, Elicited] = field(default_factory=dict)
     kind: Kind = "tool"
     method: str = ""
+    working_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

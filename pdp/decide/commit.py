@@ -23,9 +23,9 @@ from pdp.core.outcome.elements import SaidElement, elements_of
 from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.core.record import encoding as record
 from pdp.core.record import events
+from pdp.core.record.artefact import Artefact
 from pdp.core.record.encoding import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.record.stored import (
-    Artefact,
     CallRow,
     Commit,
     RecordRef,

@@ -10,7 +10,7 @@ from typing import Any
 from typing_extensions import override
 
 from pdp.core.approvals.call import CallContext
-from pdp.core.approvals.hourly_limits import UNREAD, WINDOW_NS, QuestionsFact
+from pdp.core.approvals.hourly_limits import WINDOW_NS
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.bytes.digest import (
     Json,
@@ -38,6 +38,7 @@ from pdp.core.call.facts import (
 from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.call.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
 from pdp.core.call.origins import binding_values
+from pdp.core.call.questions import UNREAD, QuestionsFact
 from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import (
     Ask,
@@ -336,6 +337,7 @@ class FactBuilder:
                 facts=decision.facts,
                 observation=ask.observation,
                 observation_vouched=caller.may_assert.observation,
+                working_folder=ask.working_folder,
                 definition=decision.definition,
                 until_ns=ask.until_ns,
                 keys=decision.keys,
@@ -614,6 +616,8 @@ def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> 
         target.manifest_sha256,
         # what is done with a prompt or a resource; with a tool there is only one thing to do
         *((ask.method,) if target.kind != "tool" else ()),
+        # a path in the arguments may mean another file there
+        *(({"working_folder": ask.working_folder},) if ask.working_folder else ()),
     ]
     return canonical(bound)[:-1]
 

@@ -190,7 +190,7 @@ def rights_of(identity: Identity) -> str:
     return digest([subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]])
 
 
-_NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns"})
+_NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns", "working_folder"})
 _asked = attrgetter(*[field.name for field in fields(Ask) if field.name not in _NOT_CONTENT])
 
 
@@ -198,7 +198,8 @@ def _content(ask: Ask) -> Sequence[object]:
     """Everything that was asked, without credential, id and trace context."""
     values = _asked(ask)
     meta = without_context(ask.meta) if ask.meta else b""
-    return [*values, meta] if meta else values  # replies that were kept before there was any know nothing of it
+    later = [*((meta,) if meta else ()), *((["working_folder", ask.working_folder],) if ask.working_folder else ())]
+    return [*values, *later] if later else values  # replies that were kept before there was any know nothing of it
 
 
 def _encodable(value: object) -> Json:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cachetools import LRUCache
 
-from pdp.core.approvals.hourly_limits import UNREAD
 from pdp.core.approvals.rows import Call
 from pdp.core.bytes.digest import continued, json_text, keyed_index
 from pdp.core.bytes.template import Template
@@ -26,6 +25,7 @@ from pdp.core.bytes.trace_context import without_context
 from pdp.core.call.facts import Asserted, CallerFact, Facts, Identity, ServerFact, TargetFact, document
 from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.call.methods import TOOL_CALL, label_of
+from pdp.core.call.questions import UNREAD
 from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import Ask, Caller, ToolTarget
 from pdp.core.check import Check
@@ -53,7 +53,8 @@ _ENTRY_BYTES = 4_096  # of a plan without its texts
 # three, or is no part of what is asked: a test says so.
 KEYED = (
     "method", "credential", "protocol_version", "client_capabilities", "supported_obligations", "client_address",
-    "server_peer", "target.server", "target.name", "target.definition", "target.definition_digest", "target.kind",
+    "server_peer", "working_folder", "target.server", "target.name", "target.definition", "target.definition_digest",
+    "target.kind",
 )  # fmt: skip
 FILLED = ("request_id", "call_id", "until_ns", "meta", "target.arguments", "session.id", "session.task")
 EMPTY = (

@@ -18,8 +18,9 @@ from pdp.core.errors import Fault
 from pdp.core.ports import Clock, LoadedPolicy, PolicySource
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record import events
+from pdp.core.record.artefact import Artefact
 from pdp.core.record.encoding import Stamp
-from pdp.core.record.stored import Artefact, Commit
+from pdp.core.record.stored import Commit
 from pdp.decide.commit import Recorder
 from pdp.decide.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
 from pdp.host.part import Part

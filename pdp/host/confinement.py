@@ -172,6 +172,10 @@ class Confinement:
         """What of the machine, the system's own apart, the server of `command` in `folder` may read."""
         return (*_installed(command), *_safe_folder(Path(folder)), *self.read, *self.write)
 
+    def reads(self, path: Path, command: Sequence[str], folder: str) -> bool:
+        """Whether the server of `command` in `folder` may read all that is in the folder `path`."""
+        return any(path.is_relative_to(Path(each).resolve()) for each in (*_SYSTEM, *self.reached(command, folder)))
+
     @contextlib.contextmanager
     def around(
         self, command: Sequence[str], folder: str, told: str = ""

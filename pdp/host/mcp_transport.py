@@ -10,16 +10,14 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import anyio
 import httpx2
 import mcp_types
-from anyio.abc import ByteReceiveStream, ByteSendStream
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client._transport import TransportStreams
-from mcp.client.stdio import _create_platform_compatible_process, _stop_server_process, get_default_environment
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
@@ -129,26 +127,17 @@ def _line(message: SessionMessage) -> bytes:
 
 
 @asynccontextmanager
-async def to_command(  # noqa: PLR0913 - what is started, its bounds, and who hears of it
-    command: list[str],
-    env: Mapping[str, str],
-    folder: str | Path | None,
+async def to_process(
+    process: Process,
     *,
     max_bytes: int = MAX_ANSWER,
     in_all: bool = False,
     ended: Callable[[], None] = lambda: None,
-    errors: TextIO | None = None,
 ) -> AsyncGenerator[TransportStreams]:
-    """The server that a command starts, in a process group of its own, which ends with this. It inherits a few
-    harmless variables, and `env`. `max_bytes` are of each message, `in_all` of all together; more of them end the
-    connection, so that nothing waits for an answer. The server is what was started: what that leaves behind does not
-    answer in its place. `ended` is called when the server has ended, or its connection. What it says on standard
-    error is not ours to print; it goes into `errors`, if given. Raises OSError where it cannot be started."""
-    with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
-        given = get_default_environment() | dict(env)
-        process = await _create_platform_compatible_process(
-            command[0], command[1:], given, quiet if errors is None else errors, folder
-        )
+    """The server that is a process (`ServerCommand.started`). `max_bytes` are of each message, `in_all` of all
+    together; more of them end the connection, so that nothing waits for an answer. The server is what was started:
+    what that leaves behind does not answer in its place. `ended` is called when the server has ended, or its
+    connection. Raises OSError for a process without pipes."""
     if process.stdin is None or process.stdout is None:
         raise OSError("no pipes to the server")
     send, incoming = anyio.create_memory_object_stream[_Incoming](0)
@@ -174,10 +163,8 @@ async def to_command(  # noqa: PLR0913 - what is started, its bounds, and who he
         try:
             yield incoming, outgoing
         finally:
-            with anyio.CancelScope(shield=True):
-                outgoing.close()
-                incoming.close()
-                await _stop_server_process(process)  # and all that it started
+            outgoing.close()
+            incoming.close()
             tasks.cancel_scope.cancel()
 
 

@@ -16,6 +16,42 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 _INTERPRETER = re.compile(r"(?:pythonw?|node|deno|bun|ruby|perl|sh|bash|dash|env)[0-9.]*", re.ASCII)
+# of what starts another program, which it fetches, or looks for in the working folder
+LAUNCHERS = frozenset(
+    {
+        "bunx",
+        "npm",
+        "npx",
+        "pnpm",
+        "pnpx",
+        "yarn",
+        "conda",
+        "mamba",
+        "micromamba",
+        "hatch",
+        "pdm",
+        "pipenv",
+        "pipx",
+        "pixi",
+    }
+    | {
+        "poetry",
+        "rye",
+        "tox",
+        "uv",
+        "uvx",
+        "docker",
+        "nerdctl",
+        "podman",
+        "just",
+        "make",
+        "task",
+        "mise",
+        "nix",
+        "nix-shell",
+    }
+    | {"direnv", "dotenv", "nice", "nohup", "setsid", "stdbuf", "sudo", "timeout", "xargs"}
+)
 _SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh")
 _OURS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})  # written by whoever installs
 _STARTED = ("*.pth", "sitecustomize.py", "usercustomize.py")
@@ -35,6 +71,24 @@ def program_digest(command: Sequence[str], folder: str) -> str:
     return f"sha256:{whole.hexdigest()}"
 
 
+def program_paths(command: Sequence[str], folder: str) -> tuple[str, ...]:
+    """The program, or an interpreter and its script, as absolute paths: with the digest they say what is started, in
+    whatever folder. Empty where they do not: a launcher, a module, code among the arguments."""
+    program = _program(command, Path(folder)).absolute()
+    if program.name in LAUNCHERS:
+        return ()
+    if _INTERPRETER.fullmatch(program.name) is None:
+        return (str(program),)
+    script = Path(folder, command[1]).absolute() if len(command) > 1 else program
+    return (str(program), str(script)) if script.name.endswith(_SCRIPTS) and script.is_file() else ()
+
+
+def npm_packages(command: Sequence[str], folder: str) -> Path | None:
+    """The folder in which npm installed the program, or its script, with all that it requires; None of any other."""
+    places = [parent for each in program_paths(command, folder) for parent in reversed(Path(each).resolve().parents)]
+    return next((each for each in places if each.name == "node_modules"), None)
+
+
 def compare(read: str, command: Sequence[str], folder: str) -> None:
     """Raises ProgramChangedError where `read` is not the digest of what the command runs, or that cannot be read."""
     try:
@@ -48,8 +102,7 @@ def compare(read: str, command: Sequence[str], folder: str) -> None:
 def _files(command: Sequence[str], folder: Path) -> dict[str, Path]:
     """By labels."""
     found: dict[str, Path] = {}
-    named = shutil.which(command[0])
-    program = Path(named) if named is not None else folder / command[0]
+    program = _program(command, folder)
     interprets = _INTERPRETER.fullmatch(program.name) is not None
     scripts = [program] if not interprets else []
     scripts += [path for each in command[1:] if each.endswith(_SCRIPTS) and (path := folder / each).is_file()]
@@ -61,6 +114,11 @@ def _files(command: Sequence[str], folder: Path) -> dict[str, Path]:
     if len(found) > _MOST:
         raise OSError("too many files")
     return found
+
+
+def _program(command: Sequence[str], folder: Path) -> Path:
+    named = shutil.which(command[0])
+    return Path(named) if named is not None else folder / command[0]
 
 
 def _content(path: Path) -> str:

@@ -13,17 +13,20 @@ import grpc
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
+from pdp.runtime.environment import Environment
 
 log = logging.getLogger("pdp")
 START_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def decision_point(config: Path, target: str, over: asyncio.Event) -> AsyncIterator[Awaitable[None]]:
+async def decision_point(
+    config: Path, target: str, over: asyncio.Event, environment: Environment
+) -> AsyncIterator[Awaitable[None]]:
     """A decision point that answers at `target`, for as long as the context. What it gives is done when it answers,
     and raises Fault when it does not start; `over` is set when it does not serve any more."""
     stop = asyncio.Event()
-    serving = asyncio.create_task(_serve(config, stop))
+    serving = asyncio.create_task(_serve(config, stop, environment))
     serving.add_done_callback(lambda _: over.set())
     answers = asyncio.create_task(_answers(target, serving))
     try:
@@ -34,9 +37,9 @@ async def decision_point(config: Path, target: str, over: asyncio.Event) -> Asyn
         await asyncio.gather(serving, answers, return_exceptions=True)
 
 
-async def _serve(config: Path, stop: asyncio.Event) -> None:
+async def _serve(config: Path, stop: asyncio.Event, environment: Environment) -> None:
     try:
-        await bootstrap.run(settings.load(config, {}), stop=stop)
+        await bootstrap.run(settings.load(config, {}), environment, stop=stop)
     except Fault as fault:
         log.error("the decision point ended, nothing passes: %s: %s", fault.code, fault.message)
         raise

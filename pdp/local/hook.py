@@ -9,9 +9,9 @@ without an answer. People feel each start, so it imports nothing of ours, and li
 Asked: one line with the agent's name, then the event, to the end of the stream. Answered: one line `CODE LENGTH`,
 then exactly so many bytes, for standard output with code 0, else for standard error. A prompt is not read here: its
 standard input itself is handed over, at another socket, for the resident process sees who writes there. It never
-blocks: without it there is no task, and nothing is allowed for one. In place of an agent's name
-`pdp approvals` says `DESK`, and is answered tokens; what a start of `pdp proxy` says after `PROXY` stands with
-`proxied` in hook_serve.py.
+blocks: without it there is no task, and nothing is allowed for one. In place of an agent's name a
+command of the user's says `DESK` and as which caller it asks, and is answered tokens; what a start of `pdp proxy`
+says after `PROXY` stands with `proxied` in hook_serve.py.
 """
 
 from __future__ import annotations

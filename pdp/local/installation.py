@@ -18,12 +18,12 @@ from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER, DevelopmentKey
+from pdp.local.place import CONFIG
 
 CALLER_AUDIENCE = "urn:pdp:callers"
 DESK = "urn:pdp:desk"  # the audience of tokens with which people act themselves
 DAY_NS = 24 * 3600 * NS
 SIGNERS = ("author", "reviewer")
-CONFIG = "pdp.yaml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ one signing and forgotten. Who writes into the folder decides, so it belongs to 
     servers/<server>.json                        how it is started and what it may reach (`LocalServer`)
     hooks/<agent>.json                           how its hook decides (`pdp hook install`)
     store/                                       the records
+    gate.json                                    what the load gate said of the policy that passed last (`gate.py`)
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import re
@@ -24,16 +26,19 @@ import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
+from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json
 from pdp.core.call.methods import TARGET_KINDS
 from pdp.core.errors import ConfigurationFault
 from pdp.host.confinement import Confinement
+from pdp.host.program_files import LAUNCHERS
 from pdp.identity import development
 from pdp.local.installation import (
     DAY_NS,
@@ -51,10 +56,10 @@ from pdp.registry.diff import newest_version
 from pdp.registry.draft import of_index, signed_index
 from pdp.registry.files import write_file
 from pdp.registry.keys import public_pem
-from pdp.registry.manifest import Closed, ServerId, first_problem, name_of, render, without_meta
+from pdp.registry.manifest import Closed, InterpreterEntry, ServerId, first_problem, name_of, render, without_meta
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review, ReviewedHints, ToolReview
-from pdp.registry.scan.scan import ScannedTool
+from pdp.registry.scan.finding import ScannedTool
 from pdp.registry.sign import WAIVERS_DRAFT, scanned_tools, sign_set, sign_waivers
 from pdp.registry.signed import SigningTerm
 
@@ -80,15 +85,17 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
     },
     "desk": {"roles": ["approve", "subject"], "resources": [DESK], "person_clients": ["desk"]},
     "operator": {"roles": ["operate"]},
+    "auditor": {"roles": ["audit"]},
     "explainer": {"roles": ["explain"], "servers": ["*"]},
 }
-# programs that start the server named in their arguments
-_LAUNCHERS = frozenset({"uvx", "uv", "npx", "bunx", "pipx", "python", "python3", "node", "deno", "bun", "docker"})
-_LAUNCHERS |= {"run", "tool", "exec", "podman", "poetry"}
+COMMANDS = frozenset(CALLERS) - {PROXY, HOOK}  # as whom the user's own commands ask
+# words that are no server's name: of programs that start the one named in their arguments, and for them
+_LAUNCHERS = LAUNCHERS | {"python", "python3", "node", "deno", "bun", "run", "tool", "exec"}
 # What the baseline asks of everybody and nobody could answer here, and why it may rest.
 _WAIVED = {
     "schema.open": "Read by the user at pinning; arguments that are not declared are refused all the same.",
     "sink.tainted": "The server's own policy has the user approve what may leave the machine.",
+    "arguments.suspect": "The server's own policy has the user approve it, who confirms nothing here.",
     "flow.exfiltration": "The server's own policy has the user approve what may leave the machine.",
 }
 
@@ -111,6 +118,27 @@ class LocalServer(Closed):
     )  # of `Confinement`, by its names
     program: str = ""  # digest of what the command ran when it was read; "" of an earlier release, which did not look
 
+    paths: list[str] = Field(default_factory=list)  # where that was; see `program_files.program_paths`
+
+    @property
+    def started(self) -> tuple[str, ...]:
+        """Its command, with the program that was read, whatever a PATH of now finds."""
+        return (self.paths[0], *self.command[1:]) if self.paths else tuple(self.command)
+
+    def same_program(self, other: LocalServer) -> bool:
+        """Whether both start one program, from one place, and tell it the same but for what they work on."""
+        known = bool(self.paths) and (self.paths, self.program, self.env) == (other.paths, other.program, other.env)
+        if not known or len(self.command) != len(other.command):
+            return False
+        pairs = zip(self.command, other.command, strict=True)
+        return all(mine == theirs or (self._works_on(mine) and other._works_on(theirs)) for mine, theirs in pairs)
+
+    def _works_on(self, word: str) -> bool:
+        """Whether a word of the command names a folder, or a file in the server's own."""
+        path = Path(os.path.normpath(Path(self.folder, word)))
+        own = path.is_relative_to(self.folder) and (word.startswith("/") or path.is_file())
+        return "://" not in word and (own or path.is_dir())
+
     @property
     def confinement(self) -> Confinement | None:
         """What its process may reach; None for all."""
@@ -120,15 +148,21 @@ class LocalServer(Closed):
         return Confinement(tuple(self.read), tuple(self.write), self.network, **limits)
 
     @property
+    def options(self) -> tuple[str, ...]:
+        """Those of `pdp proxy --pin` by which it reaches the same, in whatever folder it works."""
+        paths = [("--allow-read", each) for each in self.read] + [("--allow-write", each) for each in self.write]
+        given = [
+            (name, os.path.relpath(p, self.folder) if Path(p).is_relative_to(self.folder) else p) for name, p in paths
+        ]
+        given += [("--env", name) for name in self.env]
+        given += [("--limit", f"{name}={most}") for name, most in self.limits.items()]
+        flags = [("--allow-network", self.network), ("--unconfined", self.unconfined)]
+        return (*(name for name, allowed in flags if allowed), *(word for pair in given for word in pair))
+
+    @property
     def online(self) -> bool:
         """Whether anything can leave by it."""
         return self.confinement is None or not self.confinement.offline
-
-
-def state_folder(environment: Mapping[str, str]) -> Path:
-    """Where the user's installation is unless another folder is given."""
-    base = environment.get("XDG_STATE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "pdp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +186,10 @@ class LocalInstallation(InstallationFolder):
         """Whether inspected results of hooks' calls say what a session has read; earlier installations do not."""
         return bool(self._callers[self.hooks_caller].get("inspects_results"))
 
+    def knows(self, caller: str) -> bool:
+        """Whether the configuration has a caller of this name."""
+        return caller in self._callers
+
     @property
     def _callers(self) -> Mapping[str, Any]:
         known: Mapping[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
@@ -172,11 +210,20 @@ class LocalInstallation(InstallationFolder):
         found = sorted((self.folder / "servers").glob("*.json"))
         return tuple(_read_server(path) for path in found)
 
+    def started_by(self, command: Sequence[str]) -> tuple[LocalServer, ...]:
+        """The servers that this command starts, each in its folder."""
+        return tuple(server for server in self.servers() if server.command == list(command))
+
     def server_of(self, command: Sequence[str], folder: Path) -> LocalServer | None:
-        """The server that this command starts: of several, the one pinned in `folder`."""
-        same = [server for server in self.servers() if server.command == list(command)]
-        here = [server for server in same if server.folder == str(folder)]
-        return here[0] if here else same[0] if len(same) == 1 else None
+        """The server that this command starts in `folder`: in another folder it is another one."""
+        return next((each for each in self.started_by(command) if each.folder == str(folder)), None)
+
+    def keeps(self, server: LocalServer) -> bool:
+        """Whether it is still to be started exactly so."""
+        try:
+            return _read_server(self._file(server.id)) == server
+        except ConfigurationFault:
+            return False
 
     def answers(self, server: str) -> dict[str, tuple[str, Answer]]:
         """What was said of all that is pinned of a server, by label: its definition's digest, and the answer."""
@@ -189,6 +236,13 @@ class LocalInstallation(InstallationFolder):
                 answer: Answer = "never" if entry.state != "active" else "reads" if read_only else "asks"
                 found[entry.label] = (manifest.definition_sha256, answer)
         return found
+
+    def pinned(self, server: str) -> tuple[ScannedTool, ...]:
+        """All that is pinned of a server, refused or not."""
+        version = newest_version(self.registry)
+        entries = version.draft.tools if version.draft is not None else ()
+        held = [(entry, version.manifest(entry)) for entry in entries if entry.server == server]
+        return tuple(ScannedTool(server, m.definition, entry.target_kind) for entry, m in held if m is not None)
 
     def signed(self, at_ns: int) -> bool:
         """Whether what was pinned last is signed, and holds for another week."""
@@ -207,16 +261,15 @@ class LocalInstallation(InstallationFolder):
         answers: Mapping[str, Answer],
         outward: Collection[str],
         at_ns: int,
-        *,
-        own: bool = False,
+        readers: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ) -> Pinned:
         """Pin and sign tools, prompts and resources as their user answered, by label, and write a starter policy
-        where there is none. What `outward` labels are told may leave the machine. Of an agent's `own` tools, made for
-        commands and code, no argument is guarded: their user reads each."""
+        where there is none. What `outward` labels are told may leave the machine. `readers` are, by label, the kinds
+        of interpreters that read arguments; where it has none for a label, unknown ones do."""
         pinned_server = PinnedServer(TENANT, server, f"{LOCAL_ISSUER}:{server}", self.user)
         said: dict[str, dict[str, ToolReview]] = {kind: {} for kind in TARGET_KINDS}
         for each in offered:
-            review = _review(answers[each.name], leaves=each.name in outward, own=own)
+            review = _review(answers[each.name], readers.get(each.name), leaves=each.name in outward)
             said[each.kind][str(name_of(each.kind, each.definition)[0])] = review
         pinned = pin(
             self.registry,
@@ -244,7 +297,10 @@ class LocalInstallation(InstallationFolder):
     def startable(self, server: LocalServer) -> None:
         """Keep how a server is started, once what it offers is kept: before, no proxy starts it."""
         (self.folder / "servers").mkdir(mode=0o700, exist_ok=True)
-        write_file(self.folder / "servers" / f"{server.id}.json", server.model_dump_json(indent=2).encode())
+        write_file(self._file(server.id), server.model_dump_json(indent=2).encode())
+
+    def _file(self, server: str) -> Path:
+        return self.folder / "servers" / f"{server}.json"
 
     def _waive(self, server: str, at_ns: int) -> None:
         """Have `_WAIVED` waived for all servers: few close their schemas, and without a session each counts as
@@ -268,7 +324,7 @@ class LocalInstallation(InstallationFolder):
         write_file(path, yaml.safe_dump({"waivers": waivers}).encode())
 
     def _policy(self, server: str) -> None:
-        name = "on_" + re.sub(r"[^a-z0-9_]", "_", server.lower())[:50]
+        name = pack_name(server)
         if not (self.policy / "packs" / name).exists():
             new_pack(name, self.policy, shipped_rego(), server=server, owner=self.user, template="starter_pack")
 
@@ -280,7 +336,7 @@ def is_told(offered: ScannedTool) -> bool:
     return offered.kind == "tool" or "uriTemplate" in offered.definition
 
 
-def _review(answer: Answer, *, leaves: bool, own: bool) -> ToolReview:
+def _review(answer: Answer, readers: Mapping[str, str] | None, *, leaves: bool) -> ToolReview:
     """What an answer comes to. Nobody was asked whether a tool that changes something also destroys, so it does.
     Where the server has no network nothing leaves by a tool; else everything that it is told may."""
     reads = answer == "reads"
@@ -289,9 +345,13 @@ def _review(answer: Answer, *, leaves: bool, own: bool) -> ToolReview:
         permissions=[],
         sinks=None if leaves else [],
         annotations=ReviewedHints(read_only=reads or None, open_world=leaves),
-        interpreters=[] if own else None,
+        interpreters=None if readers is None else [_reader(*each) for each in readers.items()],
         state="withdrawn" if answer == "never" else "active",
     )
+
+
+def _reader(argument: str, kind: str) -> InterpreterEntry:
+    return InterpreterEntry.model_validate({"kind": kind, "argument": f"/{json_pointer.step(argument)}"})
 
 
 def _read_server(path: Path) -> LocalServer:
@@ -304,16 +364,20 @@ def _read_server(path: Path) -> LocalServer:
     raise ConfigurationFault("local.server", f"servers/{path.name}: {problem}; pin the server again.")
 
 
-def server_id(command: Sequence[str], taken: Sequence[str]) -> str:
-    """A name for the server that a command starts, which no other one has: of `uvx mcp-server-git --repository .`
-    it is mcp-server-git."""
+def pack_name(server: str) -> str:
+    """Of a server's starter policy."""
+    return "on_" + re.sub(r"[^a-z0-9_]", "_", server.lower())[:50]
+
+
+def server_id(command: Sequence[str], taken: Collection[str]) -> str:
+    """A name for the server that a command starts, which no other one has, nor its policy: of `uvx mcp-server-git
+    --repository .` it is mcp-server-git."""
     words = [word for word in command if not word.startswith("-")]
     named = [word for word in words if Path(word).name not in _LAUNCHERS] or words or ["server"]
-    stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(named[0]).name.partition("@")[0]).strip("-._")[:60] or "server"
-    number = 1
-    while (name := stem if number == 1 else f"{stem}-{number}") in taken:
-        number += 1
-    return name
+    stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(named[0]).name.partition("@")[0]).strip("-._")[:40] or "server"
+    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+    packs = {pack_name(each) for each in taken}
+    return next(name for name in names if pack_name(name) not in packs)
 
 
 def load(folder: Path) -> LocalInstallation:

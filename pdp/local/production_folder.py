@@ -33,7 +33,8 @@ from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER
-from pdp.local.installation import CONFIG, DAY_NS, SIGNERS
+from pdp.local.installation import DAY_NS, SIGNERS
+from pdp.local.place import CONFIG
 from pdp.local.scaffold import new_pack
 from pdp.local.trial import DAYS, certificates
 from pdp.policy.bundle import shipped_rego

@@ -9,12 +9,14 @@ whether a sandbox holds it, which no process gets rid of.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import struct
 import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,25 @@ _NODE = "node"  # how its programs' names begin
 DISABLED = "--disable-sigusr1"  # of Node since 22.14
 _DEBUGGERS = (b"--inspect", b"--remote-debugging")  # with which one is open from the start
 _MOST_ANCESTORS = 64
+_VERSION = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}[0-9A-Za-z.+-]{0,32}", re.ASCII)
+# variables by which a program runs another one, or other code, than its name says, or takes options for files
+_LOADED = (
+    b"LD_",
+    b"DYLD_",
+    b"BASH_ENV=",
+    b"ENV=",
+    b"BASH_FUNC_",
+    b"GREP_OPTIONS=",
+    b"MAGIC=",
+    b"ZDOTDIR=",
+    b"SHELLOPTS=",
+    b"EXECIGNORE=",
+    b"GCONV_PATH=",
+    b"OPENSSL_",
+    b"POSIXLY_CORRECT=",
+)
+_WORDS = 4  # of a command line, in which a script stands
+_PACKAGE_DEPTH = 5  # folders above a program in which its package may say what it is
 _STARTED = 19  # of the words after the name in /proc/PID/stat
 KERNEL_TELLS = sys.platform == "linux"
 
@@ -111,6 +132,56 @@ def homes(lineage: tuple[Process, ...]) -> tuple[Path, ...]:
         with contextlib.suppress(OSError):
             found |= {Path(os.fsdecode(one[5:])): None for one in _variables(each) if one.startswith(b"HOME=/")}
     return tuple(found)
+
+
+def starts(lineage: tuple[Process, ...], name: str, planted: Collection[Path]) -> bool:
+    """Whether a shell of the agent starts the system's own program by a name: the first of its PATH is in a folder
+    that the system alone may write and that is not in one of the `planted`, and no variable has another one run.
+    False where that is not known."""
+    above = starter(lineage)
+    if above is None:
+        return False
+    try:
+        return all(_starts(_variables(each), name, planted) for each in lineage[: lineage.index(above) + 1])
+    except OSError:
+        return False
+
+
+def _starts(variables: Sequence[bytes], name: str, planted: Collection[Path]) -> bool:
+    paths = [os.fsdecode(one[5:]) for one in variables if one.startswith(b"PATH=")]
+    if len(paths) != 1 or any(one.startswith(_LOADED) for one in variables):
+        return False
+    for folder in map(Path, paths[0].split(os.pathsep)):
+        if not folder.is_absolute():
+            return False
+        if (folder / name).exists():
+            place, status = (folder / name).resolve().parent, folder.stat()
+            apart = not any(one.is_relative_to(each) for one in (place, folder.resolve()) for each in planted)
+            return apart and status.st_uid == place.stat().st_uid == 0 and not status.st_mode & 0o022
+    return False
+
+
+def version(each: Process) -> str:
+    """The version of a process's program: what its file is called, or what the package around it or its script says;
+    "" where neither does. Its own word, for people to read."""
+    place = Path(f"/proc/{each.id}")
+    try:
+        words = [os.fsdecode(word) for word in (place / "cmdline").read_bytes().split(b"\0")[1:_WORDS]]
+        files = [(place / "exe").readlink(), *(Path(word).resolve() for word in words if word.startswith("/"))]
+    except OSError:
+        return ""
+    return next(filter(None, map(_version_of, files)), "")
+
+
+def _version_of(file: Path) -> str:
+    if _VERSION.fullmatch(file.name):
+        return file.name
+    for folder in file.parents[:_PACKAGE_DEPTH]:
+        with contextlib.suppress(OSError, ValueError):
+            said = json.loads((folder / "package.json").read_bytes())
+            if isinstance(said, dict) and _VERSION.fullmatch(str(said.get("version"))):
+                return str(said["version"])
+    return ""
 
 
 def _variables(each: Process) -> list[bytes]:

@@ -20,10 +20,11 @@ from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.approvals.vote import Cast
 from pdp.core.bytes.digest import Json
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.core.record.stored import Commit, LabelRow, RecordRef
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.decide.retry import retry_on_conflict
 from pdp.people.operator_requests import OperatorRequests, matter
 

@@ -156,12 +156,18 @@ class ApprovalEvidence:
             if (
                 grant.requirement == wanted
                 and grants.covers(grant, asked, at_ns, self._valid)
+                and self._in_folder(grant, asked)
                 and self._within_task(grant, asked)
                 and self._upheld(grant, asked, at_ns)
             ):
                 until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
                 return SourcedEvidence(answer(element, call.digest, "met", until), grant)
         return None
+
+    def _in_folder(self, grant: Grant, asked: CallContext) -> bool:
+        """Whether a call would run where the one would that its approver saw."""
+        shown = self._store.shown(grant.approval_id)
+        return asked.working_folder == (shown.working_folder if shown is not None else "")
 
     def _within_task(self, grant: Grant, asked: CallContext) -> bool:
         """Whether a grant for a session binds more than the tool, whatever schema its approver gave."""

@@ -15,12 +15,10 @@ from pdp.core.approvals import binding, planned, records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import (
     APPROVER,
-    UNREAD,
     WINDOW_NS,
     HourlyLimits,
     Question,
     Questioned,
-    QuestionsFact,
     counted,
     too_many,
 )
@@ -33,8 +31,9 @@ from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.turned_down import USUAL, Backoff
-from pdp.core.approvals.view import effects
+from pdp.core.approvals.view import effects, stages
 from pdp.core.bytes.digest import canonical, digest, keyed_index
+from pdp.core.call.questions import UNREAD, QuestionsFact
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Outcome, denied
@@ -110,7 +109,7 @@ class Opening:
         self,
         asked: CallContext,
         title: str,
-        wanted: tuple[Mapping[str, Any], ...],
+        outcome: Outcome,
         policy: PolicyRef,
         decision_id: str,
         at_ns: int,
@@ -119,6 +118,7 @@ class Opening:
 
         Raises Conflict when people have answered since the evaluation began: it is to be made again.
         """
+        wanted = outcome.requirements
         if never := self._never(asked, wanted):
             return never
         known, store = asked.stored.approvals, self.counting.store
@@ -145,7 +145,7 @@ class Opening:
                     return refused
                 opened += 1
                 approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
-                entries.append(self._opened(asked, approval, need, at_ns))
+                entries.append(self._opened(asked, approval, need, outcome.later, at_ns))
                 queue = replace(queue, asked=(*queue.asked, _question(need, asked, at_ns)))
             elif approval.state is State.APPROVED:  # a voter may have lost the role since
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
@@ -250,8 +250,16 @@ class Opening:
             changed_ns=at_ns,
         )
 
-    def _opened(self, asked: CallContext, approval: Approval, need: Requirement, at_ns: int) -> Commit:
-        session = asked.facts.session
+    def _opened(
+        self,
+        asked: CallContext,
+        approval: Approval,
+        need: Requirement,
+        later: tuple[Mapping[str, Any], ...],
+        at_ns: int,
+    ) -> Commit:
+        session, directory = asked.facts.session, self.counting.directories.of(asked.tenant)
+        following = later if need.kind != "consent" else ()  # which outlasts the call
         shown = Shown(
             approval_id=approval.id,
             tenant=approval.tenant,
@@ -265,10 +273,12 @@ class Opening:
                 *effects(asked.facts.targets[0]),
                 *(binding.sentences(asked) if binds_of(approval) else ()),
                 *planned.sentences(asked),
+                *stages(following, directory.group_names),
             ),
+            working_folder=asked.working_folder,
         )
         caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
-        wanted = Questioned.by(need, asked.call, self.counting.directories.of(asked.tenant))
+        wanted = Questioned.by(need, asked.call, directory)
         hourly = (caps.hourly, wanted) if caps.hourly.any else None
         opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone, hourly)
         steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))

@@ -91,9 +91,9 @@ class Resolve:
         call = decision.call = await self._again(asked)
         if self.resume(decision, call) is not None:
             raise _settled()  # what it came back for was spent or ended while it was evaluated
-        answer, requirements = decision.answer, decision.outcome.requirements
+        answer, outcome = decision.answer, decision.outcome
         try:
-            opened = await self.opening(call, _title(call), requirements, answer.policy, decision.id, decision.at_ns)
+            opened = await self.opening(call, _title(call), outcome, answer.policy, decision.id, decision.at_ns)
         except RecordTooLargeError as fault:
             return denied(fault.code, fault.message)
         if isinstance(opened, Outcome):

@@ -65,13 +65,19 @@ class Drafted:
 @dataclass(frozen=True, slots=True)
 class ToolDraft:
     """The draft of one tool, prompt, resource or operation. `effects`: what it does, as in the table; `unguarded`:
-    arguments that no guard reads in their language."""
+    arguments that no guard reads in their language; `why`: which words say what it does."""
 
     kind: str
     name: str
     effects: tuple[str, ...]
     values: tuple[Drafted, ...]
     unguarded: tuple[Unguarded, ...] = ()
+    why: str = ""
+
+    @property
+    def acting(self) -> str:
+        """What it does that is no reading, with the words that say so: `adds (create)`. Empty where none does."""
+        return self.why if any(effect != "reads" for effect in self.effects) else ""
 
     @property
     def confidence(self) -> Confidence:
@@ -176,7 +182,8 @@ class _Drafting:
         self.effects, self.why, self.agrees = self._effects()
 
     def draft(self) -> ToolDraft:
-        return ToolDraft(self.kind, self.name, tuple(self.effects), tuple(self._values()), tuple(self._unguarded()))
+        values, unguarded = tuple(self._values()), tuple(self._unguarded())
+        return ToolDraft(self.kind, self.name, tuple(self.effects), values, unguarded, self.why)
 
     def _values(self) -> Iterator[Drafted]:
         if self.effects:

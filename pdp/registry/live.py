@@ -7,11 +7,9 @@ pinned must be what a gateway will present.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import anyio
@@ -26,8 +24,8 @@ from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.methods import LISTS, TOOL_LIST
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.host.confinement import Confinement
-from pdp.host.mcp_transport import to_command, to_url
+from pdp.host.mcp_transport import to_process, to_url
+from pdp.host.server_process import ServerCommand
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, OtherKind, without_meta
 
 MAX_PAGES = 1_000
@@ -42,18 +40,6 @@ class _Page(BaseModel, extra="allow"):
     """One page of a list; the definitions are among what is not named here, untouched."""
 
     next_cursor: str | None = Field(default=None, alias="nextCursor")
-
-
-@dataclass(frozen=True, slots=True)
-class StdioServer:
-    """A server started as a command, confined unless `confinement` is None. It inherits only a few harmless
-    variables, and `env`."""
-
-    command: str
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    cwd: Path | None = None
-    confinement: Confinement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +58,7 @@ class Definitions:
 
 
 async def read_listed(
-    server: StdioServer | HttpServer,
+    server: ServerCommand | HttpServer,
     *,
     timeout_seconds: float = 30,
     legacy: bool = False,
@@ -106,11 +92,11 @@ async def read_listed(
     return Definitions(tools, others)
 
 
-async def _list(server: StdioServer | HttpServer, *, legacy: bool, errors: TextIO | None) -> dict[str, list[Any]]:
+async def _list(server: ServerCommand | HttpServer, *, legacy: bool, errors: TextIO | None) -> dict[str, list[Any]]:
     """By method. Tools are always asked for; what the server does not say that it has, is not."""
     listed: dict[str, list[Any]] = {}
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(_client(server, stack, legacy=legacy, errors=errors))
+        client = await stack.enter_async_context(await _client(server, stack, legacy=legacy, errors=errors))
         has = client.server_capabilities
         methods = [TOOL_LIST]
         methods += ["prompts/list"] if has.prompts is not None else []
@@ -164,19 +150,16 @@ _OTHERS: tuple[tuple[OtherKind, str], ...] = (
 )
 
 
-def _client(
-    server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: bool, errors: TextIO | None
+async def _client(
+    server: ServerCommand | HttpServer, stack: AsyncExitStack, *, legacy: bool, errors: TextIO | None
 ) -> Client:
     info = mcp_types.Implementation(name="pdp", version=__version__)
     mode = "legacy" if legacy else "auto"
     if isinstance(server, HttpServer):
         return Client(to_url(server.url, max_bytes=MAX_ANSWERS, in_all=True), cache=None, client_info=info, mode=mode)
-    command, env = [server.command, *server.args], dict(server.env)
-    if server.confinement is not None:
-        command, own = stack.enter_context(server.confinement.around(command, str(server.cwd or os.curdir)))
-        env |= own
-    started = to_command(command, env, server.cwd, max_bytes=MAX_ANSWERS, in_all=True, errors=errors)
-    return Client(started, cache=None, client_info=info, mode=mode)
+    process = await stack.enter_async_context(server.started(errors=errors))
+    told = to_process(process, max_bytes=MAX_ANSWERS, in_all=True)
+    return Client(told, cache=None, client_info=info, mode=mode)
 
 
 def _checked(method: str, listed: list[Any]) -> tuple[dict[str, Json], ...]:

@@ -21,7 +21,7 @@ from pdp.core.call.registered import ReleaseChange
 from pdp.core.call.term import Term
 from pdp.core.check import OK, Check
 from pdp.core.errors import RegistryFault
-from pdp.core.record.stored import Artefact
+from pdp.core.record.artefact import Artefact
 from pdp.registry import dsse, files
 from pdp.registry.documents import Serial
 from pdp.registry.keys import KeySet, load_keys
@@ -303,6 +303,16 @@ class SignedReleases:
                     f"`pdp policy release sign --rolls-back-to {known}`.",
                 )
         return OK
+
+
+def releases_in_force(options: ReleaseOptions | None, high_water: HighWater, at_ns: int) -> SignedReleases | None:
+    """The releases of these options, with the one that is there in force; None where none is demanded. Raises
+    ConfigurationFault."""
+    if options is None:
+        return None
+    releases = SignedReleases(options, high_water=high_water)
+    releases.begin(at_ns)
+    return releases
 
 
 def _change(signed: SignedRelease | None, problem: Check) -> ReleaseChange:

@@ -18,7 +18,7 @@ from pdp.registry.draft import Draft, latest, load_draft, load_manifest, of_inde
 from pdp.registry.manifest import render
 from pdp.registry.review import load_yaml, stated
 from pdp.registry.scan import accept
-from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.scan.finding import ScannedTool
 from pdp.registry.signed import SigningTerm, add_signature, begin_document, decode_document, load_envelope
 from pdp.registry.vetting import check_reports
 
@@ -50,6 +50,8 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: 
     chosen = held if held is not None and (draft is None or draft.serial < held.serial) else draft
     if chosen is None:
         raise RegistryFault("sign.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
+    from pdp.registry.scan.scan import scan  # noqa: PLC0415 - a quarter second of patterns, and for signing alone
+
     scanned = accept.review(scan(scanned_tools(folder, chosen)), accept.load(folder))
     accept.refuse_open(scanned)
     check_reports(folder, chosen.servers)

@@ -19,7 +19,8 @@ from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
 from pdp.registry.peer import is_plaintext
 from pdp.registry.scan import accept
-from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.scan.finding import ScannedTool
+from pdp.registry.scan.scan import scan
 from pdp.registry.signed import decode_document
 from pdp.registry.tenant import SKEW_NS
 from pdp.registry.vetting import check_reports

@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 
 from pdp.core.errors import RegistryFault
 from pdp.host.confinement import Confinement
+from pdp.host.server_process import ServerCommand
 from pdp.registry.files import write_file
-from pdp.registry.live import HttpServer, StdioServer, read_listed
+from pdp.registry.live import HttpServer, read_listed
 from pdp.registry.manifest import Closed, Name, ServerId, Word
 from pdp.registry.observation import file_of, observation_of, seal
 from pdp.registry.review import load_yaml, stated
@@ -57,13 +58,12 @@ class WatchedServer(Closed):
             return None
         return Confinement(tuple(self.allow_read), tuple(self.allow_write), self.allow_network)
 
-    def source(self, environment: Mapping[str, str]) -> StdioServer | HttpServer:
+    def source(self, environment: Mapping[str, str]) -> ServerCommand | HttpServer:
         """The transport to the server."""
         if self.url is not None:
             return HttpServer(self.url)
-        command = self.command or [""]
         env = {name: environment[name] for name in self.env if name in environment}
-        return StdioServer(command[0], tuple(command[1:]), env, confinement=self.confinement)
+        return ServerCommand(tuple(self.command or ("",)), env, confinement=self.confinement)
 
 
 class WatchPlan(Closed):

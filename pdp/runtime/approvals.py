@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdp.content.arguments import satisfies
 from pdp.core.approvals.hourly_limits import HourlyLimits
-from pdp.core.approvals.notices import Notifications
+from pdp.core.approvals.notices import Notifications, Route
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.bytes.digest import former_keys, keyed_index
 from pdp.core.call.registered import Admits
@@ -31,7 +32,6 @@ from pdp.people.console.options import ConsoleOptions
 from pdp.people.evidence import ApprovalEvidence, Counting
 from pdp.people.operator_requests import OperatorTerms
 from pdp.people.outbox import Outbox
-from pdp.people.reach.channels import channel, routes
 from pdp.people.reach.directory import LoadedDirectories
 from pdp.people.reach.options import ChannelOptions, DeclassifyOptions
 from pdp.people.reach.resume import SealedResumeTokens
@@ -174,8 +174,18 @@ def channels(settings: Settings) -> dict[str, Channel]:
     return {name: channel_of(settings, name, options) for name, options in settings.approvals.channels.items()}
 
 
+def routes(channels: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
+    """The route of each channel."""
+    return tuple(
+        Route(name, frozenset(each.tenants), frozenset(each.events), frozenset(each.kinds))
+        for name, each in channels.items()
+    )
+
+
 def channel_of(settings: Settings, name: str, options: ChannelOptions) -> Channel:
     """One of them."""
+    from pdp.people.reach.channels import channel  # noqa: PLC0415 - mail and HTTP, and only where a channel is
+
     where = f"approvals.channels.{name}"
 
     def found(reference: str, key: str) -> bytes:

@@ -15,7 +15,6 @@ from pdp.host.part import Part, Step
 from pdp.judge.options import JudgeOptions
 from pdp.operate.reload import RELOADABLES, Reloadable, Reloaded, Reloads
 from pdp.operate.runs import Runs
-from pdp.runtime.judge import begin_judge
 from pdp.store.clock import JUMPED, StoreClock
 
 log = logging.getLogger("pdp")
@@ -149,6 +148,8 @@ def judging(judge: Judge | None, options: JudgeOptions | None, seconds: float) -
     """What a running process does with its judge."""
     if judge is None:
         return
+    from pdp.runtime.judge import begin_judge  # noqa: PLC0415 - nothing of a judge where there is none
+
     places = options.max_queued + options.max_concurrent if options is not None else 0
 
     def level(telemetry: Telemetry, _at_ns: int) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pdp import __version__
 from pdp.content import ArgumentContent
+from pdp.core.call.registered import Admits
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
 from pdp.core.outcome.answer import Terms
@@ -53,6 +54,7 @@ from pdp.proof.pushes import Pushes
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
 from pdp.registry.load import SignedRegistry
+from pdp.registry.release import releases_in_force
 from pdp.runtime import background, features
 from pdp.runtime.approvals import WiredApprovals, recognised, wire_approvals
 from pdp.runtime.archive import archiving_part
@@ -68,8 +70,7 @@ from pdp.runtime.instruments import (
     observed,
     wire_telemetry,
 )
-from pdp.runtime.judge import wire_judge
-from pdp.runtime.policy import shadows, wire_policy, wire_releases
+from pdp.runtime.policy import shadows, wire_policy
 from pdp.runtime.renewal import server_tls, signers_keys
 from pdp.runtime.restored import finished
 from pdp.runtime.secrets.reference import secret, secrets_read
@@ -206,6 +207,22 @@ async def _whole(opening: Coroutine[Any, Any, AnyStore]) -> AnyStore:
         raise
 
 
+def _judge(settings: Settings, environment: Environment, telemetry: Telemetry, admits: Admits | None) -> Judge | None:
+    """The judge, its process not yet running; None where none is configured, and then nothing of one is loaded."""
+    if settings.judge is None:
+        return None
+    from pdp.runtime.judge import wire_judge  # noqa: PLC0415 - prompts, their parser and a process of its own
+
+    return wire_judge(
+        settings,
+        settings.judge,
+        entropy=environment.entropy,
+        monotonic=environment.monotonic,
+        telemetry=telemetry,
+        admits=admits,
+    )
+
+
 def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     settings: Settings,
     store: AnyStore,
@@ -226,7 +243,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions, losses = StoredSessions(settings.sessions, index_key), Losses(telemetry)
-    releases = wire_releases(settings, store.high_water, clock.now_ns())
+    releases = releases_in_force(settings.release, store.high_water, clock.now_ns())
     admits = releases.admits if releases is not None else None
     policy = wire_policy(settings, environment, telemetry, losses, admits)
     ports = Ports(identity.callers, subjects, content, store, policy.source)
@@ -237,9 +254,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     terms = Terms(options.allow_seconds, options.list_seconds)
     shares = Shares(options.shares.each(), options.max_in_flight, clock, telemetry)
     admission = Admission(ports.callers, store, recorder, clock, limits, shares)
-    judge = environment.judge or wire_judge(
-        settings, entropy=entropy, monotonic=environment.monotonic, telemetry=telemetry, admits=admits
-    )
+    judge = environment.judge or _judge(settings, environment, telemetry, admits)
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
     keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
     keyed["max_fact_bytes"] = settings.content.max_fact_bytes
@@ -496,7 +511,13 @@ async def _until_there_is_policy(process: Process) -> None:
         await process.reloads(("policy",), by="")
 
 
-async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Event | None = None) -> None:
+async def run(
+    settings: Settings,
+    environment: Environment = SYSTEM,
+    *,
+    ready: Path | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` where the process is another's; then drain. SIGHUP reloads.
     `ready` is touched when the first call can be answered."""
     reload = asyncio.Event()
@@ -504,7 +525,7 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         stop = asyncio.Event()
         for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
             asyncio.get_running_loop().add_signal_handler(number, event.set)
-    process = await _unless(stop, build(settings))
+    process = await _unless(stop, build(settings, environment))
     if process is None:
         return
     faults: list[Fault] = []

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from pdp.core.approvals.hourly_limits import NOT_ASKED, WINDOW_NS, HourlyLimits, groups_asked
+from pdp.core.approvals.hourly_limits import WINDOW_NS, HourlyLimits, groups_asked
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import OPEN
+from pdp.core.call.questions import NOT_ASKED
 from pdp.core.call.switches import QUARANTINE, ended
 from pdp.core.call.term import Term
 from pdp.core.check import NS

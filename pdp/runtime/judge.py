@@ -25,18 +25,16 @@ _ENTRY = (
 
 def wire_judge(
     settings: Settings,
+    options: JudgeOptions,
     *,
     entropy: Entropy,
     monotonic: Callable[[], int],
     telemetry: Telemetry,
     admits: Admits | None = None,
-) -> JudgeClient | None:
-    """The judge of the settings, None without one. `begin` starts its process. `monotonic` is in nanoseconds.
+) -> JudgeClient:
+    """The judge of the settings. `begin` starts its process. `monotonic` is in nanoseconds.
     Raises ConfigurationFault (`judge.prompts`, `judge.distribution`, `release.*`)."""
-    options = settings.judge
-    if options is None:
-        return None
-    check(settings)
+    check(options)
     return JudgeClient(
         options,
         LoadedPrompts(options.prompts_folder, admits=admits),
@@ -53,11 +51,8 @@ async def begin_judge(judge: Judge | None) -> None:
         judge.begin()
 
 
-def check(settings: Settings, admits: Admits | None = None) -> None:
+def check(options: JudgeOptions, admits: Admits | None = None) -> None:
     """Check that the judge's prompts and distribution are there. Raises ConfigurationFault."""
-    options = settings.judge
-    if options is None:
-        return
     LoadedPrompts(options.prompts_folder, admits=admits)
     if options.socket is None and importlib.util.find_spec("openai") is None:
         raise distribution_missing()

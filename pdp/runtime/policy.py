@@ -10,14 +10,11 @@ from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.decide.commit import Recorder
 from pdp.decide.shadow import ShadowPolicies
-from pdp.judge.prompts import PART, read_prompts, shipped_prompts
 from pdp.people.reach.directory import files_digest, part_of, read_files
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, deciding_host, released_parts, replaying_host
-from pdp.registry.marks import HighWater
-from pdp.registry.release import SignedReleases
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import Environment
 from pdp.runtime.instruments import KeptCounts, Losses
@@ -50,16 +47,6 @@ def wire_policy(
     return WiredPolicy(host, replaying_host(host, opa, engines), source, answers)
 
 
-def wire_releases(settings: Settings, high_water: HighWater, at_ns: int) -> SignedReleases | None:
-    """The releases of the settings, with the one that is there in force; None where none is demanded. Raises
-    ConfigurationFault."""
-    if settings.release is None:
-        return None
-    releases = SignedReleases(settings.release, high_water=high_water)
-    releases.begin(at_ns)
-    return releases
-
-
 def parts_of(settings: Settings) -> dict[str, str]:
     """What a release of these settings names: SHA-256 of each part that it is demanded of, read as a start reads it.
     Raises Fault."""
@@ -69,8 +56,11 @@ def parts_of(settings: Settings) -> dict[str, str]:
     if {"policy", "org"} & set(demanded):
         bundle = read_bundle(shipped_rego(), settings.policy.folder, needed=settings.policy.packs)
         parts |= {part: sha256 for part, sha256 in released_parts(bundle).items() if part in demanded}
-    if PART in demanded and settings.judge is not None:
-        parts[PART] = read_prompts(shipped_prompts(), settings.judge.prompts_folder).sha256
+    if settings.judge is not None:
+        from pdp.judge.prompts import PART, read_prompts, shipped_prompts  # noqa: PLC0415 - as in bootstrap
+
+        if PART in demanded:
+            parts[PART] = read_prompts(shipped_prompts(), settings.judge.prompts_folder).sha256
     if "directory" in demanded:
         parts |= {
             part_of(tenant): files_digest(read_files(each)) for tenant, each in settings.directory.tenants.items()

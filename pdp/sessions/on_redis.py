@@ -29,10 +29,11 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 from redis.exceptions import TimeoutError as Slow
 
 from pdp.core.bytes.digest import rekeyed
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE
 from pdp.core.errors import Conflict, InvalidRequest
 from pdp.core.ports import Entropy
-from pdp.core.record.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.core.record.stored import CallKeys, Commit, PairChange, RecordRef, SessionRow, StoredCall
 from pdp.host.part import Part
 from pdp.sessions.options import RedisAddress, RedisOptions
 from pdp.sessions.redis_scripts import FIELDS, INDEXES, LOOSEN, MOVE, READ, TIGHTEN

@@ -15,6 +15,7 @@ from typing import Any
 
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.call.budgets import BudgetRow
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow
 from pdp.core.call.sessions import MOST_LABELS, not_in_copy, ordered
 from pdp.core.record.stored import (
@@ -22,7 +23,6 @@ from pdp.core.record.stored import (
     AtomRow,
     CallKeys,
     CallRow,
-    LabelRow,
     ReplyRow,
     SessionRow,
     StoredCall,

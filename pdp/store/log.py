@@ -13,8 +13,8 @@ from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.ports.store import SessionState
+from pdp.core.record.artefact import Artefact
 from pdp.core.record.stored import (
-    Artefact,
     CallKeys,
     CallRow,
     Commit,

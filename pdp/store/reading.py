@@ -20,7 +20,7 @@ from pdp.store.approvals.tables import ACTIVE, IN_FORCE, approvals, consents, gr
 from pdp.store.options import StoreOptions, postgres_missing
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.sqlite.opening import FILE
-from pdp.store.tables import artefacts, people, records, values
+from pdp.store.tables import artefacts, high_water, in_force, people, records, values
 
 _PAGE = 2_000  # each page is a transaction of its own: a long one would keep the writer's log from being emptied
 _OPENED = 500  # of a page with their values, which may be large
@@ -152,6 +152,16 @@ class StoreReader:
         """A thing kept by digest, such as a policy bundle."""
         found = self._rows(select(artefacts.c.data).where(artefacts.c.digest == digest))
         return bytes(found[0].data) if found else None
+
+    def marks(self) -> dict[str, int]:
+        """The marks that never go back, by name."""
+        return {str(row.name): int(row.value) for row in self._rows(select(high_water))}
+
+    def in_force(self, part: str, tenant: str = "") -> str:
+        """The digest of what a process put in force of a part, and no other has since; "" where none has."""
+        c = in_force.c
+        found = self._rows(select(c.digest).where(c.part == part, c.tenant == tenant))
+        return str(found[0].digest) if found else ""
 
     def standing(self, tenant: str, at_ns: int) -> dict[str, list[dict[str, Any]]]:
         """Grants and consents in force, with the subject's pseudonym; "" where no record names it. Planted ones are

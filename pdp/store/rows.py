@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, select
 
 from pdp.core.bytes.digest import leaf_hash
+from pdp.core.call.labels import LabelRow
 from pdp.core.errors import Conflict, Fault, InvalidRequest
 from pdp.core.record.stored import (
     CallRow,
     Commit,
-    LabelRow,
     PersonRow,
     RecordRef,
     RefusalCount,

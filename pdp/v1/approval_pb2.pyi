@@ -531,6 +531,7 @@ class Approval(_message.Message):
     POLICY_MESSAGE_FIELD_NUMBER: _builtins.int
     ALSO_FIELD_NUMBER: _builtins.int
     LAST_VOTE_AT_FIELD_NUMBER: _builtins.int
+    WORKING_FOLDER_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     """Id of the request."""
     state: Global___ApprovalState.ValueType
@@ -569,6 +570,10 @@ class Approval(_message.Message):
     """What the caller reported of a redeemed call; unspecified before. Asserted."""
     policy_message: _builtins.str
     """Why policy wants people, in the words of its author; empty where the rule has none."""
+    working_folder: _builtins.str
+    """The folder in which the call would run, as the caller said, unverified text; in lists too. Empty where none was
+    said or the details were erased.
+    """
     @_builtins.property
     def requirement(self) -> _types_pb2.Requirement:
         """What policy wants."""
@@ -673,10 +678,11 @@ class Approval(_message.Message):
         policy_message: _builtins.str = ...,
         also: _abc.Iterable[Global___JointRequirement] | None = ...,
         last_vote_at: _timestamp_pb2.Timestamp | None = ...,
+        working_folder: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "last_vote_at", b"last_vote_at", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject", "turned_down", b"turned_down"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "also", b"also", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "last_vote_at", b"last_vote_at", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "also", b"also", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "last_vote_at", b"last_vote_at", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes", "working_folder", b"working_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -638,6 +638,7 @@ class Context(_message.Message):
     OBSERVATION_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     META_JSON_FIELD_NUMBER: _builtins.int
+    WORKING_FOLDER_FIELD_NUMBER: _builtins.int
     client_address: _builtins.str
     """Address of the client as the caller saw it: an IPv4 or IPv6 address without port."""
     observation: _builtins.str
@@ -648,6 +649,10 @@ class Context(_message.Message):
     """Anything else: a UTF-8 JSON object that policy sees as `input.asserted.extra`; empty bytes read as `{}`."""
     meta_json: _builtins.bytes
     """The `_meta` object of the MCP request, as UTF-8 JSON: its trace context is read, the rest belongs to what is asked."""
+    working_folder: _builtins.str
+    """The folder in which the call would run, as the caller knows it: an absolute path. Shown to people as nobody's proof.
+    An answer holds for a call in the same folder alone; empty is one of its own.
+    """
     def __init__(
         self,
         *,
@@ -655,10 +660,11 @@ class Context(_message.Message):
         observation: _builtins.str = ...,
         extra_json: _builtins.bytes = ...,
         meta_json: _builtins.bytes = ...,
+        working_folder: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "extra_json", b"extra_json", "meta_json", b"meta_json", "observation", b"observation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "extra_json", b"extra_json", "meta_json", b"meta_json", "observation", b"observation", "working_folder", b"working_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

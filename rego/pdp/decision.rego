@@ -13,8 +13,8 @@ package pdp
 # METADATA
 # title: The answer to the one query
 # description: |
-#   Exactly {effect, reasons, requirements, obligations, visible, hidden, waived}. A list asks for what is visible;
-#   nothing that only a call has (arguments, labels, evidence) is looked at, and its effect is always deny.
+#   Exactly {effect, reasons, requirements, obligations, visible, hidden, waived}, and of a call {later}. A list asks for
+#   what is visible; nothing that only a call has (arguments, labels, evidence) is looked at, and its effect is always deny.
 # entrypoint: true
 decision := {
 	"effect": "deny",
@@ -30,6 +30,7 @@ decision := {
 	"effect": effect,
 	"reasons": reasons,
 	"requirements": opened,
+	"later": later,
 	"obligations": imposed,
 	"visible": visible,
 	"hidden": hidden,
@@ -72,6 +73,13 @@ first_asked := {r | some r in heard_first; r.stage == first_stage} if {
 }
 
 askees := {whom(r) | some r in first_asked}
+
+# METADATA
+# title: What is asked once those who are asked now have answered
+# description: For people, who decide nothing by it; with other facts, such as another hour, other requirements may follow.
+default later := set()
+
+later := open - opened if effect == "pending"
 
 # METADATA
 # title: Who can answer

@@ -53,6 +53,7 @@ test_good_call_is_allowed_with_the_code_of_its_grant if {
 		"effect": "allow",
 		"reasons": {{"code": "acme.granted", "message": "", "rule": "packs.acme.allow", "control": ""}},
 		"requirements": set(),
+		"later": set(),
 		"obligations": set(),
 		"visible": {"tool:git_status"},
 		"hidden": set(),

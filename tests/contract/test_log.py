@@ -12,7 +12,8 @@ import pytest
 from support.stored import AT, a_reply, a_switch, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, InvalidRequest, Unavailable
-from pdp.core.record.stored import Artefact, CallRow, RecordRef, SessionRow, SwitchRow, ValueRow
+from pdp.core.record.artefact import Artefact
+from pdp.core.record.stored import CallRow, RecordRef, SessionRow, SwitchRow, ValueRow
 from pdp.store.shared import Fingerprints
 from pdp.store.writer import COMPANY
 

@@ -13,7 +13,7 @@ from support.stored import AT, entry
 
 from pdp.cli.tools import tools
 from pdp.core.errors import Unavailable
-from pdp.core.record.stored import Artefact
+from pdp.core.record.artefact import Artefact
 from pdp.store import reading
 from pdp.store.options import StoreOptions
 
@@ -97,8 +97,10 @@ async def test_records_with_their_values(store: Any, where: dict[str, Any], monk
     entries = [entry(n) for n in range(8)]
     entries[5] = replace(entry(5, kind="approval"), at_ns=AT + 1)
     entries[7] = replace(entry(7), at_ns=AT + 9, artefacts=(Artefact("d" * 64, "bundle", b"{}"),))
+    entries[6] = replace(entry(6), high_water=(("release", 3), ("release.org.d", 2)))
     for each in entries:
         await store.commit(each)
+    await store.put_in_force({("policy", ""): "d" * 64})
     seen: list[int] = []
 
     def look() -> None:
@@ -120,6 +122,8 @@ async def test_records_with_their_values(store: Any, where: dict[str, Any], monk
             assert one[1] == {row.path: (row.salt, row.data) for row in entries[2].values}
             assert reader.decision("unknown") is None
             assert (reader.artefact("d" * 64), reader.artefact("e" * 64)) == (b"{}", None)
+            assert reader.marks().items() >= {"release": 3, "release.org.d": 2}.items()
+            assert (reader.in_force("policy"), reader.in_force("policy", "acme")) == ("d" * 64, "")
 
     await asyncio.to_thread(look)
 

@@ -21,6 +21,7 @@ from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.steps import BeginMandate, Insert, Open, PutAnswer
 from pdp.core.bytes.digest import chained, keyed_index
 from pdp.core.call.budgets import BudgetReservation
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow, MandateState
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
 from pdp.core.record.atoms import OVERFLOW, AtomHashes
@@ -30,7 +31,6 @@ from pdp.core.record.stored import (
     CallRow,
     Commit,
     FirstRow,
-    LabelRow,
     PairChange,
     PersonRow,
     RevocationRow,

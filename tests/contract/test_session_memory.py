@@ -14,9 +14,10 @@ from support.stored import AT, a_reply, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.call.budgets import BudgetReservation
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import MOST_LABELS
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.record.stored import CallKeys, CallRow, LabelRow, PairChange, PersonRow, SeenText, SessionRow
+from pdp.core.record.stored import CallKeys, CallRow, PairChange, PersonRow, SeenText, SessionRow
 from pdp.store.clock import MARK
 from pdp.store.shared import Fingerprints
 from pdp.store.sqlite import memory

@@ -10,9 +10,10 @@ import pytest
 from support.stored import AT, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import SessionEffects, after
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
+from pdp.core.record.stored import CallKeys, PairChange, SessionRow, StoredCall
 
 SECOND = 10**9
 IDLE = 10 * SECOND

@@ -17,9 +17,10 @@ from support.redis_server import running as redis_running
 from support.stored import AT, an_id, entry
 
 from pdp.core.bytes.digest import chained, keyed_index
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE, observed
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.core.record.stored import CallKeys, Commit, PairChange, RecordRef, SessionRow, StoredCall
 from pdp.sessions import on_redis
 from pdp.sessions.on_redis import AWAY, LOST, RedisSessions
 from pdp.sessions.redis_scripts import INDEXES

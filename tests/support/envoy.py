@@ -20,7 +20,8 @@ from support.outside import lacking
 from devtools import sandbox
 from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson
-from pdp.registry.live import StdioServer, read_listed
+from pdp.host.server_process import ServerCommand
+from pdp.registry.live import read_listed
 from pdp.registry.review import load_review
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def git_world(folder: Path, over: Mapping[str, Any]) -> tuple[Sandbox, Path]:
     """A sandbox with the git server's tools pinned, none of which need be presented, and a scratch repository."""
     world = sandbox.create(folder, SERVER, settings=over)
     repository = scratch_repository(folder / "repository")
-    definitions = asyncio.run(read_listed(StdioServer(str(GIT_SERVER), ("--repository", str(repository))))).tools
+    definitions = asyncio.run(read_listed(ServerCommand((str(GIT_SERVER), "--repository", str(repository))))).tools
     review = load_review(REVIEW)
     tools = {name: tool.model_copy(update={"definition_check": "none"}) for name, tool in review.tools.items()}
     now = time.time_ns()

@@ -38,6 +38,8 @@ class OwnProxy:
     options: tuple[str, ...] = ()  # at pinning
     env: dict[str, str] = field(default_factory=dict)
     program: Sequence[str] = PDP  # stands for `pdp` in what the user types
+    working: Path | None = None  # another folder in which user and agent work
+    server: Path = SERVER
 
     def __post_init__(self) -> None:
         self.project.mkdir()
@@ -60,7 +62,7 @@ class OwnProxy:
 
     @property
     def command(self) -> list[str]:
-        return ["--", sys.executable, str(SERVER), str(self.listed)]
+        return ["--", sys.executable, str(self.server), str(self.listed)]
 
     def lists(self, *tools: Mapping[str, Any], **others: Sequence[Mapping[str, Any]]) -> None:
         """What the server lists from now on; `others` by the names of the wire."""
@@ -70,7 +72,7 @@ class OwnProxy:
         """Pin at a terminal; a plain answer is one about a tool."""
         typed = [(ANSWER, each) if isinstance(each, str) else each for each in answers]
         arguments = ["proxy", "--pin", "--state", str(self.state), *self.options, *self.command]
-        return at_terminal(arguments, typed, folder=self.project, env=self.env, program=self.program)
+        return at_terminal(arguments, typed, folder=self.working or self.project, env=self.env, program=self.program)
 
     def approvals(self, *arguments: str, answers: Sequence[tuple[str, str]] = ()) -> tuple[int, str]:
         """`pdp approvals` as the user types it."""
@@ -83,7 +85,9 @@ class OwnProxy:
         command, *pdp = self.program
         args = [*pdp, "proxy", "--state", str(self.state), *options, *self.command]
         env = {**{name: os.environ[name] for name in (FOLDER, "PYTHONPATH") if name in os.environ}, **self.env}
-        parameters = StdioServerParameters(command=command, args=args, cwd=self.project, env=env or None)
+        parameters = StdioServerParameters(
+            command=command, args=args, cwd=self.working or self.project, env=env or None
+        )
         with self.errors.open("a") as errors:
             async with Client(stdio_client(parameters, errlog=errors), cache=None) as client:
                 yield client

@@ -1,4 +1,4 @@
-"""Policies with one change made at random, and whether two answers of the engine show a widening."""
+"""Policies with one change made at random."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from support.proving import with_org
 
 from pdp.core.outcome.policy import Bundle, Module
 
-RANK = {"deny": 0, "pending": 1, "allow": 2}
 _ORDER = re.compile(r" (<=|>=|<|>|==|!=) ")
 _NUMBER = re.compile(r'(?<![\w."])\d+(?![\w.])')
 _SKIPPED = ('"', "}", "]", "#", "some ", "default")
@@ -78,14 +77,3 @@ def _bent(org: dict[str, Any], drawn: random.Random) -> None:
         holder[key] = value + drawn.choice((-1, 1))
     else:
         holder[key] = [*value, "interns"] if drawn.random() < 0.5 else value[1:]
-
-
-def loosened(before: Any, after: Any) -> bool:
-    """Whether the engine's two answers show a widening."""
-    if RANK[after.effect] > RANK[before.effect]:
-        return True
-    if before.error or after.error or after.effect == "deny":
-        return False
-    wanted, kept = ([each.fields for each in answer.elements if each.kind == "require"] for answer in (before, after))
-    ids = {each["id"] for each in kept}
-    return any(each["id"] not in ids for each in wanted)

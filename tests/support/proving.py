@@ -32,12 +32,14 @@ def shipped(example: str = "") -> Bundle:
     return read_bundle(shipped_rego(), shipped_rego() / "examples" / example if example else None)
 
 
-def pack(rules: str, *, baseline: str = "", org: Callable[[dict[str, Any]], object] | None = None) -> Bundle:
+def pack(
+    rules: str, *, imports: str = "", baseline: str = "", org: Callable[[dict[str, Any]], object] | None = None
+) -> Bundle:
     """A bundle with one pack of these rules, beside one that grants every tool of the server git."""
     kept = tuple(m for m in shipped().modules if not m.path.startswith("baseline/") and not m.is_test)
     mine = (
         Module("baseline/baseline.rego", BASELINE + baseline, shipped=True),
-        Module("packs/mini/mini.rego", PACK + rules),
+        Module("packs/mini/mini.rego", PACK.replace("\n", f"\n\n{imports}\n", 1) + rules),
     )
     bundle = replace(shipped(), modules=(*kept, *mine), packs=("baseline", "mini"))
     return with_org(bundle, org) if org else bundle

@@ -15,7 +15,7 @@ from pdp.local.installation import SIGNERS
 from pdp.registry import dsse
 from pdp.registry.keys import read_private
 from pdp.registry.manifest import render
-from pdp.registry.release import PAYLOAD_TYPE, PolicyRelease
+from pdp.registry.release import PAYLOAD_TYPE, PolicyProof, PolicyRelease
 from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
 
@@ -53,7 +53,13 @@ class ReleaseFile:
         return self.world.folder / "release.dsse.json"
 
     def write(
-        self, *keys: Ed25519PrivateKey, days: float = 30, back: int | None = None, name: str = NAME, at_ns: int = 0
+        self,
+        *keys: Ed25519PrivateKey,
+        days: float = 30,
+        back: int | None = None,
+        name: str = NAME,
+        at_ns: int = 0,
+        proof: PolicyProof | None = None,
     ) -> int:
         """A release of what lies there now, with the next serial, signed by author and reviewer or by `keys`."""
         self.serial += 1
@@ -66,6 +72,7 @@ class ReleaseFile:
             issued=render(issued),
             expires=render(issued + int((days + 1) * DAY)),
             parts=self.parts or parts_of(settings.load(self.world.config, {})),
+            proof=proof,
         )
         payload = release.encoded()
         signers = keys or tuple(key_of(self.world, signer) for signer in self.signers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -52,3 +53,8 @@ def at_terminal(
         process.kill()
         process.wait()
         os.close(ours)
+
+
+def shows(screen: str, words: str) -> bool:
+    """Whether a screen has these words, in whatever colours and wherever their line is broken."""
+    return "".join(words.split()) in "".join(re.sub(r"\x1b\[[0-9;]*m", "", screen).split())

@@ -14,10 +14,12 @@ from support.environment import Stage, StillClock
 from support.golden import PEOPLE, plan
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, resource, running
 
+from devtools.demo.stage import open_always
 from devtools.sandbox import ALICE, CAROL, DAVE, ERIN
 from pdp.client import AsyncApprovalClient, Ballot, RefusedError, Terms
+from pdp.core.approvals.view import is_stage
 from pdp.core.check import NS
-from pdp.local.installation import DESK
+from pdp.local.installation import DAY_NS, DESK
 from pdp.policy.bundle import shipped_rego
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
@@ -133,6 +135,8 @@ async def test_first_the_subject_then_two_leaders(tmp_path: Path) -> None:
         assert caught.value.status == "NOT_FOUND"
         found = await lee.get_approval(wanted.approval_id)
         assert list(found.approval.seats) == []
+        (then,) = filter(is_stage, found.approval.effects)  # it is not the last word
+        assert "2 of" in then
         await lee.vote(wanted.approval_id, Ballot("approve", presented=found.presented))
 
         (wanted,) = (await here.ask("staged")).pending.requirements
@@ -150,6 +154,49 @@ async def test_first_the_subject_then_two_leaders(tmp_path: Path) -> None:
 
 
 NIGHT_NS = WEDNESDAY_NS + 12 * 3600 * NS
+
+
+async def said_and_asked(world: World) -> tuple[list[str], list[str]]:
+    """What the first who are asked are told of further requirements, and the codes of those that followed."""
+    here, said, codes = Lab(world), [], []
+    async with here.desk(CAROL) as carol, here.desk(ERIN) as erin:
+        while True:
+            request = world.ask(ALICE, "git_reset", {"repo_path": "/src"}, obligations=OBLIGATIONS)
+            answer = await world.decide(request, way=GRPC)
+            assert isinstance(answer, decision_pb2.DecideResponse)
+            if answer.effect == types_pb2.EFFECT_ALLOW:
+                return said, codes[1:]
+            (wanted,) = answer.pending.requirements
+            desk = erin if wanted.code == "acme.out_of_hours" else carol
+            found = await desk.get_approval(wanted.approval_id)
+            if not codes:
+                said = [each for each in found.approval.effects if is_stage(each)]
+            codes.append(wanted.code)
+            await desk.vote(wanted.approval_id, Ballot("approve", "ok", found.presented))
+
+
+async def at_hour(folder: Path, policy: Path, hour: int) -> tuple[list[str], list[str]]:
+    """`said_and_asked` by this policy at this hour of a Wednesday."""
+    stage = Stage(StillClock(WEDNESDAY_NS - WEDNESDAY_NS % DAY_NS + hour * 3600 * NS), approvals=True)
+    async with running(folder / str(hour), Plan(policy=policy), stage) as world:
+        return await said_and_asked(world)
+
+
+async def test_every_further_requirement_is_said_before_the_first_yes(tmp_path: Path) -> None:
+    """At three in the morning acme has somebody on call asked as well."""
+    acme = shipped_rego() / "examples" / "acme"
+    (then,), followed = await at_hour(tmp_path, acme, 3)
+    assert followed == ["acme.out_of_hours"]
+    assert "(acme.out_of_hours)" in then
+    assert await at_hour(tmp_path, acme, 12) == ([], [])
+
+
+async def test_the_demo_asks_alike_at_every_hour(tmp_path: Path) -> None:
+    policy = tmp_path / "acme"
+    shutil.copytree(shipped_rego() / "examples" / "acme", policy)
+    open_always(policy)
+    for hour in (3, 12):
+        assert await at_hour(tmp_path, policy, hour) == ([], [])
 
 
 async def test_who_is_asked_by_the_own_pack_and_by_the_baseline_answers_once(tmp_path: Path) -> None:
@@ -209,8 +256,9 @@ async def test_a_grant_lets_calls_like_it_through_until_it_ends(tmp_path: Path) 
     async with running(tmp_path, Plan(policy=folder), stage) as world:
         here = Lab(world)
 
-        async def ask(path: str = "/src") -> decision_pb2.DecideResponse:
+        async def ask(path: str = "/src", folder: str = "/a") -> decision_pb2.DecideResponse:
             request = world.ask(ALICE, "git_reset", {"repo_path": path}, obligations=OBLIGATIONS)
+            request.context.working_folder = folder
             answer = await world.decide(request, way=GRPC)
             assert isinstance(answer, decision_pb2.DecideResponse)
             return answer
@@ -246,6 +294,13 @@ async def test_a_grant_lets_calls_like_it_through_until_it_ends(tmp_path: Path) 
             (other,) = (await ask("/other")).pending.requirements
             await approve(carol, other)
             assert (await ask("/other")).pending.requirements[0].code == "acme.out_of_hours"
+            # and so is another folder, or none: neither the one answer nor the grant holds there
+            for folder in ("/b", ""):
+                (there,) = (await ask(folder=folder)).pending.requirements
+                assert there.code == first.code
+                assert (await carol.get_approval(there.approval_id)).approval.working_folder == folder
+                await approve(carol, there)
+                assert (await ask(folder=folder)).pending.requirements[0].code == "acme.out_of_hours"
             # and its end is at once
             await alice.revoke_grant(grant.grant_id, "done")
             (last,) = (await ask()).pending.requirements

@@ -382,6 +382,7 @@ FIELDS = (
     "short_code",
     "task",
     "agent_name",
+    "working_folder",
     "effects",
     "server",
     "tool",

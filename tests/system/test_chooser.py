@@ -26,6 +26,7 @@ from served import TOOLS, Served, make_world, served
 from support import records
 from support.environment import Stage, StillClock
 from support.envoy import RECIPE
+from support.hook_answers import taken
 from support.own_proxy import ANSWER, SERVER, SIGN, tool
 from support.resident import end_residents
 from support.terminal import at_terminal
@@ -63,7 +64,7 @@ def test_a_server_made_by_the_lines_is_enforced() -> None:
 @pytest.fixture(scope="module")
 def pdp() -> Iterator[list[str]]:
     """What stands for `pdp` where a user types it."""
-    with warm("pdp.cli.hook", "pdp.cli.proxy_own") as words:
+    with warm("pdp.cli.hook_install", "pdp.cli.proxy_own") as words:
         yield [*words, "-m", "pdp"]
 
 
@@ -154,8 +155,8 @@ def test_an_installed_hook_blocks_what_waits(line: str, tmp_path: Path, pdp: lis
     event = {"session_id": "s", "cwd": "/etc", "tool_input": {"command": "make"}, **shell[agent.id]}
     try:
         done = subprocess.run(command, input=json.dumps(event), capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "waits" in done.stderr
+        code, _, told, shown = taken(done.returncode, done.stdout)
+        assert (code, "waits" in told, "pdp approvals approve" in shown) == (2, True, True)
     finally:
         end_residents(tmp_path / "s" / "pdp", signal.SIGKILL)
 

@@ -24,6 +24,7 @@ from support.waiting import until
 from pdp.client.mcp.proxy import Upstream
 from pdp.host import confinement
 from pdp.host.confinement import Confinement
+from pdp.host.server_process import ServerCommand
 
 pytestmark = pytest.mark.starts_server
 LIMIT = 120.0
@@ -96,7 +97,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 @asynccontextmanager
 async def started(place: Place, rules: Confinement | None) -> AsyncIterator[Client]:
     command = (sys.executable, str(SERVER), str(place.project / "tools.json"))
-    async with Upstream(command, folder=str(place.project), confinement=rules).connected() as client:
+    async with Upstream(ServerCommand(command, folder=str(place.project), confinement=rules)).connected() as client:
         yield client
 
 
@@ -193,10 +194,12 @@ from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from pdp.client.mcp.proxy import Upstream
 from pdp.host.confinement import Confinement
+from pdp.host.server_process import ServerCommand
 
 async def main():
     command = ({sys.executable!r}, {str(SERVER)!r}, {str(place.project / "tools.json")!r})
-    async with Upstream(command, folder={str(place.project)!r}, confinement=Confinement()).connected() as client:
+    started = ServerCommand(command, folder={str(place.project)!r}, confinement=Confinement())
+    async with Upstream(started).connected() as client:
         await client.call_tool("child", {{"code": {code!r}}})
         print("hidden", flush=True)
         os.kill(os.getpid(), 9)
@@ -295,7 +298,7 @@ async def test_what_is_allowed_is_reached_and_nothing_beside_it(place: Place) ->
 async def test_a_folder_that_holds_the_home_is_not_opened_with_the_work(place: Place) -> None:
     for folder in (place.home, place.home.parent, Path("/")):
         command = (sys.executable, str(SERVER), str(place.project / "tools.json"))
-        upstream = Upstream(command, folder=str(folder), confinement=Confinement())
+        upstream = Upstream(ServerCommand(command, folder=str(folder), confinement=Confinement()))
         async with upstream.connected() as client:
             assert await tried(client, "look", path=str(place.secret)) == ""
             assert await tried(client, "lists", path=str(place.home)) == ""

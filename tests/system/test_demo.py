@@ -13,11 +13,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.cells import cell_len
 from support.outside import need_environment
+from support.terminal import at_terminal
 
 from devtools.demo.cli import TELLING
 from pdp.cli.main import cli
@@ -49,11 +52,11 @@ EXPECTED = [
     ("alice", "PENDING", "annotations.destructive"),
     ("alice", "DENY", "tool.drifted"),
     ("alice", "DENY", "subject.expired"),
-    ("alice", "LIST", "12 tools shown, 0 hidden"),
-    ("bob", "LIST", "4 tools shown, 8 hidden"),
+    ("alice", "LIST", "12 tools, 0 hidden"),
+    ("bob", "LIST", "4 tools, 8 hidden"),
     ("alice", "DENY", "switch.server"),
     ("alice", "ALLOW", "acme.role"),
-    ("carol", "APPROVE", ""),  # and erin, outside of business hours
+    ("carol", "APPROVE", ""),
     ("alice", "ALLOW", "acme.role"),
     ("alice", "DENY", "already_redeemed"),
     ("alice", "DENY", "resume.mismatch"),
@@ -72,7 +75,7 @@ EXPECTED = [
     ("alice", "PENDING", "flow.exfiltration"),  # from a new session, by a sub-agent, in a batch
     ("alice", "PENDING", "flow.exfiltration"),
     ("alice", "PENDING", "flow.exfiltration"),
-    ("alice", "LIST", "12 tools shown, 0 hidden"),  # from here on, what a client behind `pdp proxy` is told
+    ("alice", "LIST", "12 tools, 0 hidden"),  # from here on, what a client behind `pdp proxy` is told
     ("alice", "ALLOW", "its result"),
     ("alice", "DENY", "JSON-RPC error -32001"),
     ("alice", "PENDING", "JSON-RPC error -32001"),
@@ -93,10 +96,12 @@ class Played:
 
     @property
     def rows(self) -> list[list[str]]:
-        """Cells of the table's rows; the first line of each, whose mark is not empty."""
-        lines = [line for line in self.text.splitlines() if line.startswith("│")]
-        cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
-        return [row for row in cells if row[0]]
+        """Cells of the page's rows, as its head divides them."""
+        lines = self.text.splitlines()
+        head = next(line for line in lines if line.split()[:2] == ["situation", "for"])
+        begins = [0, *(head.index(name) for name in head.split())]
+        rows = [line for line in lines if line[:3] in ("ok ", "NO ")]
+        return [[line[i:j].strip() for i, j in pairwise([*begins, None])] for line in rows]
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +158,17 @@ def test_the_demo_answers_as_it_says(played: dict[str, Played]) -> None:
     assert f"{ANSWERS} of {ANSWERS} answers were the expected ones" in found.text
 
 
+def test_a_row_is_one_line_of_a_terminal(tmp_path: Path) -> None:
+    need_environment(".venv-demo", "mcp-server-git")
+    arguments = ["demo", "--folder", str(tmp_path / "d"), "--git-server", str(GIT_SERVER)]
+    _, screen = at_terminal(arguments, [], folder=tmp_path, env={"COLUMNS": "80"})
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in screen.splitlines()]
+    assert max(map(cell_len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith("ok ")]
+    answers = [next(word for word in row if word.isupper() and word.isalpha()) for row in rows]
+    assert answers == [effect for _, effect, _ in EXPECTED]
+
+
 def test_the_readme_counts_right() -> None:
     assert f"asks {ANSWERS} questions" in README.read_text()
 
@@ -162,10 +178,10 @@ def test_the_picture_is_of_this_demo(played: dict[str, Played]) -> None:
     picture = PICTURE.read_text()
     shown = html.unescape(re.sub(r"<[^>]*>", "\n", picture)).replace("\xa0", " ")
     for situation in TELLING:
-        (effect,) = (
-            row[4] for row in played["shipped"].rows if situation.startswith(row[1])
-        )  # the first of its lines
-        assert re.search(rf"{re.escape(situation)}\s+│[^│]+│\s+{effect}\s", shown), situation
+        (effect,) = (row[4] for row in played["shipped"].rows if row[1] == situation)
+        answer = re.search(r"ALLOW|DENY|PENDING", shown.partition(situation)[2])
+        assert answer is not None
+        assert answer.group() == effect, situation
     assert not re.search(r"@font-face|@import|url\((?!#)|href", picture)
 
 
@@ -220,12 +236,12 @@ def test_the_checklist_says_of_the_demo_what_a_reviewer_would(played: dict[str, 
 
 
 def test_the_page_that_led_the_agent_is_named(played: dict[str, Played]) -> None:
-    _, told, rest = played["shipped"].text.partition("what put labels on the session\n")
+    _, told, rest = played["shipped"].text.partition("what put labels on the session:\n")
     assert told
     assert re.match(
-        r'  untrusted  fetch tool:fetch \{"url":"http://127\.0\.0\.1:\d+/guide-2"}  decision \S{36}', rest
+        r' +untrusted  fetch tool:fetch \{"url":"http://127\.0\.0\.1:\d+/guide-2"}  decision \S{36}', rest
     )
-    assert re.search(r"^  sensitive  git tool:git_diff ", rest, re.MULTILINE)
+    assert re.search(r"^ +sensitive  git tool:git_diff ", rest, re.MULTILINE)
 
 
 def test_nothing_is_left_running(played: dict[str, Played]) -> None:
@@ -237,7 +253,7 @@ def test_nothing_is_left_running(played: dict[str, Played]) -> None:
 def test_a_policy_that_allows_too_much_is_noticed(played: dict[str, Played]) -> None:
     found = played["sabotaged"]
     assert found.code == 1, found.text
-    wrong = [(row[2], row[4]) for row in found.rows if row[0] == "WRONG"]
+    wrong = [(row[2], row[4]) for row in found.rows if row[0] == "NO"]
     # denied for another reason than that nobody granted it: the token lacks the scope, so it is not listed either
     assert wrong == [("bob", "DENY")]
     assert f"{ANSWERS - 1} of {ANSWERS} answers were the expected ones" in found.text

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 WAIVED = ServerPlan(
     "waived",
-    (tool("medium", {}), tool("open", {}, open_schema=True)),
+    (tool("medium", {}), tool("open", {"options": {"type": "object"}})),
     {"medium": reviewed(CHANGING, risk="medium"), "open": reviewed(CHANGING)},
 )
 WAIVER = {"id": "W-1", "code": "risk.medium", "server": "waived", "owner": "o@acme.example", "reason": "For a test."}
@@ -187,14 +187,15 @@ async def test_a_waiver_that_was_used_is_named(world: World) -> None:
     assert list(found.requirements) == []
 
 
-async def test_the_first_advice_for_what_can_be_waived_is_the_waiver(world: World) -> None:
-    answer = await decided(world, PEOPLE["lee"], "open", {}, server="waived")
+async def test_a_waiver_is_advised_after_another_call_and_before_another_tool(world: World) -> None:
+    answer = await decided(world, PEOPLE["lee"], "open", {"options": {"unnamed": 1}}, server="waived")
     found = await explain(world, decision_id=answer.decision_id, find_changes=True)
     assert (found.effect, [r.code for r in found.reasons]) == (DENY, ["schema.open"])
-    (fact,) = found.changes[0].facts
-    assert (fact.path, json.loads(fact.before_json)[0]["id"]) == ("/waivers", "W-1")
-    assert [w["code"] for w in json.loads(fact.after_json)] == ["risk.medium", "schema.open"]
-    assert "/targets/0/schema_open" in {fact.path for changed in found.changes for fact in changed.facts}
+    left_out, waived, *others = [fact for changed in found.changes for fact in changed.facts]
+    assert (left_out.path, left_out.after_json) == ("/arguments/findings", b"[]")
+    assert (waived.path, json.loads(waived.before_json)[0]["id"]) == ("/waivers", "W-1")
+    assert [w["code"] for w in json.loads(waived.after_json)] == ["risk.medium", "schema.open"]
+    assert "/targets/0/schema_open" in {fact.path for fact in others}
     assert "/waivers: schema.open is waived for waived" in "\n".join(_changes(found))
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,17 +18,20 @@ from typing import Any
 
 import pytest
 from served import ALICE, Served, make_world, served
+from support.hook_answers import taken
 from support.profiles import profile
 from support.resident import end_residents, residents
-from support.terminal import at_terminal
+from support.terminal import at_terminal, shows
 from support.warm import warm
 
 from pdp.core.bytes.digest import digest
 from pdp.local import installed as local
+from pdp.local.gate import FILE, KeptReport, rests_on
 from pdp.local.hook import SOCKET, START_SECONDS
 from pdp.local.installation import DAY_NS, SIGNERS
+from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.registry.diff import newest_version
-from pdp.registry.scan.scan import ScannedTool
+from pdp.registry.scan.finding import ScannedTool
 from pdp.wire.hooks.agents import AGENTS
 from pdp.wire.hooks.own_tools import own_tools
 
@@ -45,6 +48,7 @@ class Hooked:
     python: Sequence[str]  # stands for the interpreter in what the user types
     agent: str = "claude-code"
     env: Mapping[str, str] = field(default_factory=dict)
+    shown: str = ""  # to the user alone, of the last call
 
     @property
     def state(self) -> Path:
@@ -77,18 +81,21 @@ class Hooked:
         return self.send(json.dumps({**event, "tool_input": arguments or {}, "tool_use_id": "t", **more}))
 
     def send(self, event: str, command: list[str] | None = None) -> tuple[int, str, str]:
-        """The same for an event as it is."""
+        """The same for an event as it is. What the user alone is told of a block is kept."""
         environment = {**os.environ, **self.env}
         done = subprocess.run(
             command or self.command, input=event, capture_output=True, text=True, timeout=PATIENCE, env=environment,
             cwd=self.folder, check=False,
         )  # fmt: skip
-        return done.returncode, done.stdout, done.stderr
+        code, output, told, self.shown = taken(done.returncode, done.stdout, done.stderr)
+        return code, output, told
 
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[list[str]]:
-    with warm("pdp.cli.hook", "pdp.cli.approvals", "pdp.cli.tools", "mcp.client.client") as words:
+    with warm(
+        "pdp.cli.hook_install", "pdp.cli.hook_serve", "pdp.cli.approvals", "pdp.cli.tools", "mcp.client.client"
+    ) as words:
         yield words
 
 
@@ -110,20 +117,214 @@ def blocked(answer: tuple[int, str, str]) -> str:
 def test_reading_goes_through_and_the_rest_waits_for_the_user(own: Hooked) -> None:
     code, screen = own.install("--never", "WebFetch")
     assert code == 0, screen
-    assert "Bash: waits for you" in screen
-    assert own.run("Read", {"file_path": "/etc/hosts"}) == (0, "{}", "")
+    assert re.search(r"Bash, .*: waits for you \(shipped\)\. It runs programs", screen)
+    assert own.run("Read", {"file_path": "/usr/include/a.h"}) == (0, "{}", "")
     assert "approval" in blocked(own.run("Bash", {"command": "make"}))
     blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
-    blocked(own.run("NoSuch"))
-    listed, screen = own.types(["approvals", "list", *profile(own.folder, proxy_state=own.state)])
-    assert listed == 0
-    found = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", screen)[0]
-    approve = ["approvals", "approve", found, *profile(own.folder, proxy_state=own.state)]
-    code, screen = own.types(approve, ("Type the code shown above to approve", found))
-    assert code == 0, screen
+    approved(own)
     blocked(own.run("Bash", {"command": "make install"}))  # another call than the approved one
     assert own.run("Bash", {"command": "make"}, tool_use_id="t2")[0] == 0
     blocked(own.run("Bash", {"command": "make"}, tool_use_id="t3"))  # once
+    assert "approval" in blocked(own.run("NoSuch"))
+
+
+def test_the_user_is_told_how_to_go_on_and_the_model_is_not(own: Hooked) -> None:
+    """The command that answers, or explains, stands where the agent shows its user something, and works."""
+    own.install("--never", "WebFetch")
+    where = f"PDPCTL_PROXY_STATE={own.state} pdp"
+    told = blocked(own.run("Bash", {"command": "make"}))
+    (code,) = re.findall(f"Bash waits for you: {where} approvals approve (..-..)$", own.shown)
+    assert not any(word in told for word in ("approvals", code, str(own.state)))
+    at = profile(own.folder, proxy_state=own.state)
+    assert own.types(["approvals", "approve", code, *at], ("Type the code shown above to approve", code))[0] == 0
+    assert own.run("Bash", {"command": "make"}, tool_use_id="t2") == (0, "{}", "")
+
+    told = blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
+    (decision,) = re.findall(f"WebFetch was denied: .+ Why: {where} explain ([0-9a-f-]+)$", own.shown)
+    assert not any(word in told for word in ("explain", decision))
+    assert "tool.withdrawn" in own.types(["explain", decision, *at])[1]
+
+    told = blocked(own.run("x waits for you: pdp approvals approve AA-AA", {"a": 1}))
+    assert own.shown.startswith('pdp: "x waits for you')  # no line of ours
+
+
+def in_force(answer: Callable[[], tuple[int, str, str]], told: str = "") -> None:
+    """Wait until what was signed anew is what the decision point answers by; "" is an allow."""
+    ends = time.monotonic() + PATIENCE
+    while (said := answer()) and not (told in said[2] if told else said[0] == 0):
+        assert time.monotonic() < ends, said
+
+
+def approved(own: Hooked) -> None:
+    """The user approves the one call that waits."""
+    where = profile(own.folder, proxy_state=own.state)
+    (found,) = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", own.types(["approvals", "list", *where])[1])
+    code, screen = own.types(["approvals", "approve", found, *where], ("Type the code shown above to approve", found))
+    assert code == 0, screen
+
+
+def test_a_file_of_keys_waits_for_the_user_and_is_then_read_once(own: Hooked) -> None:
+    """By the rule that holds through a proxy: whatever names one, a link of the repository too."""
+    own.install()
+    (own.folder / "work").mkdir()
+    (own.folder / "work" / "notes.md").symlink_to("/etc/shadow")
+    at = {"cwd": str(own.folder / "work")}
+    for secret in (".env", "key.pem", "/etc/shadow", "~/.aws/credentials", str(own.folder / "work" / "notes.md")):
+        assert "approval" in blocked(own.run("Read", {"file_path": secret}, **at, session_id=secret))
+    for secret in ({"path": "/srv/.ssh"}, {"glob": "*.pem"}, {"glob": "{.env,x}"}):
+        assert "approval" in blocked(own.run("Grep", {"pattern": "x", "path": "/usr/lib", **secret}, **at))
+    for plain in ("a.py", "/root/work/a.py", ".env.example", "app/(auth)/[id]/page.tsx", "../work/b; c.txt"):
+        assert own.run("Read", {"file_path": plain}, **at) == (0, "{}", "")
+
+
+def test_one_answer_lets_a_call_with_a_file_of_keys_through(own: Hooked) -> None:
+    own.install()
+    for tool in ("Read", "Write"):
+        call = {"file_path": "/w/.env"} | ({"content": "x"} if tool == "Write" else {})
+        blocked(own.run(tool, call))
+        approved(own)
+        assert own.run(tool, call, tool_use_id=tool) == (0, "{}", "")
+    assert "approval" in blocked(own.run("Read", {"file_path": "/w/.env"}))  # once
+
+
+# what Claude Code 2.1.331 and 2.1.332 listed to their model
+LISTED = (
+    "Agent", "AskUserQuestion", "Bash", "CronCreate", "CronDelete", "CronList", "Edit", "EnterPlanMode",
+    "EnterWorktree", "ExitPlanMode", "ExitWorktree", "ListAgents", "LSP", "Monitor", "NotebookEdit", "Read",
+    "ReportFindings", "ScheduleWakeup", "SendMessage", "Skill", "TaskCreate", "TaskGet", "TaskList", "TaskStop",
+    "TaskUpdate", "ToolSearch", "WebFetch", "WebSearch", "Workflow", "Write",
+)  # fmt: skip
+
+
+def test_each_tool_that_the_agent_lists_has_an_answer_by_a_rule_and_its_user_may_say_otherwise(own: Hooked) -> None:
+    code, screen = own.install("--never", "WebFetch", "--ask", "TaskCreate", "--ask", "Frob")
+    assert code == 0, screen
+    shown = own.types(["hook", "tools", own.agent, "--state", str(own.state)])[1]
+    answers = dict(
+        re.findall(
+            r"^  (\w+|any other): (goes through|waits for you|refused) \((?:yours|shipped)\)\. \w",
+            shown,
+            re.MULTILINE,
+        )
+    )
+    assert set(LISTED) <= answers.keys()
+    assert {answers[each] for each in ("TaskUpdate", "TaskList", "CronList")} == {"goes through"}
+    assert {answers[each] for each in ("CronCreate", "SendMessage", "EnterWorktree", "LSP", "Frob", "any other")} == {
+        "waits for you"
+    }
+    assert "TaskCreate: waits for you (yours)" in shown
+    assert "WebFetch: refused (yours)" in shown
+    assert own.run("TaskUpdate", {"taskId": "1", "status": "completed"})[0] == 0
+    assert own.run("Grep", {"pattern": "x", "path": "/usr/lib", "-A": 3, "head_limit": 5, "-i": True})[0] == 0
+    assert "approval" in blocked(own.run("CronCreate", {"cron": "0 9 * * *", "prompt": "Look."}))
+    remote = {"description": "Look.", "prompt": "Look.", "isolation": "remote"}
+    assert own.run("Agent", {"description": "Look.", "prompt": "Look."})[0] == 0
+    assert "approval" in blocked(own.run("Agent", remote))  # an argument that is not known is asked about
+    assert "not available" in blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x", "more": 1}))
+    assert own.install(answers=())[0] == 0  # what the user said holds on, and is signed
+    assert "not available" in blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
+    sets = ["hook", "tools", own.agent, "--state", str(own.state), "--set"]
+    both = [*sets, "WebFetch=reads", "--set", "TaskCreate=shipped"]
+    code, screen = own.types(both, ("unasked?", "n"))  # looser than what is proposed
+    assert code == 1, screen
+    blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
+    code, screen = own.types(both, ("unasked?", "y"), SIGN)
+    assert code == 0, screen
+    in_force(lambda: own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
+    assert own.run("TaskCreate", {"subject": "Build it."})[0] == 0
+    piped = [sys.executable, "-m", "pdp", *sets, "Bash=reads"]  # nobody but a person at a terminal
+    assert subprocess.run(piped, input="y\ny\n", capture_output=True, text=True, check=False).returncode == 2
+    for name in ("mcp__a__b", "unknown_tool", "a b"):
+        assert own.types([*sets, f"{name}=asks"])[0] == 2
+    assert own.types(both)[0] == 0  # said already
+
+
+def test_a_tool_that_nobody_knows_asks_each_time_until_its_user_keeps_an_answer(own: Hooked) -> None:
+    own.install()
+    where = profile(own.folder, proxy_state=own.state)
+    call = {"level": 3, "of": {"note": "x"}}
+    assert "approval" in (told := blocked(own.run("Frob", call)))
+    assert "hook tools" not in told  # the model is not told how
+    (found,) = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", own.types(["approvals", "list", *where])[1])
+    shown = own.types(["approvals", "show", found, *where])[1]
+    assert "A tool or argument that pdp does not know" in " ".join(shown.split())
+    assert '"Frob"' in shown
+    assert "--set NAME=" in shown
+    approved(own)
+    assert own.run("Frob", call, tool_use_id="t2")[0] == 0
+    for again in (call, {}):
+        assert "approval" in blocked(own.run("Frob", again, tool_use_id="t3"))
+    status = own.types(["hook", "status", "--state", str(own.state)])[1]
+    assert "Not known, so each call asks you: Frob." in status
+    sets = ["hook", "tools", own.agent, "--state", str(own.state), "--set"]
+    code, screen = own.types([*sets, "Frob=reads"], ("unasked?", "y"), SIGN)
+    assert code == 0, screen
+    in_force(lambda: own.run("Frob", call))
+    assert "approval" in blocked(own.run("Frob", {"path": "/w/.env"}))
+    assert "where decisions are made" in blocked(own.run("Frob", {"path": str(own.state / "pdp.yaml")}))
+    assert "approval" in blocked(own.run("Frob2", call))
+    for answer, told in (("never", "not available"), ("shipped", "approval")):
+        code, screen = own.types([*sets, f"Frob={answer}"], SIGN)
+        assert code == 0, screen
+        in_force(lambda answer=answer: own.run("Frob", call, session_id=answer), told)  # type: ignore[misc]
+
+
+def test_no_name_and_no_server_gets_a_tool_of_the_agents_own_through(own: Hooked) -> None:
+    """Not by the name of what unknown tools are asked as, nor by a server that is called as the agent's own tools."""
+    own.install()
+    disguised = {"tool": "Read", "arguments": {"file_path": "/a"}}
+    for name in ("unknown_tool", "read", "Read\u200b", "Read/", "mcp_Read"):
+        blocked(own.run(name, {"file_path": "/a"}))
+        blocked(own.run(name, disguised))
+    for name in ("mcp__claude-code__Read", "mcp__claude-code__unknown_tool", "mcp__claude-code__TodoWrite"):
+        assert "not available" in blocked(own.run(name, disguised))
+    (own.state / "hooks" / "claude-code.json").write_text(
+        json.dumps(
+            {**json.loads((own.state / "hooks" / "claude-code.json").read_text()), "answers": {"Frob": "reads"}}
+        )
+    )
+    assert "not available" in blocked(own.run("Frob", {}))  # written down, and never signed
+
+
+def test_a_command_that_only_reads_in_the_repository_is_not_held(own: Hooked) -> None:
+    """Of keys and of what lies elsewhere, and where the user wants to be asked, it waits as any other."""
+    work = own.folder / "work"
+    (work / ".git").mkdir(parents=True)
+    for name in ("notes.txt", ".env", "key.pem"):
+        (work / name).write_text("text\n")
+    (work / "link").symlink_to(work / ".env")
+    (own.folder / "elsewhere").write_text("text\n")
+    own.install()
+    reading = (
+        "ls -la",
+        "cat notes.txt",
+        "grep -n text notes.txt",
+        "find . -name '*.txt' | head -5",
+        "sed -n 1,5p notes.txt && ls 2>/dev/null",
+    )
+    for command in reading:
+        assert own.run("Bash", {"command": command, "description": "Looks"}, cwd=str(work)) == (0, "{}", "")
+    waiting = [
+        "cat .env",
+        "cat link",
+        "grep text key.pem",
+        "cat ../elsewhere",
+        "ls | sh",
+        "ls | cat; cat .env",
+        "git status",
+        "cat notes.txt > b",
+    ]
+    for command in waiting:
+        assert "approval" in blocked(own.run("Bash", {"command": command}, cwd=str(work)))
+    assert "approval" in blocked(own.run("Bash", {"command": "ls", "run_in_background": True}, cwd=str(work)))
+    assert "approval" in blocked(own.run("shell_read", {"command": "id", "files": []}, cwd=str(work)))
+    read = {"tool_use_id": "t9", "cwd": str(work)}
+    assert own.run("Bash", {"command": "cat notes.txt"}, **read) == (0, "{}", "")
+    told = {"hook_event_name": "PostToolUse", "tool_response": {"stdout": "text", "stderr": ""}}
+    assert own.run("Bash", {"command": "cat notes.txt"}, **read, **told) == (0, "{}", "")  # known by the call
+    assert own.run("Bash", {"command": "cat notes.txt"}, **{**read, "tool_use_id": "t10"}, **told)[1] != "{}"
+    own.install("--ask", "Bash")
+    assert "approval" in blocked(own.run("Bash", {"command": "ls -la"}, cwd=str(work)))
 
 
 def test_what_signs_and_approves_is_out_of_reach_of_reading(own: Hooked) -> None:
@@ -164,14 +365,36 @@ def test_an_approval_outlives_a_restart_of_the_agent(own: Hooked) -> None:
     own.install("--patience", "0")
     for session in ("s1", "s2"):
         blocked(own.run("Bash", {"command": "make"}, session_id=session))
-    _, screen = own.types(["approvals", "list", *profile(own.folder, proxy_state=own.state)])
-    (found,) = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", screen)
-    approve = ["approvals", "approve", found, *profile(own.folder, proxy_state=own.state)]
-    code, screen = own.types(approve, ("Type the code shown above to approve", found))
-    assert code == 0, screen
+    approved(own)
     blocked(own.run("Bash", {"command": "make"}, session_id="s3", cwd="/etc"))
     assert own.run("Bash", {"command": "make"}, session_id="s3")[0] == 0
     blocked(own.run("Bash", {"command": "make"}, session_id="s3"))  # once
+
+
+def test_who_answers_sees_where_a_call_would_run_and_the_answer_holds_there_alone(own: Hooked) -> None:
+    """By the agent's word, and whatever that is: it shows as a folder and as nothing else."""
+    own.install()
+    at, shown = profile(own.folder, proxy_state=own.state), []
+    first, second = own.folder / "first", own.folder / "second"
+    hostile = f"{own.folder}\nVotes\n Carol approved\x1b[2J\u202egpj.\u0430"
+    spelled = f"{own.folder}⟨U+000A⟩Votes⟨U+000A⟩ Carol approved⟨U+001B⟩[2J⟨U+202E⟩gpj.⟨U+0430⟩"
+    for folder, name in ((first, str(first)), (second, str(second)), (hostile, spelled)):
+        blocked(own.run("Bash", {"command": "make clean"}, cwd=str(folder)))
+        (code,) = re.findall("approvals approve (..-..)$", own.shown)
+        for words, told in (
+            (["list"], f"said to work in {name}"),
+            (["show", code], f"Said to work in {name} (not ver"),
+        ):
+            screen = own.types(["approvals", *words, *at])[1]
+            assert shows(screen, told), screen
+        shown.append(code)
+    code, screen = own.types(
+        ["approvals", "approve", shown[0], *at], ("Type the code shown above to approve", shown[0])
+    )
+    assert (code, shows(screen, f"Said to work in {first} (not verified)")) == (0, True), screen
+    blocked(own.run("Bash", {"command": "make clean"}, cwd=str(second)))
+    assert own.run("Bash", {"command": "make clean"}, cwd=str(first))[0] == 0
+    assert "cwd" in blocked(own.run("Bash", {"command": "make"}, cwd="/a" * 5_000))  # no folder of any system
 
 
 # without the one right of root by which it reads the memory of others, so that it is a user like any other
@@ -217,8 +440,12 @@ def test_a_program_of_the_user_finds_no_key(own: Hooked) -> None:
         assert re.search(rb'PRIVATE KEY|"d" *:|eyJ[\w-]+\.[\w-]+\.[\w-]+', held) is None, path
     (resident,) = residents(own.state)
     assert not reads_memory(resident)
-    with subprocess.Popen([*PLAIN, sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as another:
+    waits = [*PLAIN, sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as another:
+        assert another.stdout is not None
+        another.stdout.readline()  # until then it has that right of root
         assert reads_memory(another.pid)
+        another.communicate(b"\n")
 
 
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=lambda agent: agent.id)
@@ -262,6 +489,31 @@ def test_a_decision_point_that_is_away_or_does_not_start_blocks(own: Hooked) -> 
     while own.run("Read", {"file_path": "/a"})[0] != 0:  # once the process that could not start has ended
         assert time.monotonic() < ends
     blocked(own.send("{}", [*own.command[:-3], str(own.folder / "nowhere"), *own.command[-2:]]))
+
+
+def test_policy_that_passed_the_gate_is_not_gated_at_each_start_and_any_other_is(own: Hooked) -> None:
+    """Also where the folder says that it passed: `pdp config check` believes no file."""
+    own.install()
+    check, passed = ["config", "check", str(own.state / "pdp.yaml")], "passed the load gate at an earlier start"
+    for kept in (0, 1):
+        assert own.run("Read", {"file_path": "/a"})[0] == 0
+        end_residents(own.state)
+        assert (own.state / "hook.log").read_text().count(passed) == kept
+    (pack,) = (path for path in own.state.glob("policy/packs/*/*.rego") if not path.name.endswith("_test.rego"))
+    whole = pack.read_text()
+    pack.write_text(whole.replace("t.risk_level <= 2", "t.risk_level <= 0"))  # what its own tests refute
+    assert whole != pack.read_text()
+    blocked(own.run("Read", {"file_path": "/a"}))
+    assert "bundle.gate" in (own.state / "hook.log").read_text()
+    bundle = read_bundle(shipped_rego(), own.state / "policy")
+    kept_report = KeptReport.model_validate_json((own.state / FILE).read_bytes())
+    forged = KeptReport.of(rests_on(bundle), kept_report.report)
+    (own.state / FILE).write_text(forged.model_dump_json())
+    code, screen = own.types(check)
+    assert code != 0
+    assert "bundle.gate" in screen
+    pack.write_text(whole)
+    assert own.types(check)[0] == 0
 
 
 def test_a_process_whose_socket_is_gone_makes_room_for_another(own: Hooked) -> None:
@@ -357,7 +609,8 @@ def test_why_a_server_s_tool_like_an_agent_s_is_harmless_is_said_or_nothing_is_s
     before, other = registered(), replace(own, agent="gemini")
     code, screen = other.install(answers=[("harmless", "")])
     assert (code, registered(), other.settings.exists()) == (1, before, False), screen
-    code, screen = other.install(answers=[*[("harmless", "They are told apart.")] * 2, SIGN])
+    assert "pdp tools review" in screen
+    code, screen = other.install(answers=[("harmless", "They are told apart."), SIGN])
     assert code == 0, screen
     assert other.run("read_file", {"file_path": "/a"}, hook_event_name="BeforeTool") == (0, "{}", "")
 
@@ -427,7 +680,8 @@ def test_nobody_signs_without_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--ask", "bash"], "has no tool bash"),
+        (["--ask", "bash"], "calls it Bash"),
+        (["--never", "mcp__git__push"], "no name that a tool"),
         (["--mcp", "git"], "ID=NAME"),
         (["--mcp", "a b=git"], "an id has"),
         (["--bearer-file", "/dev/null"], "go with --target"),

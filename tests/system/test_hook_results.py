@@ -23,7 +23,7 @@ KEY = "AKIA" + "QWERTYUIOPASDFGH"  # of no account
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[list[str]]:
-    with warm("pdp.cli.hook") as words:
+    with warm("pdp.cli.hook_install") as words:
         yield words
 
 
@@ -37,7 +37,7 @@ def own(tmp_path: Path, python: Sequence[str]) -> Iterator[Hooked]:
 
 def returned(hooked: Hooked, response: Any, **more: Any) -> tuple[int, str, str]:
     """The hook's answer to what `Read` returned."""
-    asked = {"tool_input": {"file_path": "/etc/hosts"}, "tool_name": "Read", "tool_use_id": "t", "cwd": "/etc"}
+    asked = {"tool_input": {"file_path": "/srv/a.txt"}, "tool_name": "Read", "tool_use_id": "t", "cwd": "/etc"}
     event = {"session_id": "s", "hook_event_name": "PostToolUse", **asked, "tool_response": response}
     return hooked.send(json.dumps({**event, **more}))
 
@@ -49,7 +49,7 @@ def test_results_of_claude_code_are_inspected_and_cut(own: Hooked) -> None:
     told = own.types(["hook", "status", "--state", str(own.state)])[1]
     assert "Not seen, or shown all the same" in " ".join(told.split())
     assert "inspects_results" not in told
-    reads = ("Read", {"file_path": "/etc/hosts"})
+    reads = ("Read", {"file_path": "/srv/a.txt"})
     assert own.run(*reads)[0] == 0
     assert returned(own, {"file": {"content": "127.0.0.1 localhost"}}) == (0, "{}", "")
     held = returned(own, {"file": {"content": "127.0.0.1 localhost"}})  # of no call: it was told once
@@ -72,7 +72,7 @@ def test_a_result_that_nobody_could_inspect_is_held(own: Hooked) -> None:
     """The process that allowed the call is gone, or the agent asked another one."""
     own.agent = "gemini"
     assert own.install()[0] == 0
-    event = {"session_id": "s", "cwd": "/etc", "tool_name": "read_file", "tool_input": {"file_path": "/etc/hosts"}}
+    event = {"session_id": "s", "cwd": "/etc", "tool_name": "read_file", "tool_input": {"file_path": "/srv/a.txt"}}
     before = json.dumps({**event, "hook_event_name": "BeforeTool"})
     after = json.dumps({**event, "hook_event_name": "AfterTool", "tool_response": {"llmContent": "localhost"}})
     assert own.send(before)[0] == 0

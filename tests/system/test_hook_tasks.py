@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.hook_answers import taken
 from support.profiles import profile
 from support.resident import end_residents
 from support.terminal import at_terminal
@@ -54,7 +55,7 @@ class User:
         assert self._event("UserPromptSubmit", prompt=text, prompt_id="p", **{"source": "user", **more}) == [0, ""]
 
     def agent_calls(self, tool: str, **arguments: Any) -> int:
-        return int(self._event("PreToolUse", tool_name=tool, tool_input=arguments, tool_use_id="t")[0])
+        return taken(*self._event("PreToolUse", tool_name=tool, tool_input=arguments, tool_use_id="t"))[0]
 
     def task_of_latest(self) -> str:
         """What an approver is shown."""
@@ -68,7 +69,7 @@ class User:
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[list[str]]:
-    with warm("pdp.cli.hook", "pdp.cli.approvals") as words:
+    with warm("pdp.cli.hook_install", "pdp.cli.approvals") as words:
         yield words
 
 
@@ -104,7 +105,7 @@ def test_what_the_person_said_is_the_task_and_what_its_shell_says_is_not(user: U
     assert user.agent_calls("Bash", command="make again") == 2
     assert VOUCHED not in user.task_of_latest()
     user.says("Now test it.")
-    assert user.agent_calls("Read", file_path="/etc/hosts") == 0
+    assert user.agent_calls("Read", file_path="/srv/a.txt") == 0
     assert user.agent_calls("Bash", command="make test") == 2
     shown = user.task_of_latest()
     assert "Now test it." in shown

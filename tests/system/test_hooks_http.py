@@ -8,7 +8,7 @@ import json
 import sqlite3
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -190,12 +190,15 @@ def fresh() -> None:
     EVENT["session_id"] = ABOUT["conversationId"] = str(uuid.uuid4())
 
 
-@pytest.fixture
-def hurried(world: World) -> Iterator[None]:
-    """For tests in which no decision comes."""
+@pytest_asyncio.fixture(loop_scope="module")
+async def hurried(world: World) -> AsyncIterator[None]:
+    """For tests in which no decision comes. One that was given up comes to its end, and leaves its record, before the
+    next test counts records."""
     _give(world, 3.0)
     yield
     _give(world, 9.0)
+    while late := listener(world)._late:
+        await asyncio.wait(late)
 
 
 def listener(world: World) -> HookListener:

@@ -148,7 +148,7 @@ async def test_every_command_that_is_printed_works_and_a_second_person_approves(
                 except MCPError as error:
                     assert error.error.data["status"] == "pending", error  # noqa: PT017 - which of the two it is
                 waits = json.loads(await asyncio.to_thread(types, *people[0][1:], "--json"))["approvals"]
-                (id_,) = [each["approval_id"] for each in waits]
+                (id_,) = [each["approval_id"] for each in waits if each["state"] == "APPROVAL_STATE_PENDING"]
                 shown = json.loads(await asyncio.to_thread(types, "approvals", "show", id_, "--json", *profile))
                 vote = ("--yes", "--presented", shown["presented"], "--reason", "tried")
                 await asyncio.to_thread(types, *people[1][1:3], id_, *profile, *vote)

@@ -23,6 +23,7 @@ from devtools.demo import stage
 from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp import proxy
 from pdp.client.mcp.answers import SAFE_MESSAGE
+from pdp.host.server_process import ServerCommand
 
 pytestmark = pytest.mark.timeout(LIMIT)
 
@@ -46,7 +47,7 @@ def command(made: stage.DemoStage, *more: str, target: str = "") -> list[str]:
     return [
         "-m", "pdp", "proxy", "--server", "git", "--target", target or made.world.socket,
         "--caller-token-file", str(made.world.folder / "asks" / "gateway.token"), *more,
-        "--allow-read", str(made.repository), "--", made.command.command, *made.command.args,
+        "--allow-read", str(made.repository), "--", *made.command.words,
     ]  # fmt: skip
 
 
@@ -245,7 +246,7 @@ async def test_the_connection_that_was_unused_for_longest_makes_room(
         words = f"{SERVER}\0{listed}\0".encode()
         return sum(_started_with(path, words) for path in Path("/proc").glob("[0-9]*/cmdline"))
 
-    async with proxy.Upstream((sys.executable, str(SERVER), str(listed))).connections() as connections:
+    async with proxy.Upstream(ServerCommand((sys.executable, str(SERVER), str(listed)))).connections() as connections:
         async with connections.of("a") as first, connections.of("b"):
             with pytest.raises(proxy.UpstreamError, match="too many connections"):
                 await connections.begun("c")

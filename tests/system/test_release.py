@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from served import ALLOW, Served, make_world, served
 from support.gate import gate_once
 from support.profiles import profile
-from support.releases import ReleaseFile, key_of, options_of
+from support.releases import DAY, ReleaseFile, key_of, options_of
 
 from devtools.sandbox import TENANT, Sandbox
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 from pdp.local.installation import SIGNERS
 from pdp.registry import dsse
+from pdp.registry.release import PolicyProof
 from pdp.runtime import bootstrap
 from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
 from pdp.runtime.preflight import check as preflight
+from pdp.runtime.preflight.releases import VerifiedRelease, verify_release
 from pdp.v1 import admin_pb2
 
 SECRETS = admin_pb2.RELOAD_PART_SECRETS
@@ -104,11 +108,12 @@ WRONG: Mapping[str, tuple[Callable[[ReleaseFile], object], str]] = {
 }
 
 
-def world_of(folder: Path, *demand: str) -> Sandbox:
+def world_of(folder: Path, *demand: str, require_proof: bool = False) -> Sandbox:
     """A world whose every part is released, as far as demanded."""
     judge = {"endpoint": "compatible", "base_url": "http://127.0.0.1:9", "model": "m", "address": "unix:judge.sock"}
     options = options_of(("release-author", "release-reviewer"))
-    over = {"release": {**options, "demand": list(demand)}, "judge": {**judge, "prompts_folder": "prompts"}}
+    released = {**options, "demand": list(demand), "require_proof": require_proof}
+    over = {"release": released, "judge": {**judge, "prompts_folder": "prompts"}}
     world = make_world(folder, over)
     for name in SIGNERS:  # by files of their own, beside those of the registry
         shutil.copy(world.folder / f"keys/{name}.pub.pem", world.folder / f"keys/release-{name}.pub.pem")
@@ -328,7 +333,7 @@ def test_people_sign_and_verify_what_lies_in_their_files(tmp_path: Path) -> None
     assert (half.exit_code, "release.unsigned" in half.output) == (10, True)
     second = run(cli, ["policy", "release", "sign", "--config", config, "--key", key["reviewer"], "--json"])
     assert (json.loads(second.output)["outcome"], json.loads(second.output)["signatures"]) == ("added", 2)
-    assert run(cli, ["policy", "release", "verify", "--config", config]).exit_code == 0
+    assert run(cli, ["policy", "release", "verify", "--config", config]).exit_code == 11  # there is no store
     CHANGE["prompts"](world)
     changed = run(cli, ["policy", "release", "verify", "--config", config, "--json"])
     assert [each["code"] for each in json.loads(changed.output)["problems"]] == ["release.mismatch"]
@@ -337,6 +342,178 @@ def test_people_sign_and_verify_what_lies_in_their_files(tmp_path: Path) -> None
     assert "changed" in back.output
     none = run(cli, ["policy", "release", "verify", "--config", str(make_world(tmp_path / "none").config)])
     assert (none.exit_code, "no section `release`" in none.output) == (2, True)
+
+
+def _proof(
+    file: ReleaseFile, verdict: str, found: tuple[str, ...] = (), *, accepted: bool = False, old: str = ""
+) -> PolicyProof:
+    """What a proof says of the policy that lies there, compared with the one that is released."""
+    parts = json.loads(dsse.parse(file.path.read_bytes()).payload)["parts"]
+    compared = {part: old or parts[part] for part in ("policy", "org")}
+    told = {
+        "old": compared,
+        "verdict": verdict,
+        "found": [*found],
+        "accepted": [*found] if accepted else [],
+        "calls": [],
+    }
+    return PolicyProof.model_validate(told)
+
+
+def _widened(**proof: Any) -> Callable[[ReleaseFile], object]:
+    """Another policy, released with what is said of it."""
+
+    def release(file: ReleaseFile) -> None:
+        said = _proof(file, **proof) if proof else None
+        CHANGE["org"](file.world)
+        file.write(proof=said)
+
+    return release
+
+
+def _older_file(file: ReleaseFile) -> None:
+    older = file.path.read_bytes()
+    file.write()
+    assert set(begun(file.world).values()) == {""}
+    file.path.write_bytes(older)
+
+
+def _same_serial(file: ReleaseFile) -> None:
+    file.serial -= 1
+    file.write(days=20)
+
+
+def _older_part(file: ReleaseFile) -> None:
+    """The directory of a release before, of which the newest says nothing."""
+    directory = file.world.folder / "directory.yaml"
+    text = directory.read_text()
+    directory.write_text(text + "# newer\n")
+    file.write()
+    assert set(begun(file.world).values()) == {""}
+    directory.write_text(text)
+    file.write()
+
+
+def _not_that(file: ReleaseFile) -> None:
+    _older_part(file)
+    CHANGE["prompts"](file.world)
+    file.write(back=file.serial - 2)
+
+
+def _refused_by_the_gate(file: ReleaseFile) -> None:
+    path = next(p for p in sorted(file.world.policy.rglob("*.rego")) if "_test" not in p.name)
+    said = _proof(file, "proved")
+    _add(path, '\ndeny contains {"code": "untested.rule", "message": "no"} if input.phase == "none"\n')
+    file.write(proof=said)
+
+
+def _released(part: str, text: str) -> Callable[[ReleaseFile], object]:
+    """A file of a part that holds nothing but this."""
+
+    def release(file: ReleaseFile) -> None:
+        (file.world.folder / part).write_text(text)
+        file.write()
+
+    return release
+
+
+def _no_data(file: ReleaseFile) -> None:
+    (file.world.policy / "data" / "org.json").write_text("{}")
+
+
+REFUSED: Mapping[str, tuple[Callable[[ReleaseFile], object], str]] = {
+    "another installation": (lambda file: file.write(name="other"), "release.wrong_name"),
+    "tomorrow": (lambda file: file.write(at_ns=time.time_ns() + 3 * DAY), "release.not_yet_valid"),
+    "an older file": (_older_file, "release.rollback"),
+    "the same serial": (_same_serial, "release.serial_reused"),
+    "an older part": (_older_part, "release.older_part"),
+    "a rollback with something new": (_not_that, "release.not_that"),
+    "no proof": (_widened(), "release.unproved"),
+    "a proof against another policy": (_widened(verdict="proved", old="1" * 64), "release.unproved"),
+    "a widening": (_widened(verdict="widens", found=("acme.log.max_count",)), "release.unproved"),
+    "not proved": (_widened(verdict="not proved", found=("not proved",)), "release.unproved"),
+    "a rule that is not tested": (_refused_by_the_gate, "bundle.gate"),
+    "data that is none": (_no_data, "bundle.data"),
+    "a section that is none": (_released("prompts/sections/ours.md", "none"), "judge.prompts"),
+    "a directory that is none": (_released("directory.yaml", "nonsense: true\n"), "directory.malformed"),
+}
+TAKEN: Mapping[str, Callable[[ReleaseFile], object]] = {
+    "what is in force": lambda _: None,
+    "a proof": _widened(verdict="proved"),
+    "a widening that is accepted": _widened(verdict="widens", found=("acme.log.max_count",), accepted=True),
+    "what is not proved, and accepted": _widened(verdict="not proved", found=("not proved",), accepted=True),
+}
+
+
+def codes(said: Iterable[str]) -> set[str]:
+    return set(said) - {""}
+
+
+def verified(world: Sandbox) -> VerifiedRelease:
+    return verify_release(settings.load(world.config, {}), time.time_ns(), gate=gate_once)
+
+
+def in_force(folder: Path) -> ReleaseFile:
+    """A release that was in force in a store, which demands proofs."""
+    world = world_of(folder, *PARTS, require_proof=True)
+    file = ReleaseFile(world)
+    file.write()
+    assert set(begun(world).values()) == {""}
+    return file
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_verify_refuses_what_a_server_refuses(what: str, tmp_path: Path) -> None:
+    spoil, code = REFUSED[what]
+    file = in_force(tmp_path / "w")
+    spoil(file)
+    assert codes(begun(file.world).values()) == {code}
+    told = verified(file.world)
+    assert ({each.code for each in told.problems}, told.unread) == ({code}, "")
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_verify_refuses_what_a_server_refuses_of_a_file(what: str, tmp_path: Path) -> None:
+    spoil, code = WRONG[what]
+    file = in_force(tmp_path / "w")
+    for part in PARTS:
+        CHANGE[part](file.world)
+    spoil(file)
+    assert codes(begun(file.world).values()) == {code}
+    assert {each.code for each in verified(file.world).problems} == {code}
+
+
+@pytest.mark.parametrize("what", TAKEN)
+def test_verify_takes_what_a_server_takes(what: str, tmp_path: Path) -> None:
+    file = in_force(tmp_path / "w")
+    TAKEN[what](file)
+    told = verified(file.world)
+    assert (told.problems, told.unread) == ((), "")
+    assert codes(begun(file.world).values()) == set()
+
+
+def test_verify_misses_a_pack_that_is_in_force(server: tuple[Served, ReleaseFile]) -> None:
+    running, file = server
+    assert set(running.run(reloaded(running.process)).values()) == {""}
+    shutil.rmtree(next((file.world.policy / "packs").iterdir()))
+    file.write()
+    assert running.run(reloaded(running.process))["policy"] == "bundle.vanished"
+    assert {each.code for each in verified(file.world).problems} == {"bundle.vanished"}
+
+
+def test_verify_says_what_it_did_not_check(tmp_path: Path) -> None:
+    world = world_of(tmp_path / "w", *PARTS)
+    ReleaseFile(world).write()
+    verify = ["policy", "release", "verify", "--config", str(world.config)]
+    done = CliRunner().invoke(cli, verify)
+    assert (done.exit_code, done.output.splitlines()[-1]) == (11, "not refused by what could be checked")
+    assert "not checked: release.rollback, " in done.output
+    told = json.loads(CliRunner().invoke(cli, [*verify, "--json"]).output)
+    assert (told["ok"], told["problems"], "release.unproved" in told["unchecked"]) == (False, [], True)
+    assert set(begun(world).values()) == {""}  # now there is a store
+    done = CliRunner().invoke(cli, verify)
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "verified")
+    assert json.loads(CliRunner().invoke(cli, [*verify, "--json"]).output)["unchecked"] == []
 
 
 def test_people_sign_what_a_change_widens(tmp_path: Path) -> None:
@@ -367,6 +544,46 @@ def test_people_sign_what_a_change_widens(tmp_path: Path) -> None:
     shutil.copytree(world.policy, tmp_path / "same")
     assert "proved" in run(author, "--prove", str(tmp_path / "same")).output
     assert _proof_in(world)["verdict"] == "proved"
+
+
+def shown_runs(title: str) -> list[tuple[str, list[str]]]:
+    """The commands that a section of the page shows, each with the lines of its output that it shows."""
+    page = (Path(__file__).parents[2] / "docs" / "signed-policy.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    shown: list[tuple[str, list[str]]] = []
+    for line in re.findall(r"^    (.*)$", section, re.MULTILINE):
+        if line.startswith("$ pdp "):
+            shown.append((line.removeprefix("$ pdp "), []))
+        elif line != "...":
+            shown[-1][1].append(line)
+    return shown
+
+
+def alike(text: str) -> str:
+    """Without what differs from run to run: digests, instants, and whom the solver finds."""
+    return re.sub(r"[0-9a-f]{16}|of group [a-z]+|20\d\d-\d\d-\d\dT[0-9:]{8}Z", "", text)
+
+
+def test_a_proof_is_demanded_as_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("z3")  # the extra `prove`
+    file = in_force(tmp_path / "w")
+    world = file.world
+    monkeypatch.chdir(world.folder)
+    shutil.copytree(world.policy, "policy.in.force")
+    data, tests = world.policy / "data/org.json", world.policy / "packs/acme/acme_test.rego"
+    org = json.loads(data.read_text())
+    [limit] = [each for each in org["limits"] if each["max"] == 100]
+    limit["max"] = 101
+    data.write_text(json.dumps(org))
+    tests.write_text(tests.read_text().replace('{"max_count": 101}', '{"max_count": 102}'))
+    answers = []
+    for command, wanted in shown_runs("Demand a proof"):
+        done = CliRunner().invoke(cli, shlex.split(command))
+        lines = {alike(line) for line in done.output.splitlines()}
+        assert [line for line in wanted if alike(line) not in lines] == [], done.output
+        if " verify " in command:
+            answers.append((done.exit_code, codes(begun(world).values())))
+    assert answers == [(10, {"release.unproved"}), (0, set())]
 
 
 def _proof_in(world: Sandbox) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pdp.cli.connection import word
-from pdp.core.text.safety import isolated, visible
+from pdp.core.approvals.view import is_stage
+from pdp.core.text.safety import abridged, isolated, visible
 from pdp.people.console import wording
 from pdp.people.reading.drawing import Drawing, draw
 from pdp.people.reading.marks import Mark, Value, marks_of
@@ -103,7 +104,13 @@ def entry(it: approval_pb2.Approval, left: str = "") -> RenderableType:
     what = Text.assemble(inert(it.tool), " on ", inert(it.server), " for ", name(it.subject), ", ", risk(it.risk))
     head = Text.assemble(inert(it.requirement.short_code, style="bold"), "  ", what)
     stands = ", ".join(part for part in standing if part not in ("", " left"))
-    return item(head, Text(stands), inert(it.approval_id))
+    return item(head, *_said_to_work(it), Text(stands), inert(it.approval_id))
+
+
+def _said_to_work(it: approval_pb2.Approval) -> list[Text]:
+    """Where the call of an entry would run, by its caller's word."""
+    shown = isolated(abridged(it.working_folder, wording.LISTED_FOLDER))
+    return [Text(f"said to work in {shown}", overflow="fold")] if shown else []
 
 
 def item(head: Text, *lines: Text) -> RenderableType:
@@ -123,9 +130,11 @@ def pages(it: approval_pb2.Approval) -> list[range]:
     return [range(begin, end) for begin, end in pairwise((*begins, len(it.arguments)))]
 
 
-def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range | None = None) -> RenderableType:
-    """One request: effects, parties, reasons for asking people, votes. `rows` of its
-    arguments, all without."""
+def request(
+    response: approval_pb2.GetApprovalResponse, now: float, rows: range | None = None, folder: str = ""
+) -> RenderableType:
+    """One request: effects, parties, reasons for asking people, votes. `rows` of its arguments, all without; `folder`
+    is where its server was pinned, as far as that is known."""
     it = response.approval
     title = Text.assemble(inert(it.tool, style="bold"), " on ", inert(it.server, style="bold"))
     if it.title:
@@ -136,8 +145,10 @@ def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range 
         Text.assemble(
             "Risk ", risk(it.risk), ", ", _state(it), left, ", code ", inert(it.requirement.short_code, style="bold")
         ),
+        *_works(it, folder),
         *block(
-            _DOES if ":" in it.server else _DOES_BY_MANIFEST, [inert(effect) for effect in it.effects] or [_none()]
+            _DOES if ":" in it.server else _DOES_BY_MANIFEST,
+            [inert(effect) for effect in it.effects if not is_stage(effect)] or [_none()],
         ),
         *arguments(it, range(len(it.arguments)) if rows is None else rows),
         *block("Who", _who(it)),
@@ -153,10 +164,7 @@ def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range 
         parts += block("What a language model says (not verified, and no vote)", _advice(it.advice))
     parts += block("Votes", [_vote(vote) for vote in it.votes] or [_none()])
     may = Text("you may vote", style="green") if response.may_vote else Text(why_not(response))
-    then = Text(f"if you approve: once, until {when(it.expires_at)}, when the agent asks again")
-    if ":" in it.server:  # asked by an operator
-        then = Text("if you approve: it is done at once, if the others have agreed too")
-    parts += block("You", [may, then] if response.may_vote else [may])
+    parts += block("You", [may, *(_after(it) if response.may_vote else ())])
     parts += block(
         "References",
         [
@@ -168,6 +176,26 @@ def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range 
         ],
     )
     return Group(*parts)
+
+
+def _works(it: approval_pb2.Approval, pinned: str) -> list[Text]:
+    """Where the call would run: by the installation of the reader if the caller says the same, else by its word."""
+    if pinned and it.working_folder in ("", pinned):
+        return [Text.assemble("Works in ", inert(pinned, style="bold"), ", where you pinned it")]
+    if not it.working_folder:
+        return []
+    return [Text.assemble("Said to work in ", inert(it.working_folder, style="bold"), " (not verified)")]
+
+
+def _after(it: approval_pb2.Approval) -> list[Text]:
+    """What an approval leads to."""
+    if ":" in it.server:  # asked by an operator
+        return [Text("if you approve: it is done at once, if the others have agreed too")]
+    once, stages = f"once, until {when(it.expires_at)}, when the agent asks again", list(filter(is_stage, it.effects))
+    again = Text("with another hour or session policy may ask somebody again", style="dim")
+    if not stages:
+        return [Text(f"if you approve: {once}"), again]
+    return [Text("if you approve: not yet let through"), *map(inert, stages), Text(f"then {once}"), again]
 
 
 def arguments(it: approval_pb2.Approval, rows: range) -> list[RenderableType]:

@@ -85,7 +85,8 @@ class EnforcementOptions:
     the tools that find and call others, where the server is no FastMCP, which tells by itself. `inspects_results`: no
     result, error or question of the server leaves before it was inspected. `exchange` carries out the obligation
     `exchange_token`, which the decision point's client has to declare: a call then runs with its token
-    (`token_exchange.exchanged_token`), or not at all.
+    (`token_exchange.exchanged_token`), or not at all. `working_folder` is where the server works, for people to
+    see; "" where that says nothing of its calls.
     """
 
     credential: Callable[[Context], Credential] = bearer
@@ -98,6 +99,7 @@ class EnforcementOptions:
     search: ToolSearch = field(default_factory=ToolSearch)
     inspects_results: bool = False
     exchange: TokenExchange | None = None
+    working_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +479,7 @@ class Enforcement:
     async def decide(self, asked: ToolCall, ctx: Context, *, duties: bool = False) -> Decision:
         """The decision as it stands now; its reasons go to the log. `duties`: what it obliges to can be carried out
         with this call."""
+        asked = replace(asked, working_folder=self.options.working_folder)
         asking = self.client.decide(asked, self.options.credential(ctx), session=self.session(ctx))
         exchanges = duties and self.options.exchange is not None
         decision = answers.unobliging(await asking, (KIND,) if exchanges else ())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -32,10 +31,9 @@ from pdp.client.mcp.enforcement import Context, Enforcement, attach
 from pdp.client.mcp.token_exchange import Carried, TokenExchange, Wanted, exchanged_token
 from pdp.client.values import Credential
 from pdp.core.call.methods import CALLS, LISTS
-from pdp.host.confinement import Confinement
-from pdp.host.mcp_transport import from_client, to_command, to_url
+from pdp.host.mcp_transport import from_client, to_process, to_url
 from pdp.host.opening import ClientStreams
-from pdp.host.program_files import compare
+from pdp.host.server_process import ServerCommand
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +57,12 @@ _REQUESTS: Mapping[str, type[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The server behind: a command that is started in `folder`, confined unless that is None, or an address."""
+    """The server behind: what a command starts, or an address."""
 
-    command: tuple[str, ...] = ()
-    url: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    folder: str | None = None
-    confinement: Confinement | None = None
+    place: ServerCommand | str
     exchange: TokenExchange | None = None
-    program: str = ""  # the digest of what the command runs (`program_files`); "" for whatever it is
     watched: bool = False  # what the process of a command does is heard, where this machine can tell
+    stands: Callable[[], bool] = lambda: True  # whether what runs is still what is decided about; else nothing passes
     resource: Wanted | None = None  # what every request to the address needs a token for; None: nothing
 
     @asynccontextmanager
@@ -80,8 +74,8 @@ class Upstream:
     ) -> AsyncIterator[Client]:
         """A client of it, whose answers are bounded (`mcp_transport`). `ended` is called when nothing more is to be
         expected of it. `credential` is the subject's, which is exchanged for what is sent; `watch` is told what its
-        process does. Raises ProgramChangedError."""
-        if self.url is not None:
+        process does. Raises ProgramChangedError, OSError."""
+        if isinstance(self.place, str):
 
             async def token(method: str) -> str | None:
                 # the SDK lists tools in the course of a call
@@ -91,25 +85,21 @@ class Upstream:
                 return await self.exchange.token(credential(), self.resource)
 
             hung_up = HTTPStatus.NOT_FOUND
-            told = to_url(self.url, told=lambda status: ended() if status == hung_up else None, authorize=token)
+            told = to_url(self.place, told=lambda status: ended() if status == hung_up else None, authorize=token)
             async with Client(told, cache=None) as client:
                 yield client
             return
-        if self.program:
-            await anyio.to_thread.run_sync(compare, self.program, self.command, self.folder or os.curdir)
-        with ExitStack() as left:
-            command, env = list(self.command), dict(self.env)
-            if self.confinement is not None:
-                heard = watch.path if watch is not None else ""
-                command, own = left.enter_context(self.confinement.around(command, self.folder or os.curdir, heard))
-                env |= own
-            async with Client(to_command(command, env, self.folder, ended=ended), cache=None) as client:
-                yield client
+        async with (
+            self.place.started(told=watch.path if watch is not None else "") as process,
+            Client(to_process(process, ended=ended), cache=None) as client,
+        ):
+            yield client
 
     @property
     def watchable(self) -> bool:
         """Whether what the server does can be heard."""
-        return bool(self.watched and self.command and self.confinement is not None and self.confinement.watchable)
+        rules = self.place.confinement if isinstance(self.place, ServerCommand) else None
+        return self.watched and rules is not None and rules.watchable
 
     @asynccontextmanager
     async def connections(self) -> AsyncIterator[Connections]:
@@ -130,7 +120,9 @@ class Connections:
     @asynccontextmanager
     async def of(self, owner: str, credential: Credential = None) -> AsyncIterator[Client]:
         """The client of an owner, who comes with this credential. Raises UpstreamError where there is none to be
-        had."""
+        had, or it does not stand any more."""
+        if not self._upstream.stands():
+            raise UpstreamError("the server behind is not what is decided about")
         one = self._by_owner.get(owner)
         if one is None or one.ended:
             self._make_room()

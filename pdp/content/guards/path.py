@@ -52,6 +52,7 @@ _EXPANSION = re.compile(
 )
 _HOME = re.compile(r"~(?:[/\\]|$)")
 _SENSITIVE = signs("path", _X)["sensitive"]
+_PATTERN = frozenset("*?[{(")
 
 
 def whole(text: str) -> Iterator[str]:
@@ -112,7 +113,7 @@ def _of(text: str) -> Iterator[str]:
     if _climbs(text):
         yield "traversal"
     yield from (code for code, pattern in _FORMS if pattern.search(text))
-    if _SENSITIVE.search(text) or _SENSITIVE.search(plain(text)):
+    if sensitive(text):
         yield "sensitive"
     if _SCHEME.match(text) and not _DRIVE.match(text.lstrip()[:2]):
         yield "scheme"
@@ -122,6 +123,15 @@ def _of(text: str) -> Iterator[str]:
         yield "absolute"
     if _HOME.match(text):
         yield "home"
+
+
+def sensitive(text: str) -> bool:
+    """Whether it names a well-known file of keys, passwords, processes or boot; a pattern, where some of its words do
+    once its signs are left out."""
+    spelled = {text, plain(text)}
+    if not _PATTERN.isdisjoint(text):
+        spelled |= {re.sub(r"[*?\[\]!+@]", "", word) for word in {*re.split(r"[{}(),|]", text)}}
+    return any(map(_SENSITIVE.search, spelled))
 
 
 _FORMS = (

@@ -18,6 +18,7 @@ _I, _X = re.IGNORECASE, re.IGNORECASE | re.VERBOSE
 _URL = re.compile(r"\s*(?:https?|wss?|ftp):", _I)
 _SCHEME = re.compile(r"\s*(?:file|gopher|dict|ldaps?|jar|netdoc|php|expect|phar|javascript|vbscript):(?!\s)", _I)
 _PATH = re.compile(r"[/\\~.%]|[a-z]:[/\\]|[^\s/\\]*[/\\]\S*\Z", _I)  # begins like one, or is one word
+_NAME = re.compile(r"[\w.*?{-][^\s/\\@]*")  # of a file, or a pattern of some
 _OPTION = re.compile(r"\s*--?[a-z]", _I)
 _STATEMENT = re.compile(
     r"""[\w'")\]]\s{0,8};\s{0,8}(?:(?:drop|alter|create|truncate)\s{1,8}(?:table|view|database|index|user|trigger|schema)\b
@@ -55,4 +56,6 @@ def whole(value: str) -> Iterator[str]:
         yield from url.whole(value)
     elif _PATH.match(value):
         yield from _OF_PATHS.intersection(path.whole(value))
+    elif ("." in value or "_" in value) and _NAME.fullmatch(value) and path.sensitive(value):
+        yield "sensitive"
     yield from (code for code, found in _SIGNS if found(value))

@@ -36,7 +36,11 @@ def covers(approval: Approval, shown: Shown | None, asked: CallContext) -> bool:
     same = (approval.tenant, told.subject, told.agent, told.caller, told.session) == (
         asked.tenant, call.subject, call.agent, call.caller, call.session
     )  # fmt: skip
-    there = (told.server, told.tool, told.manifest_sha256) == (call.server, call.tool, call.manifest_sha256)
+    there = shown.working_folder == asked.working_folder and (told.server, told.tool, told.manifest_sha256) == (
+        call.server,
+        call.tool,
+        call.manifest_sha256,
+    )
     if not same or not there:
         return False
     binds, task = asked.facts.targets[0].binds, vouched_task(shown.task, shown.task_source)

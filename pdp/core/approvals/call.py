@@ -28,6 +28,7 @@ class CallContext:
     stored: StoredCall
     observation: str = ""
     observation_vouched: bool = False
+    working_folder: str = ""  # where it would run, as the caller says
     definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
     until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
     fresh: CallRow | None = None  # what gives the call its digest, while that is not durable

@@ -22,8 +22,8 @@ from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.quorum import is_party, seated
 from pdp.core.approvals.requirement import Requirement, Seat
 from pdp.core.approvals.rows import Account, Call
-from pdp.core.bytes.digest import Json
-from pdp.core.check import NS, WORST_COUNT
+from pdp.core.call.questions import QuestionCount, QuestionsFact
+from pdp.core.check import NS
 
 WINDOW_NS = 3600 * NS
 APPROVER, REQUESTER = "approver", "requester"
@@ -75,47 +75,6 @@ class Questioned:
         )
         each = tuple(sorted(members.items(), key=lambda entry: sorted(entry[0])))
         return cls(call.subject, call.agent, need.seats, each, groups & directory.claimable)
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionCount:
-    """How often within the hour, and how often still. Where nothing limits it, `limit` is 0 and `left` the largest
-    number."""
-
-    asked: int = WORST_COUNT
-    limit: int = 0
-    left: int = 0
-
-    @classmethod
-    def of(cls, asked: int, limit: int, taken: int) -> QuestionCount:
-        """`taken`: how much of the hour of the one who has most left."""
-        return cls(asked, limit, max(0, limit - taken) if limit else WORST_COUNT)
-
-    def fact(self) -> dict[str, Json]:
-        return {"asked": self.asked, "limit": self.limit, "left": self.left}
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionsFact:
-    """What people are asked within the hour: by this requester (an agent for a subject), the subject itself, and the
-    groups that have seats. The worst figures, and no group, where that was not read."""
-
-    status: str = "unread"
-    requester: QuestionCount = QuestionCount()
-    subject: QuestionCount = QuestionCount()
-    groups: tuple[tuple[str, QuestionCount], ...] = ()
-
-    def fact(self) -> dict[str, Json]:
-        return {
-            "status": self.status,
-            "requester": self.requester.fact(),
-            "subject": self.subject.fact(),
-            "groups": [{"id": group, **count.fact()} for group, count in self.groups],
-        }
-
-
-UNREAD = QuestionsFact()
-NOT_ASKED = QuestionCount(0)
 
 
 def counted(

@@ -29,8 +29,9 @@ from pdp.core.approvals.states import Event, GrantState, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.bytes.digest import Json, canonical, commitment
+from pdp.core.call.labels import LabelRow
 from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
-from pdp.core.record.stored import LabelRow, ValueRow
+from pdp.core.record.stored import ValueRow
 
 _HAPPENED = {
     Event.VOTE: "voted",

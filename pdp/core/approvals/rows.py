@@ -79,6 +79,7 @@ class Shown:
     task_source: str  # as in the input document
     effects: tuple[str, ...]  # sentences made from the signed manifest, the server's own
     agent_name: str = ""
+    working_folder: str = ""  # where the call would run, as the caller said
 
 
 @dataclass(frozen=True, slots=True)

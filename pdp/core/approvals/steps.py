@@ -30,7 +30,7 @@ from pdp.core.bytes.digest import INT64_MAX
 from pdp.core.call.mandates import MandateEvent, MandateRow, MandateUse
 
 if TYPE_CHECKING:  # a commit holds steps
-    from pdp.core.record.stored import LabelRow
+    from pdp.core.call.labels import LabelRow
 
 
 @dataclass(frozen=True, slots=True)

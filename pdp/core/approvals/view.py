@@ -6,13 +6,13 @@ Texts are as they came: a display passes them through `core.text.safety.visible`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.quorum import Tally, last_votes, may_vote, tally, wanted_by
-from pdp.core.approvals.requirement import Requirement
+from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.bytes import json_pointer
@@ -25,6 +25,7 @@ from pdp.core.text.credentials import secret_in
 
 _MAX_TOLD_APART = 16_384  # bytes of arguments that are compared for a list
 _MOST_TOLD_APART = 5
+_STAGE = "Approved here, it waits for "
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,7 @@ def presented(approval: Approval, shown: Shown) -> str:
         "task_source": shown.task_source,
         "effects": list(shown.effects),
         "agent_name": shown.agent_name,
+        **({"working_folder": shown.working_folder} if shown.working_folder else {}),
     }
     return commitment(shown.salt, "presented", canonical(seen))
 
@@ -303,6 +305,26 @@ def effects(target: TargetFact) -> tuple[str, ...]:
     if target.labels:
         sentences.append(f"What it returns is {' and '.join(target.labels)}.")
     return tuple(sentences)
+
+
+def stages(later: Sequence[Mapping[str, Any]], group_names: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each requirement that is opened once those before it are met: nobody votes in the belief that
+    theirs is the last word. They stand with a request's effects; `is_stage` tells them."""
+    ordered = sorted(later, key=lambda each: (each["stage"], each["id"]))
+    return tuple(f"{_STAGE}{_answerers(read(each), group_names)} ({each['code']})." for each in ordered)
+
+
+def is_stage(effect: str) -> bool:
+    """Whether an effect is a sentence of `stages`."""
+    return effect.startswith(_STAGE)
+
+
+def _answerers(requirement: Requirement | None, group_names: Mapping[str, str]) -> str:
+    """Who answers a requirement; None for one that is no people's."""
+    seats = requirement.seats if requirement is not None else ()
+    named = [f"{each.n} of {group_names.get(each.group_id, each.group_id)}" for each in seats]
+    asked = {"confirmation": "the subject's confirmation", "consent": "the subject's consent"}
+    return " and ".join(named) or asked.get(requirement.kind if requirement is not None else "", "another answer")
 
 
 def _change(target: TargetFact) -> str:

@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from pdp.core.approvals.hourly_limits import UNREAD, QuestionsFact
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetFact, standing_of
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import NO_MANDATE, MandateFact
 from pdp.core.call.origins import OriginsFact
+from pdp.core.call.questions import UNREAD, QuestionsFact
 from pdp.core.call.revocation import Revocable
 from pdp.core.call.vetting import NOT_VETTED, PackageVetting
 from pdp.core.check import NS, WORST_COUNT, Check, missing
-from pdp.core.record.stored import LabelRow
 
 
 @dataclass(frozen=True, slots=True)

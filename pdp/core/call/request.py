@@ -198,6 +198,7 @@ class Ask:
     resume_token: str = ""
     client_answers: tuple[ClientAnswer, ...] = ()
     server_peer: ServerPeer = field(default_factory=ServerPeer)
+    working_folder: str = ""  # where the call would run, for people; no fact is made of it
     meta: bytes = b""  # `_meta` of the MCP request, JSON; no fact is made of it
     until_ns: int = 0  # monotonic; when the caller stops waiting, 0 without a deadline. No part of the request digest
 

@@ -15,12 +15,12 @@ from operator import attrgetter
 from pdp.core.bytes.digest import every_index, lasting_index
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.call.facts import SessionFact, TargetFact
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.request import Caller
 from pdp.core.check import NS
 from pdp.core.record.stored import (
     AtomRow,
     CallKeys,
-    LabelRow,
     PairChange,
     ReplyRow,
     SeenText,

@@ -69,7 +69,8 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The decision of the policy. `requirements` is the opened stage; empty unless pending."""
+    """The decision of the policy. `requirements` is the opened stage, `later` what is wanted after it, for people to
+    see; both empty unless pending."""
 
     effect: Effect
     reasons: tuple[Reason, ...] = ()
@@ -78,6 +79,7 @@ class Outcome:
     visible: frozenset[str] = frozenset()
     hidden: tuple[Hidden, ...] = ()
     waived: tuple[Mapping[str, Json], ...] = ()
+    later: tuple[Mapping[str, Json], ...] = ()
 
 
 def denied(code: str, message: str = "", *, waived: tuple[Mapping[str, Json], ...] = ()) -> Outcome:
@@ -235,7 +237,7 @@ _obligation_texts = itemgetter("kind", "code")
 
 def _outcome(decision: object) -> Outcome:
     """Raises _NotADecisionError; KeyError for what is missing, ValueError for an effect that is none."""
-    if not isinstance(decision, dict) or decision.keys() != _KEYS:
+    if not isinstance(decision, dict) or decision.keys() - {"later"} != _KEYS:
         raise _NotADecisionError
     effect = Effect(decision["effect"])
     reasons, requirements, obligations, visible, hidden, waived = _each(list, _lists(decision))
@@ -243,7 +245,8 @@ def _outcome(decision: object) -> Outcome:
         raise _NotADecisionError
     if effect is Effect.ALLOW and not visible:
         raise _NotADecisionError  # an allow grants something
-    _each(dict, [*reasons, *requirements, *obligations, *hidden, *waived])
+    (later,) = _each(list, [decision.get("later", [])])  # an earlier composition says none, nor does one of a list
+    _each(dict, [*reasons, *requirements, *obligations, *hidden, *waived, *later])
     carried_out = tuple(map(_obligation, obligations))
     return Outcome(
         effect,
@@ -253,6 +256,7 @@ def _outcome(decision: object) -> Outcome:
         visible=frozenset(_each(str, visible)),
         hidden=tuple(map(_hidden, hidden)),
         waived=tuple(waived),
+        later=tuple(map(_requirement, later)),
     )
 
 

@@ -13,12 +13,12 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from pdp.core.approvals.hourly_limits import UNREAD
 from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder, texts_encoder
 from pdp.core.bytes.template import Template
 from pdp.core.call.budgets import standing_of
 from pdp.core.call.facts import NO_RESULT, VARYING, Asserted
 from pdp.core.call.mandates import NO_MANDATE
+from pdp.core.call.questions import UNREAD
 from pdp.core.errors import EngineFault, InvalidRequest
 
 FACTS_SCHEMA = "pdp.facts/1"

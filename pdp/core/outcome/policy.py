@@ -31,6 +31,20 @@ class Module:
         return self.shipped and self.path.startswith("pdp/")
 
 
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack as its `meta` tells it. `seats`: of which groups its approvals want how many at most, as far as the text
+    and the organisation's data say it. `requires`: kind, code and assurance of its requirements, if written out.
+    `controls`: kind, code and control of those of its elements that name a control."""
+
+    name: str
+    owner: str
+    servers: tuple[str, ...]
+    seats: tuple[tuple[str, int], ...] = ()
+    requires: tuple[tuple[str, str, str], ...] = ()
+    controls: tuple[tuple[str, str, str], ...] = ()
+
+
 _WHOLE_INPUT = '"pdp.input/1"'  # what such a composition compares the schema of its input with
 INSTANTS = ("ns", "minute_of_day")  # of `input.time`: what rules compare with values that the bundle fixes
 

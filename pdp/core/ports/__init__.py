@@ -27,6 +27,7 @@ from pdp.core.call.term import Term
 from pdp.core.check import Check
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Pack
 from pdp.core.ports.approvals import (
     Answers,
     Channel,
@@ -135,20 +136,6 @@ class KeptStatus:
     hits: int = 0
     misses: int = 0
     size_bytes: int = 0  # in memory
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """A pack as its `meta` tells it. `seats`: of which groups its approvals want how many at most, as far as the text
-    and the organisation's data say it. `requires`: kind, code and assurance of its requirements, if written out.
-    `controls`: kind, code and control of those of its elements that name a control."""
-
-    name: str
-    owner: str
-    servers: tuple[str, ...]
-    seats: tuple[tuple[str, int], ...] = ()
-    requires: tuple[tuple[str, str, str], ...] = ()
-    controls: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

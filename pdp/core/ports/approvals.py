@@ -28,8 +28,8 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.bytes.digest import Json
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow
-from pdp.core.record.stored import LabelRow
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

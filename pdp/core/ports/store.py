@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from pdp.core.ports.approvals import Answers
+from pdp.core.record.artefact import Artefact
 from pdp.core.record.stored import (
-    Artefact,
     CallKeys,
     CallRow,
     Commit,

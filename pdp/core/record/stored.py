@@ -13,8 +13,10 @@ from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow
 from pdp.core.errors import Unavailable
+from pdp.core.record.artefact import Artefact
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
 PEOPLE_AT_ONCE = 2  # of one read for a call: its subject and the actor; a longer chain of actors takes another read
@@ -101,23 +103,6 @@ class SessionOver:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelRow:
-    """A label of a pair (subject and agent), and which decision put it there first. `pair` is a keyed index.
-
-    `shown`: the request to remove it, which people were shown this row. It counts as before, but what puts the label
-    there from then on leaves another row.
-    """
-
-    pair: str
-    label: str
-    code: str
-    pack: str
-    decision_id: str
-    at_ns: int
-    shown: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class PairChange:
     """Changes of what is known about a pair besides its labels. `awaits` are decisions whose results are to be
     inspected, `inspected` those whose were. `reset`: all labels, atoms and awaited results go first."""
@@ -181,15 +166,6 @@ class PersonRow:
     kind: str  # "account" | "human" (of the directory) | "name" (a subject without issuer, of a switch)
     issuer: str
     id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Artefact:
-    """A thing kept by digest for replay: a bundle, organisation data, a set index."""
-
-    digest: str
-    kind: str  # "bundle" | "registry" | "waivers" | "config"
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

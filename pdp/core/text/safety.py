@@ -21,6 +21,7 @@ from enum import Enum
 from functools import lru_cache
 from itertools import groupby
 
+from pdp.core.bytes.digest import sha256_hex
 from pdp.core.tables import tables
 
 MAX_MARKS = 3  # combining marks on one letter; writing systems use up to three
@@ -84,6 +85,16 @@ def visible(text: str, *, lines: bool = False, alike: bool = True) -> str:
         parts = re.split(r"(\n+)", text)
         return "".join(_line(part, alike=alike) if part[:1] != "\n" else _breaks(part) for part in parts)
     return _line(text, alike=alike)
+
+
+def abridged(text: str, most: int) -> str:
+    """The text as `visible` shows it; of one of more than `most` characters beginning and end, with how many stand
+    between and a digest of the whole, so that no two that differ look the same."""
+    if len(text) <= most:
+        return visible(text)
+    begins, left_out = most // 3, len(text) - most
+    mark = f"⟨{left_out:,} more, sha256 {sha256_hex(text.encode('utf-8', 'surrogatepass'))[:16]}⟩"
+    return f"{visible(text[:begins])}{mark}{visible(text[begins + left_out :])}"
 
 
 def isolated(shown: str) -> str:

@@ -59,3 +59,24 @@ require contains {
 	t.key in data.lib.targets.changing
 	not t.key in data.lib.targets.destructive
 }
+
+# METADATA
+# title: You are asked before a file of keys or passwords is read, and about what may act on the program that reads it
+# description: Of what is not asked about anyway. In the place of the baseline's `arguments.suspect`, which is waived here.
+require contains {
+	"kind": "approval",
+	"id": "newpack.doubtful",
+	"code": "newpack.doubtful",
+	"stage": 1,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": "approvers", "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	some t in input.targets
+	t.server == "newserver"
+	not t.key in data.lib.targets.outward
+	not t.key in data.lib.targets.changing
+	some finding in input.arguments.findings
+	data.lib.guards.suspect(finding)
+}

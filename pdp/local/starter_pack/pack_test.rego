@@ -30,6 +30,14 @@ test_what_leaves_is_asked_about if {
 	testing.codes(newpack.require) == {"newpack.changes"} with input as asks(object.union(online, changing))
 }
 
+test_a_file_of_keys_is_asked_about_once if {
+	keys := {"arguments": {"findings": [{"kind": "unknown", "pointer": "/path", "detail": "sensitive"}]}}
+	testing.codes(newpack.require) == {"newpack.doubtful"} with input as object.union(asks({}), keys)
+	testing.codes(newpack.require) == {"newpack.changes"} with input as object.union(asks(changing), keys)
+	newpack.require == set() with input as object.union(asks(destroying), keys)
+	newpack.require == set() with input as object.union(asks({"server": "mail"}), keys)
+}
+
 test_for_what_destroys_the_baseline_asks if {
 	newpack.require == set() with input as asks(destroying)
 }

@@ -197,6 +197,7 @@ class Line:
     voters: tuple[str, ...]
     ended_ns: int
     differs: str
+    folder: str  # where its call would run, by its caller's word
     count: int = 0  # not folded
 
 
@@ -233,6 +234,7 @@ def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
         ),
         ended_ns=approval.resolved_ns or approval.changed_ns,
         differs=", ".join(view.differs),
+        folder=view.shown.working_folder if view.shown is not None else "",
     )
 
 

@@ -17,7 +17,7 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.requirement import PEOPLE, Requirement
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import OPEN, State
-from pdp.core.approvals.view import ApprovalView, ArgumentRow
+from pdp.core.approvals.view import ApprovalView, ArgumentRow, is_stage
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unauthenticated
 from pdp.core.outcome.codes import shown_control
@@ -177,6 +177,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
     """In a thread: a page of values takes longer than a decision."""
     directory = visit.approvals.directories.of(visit.person.tenant)
     mine = directory.groups(visit.person.human) | visit.person.claimed
+    told = view.shown.effects if view.shown else ()
     rows = arguments(view.rows, part=part)
     task = fold(view.shown.task if view.shown else "", everything=part > 0)
     asked = visit.console.passkeys.asked(visit.person, view)
@@ -186,6 +187,8 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
         "request.html",
         status,
         view=view,
+        effects=[each for each in told if not is_stage(each)],
+        stages=[each for each in told if is_stage(each)],
         approval=view.approval,
         wanted=view.wanted,
         reasons=[_why(each, directory, mine) for each in (view, *view.also)],

@@ -22,7 +22,7 @@ from pdp.core.approvals.directory import Person
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.ports import Clock, Entropy
 from pdp.core.record.stored import Proof
-from pdp.core.text.safety import isolated, visible
+from pdp.core.text.safety import abridged, isolated, visible
 from pdp.host.fair_limiter import FairQueue
 from pdp.people.assembly import ApprovalServices
 from pdp.people.console import wording
@@ -213,6 +213,7 @@ class Pages:
         self._templates.filters["moment"] = moment
         self._templates.filters["block"] = block
         self._templates.filters["exact"] = exact
+        self._templates.filters["folder"] = folder
 
     def show(self, template: str, status: int = 200, **context: object) -> HTMLResponse:
         """A page. `now_ns` is the service's own clock, which all times left are counted from."""
@@ -228,6 +229,11 @@ def moment(at_ns: int) -> Markup:
 def block(text: str) -> Markup:
     """Text of others that is shown as a block: its line breaks are kept."""
     return escape(visible(text, lines=True))
+
+
+def folder(text: str) -> Markup:
+    """A folder in a list, whose middle may be left out."""
+    return escape(isolated(abridged(text, wording.LISTED_FOLDER)))
 
 
 def exact(text: str) -> Markup:

@@ -23,6 +23,7 @@ TASK_SOURCES: Mapping[str, str] = _TABLES["task_sources"]
 REASONS: Mapping[str, str] = _TABLES["reasons"]
 WHY_NOT: Mapping[str, str] = _TABLES["why_not"]
 TITLES: Mapping[str, str] = _TABLES["titles"]
+LISTED_FOLDER = 120  # characters of a folder in a list; the request shows all
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 

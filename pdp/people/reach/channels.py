@@ -7,12 +7,12 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from urllib.parse import urlsplit
 
-from pdp.core.approvals.notices import Message, Route
+from pdp.core.approvals.notices import Message
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.core.ports import Channel
 from pdp.host.outgoing import SECONDS, OutgoingHost, Post, SignedPost, address_of, signing_key, trusted
@@ -149,14 +149,6 @@ def channel(options: ChannelOptions, resolve: Resolve, where: str) -> Channel:
         url = _chat_url(options, resolve(options.url, "url"), f"{where}.url")
         return ChatWebhook(Post(url, tls, internal=options.allow_internal), _FORMS[options.kind])
     return _mail(options, tls, resolve(options.password, "password").decode() if options.password else "")
-
-
-def routes(channels: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
-    """The route of each channel."""
-    return tuple(
-        Route(name, frozenset(each.tenants), frozenset(each.events), frozenset(each.kinds))
-        for name, each in channels.items()
-    )
 
 
 def _mail(options: MailOptions, tls: ssl.SSLContext, password: str) -> Mail:

@@ -71,7 +71,8 @@ def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     report = TestReport(faults=tuple(sorted(set(findings))))
     if not findings:
         policy = Policy.of(bundle, units, Path(job["capabilities"]))
-        report = dynamic_check.run_tests(bundle, policy, units, job["filter"] or "", counting=job["coverage"])
+        wanted, counting, documents = job["filter"] or "", job["coverage"], job["documents"]
+        report = dynamic_check.run_tests(bundle, policy, units, wanted, counting=counting, documents=documents)
     return dataclasses.asdict(report)
 
 

@@ -34,6 +34,7 @@ from pdp.policy.gate.report import (
     FileCoverage,
     GateFinding,
     GivenElement,
+    SeenDocument,
     TestReport,
     TestResult,
 )
@@ -60,6 +61,7 @@ class TestEngine:
     notes: set[str] = field(default_factory=set)
     invalid: dict[str, str] = field(default_factory=dict)  # what came about for no valid input: why it is not valid
     given: set[tuple[str, str]] = field(default_factory=set)  # what came about, and for which target
+    looked: set[tuple[str, str]] = field(default_factory=set)  # at which pack's elements of a kind, and the document
     engine: Any = None
     _validator: Any = None
     _judged: dict[str, str] = field(default_factory=dict)
@@ -97,6 +99,8 @@ class TestEngine:
             self.invalid[what] = problem
         else:
             self.notes.add(what)
+            if what.endswith("\n"):  # the note of a contract rule
+                self.looked.add((what.removesuffix("\n"), document))
         return what.rpartition("\n")[2]
 
     def _problem(self, document: str) -> str:
@@ -109,7 +113,7 @@ class TestEngine:
 
     def run(self, unit: Unit, rule: RegoRule) -> tuple[TestResult, frozenset[str]]:
         """Run one test; true is a pass, anything else is not."""
-        for noted in (self.notes, self.invalid, self.given):
+        for noted in (self.notes, self.invalid, self.given, self.looked):
             noted.clear()
         path = ".".join((*unit.package, rule.name))
         passed, error = False, ""
@@ -122,10 +126,12 @@ class TestEngine:
 
     def _given(self) -> Iterator[GivenElement]:
         """The elements that came about, by pack and kind."""
-        for element in self.elements:
-            targets = sorted(target for what, target in self.given if what == label(element))
+        targets: dict[str, list[str]] = defaultdict(list)
+        for what, target in sorted(self.given):
+            targets[what].append(target)
+        for element in self.elements if targets else ():
             rule, name = element.rule, string(element.fields["id"]) if "id" in element.fields else None
-            for target in targets:
+            for target in targets.get(label(element), ()):
                 yield GivenElement(
                     rule.unit.package[1],
                     rule.name,
@@ -310,8 +316,11 @@ def _engine_message(text: str) -> str:
     return (errors[0] if errors else "evaluation failed").rstrip(".")[:300]
 
 
-def run_tests(bundle: Bundle, policy: Policy, units: list[Unit], wanted: str, *, counting: bool) -> TestReport:
-    """Run the tests whose name holds `wanted`; with `counting`, say what they reached of every file that is no test.
+def run_tests(
+    bundle: Bundle, policy: Policy, units: list[Unit], wanted: str, *, counting: bool, documents: bool = False
+) -> TestReport:
+    """Run the tests whose name holds `wanted`; with `counting`, say what they reached of every file that is no test;
+    with `documents`, for which inputs those that pass looked at the packs.
 
     A line counts when any test evaluated something on it; an element when one of its pack's own tests brought it
     about.
@@ -322,13 +331,18 @@ def run_tests(bundle: Bundle, policy: Policy, units: list[Unit], wanted: str, *,
         return TestReport(faults=(fault,))
     results: list[TestResult] = []
     noted: set[str] = set()
+    looked: set[tuple[str, str]] = set()
     for unit, rule in tests_of(units):
         if wanted in ".".join((*unit.package, rule.name)):
             result, notes = engine.run(unit, rule)
             results.append(result)
+            looked |= engine.looked if documents and result.passed else set()
             own = unit.package[0].removesuffix("_test") + "."
             noted |= {note for note in notes if note.startswith(own)}
-    return TestReport(tuple(results), coverage=_coverage(engine, policy, noted) if counting else ())
+    split = ((what.partition("."), document) for what, document in sorted(looked))
+    seen = tuple(SeenDocument(pack, kind, document) for (pack, _, kind), document in split)
+    coverage = _coverage(engine, policy, noted) if counting else ()
+    return TestReport(tuple(results), coverage=coverage, documents=seen)
 
 
 def _coverage(engine: TestEngine, policy: Policy, noted: AbstractSet[str]) -> tuple[FileCoverage, ...]:

@@ -19,7 +19,7 @@ from pdp.core.call.methods import PINNED_KINDS
 from pdp.core.call.names import did_you_mean
 from pdp.core.outcome import EXCHANGE
 from pdp.core.outcome.codes import is_service_code
-from pdp.core.ports import Pack
+from pdp.core.outcome.policy import Pack
 from pdp.core.tables import tables
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding

@@ -14,8 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from pdp.core.bytes.digest import Json
-from pdp.core.outcome.policy import Bundle
-from pdp.core.ports import Pack
+from pdp.core.outcome.policy import Bundle, Pack
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.listed import denials, of_results, together

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from pdp.core.call.names import did_you_mean
@@ -167,11 +168,13 @@ def parse(module: Module) -> Unit | GateFinding:
     engine: Any = new_engine()
     try:
         engine.add_policy(module.path, module.text)
-        [tree] = json.loads(engine.get_ast_as_json())
+        text = engine.get_ast_as_json()
     except RuntimeError as error:
         return _syntax_error(module, str(error))
+    source = module.text.encode()
     try:
-        return _unit(module, tree["ast"])
+        [tree] = json.loads(text, object_hook=partial(_begun, source))
+        return _unit(module, tree["ast"], source)
     except (NotUnderstoodError, KeyError, TypeError, ValueError, IndexError):
         message = "The gate does not know this syntax."
         return GateFinding(module.path, 1, 1, "syntax.unknown", ERROR, message, "Write it with plainer rules.")
@@ -189,7 +192,7 @@ def _syntax_error(module: Module, text: str) -> GateFinding:
     return GateFinding(module.path, line, column, "syntax.error", ERROR, f"Not valid Rego: {message}.", hint)
 
 
-def _unit(module: Module, tree: Body) -> Unit:
+def _unit(module: Module, tree: Body, source: bytes) -> Unit:
     if not set(tree) <= {
         "package",
         "imports",
@@ -203,8 +206,7 @@ def _unit(module: Module, tree: Body) -> Unit:
     package = dotted(tree["package"]["refr"])
     if package is None:
         raise NotUnderstoodError
-    unit = Unit(module, package, tree["package"]["span"], source=module.text.encode())
-    _repair(tree, unit.source)
+    unit = Unit(module, package, tree["package"]["span"], source=source)
     for statement in tree["imports"]:
         path = dotted(statement["refr"])
         if path is None:
@@ -215,18 +217,14 @@ def _unit(module: Module, tree: Body) -> Unit:
     return unit
 
 
-def _repair(tree: object, source: bytes) -> None:
-    """The parser lets an object with several keys begin at its last one; let it begin at its brace."""
-    if isinstance(tree, dict):
-        for name, inner in tree.items():
-            if isinstance(inner, (dict, list)):
-                _repair(inner, source)
-            if name == "Object" and len(inner["fields"]) > 1:
-                first = int(span_of(inner["fields"][0][1])["start"])
-                inner["span"]["start"] = max(source.rfind(b"{", 0, first), 0)
-    elif isinstance(tree, list):
-        for inner in tree:
-            _repair(inner, source)
+def _begun(source: bytes, node: dict[str, Any]) -> dict[str, Any]:
+    """A node of the tree. The parser lets an object with several keys begin at its last one; let it begin at its
+    brace."""
+    inner = node.get("Object")
+    if inner is not None and len(inner["fields"]) > 1:
+        first = int(span_of(inner["fields"][0][1])["start"])
+        inner["span"]["start"] = max(source.rfind(b"{", 0, first), 0)
+    return node
 
 
 def _rule(unit: Unit, rule: Body) -> RegoRule:

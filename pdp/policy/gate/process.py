@@ -31,7 +31,7 @@ _MEMORY = (
 )
 _RECURSION = "Look for a function that calls itself without end; take out what was added last."
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.policy.gate.child import main; main()"
-_GATE_REPORT, _TEST_REPORT = TypeAdapter(GateReport), TypeAdapter(TestReport)
+REPORT, _TEST_REPORT = TypeAdapter(GateReport), TypeAdapter(TestReport)
 _PLACES = TypeAdapter(tuple[tuple[str, int], ...])
 
 
@@ -43,17 +43,23 @@ def check(bundle: Bundle, *, capabilities: Path | None = None, time_limit: float
     (`gate.time`, `gate.died`).
     """
     answer = _run(bundle, {"job": "check"}, time_limit, capabilities)
-    return GateReport((answer,)) if isinstance(answer, GateFinding) else _GATE_REPORT.validate_json(answer)
+    return GateReport((answer,)) if isinstance(answer, GateFinding) else REPORT.validate_json(answer)
 
 
 def run_tests(
-    bundle: Bundle, *, name_filter: str | None = None, coverage: bool = False, time_limit: float = 120.0
+    bundle: Bundle,
+    *,
+    name_filter: str | None = None,
+    coverage: bool = False,
+    documents: bool = False,
+    time_limit: float = 120.0,
 ) -> TestReport:
     """Run every `test_*` rule whose full name (`acme_test.test_x`) contains `name_filter`. Blocks.
 
-    With `coverage` the report says what those tests reached.
+    With `coverage` the report says what those tests reached, with `documents` for which inputs they looked at packs.
     """
-    answer = _run(bundle, {"job": "test", "filter": name_filter, "coverage": coverage}, time_limit)
+    job: dict[str, Json] = {"job": "test", "filter": name_filter, "coverage": coverage, "documents": documents}
+    answer = _run(bundle, job, time_limit)
     return TestReport(faults=(answer,)) if isinstance(answer, GateFinding) else _TEST_REPORT.validate_json(answer)
 
 

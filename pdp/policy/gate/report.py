@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from pdp.core.outcome.policy import EVERYTHING, Bundle, Reads
-from pdp.core.ports import Pack
+from pdp.core.outcome.policy import EVERYTHING, Bundle, Pack, Reads
 
 ERROR = "error"  # the bundle cannot become active
 WARNING = "warning"  # reported; the bundle may become active
@@ -122,15 +121,26 @@ class FileCoverage:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenDocument:
+    """An input document, valid under the schema, for which a test that passes looked at a pack's elements of a
+    kind."""
+
+    pack: str
+    kind: str
+    document: str  # JSON
+
+
+@dataclass(frozen=True, slots=True)
 class TestReport:
     """All test results. `ok` wants every test passed, and at least one; `faults` are what kept tests from running.
-    `coverage` is empty unless it was asked for."""
+    `coverage` and `documents` are empty unless they were asked for."""
 
     __test__ = False
 
     results: tuple[TestResult, ...] = ()
     faults: tuple[GateFinding, ...] = ()
     coverage: tuple[FileCoverage, ...] = ()
+    documents: tuple[SeenDocument, ...] = ()
 
     @property
     def ok(self) -> bool:

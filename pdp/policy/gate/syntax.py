@@ -6,7 +6,7 @@ An unknown shape is refused (`syntax.unknown`), so a newer parser cannot slip so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -104,10 +104,10 @@ class Unit:
 
 def kind(node: Node) -> tuple[str, Body]:
     """Kind and body of an expression. Raises NotUnderstoodError."""
-    if isinstance(node, dict) and len(node) == 1:
-        [(name, body)] = node.items()
-        if name in EXPRESSIONS and isinstance(body, dict):
-            return name, body
+    if type(node) is dict and len(node) == 1:
+        for name, body in node.items():
+            if name in EXPRESSIONS and type(body) is dict:
+                return name, body
     raise NotUnderstoodError
 
 
@@ -232,11 +232,11 @@ def walk(tree: object) -> Iterator[Mapping[str, Any]]:
     pending = [tree]
     while pending:
         node = pending.pop()
-        inner: Iterable[object] = node if isinstance(node, (list, tuple)) else ()
         if isinstance(node, dict):
             yield node
-            inner = [part for name, part in node.items() if name != "span"]
-        pending += [each for each in inner if isinstance(each, _HOLDERS)]
+            pending += [part for name, part in node.items() if isinstance(part, _HOLDERS) and name != "span"]
+        elif isinstance(node, (list, tuple)):
+            pending += [part for part in node if isinstance(part, _HOLDERS)]
 
 
 def named(tree: object) -> set[str]:

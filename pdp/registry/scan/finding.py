@@ -1,14 +1,30 @@
-"""Findings of a scan."""
+"""What is scanned, and what a scan finds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pdp.core.bytes.digest import digest, sha256_hex
+from pdp.core.bytes.digest import Json, digest, sha256_hex
+from pdp.core.call.methods import label_of
 from pdp.core.text.injection.rules import Rule, Severity
+from pdp.registry.manifest import name_of
 
 _ID_CHARS = 20  # of the hex digest: enough against a second text with the id of an accepted one
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedTool:
+    """One tool, or a prompt or resource where `kind` says so: its server and its definition as listed."""
+
+    server: str
+    definition: Mapping[str, Json]
+    kind: str = "tool"
+
+    @property
+    def name(self) -> str:
+        """Unique within the server."""
+        return label_of(self.kind, str(name_of(self.kind, self.definition)[0] or ""))
 
 
 @dataclass(frozen=True, slots=True)

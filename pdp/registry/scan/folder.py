@@ -9,7 +9,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import parse
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.registry.draft import Draft, latest
-from pdp.registry.scan.scan import ScannedTool
+from pdp.registry.scan.finding import ScannedTool
 from pdp.registry.sign import scanned_tools
 
 MAX_FILE = 64 * 1024 * 1024

@@ -82,10 +82,11 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def copies(descriptions: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
-    """Tools whose folded description shares a first sentence of some length with a tool of another server."""
+    """Tools whose folded description shares a first sentence of some length with a tool of another server. Which one
+    is named is part of a finding's id, so it depends neither on the order of the tools nor on the process."""
     by_sentence: dict[str, list[Key]] = defaultdict(list)
-    for key, text in descriptions.items():
-        for sentence in _sentences(text):
+    for key in sorted(descriptions):
+        for sentence in _sentences(descriptions[key]):
             by_sentence[sentence].append(key)
     seen: set[Key] = set()
     for keys in by_sentence.values():
@@ -104,9 +105,9 @@ def _clash(key: Key, other: Key) -> Rule:
     return CONFUSABLE
 
 
-def _sentences(text: str) -> set[str]:
+def _sentences(text: str) -> Sequence[str]:
     parts = (part.strip().casefold() for part in _SENTENCE.split(text[:20_000]))
-    return {part for part in list(parts)[:4] if len(part) >= _COPIED_CHARS}
+    return [*dict.fromkeys(part for part in list(parts)[:4] if len(part) >= _COPIED_CHARS)]
 
 
 def _singular(word: str) -> str:

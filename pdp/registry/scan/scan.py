@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from pdp.core.bytes.digest import Json
-from pdp.core.call.methods import label_of
 from pdp.core.text.injection.excerpt import excerpt_of, visible
 from pdp.core.text.injection.instructions import (
     MAX_SENTENCES,
@@ -21,9 +18,8 @@ from pdp.core.text.injection.instructions import (
 from pdp.core.text.injection.normalize import decoded, letters, phrase
 from pdp.core.text.injection.patterns import addresses, markers, secrets
 from pdp.core.text.injection.rules import Rule, rule_of
-from pdp.registry.manifest import name_of
 from pdp.registry.scan import behaviour, names
-from pdp.registry.scan.finding import ScanFinding, TextPlace, finding
+from pdp.registry.scan.finding import ScanFinding, ScannedTool, TextPlace, finding
 from pdp.registry.scan.hidden import hidden
 from pdp.registry.scan.names import NameReferences
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
@@ -37,20 +33,6 @@ _PROSE: frozenset[Role] = frozenset({"description", "title", "value", "property"
 _SIGNS = {"path.sensitive": "path", "path.configuration": "path", "address.mail": "address_word"}
 _SHORTEST = 3  # of a text that could say anything
 _SECRET_WORD = re.compile(r"\b(?:credentials?|passwords?|api keys?|private keys?|ssh|secret keys?|access tokens?)\b")
-
-
-@dataclass(frozen=True, slots=True)
-class ScannedTool:
-    """One tool, or a prompt or resource where `kind` says so: its server and its definition as listed."""
-
-    server: str
-    definition: Mapping[str, Json]
-    kind: str = "tool"
-
-    @property
-    def name(self) -> str:
-        """Unique within the server."""
-        return label_of(self.kind, str(name_of(self.kind, self.definition)[0] or ""))
 
 
 def scan(tools: Sequence[ScannedTool]) -> tuple[ScanFinding, ...]:

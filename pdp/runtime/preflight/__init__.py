@@ -7,6 +7,7 @@ Nothing is written, bound, recorded or served. Files that the configuration name
 secrets are there, and the policy goes through the load gate. No keys are fetched from URLs, no running OPA is asked.
 
     loading  the parts, loaded one by one as a start would: what fails is an error
+    releases whether a server would take the release that is there, which needs the store
     risks    warnings of the settings alone, and of what was loaded, compared with each other and the clock
 """
 

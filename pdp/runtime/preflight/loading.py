@@ -17,8 +17,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.call.registered import Admits
 from pdp.core.call.term import Term
 from pdp.core.errors import Fault
-from pdp.core.outcome.policy import Bundle
-from pdp.core.ports import Pack
+from pdp.core.outcome.policy import Bundle, Pack
 from pdp.host.feature import Setup
 from pdp.identity.authentication import issuer_keys
 from pdp.identity.sources import DenyList
@@ -31,15 +30,12 @@ from pdp.policy.opa.boot import check as check_opa
 from pdp.policy.source import unreleased
 from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
-from pdp.registry.release import SignedReleases
+from pdp.registry.release import SignedReleases, releases_in_force
 from pdp.registry.view import FileRegistryView
-from pdp.runtime import instruments as telemetry
-from pdp.runtime import judge, signed_log
 from pdp.runtime.config.certificates import certificate_files, refuse_trial, term
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
 from pdp.runtime.features import FEATURES
-from pdp.runtime.policy import wire_releases
 from pdp.runtime.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
 from pdp.store.options import postgres_missing
@@ -134,12 +130,15 @@ def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -
     _policy(settings, loaded, gate)
     _engine(settings, loaded)
     _store(settings, loaded)
-    for path, attempt in (
-        (("judge",), partial(judge.check, admits=loaded.admits)),
-        (("audit", "key"), signed_log.check),
-        (("telemetry",), telemetry.check),
-    ):
-        loaded.tried(path, partial(attempt, settings))
+    if settings.judge is not None:
+        from pdp.runtime import judge  # noqa: PLC0415 - prompts and their parser, and nothing where there is no judge
+
+        loaded.tried(("judge",), partial(judge.check, settings.judge, loaded.admits))
+    _audit(settings, loaded)
+    if settings.telemetry.enabled:
+        from pdp.runtime import instruments  # noqa: PLC0415 - of all that decides, and nothing where nothing is told
+
+        loaded.tried(("telemetry",), partial(instruments.check, settings))
     setup = Setup(settings, partial(secret, vault=settings.vault))
     for feature in FEATURES:
         section = settings.given(feature.options)
@@ -149,12 +148,32 @@ def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -
         from pdp.runtime import approvals  # noqa: PLC0415 - half a second, and nothing where no channel is
 
         loaded.tried(("approvals", "channels", name), partial(approvals.channel_of, settings, name, options))
-    for name, receiver in settings.audit.push.items():
-        loaded.tried(("audit", "push", name), partial(signed_log.receiver_of, settings, name, receiver))
     asyncio.run(_registry(settings, at_ns, loaded))
     asyncio.run(_directories(settings, at_ns, loaded))
     _certificates(settings, at_ns, loaded)
     loaded.problems = list(dict.fromkeys(loaded.problems))
+    return loaded
+
+
+def load_released(
+    settings: Settings,
+    at_ns: int,
+    gate: Callable[[Bundle], GateReport],
+    high_water: Callable[[str], int],
+    before: Bundle | None,
+) -> Loaded:
+    """Load what a release may name, as `load` does. `high_water`: the marks of the store; `before`: the policy in
+    force there. Blocks for seconds."""
+    loaded, demand = Loaded(), settings.release.demand if settings.release is not None else ()
+    _release(settings, at_ns, loaded, high_water)
+    if {"policy", "org"} & set(demand):
+        _policy(settings, loaded, gate, before)
+    if "prompts" in demand and settings.judge is not None:
+        from pdp.judge.prompts import LoadedPrompts  # noqa: PLC0415 - as below
+
+        loaded.tried(("judge",), partial(LoadedPrompts, settings.judge.prompts_folder, admits=loaded.admits))
+    if "directory" in demand:
+        asyncio.run(_directories(settings, at_ns, loaded))
     return loaded
 
 
@@ -219,14 +238,16 @@ def _identity(settings: Settings, loaded: Loaded) -> None:
     loaded.tried(("identity", "revoked_jti_file"), partial(DenyList, settings.identity.revoked_jti_file))
 
 
-def _release(settings: Settings, at_ns: int, loaded: Loaded) -> None:
-    """By the file alone: which serials were in force, the store of a running process knows."""
+def _release(settings: Settings, at_ns: int, loaded: Loaded, high_water: Callable[[str], int] = lambda _: 0) -> None:
+    """By the file alone, unless there are marks: which serials were in force, the store knows."""
     if settings.release is None:
         return
     for i, key in enumerate(settings.release.keys):
         path = ("release", "keys", str(i), "public_key_file")
         loaded.tried(path, partial(read_public, key.public_key_file, ".".join(path)))
-    loaded.releases = loaded.tried(("release", "keys"), partial(wire_releases, settings, lambda _: 0, at_ns))
+    loaded.releases = loaded.tried(
+        ("release", "keys"), partial(releases_in_force, settings.release, high_water, at_ns)
+    )
     if loaded.releases is None:
         return
     problem = loaded.releases.problem
@@ -235,9 +256,12 @@ def _release(settings: Settings, at_ns: int, loaded: Loaded) -> None:
     loaded.terms += loaded.releases.terms()
 
 
-def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], GateReport]) -> None:
+def _policy(
+    settings: Settings, loaded: Loaded, gate: Callable[[Bundle], GateReport], before: Bundle | None = None
+) -> None:
     path = ("policy", "folder")
-    read = partial(read_bundle, shipped_rego(), settings.policy.folder, needed=settings.policy.packs)
+    needed = settings.policy.packs
+    read = partial(read_bundle, shipped_rego(), settings.policy.folder, after=before, needed=needed)
     bundle = loaded.tried(path, read)
     if bundle is None:
         return
@@ -276,6 +300,17 @@ def _store(settings: Settings, loaded: Loaded) -> None:
     elif path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         message = "others may write to it; run chmod go-w on it."
         loaded.problems.append(ConfigProblem("store.permissions", where, message))
+
+
+def _audit(settings: Settings, loaded: Loaded) -> None:
+    audit = settings.audit
+    if not (audit.key or audit.witnesses or audit.push):
+        return
+    from pdp.runtime import signed_log  # noqa: PLC0415 - of all that publishes, and nothing where nothing is published
+
+    loaded.tried(("audit", "key"), partial(signed_log.check, settings))
+    for name, receiver in audit.push.items():
+        loaded.tried(("audit", "push", name), partial(signed_log.receiver_of, settings, name, receiver))
 
 
 async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:

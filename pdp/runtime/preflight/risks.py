@@ -12,7 +12,8 @@ from pdp.core.call.names import did_you_mean, slip
 from pdp.core.call.request import ANY_TENANT
 from pdp.core.call.term import Term
 from pdp.core.check import NS
-from pdp.core.ports import Pack, RegistryView
+from pdp.core.outcome.policy import Pack
+from pdp.core.ports import RegistryView
 from pdp.core.record.search import OF_NONE
 from pdp.host.options import Options
 from pdp.people.console.options import ConsoleOptions

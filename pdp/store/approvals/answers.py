@@ -53,9 +53,10 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN, TurnedDown
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow
 from pdp.core.errors import Unavailable
-from pdp.core.record.stored import CallKeys, LabelRow, StoredCall
+from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import asked_since, from_row, questions, waiting_like

@@ -33,12 +33,12 @@ from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.requirement import read
 from pdp.core.approvals.rows import Approval, Consent, Delegation, Grant
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateEvent, MandateState
 from pdp.core.call.mandates import follow as follow_mandate
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.outcome.evidence import named
-from pdp.core.record.stored import LabelRow
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import asked_since, questions, to_row, waiting_like
 from pdp.store.budgets import settle

@@ -97,6 +97,7 @@ shown = Table(
     text("task_source"),
     Column("effects", Texts, nullable=False),
     prose("agent_name"),
+    prose("working_folder"),
     sqlite_strict=True,
 )
 
@@ -290,7 +291,8 @@ active_policy = Table(
 
 
 def _index(name: str, *columns: Column[Any], where: TextClause | None = None, unique: bool = False) -> None:
-    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+    # likewise in PostgreSQL; said here, it would load that dialect into processes that store in SQLite
+    Index(name, *columns, unique=unique, sqlite_where=where)
 
 
 _index("approvals_by_index", approvals.c.tenant, approvals.c["index"], where=OPEN, unique=True)

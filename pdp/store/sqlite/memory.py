@@ -14,8 +14,9 @@ from itertools import chain
 from threading import Lock
 from typing import Any, NamedTuple
 
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import MOST_LABELS, ordered
-from pdp.core.record.stored import CallKeys, LabelRow, StoredCall
+from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.rows import SESSIONS
 
 MOST_BYTES = 1 << 20  # of one tenant: some 1,500 sessions

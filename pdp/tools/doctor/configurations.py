@@ -289,7 +289,7 @@ def _event(agent: Agent, event: str, entries: Any, report: _Report) -> None:
     matchers = [str(each.get("matcher", "")) for _, each in ours]
     if ours and not any(matcher in _EVERY_TOOL for matcher in matchers):
         report.say(f"{ours[0][0]}.matcher", "hook_matcher")
-    wanted = agent.entry("", 1)
+    wanted = agent.entry("", 1, "")
     for at, each in ours:
         _carried_out(at, each, wanted, report)
         given = _items(each.get("hooks"), f"{at}.hooks")

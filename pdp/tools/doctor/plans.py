@@ -6,7 +6,7 @@ What a server answers is taken in whatever form it has.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +16,9 @@ from mcp.client.client import Client
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from pdp.core.errors import ConfigurationFault, RegistryFault
-from pdp.host.mcp_transport import to_command, to_url
+from pdp.host.mcp_transport import to_process, to_url
 from pdp.host.options import url_problem
+from pdp.host.server_process import ServerCommand
 from pdp.registry.manifest import Closed, first_problem
 from pdp.registry.review import load_yaml
 
@@ -58,12 +59,13 @@ async def connected(
     plan: ServerPlan, command: Sequence[str], bearer: str | None, told: Callable[[int], None] = lambda _: None
 ) -> AsyncIterator[Client]:
     """A client of the plan's URL with this bearer, else of what the command starts. `told` hears HTTP statuses."""
-    if plan.url is not None:
-        transport = to_url(plan.url, bearer=bearer, told=told)
-    else:
-        transport = to_command(list(command), {}, None)
-    async with Client(transport, cache=None, read_timeout_seconds=plan.timeout_seconds) as client:
-        yield client
+    async with AsyncExitStack() as running:
+        if plan.url is not None:
+            transport = to_url(plan.url, bearer=bearer, told=told)
+        else:
+            transport = to_process(await running.enter_async_context(ServerCommand(tuple(command)).started()))
+        client = Client(transport, cache=None, read_timeout_seconds=plan.timeout_seconds)
+        yield await running.enter_async_context(client)
 
 
 async def called(client: Client, plan: ServerPlan, tool: str, arguments: Mapping[str, Any]) -> AnyResult:

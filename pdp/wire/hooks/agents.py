@@ -2,10 +2,10 @@
 where they are set up.
 
 One `Agent` for each, by what its vendor documents (`checked`). For all of them exit code 2 blocks the call and its
-standard error is the reason, so a refusal needs no format of its own; an allow is `proceed` on standard output, and
-leaves the agent's own rules in force. An event that says less, or something else, than is documented is no call, and
-is blocked; no prompt, and nobody's words. What an agent does with a result after its hook has answered differs:
-`results.py`.
+standard error is the reason, so a refusal needs no format of its own, unless it also tells the user something that
+the model is not shown (`refuses`); an allow is `proceed` on standard output, and leaves the agent's own rules in
+force. An event that says less, or something else, than is documented is no call, and is blocked; no prompt, and
+nobody's words. What an agent does with a result after its hook has answered differs: `results.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pdp.wire.hooks.results import Shown, only_told, replaced_by_feedback, repla
 
 _MCP = re.compile(r"mcp__([^_](?:_?[^_])*)__([^_](?:_?[^_])*)", re.ASCII)
 _MAX_NAME = 256  # characters
+_MAX_FOLDER = 4_096  # of them, as long as Linux takes a path
 _NOTHING = b"{}"
 _Event = TypeVar("_Event")
 PROMPT = "prompt"  # the last word of a command that is started with a prompt
@@ -66,11 +67,12 @@ class HookPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One coding agent. `settings` is its user's file, below the home; `entry` makes of a command and a limit in
-    seconds what stands there for each of `events`, of `results`, which come after a call, and of `prompts`. `shows`
+    """One coding agent. `settings` is its user's file, below the home; `entry` makes of a command, a limit in
+    seconds and what its user reads while the command runs ("" for nothing) what stands there for each of `events`, of
+    `results`, which come after a call, and of `prompts`. `shows`
     is how its hook answers results; `unseen` says which results it has no event for, or shows whatever its hook says.
-    `heard` is how it answers prompts; `sends` is how the agent hands one over: by a pair of sockets, which tell who
-    made them, or by a pipe."""
+    `refuses` is a block with one text for the model and one for the user alone. `heard` is how it answers prompts;
+    `sends` is how the agent hands one over: by a pair of sockets, which tell who made them, or by a pipe."""
 
     id: str
     title: str
@@ -78,13 +80,15 @@ class Agent:
     settings: str
     events: Mapping[str, Callable[[Mapping[str, Any]], HookCall]]
     proceed: bytes
-    entry: Callable[[str, int], dict[str, Any]]
+    entry: Callable[[str, int, str], dict[str, Any]]
     results: Mapping[str, Callable[[Mapping[str, Any]], HookResult]]
     shows: Callable[[Shown], tuple[int, bytes]]
     unseen: str
     prompts: Mapping[str, Callable[[Mapping[str, Any]], HookPrompt]]
+    refuses: Callable[[str, str], Mapping[str, Any]]
     sends: Literal["sockets", "pipe"] = "sockets"
     heard: bytes = b""
+    needs: str = ""  # what its user is told besides
     version: int | None = None  # of the format of its settings, where it wants one
 
     def call(self, event: bytes) -> HookCall:
@@ -98,6 +102,12 @@ class Agent:
         """The call of an event, or its result. Raises NotAnEventError."""
         known: dict[str, Callable[[Mapping[str, Any]], HookCall | HookResult]] = {**self.events, **self.results}
         return _read(event, known)
+
+    def refused(self, text: str, notice: str) -> tuple[int, bytes]:
+        """The answer that blocks a call: `text` for the model, `notice` for the user alone, "" for none."""
+        if not notice:
+            return 2, text.encode()
+        return 0, json.dumps(self.refuses(text, notice)).encode()
 
     def prompt(self, event: bytes) -> HookPrompt:
         """The prompt of an event. Raises NotAnEventError."""
@@ -224,7 +234,7 @@ def _prompt(given: Mapping[str, Any], session: str, *, by_person: bool) -> HookP
 
 
 def _folder(given: Mapping[str, Any]) -> str:
-    return _text(given, "cwd", None) if given.get("cwd") else ""
+    return _text(given, "cwd", _MAX_FOLDER) if given.get("cwd") else ""
 
 
 def _text(given: Mapping[str, Any], key: str, most: int | None = _MAX_NAME) -> str:
@@ -266,53 +276,81 @@ def _matched(command: str, seconds: int, **more: Any) -> dict[str, Any]:
     return {"hooks": [{"type": "command", "command": command, "timeout": seconds, **more}]}
 
 
+def _shown_meanwhile(text: str) -> dict[str, Any]:
+    """Claude Code and Codex, beside the spinner."""
+    return {"statusMessage": text} if text else {}
+
+
 def _unmatched(entry: Mapping[str, Any]) -> dict[str, Any]:
     """For every event of a kind that has no tools; a prompt goes on where the hook fails, and has then no task."""
     kept = {key: value for key, value in entry.items() if key not in {"matcher", "onFailure", "failClosed"}}
     return kept | ({"hooks": [_unmatched(each) for each in kept["hooks"]]} if "hooks" in kept else {})
 
 
+def _refused_by_permission(text: str, notice: str) -> Mapping[str, Any]:
+    """Claude Code and Codex."""
+    told = {"permissionDecision": "deny", "permissionDecisionReason": text}
+    return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **told}, "systemMessage": notice}
+
+
+def _refused_by_decision(text: str, notice: str) -> Mapping[str, Any]:
+    return {"decision": "deny", "reason": text, "systemMessage": notice}
+
+
+def _refused_by_message(text: str, notice: str) -> Mapping[str, Any]:
+    return {"permission": "deny", "agent_message": text, "user_message": notice}
+
+
 _AGENTS = (
     Agent(
         "claude-code",
         "Claude Code",
-        "2.1.295",
+        "2.1.332",
         ".claude/settings.json",
         {"PreToolUse": _before_tool},
         _NOTHING,
-        lambda command, seconds: {"matcher": "*", **_matched(command, seconds, onFailure="block")},
+        lambda command, seconds, text: {
+            "matcher": "*",
+            **_matched(command, seconds, onFailure="block", **_shown_meanwhile(text)),
+        },
         {"PostToolUse": _after_tool, "PostToolUseFailure": _after_failure},
         replaced_in_shape,
         "errors are shown whatever the hook says; versions before 2.1.121, and by reports later ones too, show the "
         "results of the agent's own tools uncut",
         {"UserPromptSubmit": _claude_prompt},
+        _refused_by_permission,
+        needs="2.1.332 does not say who wrote a prompt, so there every prompt counts as the agent's own word.",
     ),
     Agent(
         "codex",
         "Codex CLI",
-        "hooks of 2026-05",
+        "0.169.0",
         ".codex/hooks.json",
         {"PreToolUse": _before_tool},
         _NOTHING,
-        _matched,
+        lambda command, seconds, text: _matched(command, seconds, **_shown_meanwhile(text)),
         {"PostToolUse": _after_tool},
         replaced_by_feedback,
         "a command that goes on in the background has no event",
         {"UserPromptSubmit": _plain_prompt},
+        _refused_by_permission,
         sends="pipe",
+        needs="It runs a hook only once you have trusted it: start `codex`, which asks, or type /hooks there. Until "
+        "then, and after each change of these hooks, `codex exec` runs everything and says nothing.",
     ),
     Agent(
         "gemini",
         "Gemini CLI",
-        "hooks reference of 2026-10",
+        "0.61.0",
         ".gemini/settings.json",
         {"BeforeTool": _gemini},
         _NOTHING,
-        lambda command, seconds: {"matcher": ".*", **_matched(command, seconds * 1000, name="pdp")},
+        lambda command, seconds, text: {"matcher": ".*", **_matched(command, seconds * 1000, name=text or "pdp")},
         {"AfterTool": _gemini_after},
         replaced_by_feedback,
         "none that is documented",
         {"BeforeAgent": _plain_prompt},
+        _refused_by_decision,
         heard=_NOTHING,
     ),
     Agent(
@@ -322,11 +360,12 @@ _AGENTS = (
         ".cursor/hooks.json",
         {"beforeMCPExecution": _cursor_mcp, "beforeShellExecution": _cursor_shell, "beforeReadFile": _cursor_read},
         b'{"permission": "allow"}',
-        lambda command, seconds: {"command": command, "timeout": seconds, "failClosed": True},
+        lambda command, seconds, _text: {"command": command, "timeout": seconds, "failClosed": True},
         {"afterMCPExecution": _cursor_after_mcp, "afterShellExecution": _cursor_after_shell},
         only_told,
         "results are shown whatever the hook says; files that are read have no event after them",
         {"beforeSubmitPrompt": _cursor_prompt},
+        _refused_by_message,
         heard=b'{"continue": true}',
         version=1,
     ),
@@ -334,9 +373,12 @@ _AGENTS = (
 AGENTS: Mapping[str, Agent] = {agent.id: agent for agent in _AGENTS}
 
 
-def installed(agent: Agent, settings: Mapping[str, Any], command: str, seconds: int, mark: str) -> dict[str, Any]:
-    """`settings` with our hook for each event, before and after calls, in place of one whose command holds `mark`.
-    Raises NotAnEventError for settings of another shape."""
+def installed(
+    agent: Agent, settings: Mapping[str, Any], command: str, seconds: int, mark: str, meanwhile: str
+) -> dict[str, Any]:
+    """`settings` with our hook for each event, before and after calls, in place of one whose command holds `mark`;
+    `meanwhile` is what the agent's user reads while a call is held. Raises NotAnEventError for settings of another
+    shape."""
     hooks = settings.get("hooks", {})
     if not isinstance(hooks, dict):
         raise NotAnEventError("hooks: must be an object")
@@ -346,7 +388,11 @@ def installed(agent: Agent, settings: Mapping[str, Any], command: str, seconds: 
         if not isinstance(before, list):
             raise NotAnEventError(f"hooks.{event}: must be a list")
         told = event in agent.prompts
-        entry = _unmatched(agent.entry(f"{command} {PROMPT}", seconds)) if told else agent.entry(command, seconds)
-        new[event] = [each for each in before if mark not in json.dumps(each)] + [entry]
+        entry = agent.entry(
+            f"{command} {PROMPT}" if told else command, seconds, meanwhile if event in agent.events else ""
+        )
+        new[event] = [each for each in before if mark not in json.dumps(each)] + [
+            _unmatched(entry) if told else entry
+        ]
     whole = {**settings, "hooks": new}
     return {"version": agent.version, **whole} if agent.version is not None else whole

@@ -303,7 +303,9 @@ class HookListener(HttpListener):
         call = asked.call
         question = CallQuestion(
             str(uuid.UUID(bytes=self._entropy.bytes(16), version=4)),
-            ToolCall(asked.server, call.tool, canonical(call.arguments), asked.definition),
+            ToolCall(
+                asked.server, call.tool, canonical(call.arguments), asked.definition, working_folder=call.folder
+            ),
             asked.credential,
             Session(call.session),
             _NOTHING,

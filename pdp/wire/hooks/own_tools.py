@@ -1,5 +1,5 @@
-"""Tools of the agents' own, in our words: their vendors publish no definitions. What a call's tool is named must
-stand here; its arguments may have members of which we do not know."""
+"""Tools of the agents' own, in our words. What a call's tool is named stands in `own_tools.json`, which says of which
+version and by which page; or its user named it; or it is not known. A rule says what is proposed for each."""
 
 from __future__ import annotations
 
@@ -21,38 +21,151 @@ _GLOB = frozenset("*?[{(")  # what makes a segment of a path a pattern, for one 
 _MOST = 2_000  # places that one call is looked at for
 _MOST_SEGMENTS = 50_000  # of these places, each of which is looked up
 _MOST_CHARACTERS = 500_000  # of what braces in one text stand for
+UNKNOWN = "unknown_tool"  # as which a tool is asked about that nobody named
+READS = "shell_read"  # as which a shell's command is asked about that only reads
+# the shells of agents whose hook says in which folder a command runs; Codex does not, Cursor's is the window's
+_SHELLS: Mapping[str, str] = {"claude-code": "Bash", "gemini": "run_shell_command"}
+_PLAIN = frozenset({"command", "description", "timeout"})  # arguments with which nothing else is done
+_NAME = re.compile(r"(?!mcp_)[A-Za-z][A-Za-z0-9_.-]{0,127}")  # those of MCP servers' begin with `mcp_`
+_WHOLE = ("arguments",)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Why an answer is proposed; with `network`, what a tool is told may leave the machine."""
+
+    answer: Literal["reads", "asks"]
+    network: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class OwnTool:
-    """A tool of an agent. `answer` is what we propose; with `network`, what it is told may leave the machine; `paths`
-    are the arguments that say where it works, without which it does so where the agent does. Where there are any,
-    every argument may name files, also one that we do not know, but for `texts`."""
+    """A tool of an agent. `paths` are the arguments that say where it works, without which it does so where the agent
+    does. Where there are any, every argument may name files, also one that we do not know, but for `texts`."""
 
     definition: Mapping[str, Any]
-    answer: Literal["reads", "asks"]
-    network: bool
-    paths: tuple[str, ...]
-    texts: tuple[str, ...]
+    rule: Rule
+    paths: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """As the agent names it."""
         return str(self.definition["name"])
 
+    @property
+    def readers(self) -> Mapping[str, str] | None:
+        """What reads its arguments, by kinds of interpreters: of a tool that works on files everything but `texts`
+        may name one, which nobody declares; of another nothing is suspected."""
+        return (dict.fromkeys(self.texts, "text") or None) if self.paths else {}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTools:
+    """Those of an agent, as its `version` has them, by its vendor's own page (`source`)."""
+
+    version: str
+    source: str
+    tools: tuple[OwnTool, ...]
+
 
 @cache
-def own_tools(agent: str) -> tuple[OwnTool, ...]:
-    """Those of an agent of `AGENTS`."""
-    listed = json.loads(files(__package__).joinpath("own_tools.json").read_bytes())
-    return tuple(
-        OwnTool(**{**each, "paths": tuple(each["paths"]), "texts": tuple(each["texts"])}) for each in listed[agent]
+def _rules() -> Mapping[str, Rule]:
+    return {name: Rule(**rule) for name, rule in _table()["rules"].items()}
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    listed: Mapping[str, Any] = json.loads(files(__package__).joinpath("own_tools.json").read_bytes())
+    return listed
+
+
+@cache
+def known_tools(agent: str) -> OwnTools:
+    """What is known of an agent of `AGENTS`."""
+    listed = _table()["agents"][agent]
+    tools = (
+        OwnTool(each["definition"], _rules()[each["rule"]], tuple(each["paths"]), tuple(each["texts"]))
+        for each in listed["tools"]
     )
+    return OwnTools(listed["version"], listed["source"], tuple(tools))
+
+
+def own_tools(agent: str) -> tuple[OwnTool, ...]:
+    """The tools alone."""
+    return known_tools(agent).tools
 
 
 def own_tool(agent: str, name: str) -> OwnTool | None:
     """None for a tool that is not known."""
     return next((each for each in own_tools(agent) if each.name == name), None)
+
+
+def nameable(name: str) -> bool:
+    """Whether a user may say what holds for a tool of this name."""
+    return _NAME.fullmatch(name) is not None and name != UNKNOWN
+
+
+def tool_name(name: str) -> str:
+    """The name, if it is `nameable`. Raises ValueError."""
+    if not nameable(name):
+        raise ValueError("is no name of an agent's own tool")
+    return name
+
+
+def named_tool(name: str) -> OwnTool:
+    """A tool that is not known, and whose user says what holds for it: it takes whatever the agent gives it."""
+    said = "A tool of the agent's own that pdp does not know; its user said what holds for it."
+    schema = {"type": "object", "properties": {"arguments": {"type": "object"}}, "required": ["arguments"]}
+    return OwnTool({"name": name, "description": said, "inputSchema": schema}, _rules()["unknown"], _WHOLE)
+
+
+def unknown_tool(agent: str) -> OwnTool:
+    """What every tool is asked about as that is not known, and of which its user has said nothing."""
+    said = "Any tool of the agent's own that pdp does not know, or not with these arguments: `tool` is its name."
+    title = f"A tool or argument that pdp does not know; to keep an answer to a tool: pdp hook tools {agent} --set"
+    properties = {"tool": {"type": "string"}, "arguments": {"type": "object"}}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    definition = {
+        "name": UNKNOWN,
+        "title": f"{title} NAME=reads|asks|never",
+        "description": said,
+        "inputSchema": schema,
+    }
+    return OwnTool(definition, _rules()["unknown"], _WHOLE)
+
+
+def shell_read(agent: str) -> OwnTool | None:
+    """As what a command of the agent's shell is asked about that only reads; None for an agent of which that cannot
+    be told."""
+    if agent not in _SHELLS:
+        return None
+    said = "A command of the agent's shell that only reads; `files` are what it reads, by where they lead."
+    properties = {"command": {"type": "string"}, "files": {"type": "array", "items": {"type": "string"}}}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    definition = {"name": READS, "description": said, "inputSchema": schema}
+    return OwnTool(definition, _rules()["shell_read"], ("files",), ("command",))
+
+
+def shell_command(agent: str, name: str, arguments: Mapping[str, Any]) -> object:
+    """The command of a call of the agent's shell that says nothing else; None for any other call."""
+    plain = _SHELLS.get(agent) == name and arguments.keys() <= _PLAIN
+    return arguments.get("command") if plain else None
+
+
+def asked_tool(
+    agent: str, name: str, arguments: Mapping[str, Any], said: Mapping[str, str]
+) -> tuple[OwnTool, Mapping[str, Any]]:
+    """As which tool a call of an agent's own is asked about, and with which arguments; `said` is what its user
+    answered, by name. The agent's word alone makes no tool another one: what is not known, or not with such
+    arguments, is not taken for what is. What is refused is refused with any arguments."""
+    if (known := own_tool(agent, name)) is not None:
+        if said.get(name) == "never" or arguments.keys() <= known.definition["inputSchema"]["properties"].keys():
+            return known, arguments
+    elif name in said and nameable(name):
+        return named_tool(name), {"arguments": arguments}
+    return unknown_tool(agent), {"tool": name, "arguments": arguments}
 
 
 def reaches(tool: OwnTool, arguments: Mapping[str, Any], at: str, folder: Path, homes: Collection[Path]) -> bool:
@@ -80,12 +193,38 @@ def reaches(tool: OwnTool, arguments: Mapping[str, Any], at: str, folder: Path, 
             return True
         if _segments(where) * (len(more) + 1) + _segments(more) * (len(where) + 1) > _MOST_SEGMENTS:
             return True
-        places = [Path(at, each) for each in where or [""]]
+        places = [Path(at, each) for each in where or ([] if tool.paths == _WHOLE else [""])]
         return any(_meets(each, folder) for each in places) or any(
             _meets(base / each, folder) for base in (Path(at), *places) for each in more
         )
     except (OSError, RuntimeError, ValueError):
         return True  # no path that can be looked at
+
+
+def led(tool: OwnTool, arguments: Mapping[str, Any], at: str) -> Mapping[str, Any] | None:
+    """The arguments, in which a path that a link or `..` leads elsewhere is the one where it leads; so what is asked
+    about is what is reached. None where readers of paths disagree on that."""
+    found = {name: _led(arguments[name], at) for name in tool.paths if name in arguments}
+    return None if None in found.values() else {**arguments, **found}
+
+
+def _led(value: object, at: str) -> object | None:
+    if isinstance(value, list):
+        each = [_led(one, at) for one in value]
+        return None if None in each else each
+    if not isinstance(value, str) or not (at or value.startswith(("/", "~"))):
+        return value
+    try:
+        path, base = Path(at, Path(value).expanduser()), Path(at)
+        plain = Path(os.path.normpath(path))
+        ends = {path.resolve(), plain.resolve()}  # some agents take `..` off before they look at links, some after
+        as_said = base.resolve() / plain.relative_to(base) if plain.is_relative_to(base) else plain
+    except (OSError, RuntimeError, ValueError):
+        return value  # no path that can be looked at
+    if len(ends) > 1:
+        return None
+    (end,) = ends
+    return value if end == as_said and ".." not in path.parts else str(end)
 
 
 def _segments(paths: Sequence[str]) -> int:

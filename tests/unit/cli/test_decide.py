@@ -10,7 +10,7 @@ SHOWN = "a⟨U+001B⟩[2K⟨U+202E⟩b"
 def test_no_word_of_an_answer_deceives() -> None:
     wanted = Requirement("r", "approval", TRICK, TRICK, TRICK, None)
     found = Decision(False, "pending", "q", (Reason(TRICK, TRICK, TRICK),), "", pending=Pending((wanted,), "", 1.0))
-    assert _lines(found).splitlines() == [
+    assert list(_lines(found)) == [
         "PENDING",
         f"  because  {SHOWN}  {SHOWN}  [{SHOWN}]",
         f"  wants    approval: {SHOWN}, code {SHOWN}, at {SHOWN}",

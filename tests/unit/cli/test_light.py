@@ -28,6 +28,31 @@ _BARE = f"import json, sys; from grpc_health.v1 import health_pb2_grpc; {_TELL}"
 _COMMAND_LINE = {"pdp", "click", "typing_extensions"}
 
 
+_WHOLE = "print(json.dumps(sorted(sys.modules)))"
+_BUILT = f"""
+import asyncio, json, sys
+from pathlib import Path
+from pdp.cli import hook_serve
+from pdp.runtime import bootstrap
+from pdp.runtime.config import settings
+
+async def built():
+    process = await bootstrap.build(settings.load(Path(sys.argv[1]), {{}}))
+    await process.store.close()
+
+asyncio.run(built())
+{_WHOLE}
+"""
+# at each collection: whether commands load, of which nothing is frozen yet
+_COLLECTED = """
+import gc, sys
+gc.callbacks.append(lambda *_: print("collected:", "pdp.runtime" in sys.modules and not gc.get_freeze_count()))
+from pdp.__main__ import main
+try: main()
+finally: print("frozen:", bool(gc.get_freeze_count()))
+"""
+
+
 def loaded(code: str, *words: str) -> tuple[list[str], set[str]]:
     """What a program prints, and which packages outside the standard library it loads."""
     done = subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
@@ -97,6 +122,36 @@ def test_a_whole_check_of_a_configuration_loads_no_database_server_or_client(tmp
     assert {"joserfc", "cryptography"} <= found, "the keys were read"
     unused = {"sqlalchemy", "asyncpg", "httpx", "httpx2", "aiohttp", "uvicorn", "h11", "starlette", "rich", "jinja2"}
     assert not found & (unused | {"opentelemetry", "mcp", "redis", "phonenumbers", "tree_sitter", "sqlglot"})
+
+
+def test_a_decision_point_loads_no_part_that_is_not_configured(tmp_path: Path) -> None:
+    """As `pdp hook serve` has it: on SQLite, without a judge, without a channel."""
+    made = sandbox.create(tmp_path / "w", PinnedServer("acme", "git", "https://git.example/mcp", "platform"))
+    done = subprocess.run([sys.executable, "-c", _BUILT, made.config], check=True, capture_output=True, text=True)
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"pdp.cli.hook_serve", "pdp.store.sqlite.store", "pdp.people.outbox"} <= modules
+    judge = {f"pdp.judge.{name}" for name in ("client", "process", "prompts", "prompt_parser", "lint")}
+    channels = {"pdp.people.reach.channels", "pdp.people.reach.messages", "smtplib", "email.policy"}
+    postgresql = {"pdp.store.postgres", "sqlalchemy.dialects.postgresql", "asyncpg"}
+    elsewhere = {"opentelemetry", "alembic", "redis", "mcp", "starlette", "httpx2", "pdp.registry.live"}
+    assert not modules & (judge | channels | postgresql | elsewhere | {"pdp.runtime.judge"})
+
+
+def test_a_check_of_a_configuration_loads_no_judge_where_none_is_configured(tmp_path: Path) -> None:
+    made = sandbox.create(tmp_path / "w", PinnedServer("acme", "git", "https://git.example/mcp", "platform"))
+    code = f"import json, sys; from pdp.__main__ import main\ntry: main()\nfinally: {_WHOLE}"
+    command = [sys.executable, "-c", code, "config", "check", made.config]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "pdp.policy.gate.process" in modules
+    assert not modules & {"pdp.runtime.judge", "pdp.judge.client", "pdp.judge.prompts", "pdp.judge.prompt_parser"}
+
+
+def test_while_a_command_loads_nothing_is_collected_and_then_none_of_it_is_looked_at() -> None:
+    command = [sys.executable, "-c", _COLLECTED, "config", "example"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "frozen: True" in done.stdout.splitlines()
+    assert "collected: True" not in done.stdout
 
 
 async def test_the_probe_loads_what_a_bare_health_client_loads_and_yaml(tmp_path: Path) -> None:

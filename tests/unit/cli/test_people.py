@@ -25,6 +25,7 @@ from pdp.cli.commands import Duration
 from pdp.cli.connection import all_pages
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
+from pdp.core.approvals.view import stages
 from pdp.core.text.safety import hidden
 from pdp.local.installation import DESK
 from pdp.people.declassify import DECLASSIFICATION
@@ -297,6 +298,16 @@ def test_the_sentence_of_the_policys_author_is_shown_and_cannot_deceive() -> Non
         assert "somebody else has to agree" not in shown
     bare = approval_pb2.Approval(requirement=types_pb2.Requirement(code="acme.own"))
     assert "The rule acme.own asks." in _printed(requests.request(approval_pb2.GetApprovalResponse(approval=bare), 0))
+
+
+def test_who_else_is_asked_after_an_approval_is_said_beside_what_it_leads_to() -> None:
+    """And not among what the call does."""
+    element = {"kind": "confirmation", "id": "late", "code": "acme.late", "stage": 3, "ttl_seconds": 60}
+    (then,) = stages([element], {})
+    asked = approval_pb2.Approval(requirement=types_pb2.Requirement(code="acme.own"), effects=["Only reads.", then])
+    shown = _printed(requests.request(approval_pb2.GetApprovalResponse(approval=asked, may_vote=True), 0))
+    does, _, leads_to = shown.partition("if you approve: not yet let through")
+    assert (then in does, then in leads_to) == (False, True)
 
 
 def test_what_was_erased_says_so() -> None:

@@ -89,7 +89,7 @@ def test_a_file_that_others_may_write_is_not_read(home: Path) -> None:
     ("given", "says"),
     [
         ({}, "say where the server is: give --profile NAME"),
-        ({}, "`pdp proxy -- COMMAND`, which the agent has to start"),
+        ({}, "It comes with `pdp proxy --pin -- COMMAND`"),
         ({"token_file": "token"}, "say where the server is"),
         ({"target": "unix:/x"}, "give target and token_file"),
         ({"target": "unix:/x", "token_file": "token", "proxy_state": "."}, "give target and token_file"),

@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner
 from rich.cells import cell_len
 from rich.console import Console
+from support.for_each import for_each
 from support.profiles import profile
 
-from devtools.demo.cli import table
+from devtools.demo.cli import drawn
 from devtools.demo.scenes import SceneRow
 from pdp.cli.main import cli
 from pdp.cli.render import tables
+from pdp.cli.render.lines import folded
 from pdp.client import Client
 from pdp.client.responses import refused
 
@@ -67,16 +69,34 @@ def test_where_nothing_answers_it_is_said_what_to_look_at(tmp_path: Path) -> Non
         assert "Does a server run, and does it listen at unix:/nowhere?" in found.output
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 150, 200])
-def test_the_demo_breaks_no_word_on_a_terminal(width: int) -> None:
-    words = ("text where the schema wants a number", "alice", "git_diff_unstaged()", "pending")
+@for_each("width", [80, 100, 120, 150, 200])
+def test_a_row_of_the_demo_is_one_line_with_call_answer_and_code(width: int) -> None:
+    words = ("text where the schema wants a number", "alice", "git_log(max_count=all)", "pending")
     row = SceneRow(*words, "annotations.destructive", "packs.baseline.require", "12", "yes", True)
-    screen = Console(width=width, file=io.StringIO(), record=True)
-    screen.print(table([row], width))
-    told = screen.export_text()
-    assert all(cell_len(line) <= width for line in told.splitlines())
-    assert {*row.what.split(), row.who, "PENDING", row.why, row.ran} <= set(told.split())
-    assert (row.rule in told, row.record in told) == (width >= 140, width >= 140)
+    told = drawn(row, width).plain
+    assert cell_len(told) <= width
+    assert all(part in told for part in (row.who, row.call, "PENDING", row.why))
+    assert (row.what in told, row.rule in told) == (width >= 120, width >= 160)
+
+
+def test_a_call_that_is_too_long_moves_no_answer() -> None:
+    short, long = (
+        SceneRow("", "alice", call, "deny", "c", "", "", "", True) for call in ("git_log()", "日本語" * 40)
+    )
+    lines = [drawn(row, 80).plain for row in (short, long)]
+    assert len({cell_len(line[: line.index("DENY")]) for line in lines}) == 1
+
+
+@for_each("width", [80, 120])
+def test_a_line_too_wide_for_a_terminal_goes_on_further_in_and_loses_nothing(width: int) -> None:
+    screen = Console(width=width, file=io.StringIO())
+    line = f"  observed /arguments/value  {'日本語' * 50}  {'b' * 90} c  [request]"
+    parts = list(folded(line, screen))
+    assert max(map(cell_len, parts)) <= width
+    assert "".join("".join(parts).split()) == "".join(line.split())
+    assert parts[0].startswith("  observed")
+    assert all(part.startswith("      ") for part in parts[1:])
+    assert list(folded("short", screen)) == ["short"]
 
 
 @pytest.mark.parametrize(("width", "broken"), [(40, True), (80, False)])
@@ -102,10 +122,19 @@ def test_a_server_that_answers_is_not_looked_for(tmp_path: Path, monkeypatch: py
     assert "Does a server run" not in found.output
 
 
-@pytest.mark.parametrize("words", [("proxy", "--pinn", "--", "git"), ("doctor", "--reed", "envoy.yaml")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("proxy", "--pinn", "--", "git"),
+        ("doctor", "--reed", "envoy.yaml"),
+        ("init", "made", "--domian", "acme.example", "git"),
+        ("tools", "pin", "--sever", "git", "git"),
+        ("tools", "observe", "README.md", "--outt", "git"),
+    ],
+)
 def test_a_misspelt_option_before_a_command_is_no_program(words: tuple[str, ...]) -> None:
     told = CliRunner().invoke(cli, words)
     assert told.exit_code == 2
     assert "No such option" in told.output
-    assert words[1] in told.output
+    assert next(word for word in words if word.startswith("--")) in told.output
     assert "Did you mean" in told.output

@@ -23,6 +23,7 @@ def test_a_call_is_asked_as_it_was_given(ask: Any, target: Any, scripted: Any) -
     call = ToolCall(
         "git", "git_log", b'{"raw":  1}', {"name": "git_log"}, call_id="c", resume_token="rt", observation="page",
         client_address="10.0.0.1", protocol_version="v", client_capabilities={"x": {}}, extra={"k": 1}, meta=b"{}",
+        working_folder="/a",
     )  # fmt: skip
     session = Session("s", "look", task_by_agent=True, parent="p", context_reset=True)
     options = {"token": "caller-token", "obligations": ["log", "notify"]}
@@ -39,7 +40,7 @@ def test_a_call_is_asked_as_it_was_given(ask: Any, target: Any, scripted: Any) -
     assert request.session == t.Session(id="s", task="look", task_by_agent=True, parent="p", context_reset=True)
     assert list(request.supported_obligations) == ["log", "notify"]
     assert request.context == t.Context(
-        client_address="10.0.0.1", observation="page", extra_json=b'{"k":1}', meta_json=b"{}"
+        client_address="10.0.0.1", observation="page", extra_json=b'{"k":1}', meta_json=b"{}", working_folder="/a"
     )
     assert (request.client_capabilities_json, request.protocol_version) == (b'{"x":{}}', "v")
 

@@ -20,6 +20,7 @@ from pdp.client import AsyncClient
 from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
 from pdp.client.mcp.proxy import ENDED, Connections, Upstream, proxy, relay
 from pdp.host.confinement import Confinement
+from pdp.host.server_process import ServerCommand
 from pdp.v1 import decision_pb2
 
 SERVER = """
@@ -54,7 +55,7 @@ asyncio.run(main())
 async def started(folder: Path, confinement: Confinement | None) -> AsyncIterator[Connections]:
     """Connections to the server."""
     (folder / "server.py").write_text(SERVER)
-    upstream = Upstream((sys.executable, str(folder / "server.py")), confinement=confinement)
+    upstream = Upstream(ServerCommand((sys.executable, str(folder / "server.py")), confinement=confinement))
     async with upstream.connections() as behind:
         yield behind
 

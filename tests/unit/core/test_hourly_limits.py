@@ -12,12 +12,10 @@ from pdp.core.approvals.directory import Directory, Member
 from pdp.core.approvals.hourly_limits import (
     APPROVER,
     MOST_GROUPS,
-    NOT_ASKED,
     REQUESTER,
     WINDOW_NS,
     HourlyLimits,
     Question,
-    QuestionCount,
     Questioned,
     counted,
     groups_asked,
@@ -25,6 +23,7 @@ from pdp.core.approvals.hourly_limits import (
 )
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Account, Call
+from pdp.core.call.questions import NOT_ASKED, QuestionCount
 from pdp.core.check import WORST_COUNT
 
 PEOPLE = {

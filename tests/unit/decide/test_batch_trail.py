@@ -8,8 +8,9 @@ from functools import reduce
 
 from support.for_each import for_each
 
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import SessionEffects, after, atoms_after
-from pdp.core.record.stored import AtomRow, CallKeys, LabelRow, PairChange, SeenText, SessionRow, StoredCall
+from pdp.core.record.stored import AtomRow, CallKeys, PairChange, SeenText, SessionRow, StoredCall
 from pdp.decide.batch import Trail
 
 PAIRS, SESSIONS, LABELS = ("p", "q", ""), ("s", "t", ""), ("a", "b", "unobserved")

@@ -196,9 +196,12 @@ def test_rules_about_arguments_may_become_active_and_deny_whatever_type(tmp_path
 
 
 def has_at_most_2000_words(page: Path) -> None:
-    """A longer page answers more than one question: split it."""
+    """A longer page answers more than one question: split it. A table made from figures is looked up, not read."""
     most = 900 if page == ROOT / "README.md" else 2000
-    assert page.name == "CHANGELOG.md" or len(page.read_text().split()) <= most
+    written = re.sub(
+        r"<!-- (\w+): made by docs/generate\.py -->.*?<!-- end of \1 -->", "", page.read_text(), flags=re.DOTALL
+    )
+    assert page.name == "CHANGELOG.md" or len(written.split()) <= most
 
 
 def test_every_page_is_listed_by_user_and_question() -> None:

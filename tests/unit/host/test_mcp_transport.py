@@ -23,7 +23,8 @@ from support.no_messages import NO_MESSAGES, message
 from support.waiting import until
 
 from pdp.core.bytes.strict_json import MAX_BYTES
-from pdp.host.mcp_transport import read_message, to_command, to_url
+from pdp.host.mcp_transport import read_message, to_process, to_url
+from pdp.host.server_process import ServerCommand
 
 pytestmark = pytest.mark.timeout(180)
 FLOODS = """
@@ -39,6 +40,13 @@ server.run(transport=sys.argv[1], **({"port": int(sys.argv[2])} if len(sys.argv)
 """
 
 
+@asynccontextmanager
+async def to_command(words: tuple[str, ...], **bounds: Any) -> AsyncIterator[Any]:
+    """A server that a command starts."""
+    async with ServerCommand(words).started() as process, to_process(process, **bounds) as streams:
+        yield streams
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
     (tmp_path / "floods.py").write_text(FLOODS)
@@ -46,7 +54,7 @@ def script(tmp_path: Path) -> Path:
 
 
 async def test_a_message_that_is_too_long_ends_the_connection(script: Path) -> None:
-    started = to_command([sys.executable, str(script), "stdio"], {}, None, max_bytes=100_000)
+    started = to_command((sys.executable, str(script), "stdio"), max_bytes=100_000)
     async with Client(started, cache=None) as client:
         for _ in range(3):  # each for itself
             assert not (await client.call_tool("flood", {"size": 40_000})).is_error
@@ -56,7 +64,7 @@ async def test_a_message_that_is_too_long_ends_the_connection(script: Path) -> N
 
 
 async def test_messages_that_are_too_long_together_end_it(script: Path) -> None:
-    started = to_command([sys.executable, str(script), "stdio"], {}, None, max_bytes=100_000, in_all=True)
+    started = to_command((sys.executable, str(script), "stdio"), max_bytes=100_000, in_all=True)
     async with Client(started, cache=None) as client:
         assert not (await client.call_tool("flood", {"size": 40_000})).is_error
         with pytest.raises(MCPError):
@@ -65,7 +73,7 @@ async def test_messages_that_are_too_long_together_end_it(script: Path) -> None:
 
 async def test_a_line_without_end_is_not_waited_for() -> None:
     endless = "import sys\nwhile True: sys.stdout.write('x' * 65536)"
-    async with to_command([sys.executable, "-c", endless], {}, None, max_bytes=1 << 20) as (incoming, _):
+    async with to_command((sys.executable, "-c", endless), max_bytes=1 << 20) as (incoming, _):
         with pytest.raises(anyio.EndOfStream):
             await incoming.receive()
 
@@ -83,7 +91,7 @@ time.sleep(600)
 async def test_a_server_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:
     (tmp_path / "stays.py").write_text(STAYS)
     noted = tmp_path / "noted"
-    async with to_command([sys.executable, str(tmp_path / "stays.py"), str(noted)], {}, tmp_path):
+    async with to_command((sys.executable, str(tmp_path / "stays.py"), str(noted))):
         await until(noted.exists)
     for process in map(int, noted.read_text().split()):
         await until(lambda process=process: not alive(process))
@@ -98,7 +106,7 @@ def alive(process: int) -> bool:
 
 async def test_what_cannot_be_started_is_told() -> None:
     with pytest.raises(OSError, match="nonexistent"):
-        async with to_command(["/nonexistent/server"], {}, None):
+        async with to_command(("/nonexistent/server",)):
             pass
 
 
@@ -238,3 +246,28 @@ def test_a_message_is_read_whatever_its_size() -> None:
     params = {"name": "write", "arguments": {"text": "x" * (2 * MAX_BYTES)}}
     raw = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
     assert read_message(raw).model_dump()["params"] == params
+
+
+async def test_a_server_that_was_begun_is_the_first_that_is_wanted(tmp_path: Path) -> None:
+    """One process, which ends with its connection; the next connection has another. What nobody wanted is ended."""
+    noted = tmp_path / "noted"
+    code = f"import os, sys; print(os.getpid(), file=open({str(noted)!r}, 'a'), flush=True); sys.stdin.read()"
+    behind = ServerCommand((sys.executable, "-c", code))
+
+    def started() -> list[int]:
+        return [int(line) for line in noted.read_text().split()] if noted.exists() else []
+
+    async def connected() -> int:
+        async with behind.started() as process:
+            await until(lambda: process.pid in started())
+            return process.pid
+
+    await behind.begin()
+    await until(lambda: len(started()) == 1)
+    assert await connected() == started()[0]
+    assert await connected() == started()[1]
+    await behind.begin()
+    await until(lambda: len(started()) == 3)
+    await behind.end()
+    await behind.end()  # nothing is left
+    assert not any(map(alive, started()))

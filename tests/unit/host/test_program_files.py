@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.for_each import for_each
 
-from pdp.host.program_files import ProgramChangedError, compare, program_digest
+from pdp.host.program_files import ProgramChangedError, compare, program_digest, program_paths
 
 PACKAGES = "env/lib/python3.11/site-packages"
 
@@ -107,3 +107,29 @@ def test_what_is_gone_is_not_what_was_read(place: Path) -> None:
         (place / name).unlink()
         with pytest.raises(ProgramChangedError):
             compare(read, command, str(place))
+
+
+def test_paths_say_what_is_started_in_whatever_folder(place: Path) -> None:
+    bin_, app = place / "env/bin", place / "app"
+    serve, python, script = str(bin_ / "serve"), str(bin_ / "python"), str(app / "index.js")
+    assert program_paths([serve, "--root", "."], "/") == (serve,)
+    assert program_paths(["env/bin/serve"], str(place)) == (serve,)
+    assert program_paths([python, script, "."], "/") == (python, script)
+    assert program_paths([python, "index.js"], str(app)) == (python, script)
+
+
+@for_each(
+    "command",
+    [
+        ["npx", "server"],  # of the working folder, where there is one
+        ["/usr/bin/uvx", "server"],
+        ["env/bin/python"],
+        ["env/bin/python", "-m", "server"],  # likewise
+        ["env/bin/python", "-c", "import server", "app/index.js"],
+        ["env/bin/python", "app"],  # its __main__ is not looked at
+        ["env/bin/python", "app/absent.js"],
+        ["bash", "-c", "serve"],
+    ],
+)
+def test_paths_of_what_depends_on_the_folder_or_on_arguments_are_not_known(command: list[str], place: Path) -> None:
+    assert program_paths(command, str(place)) == ()

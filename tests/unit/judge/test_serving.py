@@ -34,13 +34,16 @@ def configured(llm: LlmStandIn, folder: Path, **over: Any) -> Path:
     return create(folder / "w", plan, WEDNESDAY_NS).config
 
 
+def wired(config: Path, telemetry: Telemetry = SILENT) -> JudgeClient:
+    loaded = settings.load(config, {})
+    assert loaded.judge is not None
+    return judge.wire_judge(loaded, loaded.judge, entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry)
+
+
 @asynccontextmanager
 async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[JudgeClient]:
     """As `pdp serve` wires it."""
-    found = judge.wire_judge(
-        settings.load(config, {}), entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry
-    )
-    assert isinstance(found, JudgeClient)
+    found = wired(config, telemetry)
     found.begin()
     try:
         yield found
@@ -86,11 +89,6 @@ def test_without_an_address_there_is_nothing_to_serve_at(llm: LlmStandIn, tmp_pa
     done = CliRunner().invoke(cli, ["judge", "serve", "--config", str(configured(llm, tmp_path))])
     assert isinstance(done.exception, ConfigurationFault)
     assert done.exception.code == "judge.address"
-
-
-def test_without_a_section_there_is_no_judge(tmp_path: Path) -> None:
-    found = settings.load(create(tmp_path / "w", Plan(), WEDNESDAY_NS).config, {})
-    assert judge.wire_judge(found, entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=SILENT) is None
 
 
 def problems(config: Path) -> dict[str, str]:
@@ -159,13 +157,7 @@ async def test_prompts_that_change_are_used_and_those_that_are_broken_are_not(
 ) -> None:
     folder = tmp_path / "prompts"
     (folder / "sections").mkdir(parents=True)
-    link = judge.wire_judge(
-        settings.load(configured(llm, tmp_path, prompts_folder=str(folder)), {}),
-        entropy=SystemEntropy(),
-        monotonic=lambda: 0,
-        telemetry=SILENT,
-    )
-    assert link is not None
+    link = wired(configured(llm, tmp_path, prompts_folder=str(folder)))
     first = link.prompts()["task-fit"]
     caplog.set_level("INFO", "pdp")
     watch = asyncio.create_task(background.watch_prompts(link, 0.01))

@@ -11,7 +11,8 @@ import pytest
 from pdp.core.approvals.directory import Directory, DirectoryChange, Member
 from pdp.core.call.registered import RegistryChange
 from pdp.core.errors import BundleFault, Unavailable
-from pdp.core.ports import LoadedPolicy, Pack
+from pdp.core.outcome.policy import Pack
+from pdp.core.ports import LoadedPolicy
 from pdp.decide.state import ServiceState
 from pdp.operate.reload import Reloads
 

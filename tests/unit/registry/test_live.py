@@ -21,22 +21,23 @@ from support.outside import need_environment
 
 from pdp.core.bytes.digest import canonical
 from pdp.core.errors import RegistryFault
-from pdp.registry.live import MAX_ANSWERS, HttpServer, StdioServer, read_listed
+from pdp.host.server_process import ServerCommand
+from pdp.registry.live import MAX_ANSWERS, HttpServer, read_listed
 
 GIT_SERVER = Path(__file__).parents[3] / ".venv-demo" / "bin" / "mcp-server-git"
 
 
-def read(server: StdioServer | HttpServer, **more: Any) -> tuple[dict[str, Any], ...]:
+def read(server: ServerCommand | HttpServer, **more: Any) -> tuple[dict[str, Any], ...]:
     return asyncio.run(read_listed(server, **more)).tools  # type: ignore[return-value]
 
 
 @pytest.fixture
-def git_server() -> StdioServer:
-    return StdioServer(str(need_environment(".venv-demo", "mcp-server-git")))
+def git_server() -> ServerCommand:
+    return ServerCommand((str(need_environment(".venv-demo", "mcp-server-git")),))
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_real_server_over_stdio(git_server: StdioServer, legacy: bool, tmp_path: Path) -> None:
+def test_a_real_server_over_stdio(git_server: ServerCommand, legacy: bool, tmp_path: Path) -> None:
     tools = read(git_server, legacy=legacy)
     names = {tool["name"] for tool in tools}
     assert {"git_status", "git_reset", "git_log"} <= names
@@ -169,13 +170,13 @@ def test_another_host_is_not_asked_instead() -> None:
 @pytest.mark.parametrize(
     "server",
     [
-        StdioServer("/nonexistent/server"),
-        StdioServer(sys.executable, ("-c", "print('not json rpc')")),
+        ServerCommand(("/nonexistent/server",)),
+        ServerCommand((sys.executable, "-c", "print('not json rpc')")),
         HttpServer("http://127.0.0.1:9/mcp"),
         HttpServer("nonsense"),
     ],
 )
-def test_servers_that_are_none(server: StdioServer | HttpServer) -> None:
+def test_servers_that_are_none(server: ServerCommand | HttpServer) -> None:
     with pytest.raises(RegistryFault) as fault:
         read(server, timeout_seconds=60)
     assert fault.value.code == "pin.unreachable"
@@ -188,7 +189,7 @@ def test_more_tools_than_anybody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_silent_server_does_not_hang_us() -> None:
-    silent = StdioServer(sys.executable, ("-c", "import sys; sys.stdin.read()"))
+    silent = ServerCommand((sys.executable, "-c", "import sys; sys.stdin.read()"))
     with pytest.raises(RegistryFault, match=r"within 0\.5 s"):
         read(silent, timeout_seconds=0.5)
 
@@ -198,6 +199,6 @@ def test_the_environment_is_not_inherited(monkeypatch: pytest.MonkeyPatch, tmp_p
     out = tmp_path / "env"
     code = f"import os; open({str(out)!r}, 'w').write(repr(sorted(os.environ)))"
     with pytest.raises(RegistryFault):
-        read(StdioServer(sys.executable, ("-c", code), {"PASSED_ON": "1"}), timeout_seconds=60)
+        read(ServerCommand((sys.executable, "-c", code), {"PASSED_ON": "1"}), timeout_seconds=60)
     assert "SECRET_TOKEN" not in out.read_text()
     assert "PASSED_ON" in out.read_text()

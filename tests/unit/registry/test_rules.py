@@ -1,12 +1,14 @@
 """Each kind of poison is found where it stands, and what looks like it is not."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 from support.for_each import for_each
 
-from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.scan.finding import ScannedTool
+from pdp.registry.scan.scan import scan
 
 CLEAN = Path(__file__).parents[2] / "corpora/clean"
 
@@ -281,6 +283,17 @@ def test_a_copied_description() -> None:
     text = "Reads the complete contents of one file from the disk of the user."
     tools = [ScannedTool("a", tool(text, "read_file")), ScannedTool("b", tool(f"{text} And more.", "obtain"))]
     assert ("obtain", "/description", "description.copied") in high(*tools)
+
+
+def test_which_other_tool_a_finding_names_does_not_depend_on_the_order() -> None:
+    """It is part of the finding's id: else what was accepted would be open again."""
+    first, second = ("Reads the complete contents of one file from the disk.", "Returns all of it as one long text.")
+    texts = {"a": f"{first} {second}", "b": second, "c": first, "d": first}
+    tools = [ScannedTool(server, tool(text, f"read_{server}_file")) for server, text in texts.items()]
+    for order in permutations(tools):
+        assert scan(order) == scan(tools)
+    named = [one.excerpt for one in scan(tools) if (one.server, one.code) == ("a", "description.copied")]
+    assert named == ["like read_c_file of c"]  # of the first sentence, whatever the order of a set
 
 
 def test_references() -> None:

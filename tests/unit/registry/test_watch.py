@@ -438,4 +438,4 @@ def test_variables_are_passed_on_by_name() -> None:
         {"tenant": "acme", "servers": [{"id": "a", "command": ["x", "-y"], "env": ["KEPT", "AWAY"]}]}
     )
     source: Any = plan.servers[0].source({"KEPT": "1", "OTHER": "2"})
-    assert (source.command, source.args, source.env) == ("x", ("-y",), {"KEPT": "1"})
+    assert (source.words, source.env) == (("x", "-y"), {"KEPT": "1"})

@@ -8,6 +8,7 @@ import pytest
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.call.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
+from pdp.core.call.labels import LabelRow
 from pdp.core.call.request import Caller, MayAssert, Role, SessionAsk
 from pdp.core.call.sessions import (
     ELSEWHERE,
@@ -22,7 +23,7 @@ from pdp.core.call.sessions import (
     took_part,
 )
 from pdp.core.check import OK, WORST_COUNT, failed, missing
-from pdp.core.record.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
+from pdp.core.record.stored import CallKeys, PairChange, ReplyRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import UNKNOWN, StoredSessions
 

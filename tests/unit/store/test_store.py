@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from support.stored import AT, Entropy, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
-from pdp.core.record.stored import Artefact, CallRow, ValueRow
+from pdp.core.record.artefact import Artefact
+from pdp.core.record.stored import CallRow, ValueRow
 from pdp.store.calls import _storable
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

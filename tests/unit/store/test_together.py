@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from support.stored import AT, Entropy, an_id, entry
 
+from pdp.core.call.labels import LabelRow
 from pdp.core.errors import Conflict, Fault, InvalidRequest
 from pdp.core.record.stored import (
     CallRow,
     Commit,
-    LabelRow,
     PersonRow,
     ReplyRow,
     SessionOpening,

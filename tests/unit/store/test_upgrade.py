@@ -12,7 +12,8 @@ from support.stored import AT, Entropy, a_reply, a_switch, an_approval, an_id, e
 from pdp.core.approvals.steps import Open
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault
-from pdp.core.record.stored import Artefact, CallRow, ValueRow
+from pdp.core.record.artefact import Artefact
+from pdp.core.record.stored import CallRow, ValueRow
 from pdp.store.migrations import VERSION, upgrade
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import APPLICATION, FILE

@@ -157,7 +157,7 @@ def test_what_envoy_has_from_elsewhere_is_said() -> None:
 def test_what_is_installed_is_sound_in_every_agent_and_taken_away_is_open(agent: str) -> None:
     which = AGENTS[agent]
     name = Path(which.settings).name
-    settings = installed(which, {}, COMMAND, 35, "local/hook.py")
+    settings = installed(which, {}, COMMAND, 35, "local/hook.py", "says so")
     assert opened(name, settings) == set()
     event = next(iter(which.events))
     assert opened(name, {**settings, "hooks": {**settings["hooks"], event: []}}) == {event}
@@ -166,22 +166,22 @@ def test_what_is_installed_is_sound_in_every_agent_and_taken_away_is_open(agent:
     assert opened(name, blind) == set()
     assert f"hooks.{after}" in {each.place for each in examine(name, json.dumps(blind))[1]}
     assert opened(name, settings | {"disableAllHooks": True}) == {"disableAllHooks"}
-    short = installed(which, {}, COMMAND, 30, "local/hook.py")
+    short = installed(which, {}, COMMAND, 30, "local/hook.py", "says so")
     assert opened(name, short) == {"timeout"}
 
 
 @pytest.mark.parametrize("matcher", ["Bash", "Edit|Write", "mcp__.*"])
 def test_a_matcher_that_leaves_tools_out_is_open(matcher: str) -> None:
-    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py")
+    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py", "says so")
     settings["hooks"]["PreToolUse"][0]["matcher"] = matcher
     assert opened("settings.json", settings) == {"matcher"}
 
 
 def test_a_hook_whose_failure_lets_the_tool_run_is_open() -> None:
-    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py")
+    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py", "says so")
     del settings["hooks"]["PreToolUse"][0]["hooks"][0]["onFailure"]
     assert opened("settings.json", settings) == {"onFailure"}
-    cursor = installed(AGENTS["cursor"], {}, COMMAND, 35, "local/hook.py")
+    cursor = installed(AGENTS["cursor"], {}, COMMAND, 35, "local/hook.py", "says so")
     cursor["hooks"]["beforeShellExecution"][0]["failClosed"] = False
     assert opened("hooks.json", cursor) == {"failClosed"}
 
@@ -190,7 +190,7 @@ def test_a_hook_whose_failure_lets_the_tool_run_is_open() -> None:
 @for_each("more", [" || true", "; exit 0", " &", " | cat", "|cat", "\ntrue"])
 def test_a_hook_whose_refusal_is_swallowed_is_open(agent: str, more: str) -> None:
     which = AGENTS[agent]
-    settings = installed(which, {}, COMMAND + more, 35, "local/hook.py")
+    settings = installed(which, {}, COMMAND + more, 35, "local/hook.py", "says so")
     assert opened(Path(which.settings).name, settings) == {"command"}
 
 
@@ -199,17 +199,17 @@ def test_a_hook_whose_refusal_is_swallowed_is_open(agent: str, more: str) -> Non
     ["true # local/hook.py", f"echo {COMMAND}", "python my-hook.py", "'local/hook.py", "x 'a;b' local/hook.py"],
 )
 def test_a_hook_that_is_not_the_installed_one_is_said_to_be_unseen(command: str) -> None:
-    settings = installed(AGENTS["claude-code"], {}, command, 35, "local/hook.py")
+    settings = installed(AGENTS["claude-code"], {}, command, 35, "local/hook.py", "says so")
     found = examine("settings.json", json.dumps(settings))[1]
     assert {each.place.rpartition(".")[2] for each in found if each.level == "unseen"} == {"command", "hooks"}
     quoted = COMMAND.replace("/s ", "'/a; b | c' ")
-    sound = installed(AGENTS["claude-code"], {}, quoted, 35, "local/hook.py")
+    sound = installed(AGENTS["claude-code"], {}, quoted, 35, "local/hook.py", "says so")
     assert len(examine("settings.json", json.dumps(sound))[1]) == 1
 
 
 @pytest.mark.parametrize("change", [{"async": True}, {"type": "prompt"}])
 def test_a_hook_that_is_not_waited_for_is_open(change: dict[str, Any]) -> None:
-    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py")
+    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py", "says so")
     settings["hooks"]["PreToolUse"][0]["hooks"][0] |= change
     assert opened("settings.json", settings) == {"hooks[0]"}
 
@@ -263,7 +263,7 @@ def test_a_server_behind_a_url_is_not_seen() -> None:
 
 def test_toml_and_a_file_of_two_kinds_are_read() -> None:
     assert opened("config.toml", '[mcp_servers.git]\ncommand = "mcp-server-git"\n') == {"git"}
-    both = installed(AGENTS["gemini"], {"mcpServers": {"git": PROXIED}}, COMMAND, 35, "local/hook.py")
+    both = installed(AGENTS["gemini"], {"mcpServers": {"git": PROXIED}}, COMMAND, 35, "local/hook.py", "says so")
     assert examine("settings.json", json.dumps(both))[0] == "MCP client and coding agent"
 
 

@@ -25,7 +25,8 @@ from pdp.core.call.shares import DEFAULTS
 from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
 from pdp.core.outcome.answer import Terms
-from pdp.core.ports import LoadedPolicy, Pack
+from pdp.core.outcome.policy import Pack
+from pdp.core.ports import LoadedPolicy
 from pdp.decide.admission import Admission, Limits, WorkerCrashQuota
 from pdp.decide.batch import Batch
 from pdp.decide.commit import Recorder

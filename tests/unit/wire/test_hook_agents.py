@@ -1,15 +1,28 @@
 """What agents say before a tool runs, as their vendors document it, and the settings that make them say it."""
 
 import json
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.for_each import for_each
 
-from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.scan.finding import ScannedTool
+from pdp.registry.scan.scan import scan
 from pdp.wire.hooks.agents import AGENTS, HookCall, NotAnEventError, installed
-from pdp.wire.hooks.own_tools import own_tool, own_tools, reaches
+from pdp.wire.hooks.own_tools import (
+    OwnTool,
+    asked_tool,
+    known_tools,
+    led,
+    named_tool,
+    own_tool,
+    own_tools,
+    reaches,
+    unknown_tool,
+)
 
 CLAUDE = {
     "session_id": "abc123",
@@ -155,8 +168,8 @@ def test_settings_keep_what_the_user_has(agent: Any) -> None:
     event = next(iter(agent.events))
     theirs = {"matcher": "Bash", "hooks": [{"type": "command", "command": "lint"}]}
     before = {"model": "x", "hooks": {event: [theirs], "Stop": [theirs]}}
-    once = installed(agent, before, "python local/hook.py a", 60, "local/hook.py")
-    again = installed(agent, once, "python local/hook.py b", 60, "local/hook.py")
+    once = installed(agent, before, "python local/hook.py a", 60, "local/hook.py", "says so")
+    again = installed(agent, once, "python local/hook.py b", 60, "local/hook.py", "says more")
     assert again["model"] == "x"
     assert again["hooks"]["Stop"] == [theirs]
     for name in agent.events:
@@ -167,26 +180,80 @@ def test_settings_keep_what_the_user_has(agent: Any) -> None:
     assert before["hooks"] == {event: [theirs], "Stop": [theirs]}
 
 
+@pytest.mark.parametrize(
+    "agent", [AGENTS[each] for each in ("claude-code", "codex", "gemini")], ids=lambda each: each.id
+)
+def test_only_the_hook_that_may_hold_a_call_shows_what_to_type(agent: Any) -> None:
+    hooks = installed(agent, {}, "c", 9, "local/hook.py", "type this")["hooks"]
+    assert {event for event, entry in hooks.items() if "type this" in json.dumps(entry)} == set(agent.events)
+
+
 def test_failures_block_where_the_agent_lets_them() -> None:
-    assert "block" in json.dumps(AGENTS["claude-code"].entry("c", 9))
-    assert AGENTS["cursor"].entry("c", 9)["failClosed"] is True
-    assert AGENTS["gemini"].entry("c", 9)["hooks"][0]["timeout"] == 9_000  # milliseconds, as documented
+    assert "block" in json.dumps(AGENTS["claude-code"].entry("c", 9, ""))
+    assert AGENTS["cursor"].entry("c", 9, "")["failClosed"] is True
+    assert AGENTS["gemini"].entry("c", 9, "")["hooks"][0]["timeout"] == 9_000  # milliseconds, as documented
 
 
 @pytest.mark.parametrize("hooks", [[], {"PreToolUse": {}}, "x"])
 def test_settings_of_another_shape_are_left_alone(hooks: Any) -> None:
     with pytest.raises(NotAnEventError):
-        installed(AGENTS["claude-code"], {"hooks": hooks}, "c", 9, "local/hook.py")
+        installed(AGENTS["claude-code"], {"hooks": hooks}, "c", 9, "local/hook.py", "")
 
 
 def test_own_tools_have_definitions_and_name_their_paths() -> None:
     for agent in AGENTS:
         for tool in own_tools(agent):
             assert {*tool.paths, *tool.texts} <= set(tool.definition["inputSchema"]["properties"])
-            assert tool.answer == "asks" or not tool.network
-        # `pdp hook install` takes what it finds for a likeness of two agents' tools
-        assert scan([ScannedTool(agent, tool.definition) for tool in own_tools(agent)]) == ()
+            assert tool.rule.answer == "asks" or not tool.rule.network
+        # `pdp hook install` takes what it finds for harmless
+        found = scan([ScannedTool(agent, tool.definition) for tool in own_tools(agent)])
+        assert {(one.tool, one.code) for one in found} <= {("invoke_agent", "parameter.probe")}
     assert own_tool("claude-code", "bash") is None
+
+
+def test_what_is_known_of_each_agent_says_of_which_version_and_by_which_page() -> None:
+    for agent in AGENTS:
+        known = known_tools(agent)
+        assert known.version[0].isdigit()
+        assert known.source.startswith("https://")
+        assert len({tool.name for tool in known.tools}) == len(known.tools)
+
+
+@for_each("name", ["unknown_tool", "read", "Read ", "Re\u0430d", "mcp_git_status", "Frob", "", "x" * 300])
+def test_a_name_that_nobody_knows_is_taken_for_no_tool_that_is_known(name: str) -> None:
+    """Whatever the agent calls it, and whatever its arguments say; its user's word counts for a name alone."""
+    given = {"tool": "Read", "arguments": {"file_path": "/a"}}
+    tool, arguments = asked_tool("claude-code", name, given, {"Read": "reads", "Other": "reads"})
+    assert (tool, arguments) == (unknown_tool("claude-code"), {"tool": name, "arguments": given})
+    tool, arguments = asked_tool("claude-code", name, given, {name: "reads"})
+    assert tool == (named_tool(name) if name in ("Frob", "read") else unknown_tool("claude-code"))
+
+
+def test_a_name_that_is_known_is_known_whatever_its_user_said() -> None:
+    read, given = own_tool("claude-code", "Read"), {"file_path": "/a"}
+    for said in ({}, {"Read": "asks"}, {"Read": "never"}):
+        assert asked_tool("claude-code", "Read", given, said) == (read, given)
+
+
+def test_an_argument_that_nobody_knows_makes_a_call_one_that_nobody_knows() -> None:
+    """And what is refused stays refused."""
+    read, given = own_tool("claude-code", "Read"), {"file_path": "/a", "from": "/b"}
+    unknown = (unknown_tool("claude-code"), {"tool": "Read", "arguments": given})
+    assert asked_tool("claude-code", "Read", given, {}) == asked_tool("claude-code", "Read", given, {"Read": "reads"})
+    assert asked_tool("claude-code", "Read", given, {"Read": "asks"}) == unknown
+    assert asked_tool("claude-code", "Read", given, {"Read": "never"}) == (read, given)
+
+
+def test_what_nobody_knows_may_name_files_anywhere() -> None:
+    for tool in (named_tool("Frob"), unknown_tool("claude-code")):
+
+        def reached_by(arguments: dict[str, Any], tool: OwnTool = tool) -> bool:
+            return reaches(tool, {"arguments": arguments}, "/home/ann", STATE, (Path.home(),))
+
+        assert reached_by({"x": {"y": ["/home/ann/state/keys"]}})
+        assert reached_by({"x": "state/pdp.yaml"})
+        assert not reached_by({"x": "fix the state of things"})
+        assert not reached_by({})
 
 
 STATE = Path("/home/ann/state")
@@ -308,3 +375,54 @@ def test_links_are_followed_before_and_after_what_leads_up(tmp_path: Path) -> No
         assert reached("Read", {"file_path": spelt}, str(tmp_path), state)
     (tmp_path / "[x]").symlink_to(state)
     assert reached("Read", {"file_path": "[x]/keys"}, str(tmp_path), state)
+
+
+def test_a_path_is_asked_about_as_where_it_leads(tmp_path: Path) -> None:
+    """A repository may hold links; what its agent is told to read by one is what the person is asked about."""
+    home, read = tmp_path.resolve(), own_tool("gemini", "read_many_files")
+    work = home / "work"
+    (work / "src").mkdir(parents=True)
+    (work / "notes").symlink_to(home / "keys")
+    (work / "src" / "same").symlink_to(work / "src")
+    (home / "elsewhere").symlink_to(work)
+    assert read is not None
+
+    def asked(*paths: str, at: Path = work) -> Any:
+        found = led(read, {"include": list(paths), "exclude": ["notes"]}, str(at))
+        assert found is None or found["exclude"] == ["notes"]
+        return found and found["include"]
+
+    assert asked("notes/a.pem", "../b", str(work / "notes")) == [f"{home}/keys/a.pem", f"{home}/b", f"{home}/keys"]
+    assert asked("src/same/x", at=home / "elsewhere") == [f"{work}/src/x"]
+    plain = ["src/a.py", ".", "src/[id]/*.ts", "", str(work / "src"), "~/x", "no\0path"]
+    assert asked(*plain) == plain
+    assert asked("src/a.py", at=home / "elsewhere") == ["src/a.py"]  # a link above the work is no news
+    (work / "out").symlink_to("/usr/lib")
+    assert asked("out/../x") is None  # /usr/x, or x: readers differ
+    assert asked("relative", at=Path()) == ["relative"]
+
+
+# where each agent's documentation has what its model is told of a block, and what its user alone is
+TOLD = {
+    "claude-code": (("hookSpecificOutput", "permissionDecisionReason"), ("systemMessage",)),
+    "codex": (("hookSpecificOutput", "permissionDecisionReason"), ("systemMessage",)),
+    "gemini": (("reason",), ("systemMessage",)),
+    "cursor": (("agent_message",), ("user_message",)),
+}
+DENIES = {
+    "claude-code": ("hookSpecificOutput", "permissionDecision"),
+    "codex": ("hookSpecificOutput", "permissionDecision"),
+    "gemini": ("decision",),
+    "cursor": ("permission",),
+}
+
+
+@for_each("agent", AGENTS.values())
+def test_a_block_tells_the_model_and_the_user_apart(agent: Any) -> None:
+    code, answer = agent.refused("for the model", "for the user")
+    said = json.loads(answer)
+    to_model, to_user = (reduce(getitem, path, said) for path in TOLD[agent.id])
+    assert (code, to_model, to_user) == (0, "for the model", "for the user")
+    assert reduce(getitem, DENIES[agent.id], said) == "deny"
+    assert answer.count(b"for the user") == 1
+    assert agent.refused("for the model", "") == (2, b"for the model")

@@ -49,7 +49,13 @@ def test_a_full_request_arrives_whole() -> None:
         protocol_version="2026-07-28",
         client_capabilities_json=b"{}",
         supported_obligations=["log", "redact_result"],
-        context=t.Context(client_address="2001:db8::1", observation="page\n", extra_json=b'{"k":1}', meta_json=b"{}"),
+        context=t.Context(
+            client_address="2001:db8::1",
+            observation="page\n",
+            extra_json=b'{"k":1}',
+            meta_json=b"{}",
+            working_folder="/a",
+        ),
         resume_token="rt",
         client_answers=[d.ClientAnswer(requirement_id="q", answer=d.ANSWER_ACCEPT)],
     )
@@ -59,6 +65,7 @@ def test_a_full_request_arrives_whole() -> None:
     assert found.session == SessionAsk("s", "look\nhere", False, "p", "tt", "h", True)
     assert (found.request_id, found.call_id, found.method) == ("r-1", "c-1", "tools/call")
     assert (found.client_address, found.observation, found.extra) == ("2001:db8::1", "page\n", b'{"k":1}')
+    assert found.working_folder == "/a"
     assert found.meta == b"{}"
     assert (found.supported_obligations, found.resume_token) == (("log", "redact_result"), "rt")
     assert found.client_answers == (ClientAnswer("q", "accept"),)

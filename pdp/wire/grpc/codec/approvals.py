@@ -148,6 +148,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         outcome=enums.OUTCOMES.number(view.outcome),
         policy_message=need.message,
         also=(_joint(each, directory) for each in view.also),
+        working_folder=view.shown.working_folder if view.shown is not None else "",
     )
     if need.grant is not None:
         message.grant_offer.CopyFrom(

@@ -71,6 +71,7 @@ _CONTEXT = (
     text_at("context.observation", fields.MAX_OBSERVATION),
     data_at("context.extra_json"),
     data_at("context.meta_json"),
+    text_at("context.working_folder", fields.MAX_FOLDER),
 )
 _SERVER_PEER = (
     name_at("server_peer.spiffe_id", MAX_URI),
@@ -133,6 +134,7 @@ def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
         observation=context.observation,
         extra=context.extra_json,
         meta=context.meta_json,
+        working_folder=context.working_folder,
         resume_token=request.resume_token,
         client_answers=_client_answers(request.client_answers) if request.client_answers else (),
         server_peer=_server_peer(request.server_peer) if request.HasField("server_peer") else _NO_PEER,

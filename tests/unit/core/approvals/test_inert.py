@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.text.safety import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, isolated, skeleton, visible
+from pdp.core.text.safety import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, abridged, hidden, isolated, skeleton, visible
 
 HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs", "Me")
 LETTERS = "a\u00e9\u0436\u4e2d\u3042\uac00\u05d0\u0639\u0905\u0e01"
@@ -394,3 +394,15 @@ def test_what_is_drawn_alike_has_one_skeleton(one: str, other: str) -> None:
 def test_what_is_not_has_two() -> None:
     words = ["anna", "anne", "ann", "anna1", "ana", "bea", "иван", "李", "an na"]
     assert len({skeleton(word) for word in words}) == len(words)
+
+
+def test_of_a_long_text_the_middle_is_left_out_and_no_two_look_the_same() -> None:
+    """Neither with what differs in the middle alone, nor with a short one that says that something is left out."""
+    long = [f"/repo/{'a' * 300}{each}{'b' * 300}/src" for each in "xyz"]
+    shown = [abridged(text, 120) for text in long]
+    assert len(set(shown)) == len(long)
+    for each in shown:
+        assert re.fullmatch(r"/repo/a⟨×34⟩⟨491 more, sha256 [0-9a-f]{16}⟩b⟨×76⟩/src", each)
+        assert abridged(each, 120) == visible(each) not in shown
+    assert abridged("/repo/\x1b[2J\u202e", 120) == "/repo/⟨U+001B⟩[2J⟨U+202E⟩"
+    assert "⟨U+202E ×40⟩⟨" in abridged("\u202e" * 10_000, 120)

@@ -152,7 +152,9 @@ class TestPresented:
         call = replace(make.call(), **{name: values.get(name, "other")})
         assert presented(replace(REQUEST, call=call), SHOWN) != presented(REQUEST, SHOWN)
 
-    @pytest.mark.parametrize("name", ["arguments", "secrets", "task", "task_source", "effects", "agent_name", "salt"])
+    @pytest.mark.parametrize(
+        "name", ["arguments", "secrets", "task", "task_source", "effects", "agent_name", "working_folder", "salt"]
+    )
     def test_and_of_what_only_people_see(self, name: str) -> None:
         other = replace(SHOWN, **{name: OTHER.get(name, b"x" if name == "salt" else "other")})
         assert presented(REQUEST, other) != presented(REQUEST, SHOWN)

@@ -17,11 +17,12 @@ from pdp.core.approvals.queries import Folded
 from pdp.core.approvals.rows import Account, Delegation, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.turned_down import Earlier
-from pdp.core.approvals.view import Advice
+from pdp.core.approvals.view import Advice, stages
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.facts import RISKS
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
+from pdp.core.text.safety import isolated, visible
 from pdp.people.console import wording
 from pdp.people.declassify import DECLASSIFICATION, TOOL
 from pdp.people.operator_requests import OperatorTerms
@@ -94,6 +95,24 @@ async def test_words_beside_a_value_stand_apart(console: ConsoleClient) -> None:
     said = " ".join(re.sub(r"<[^>]*>", "", (await console.client.get(PAGE)).text).split())
     assert "379 characters · same as last time" in said
     assert "&#34;x&#34; same as last time" in said
+
+
+async def test_the_folder_of_a_call_is_named_as_nobody_s_proof(console: ConsoleClient) -> None:
+    """Whatever characters it has, on the page and, shortened, in the queue."""
+    await console.sign_in()
+    assert "Said to work in" not in (await console.client.get(PAGE)).text
+    names = []
+    for middle in ("x", "y"):
+        folder = f"/srv/{EVIL[:20]}{'long/' * 400}{middle}{'/er' * 400}/repo"
+        console.services.shown = replace(SHOWN, working_folder=folder)
+        page, queue = [(await console.client.get(path)).text for path in (PAGE, "/queue")]
+        assert f"Said to work in {isolated(visible(folder))} , unverified" in text_of(page)
+        assert not set(page + queue) & (set(DECEPTIVE_WAYS) - set(" [31m\r"))
+        (name,) = re.findall("Said to work in <bdi>(.*)</bdi>", queue)
+        assert len(text_of(name)) < 300 < len(folder)
+        assert "/er/repo" in name
+        names.append(name)
+    assert names[0] != names[1]
 
 
 def everywhere(console: ConsoleClient, text: str) -> None:
@@ -439,6 +458,20 @@ async def test_the_page_says_what_an_approval_lets_through(console: ConsoleClien
     await console.sign_in()
     text = text_of((await console.client.get(PAGE)).text)
     assert "If you approve: this call is let through once, when the agent asks again, until" in text
+
+
+async def test_the_page_says_who_else_is_asked_after_an_approval(console: ConsoleClient) -> None:
+    """And not among what the call does."""
+    element = {"kind": "approval", "id": "late", "code": "acme.late", "stage": 3, "ttl_seconds": 60}
+    element |= {"seats": [{"group_id": "on-call", "n": 2}], "deny_quorum": 1, "reason_required": False}
+    (then,) = stages([element], {"on-call": "On call"})
+    console.services.shown = replace(SHOWN, effects=(*SHOWN.effects, then))
+    await console.sign_in()
+    page = (await console.client.get(PAGE)).text
+    assert then.endswith("2 of On call (acme.late).")
+    assert then not in page.partition('class="effects"')[2].partition("</ul>")[0]
+    assert then in page.partition('class="stages"')[2].partition("</ul>")[0]
+    assert "this call is not yet let through" in text_of(page)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.people.reach.channels import channel, routes
+from pdp.people.reach.channels import channel
 from pdp.people.reach.options import ChannelOptions
+from pdp.runtime.approvals import routes
 from pdp.runtime.config.settings import validate
 
 KEY = base64.b64encode(bytes(range(32))).decode()

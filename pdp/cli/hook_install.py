@@ -1,0 +1,431 @@
+"""`pdp hook install`, `tools`, `status` and `list`: what is set up for an agent, and what holds for its tools."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pdp.cli.commands import FILE, IN_FILE
+from pdp.cli.hook import MARGIN, state_option
+from pdp.cli.hook_serve import HookProfile, profile_file, read_profile
+from pdp.cli.proxy_pin import accept_findings, explained, open_findings
+from pdp.core.bytes.digest import digest
+from pdp.core.errors import ConfigurationFault
+from pdp.host.confinement import homes
+from pdp.local import hook as command
+from pdp.local import installed as local
+from pdp.local.installed import Answer, LocalInstallation
+from pdp.local.notice import meanwhile
+from pdp.local.place import state_of, unusual
+from pdp.local.provenance import DISABLED, KERNEL_TELLS
+from pdp.local.seen import seen
+from pdp.registry.files import write_file
+from pdp.registry.manifest import without_meta
+from pdp.registry.scan.finding import ScannedTool
+from pdp.registry.scan.scan import scan
+from pdp.wire.hooks import agents
+from pdp.wire.hooks.agents import AGENTS, Agent, NotAnEventError
+from pdp.wire.hooks.own_tools import (
+    UNKNOWN,
+    OwnTool,
+    known_tools,
+    nameable,
+    named_tool,
+    own_tool,
+    own_tools,
+    shell_read,
+    unknown_tool,
+)
+
+_EARLIER = 10  # seconds by which a hook ends itself before its agent ends it
+_APART = "Tools of agents' own, in our words; no model is listed those of two agents."
+_ASKED_ELSEWHERE = "pdp asks; a person may have to approve"
+_SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "waits for you", "never": "refused"}
+
+
+@click.command("tools")
+@click.argument("agent", type=click.Choice(sorted(AGENTS)))
+@state_option
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME=ANSWER",
+    help="What holds for a tool from now on: reads, asks, never, or shipped, which takes back what you said.",
+)
+def tools_(agent: str, state: Path | None, sets: tuple[str, ...]) -> None:
+    """Say what holds for each of an agent's own tools, by whose word and why; or, at a terminal, say otherwise."""
+    which, folder = AGENTS[agent], state_of(state)
+    profile = read_profile(folder, agent)
+    if profile.target is not None:
+        raise ConfigurationFault(
+            "hook.target", f"The registry of {profile.target} says what holds; its administrators change it."
+        )
+    if sets:
+        _at_terminal()
+        said = dict(profile.answers)
+        for each in sets:
+            _set(which, said, each)
+        _own(which, folder, said)
+        _keep(folder, profile.model_copy(update={"answers": said}))
+        profile = read_profile(folder, agent)
+    known, (tools, _) = known_tools(agent), _answers(which, profile.answers)
+    click.echo(f"{which.title}, as of {known.version} ({known.source}):")
+    signed = local.load(folder).answers(agent)
+    for tool in tools:
+        holds = signed.get(tool.name)
+        same = holds is not None and holds[0] == digest(without_meta(tool.definition))
+        click.echo(f"  {_line(tool, holds[1] if holds and same else None, yours=tool.name in profile.answers)}")
+    for line in _met(folder, which, profile.answers):
+        click.echo(line)
+
+
+def _set(agent: Agent, said: dict[str, Answer], given: str) -> None:
+    """Take an answer in; one that is looser than what is proposed is asked about once more."""
+    name, _, word = given.partition("=")
+    answer = next((each for each in _SAID if each == word), None)
+    if not nameable(name) or (answer is None and word != "shipped"):
+        raise click.UsageError("--set: give NAME=reads, NAME=asks, NAME=never or NAME=shipped")
+    before = said.pop(name, None)
+    if answer is None:
+        return
+    tool = own_tool(agent.id, name) or named_tool(name)
+    if answer == "reads" != before and tool.rule.answer == "asks":
+        warned = (
+            f"{name}: {tool.rule.reason} By what acts unasked an agent may also change the settings of this hook."
+        )
+        click.confirm(f"{warned} Let every call of it go through unasked?", abort=True)
+    said[name] = answer
+
+
+def _met(folder: Path, agent: Agent, said: Mapping[str, Answer]) -> list[str]:
+    """What is said of the version that was seen last, and of tools that nobody knew."""
+    found, known = seen(folder, agent.id), known_tools(agent.id)
+    met = [name for name in found.unknown if name not in said and own_tool(agent.id, name) is None]
+    lines = [f"Its tools are those of {known.version}; seen last: {found.version or 'not known which'}."]
+    if met := list(filter(nameable, met)):
+        lines += [
+            f"Not known, so each call asks you: {', '.join(met)}.",
+            f"To keep an answer: pdp hook tools {agent.id} --set {met[0]}=asks (or reads, or never)",
+        ]
+    return lines
+
+
+@click.command("status")
+@state_option
+def status(state: Path | None) -> None:
+    """Say for each agent that is installed whose words count as the task, and which results are not seen."""
+    folder = state_of(state)
+    found = [agent for agent in AGENTS.values() if profile_file(folder, agent.id).exists()]
+    if not found:
+        raise ConfigurationFault("hook.profile", "No hook is installed here. Run: pdp hook install AGENT")
+    for agent in found:
+        profile = read_profile(folder, agent.id)
+        own = profile.target is None
+        click.echo(f"{agent.title}: {_task_of(agent)} {agent.needs}".rstrip())
+        for line in _met(folder, agent, profile.answers) if own else ():
+            click.echo(f"  {line}")
+        if profile.home is not None:
+            click.echo(f"  {_elsewhere(profile.home)}")
+        click.echo(f"  Results are inspected after each call. Not seen, or shown all the same: {agent.unseen}.")
+        if own and not local.load(folder).inspects_results:
+            click.echo(
+                "  Your decision point takes every session for one that has read untrusted and private data: add "
+                "`inspects_results: true` to its caller `hook` in pdp.yaml."
+            )
+        if own and not local.load(folder).vouches_for_tasks:
+            click.echo(
+                "  Your decision point takes every task for the agent's own word: add `task: true` to "
+                "`may_assert` of its caller `hook` in pdp.yaml."
+            )
+    click.echo("What stays open, for whoever runs programs as you (an approved command of the agent among them):")
+    for line in _OPEN:
+        click.echo(f"  - {line}")
+
+
+_OPEN = (
+    "typing for you: into the agent's terminal (a multiplexer's send-keys), window or clipboard",
+    "starting an agent of its own, outside of yours, which then has the task that it was given, and its own calls",
+    "tracing the agent's process (where kernel.yama.ptrace_scope is 0), or changing its program or settings",
+    "a debugger that the agent's program opens by itself while it runs",
+    "for Codex: being started by it outside of its sandbox before its first call, as MCP servers and other hooks are",
+    "for Codex: ending the process behind the hooks, and speaking before you do",
+    "what you paste, which counts as said by you",
+)
+
+
+def _task_of(agent: Agent) -> str:
+    if not KERNEL_TELLS:
+        return "this system does not tell who writes to a hook, so every prompt counts as the agent's own word."
+    if agent.sends == "pipe":
+        return (
+            "the first prompt counts as yours, where the agent has made no call and starts the hook outside of its "
+            "sandbox; any other as the agent's own word."
+        )
+    return (
+        "a prompt counts as yours where the agent's own process wrote it, and no debugger lets other programs into "
+        "that process; any other as the agent's own word. Node, Bun and Deno may open one at SIGUSR1. Of an agent "
+        f"that runs on Node none counts, unless Node was started with {DISABLED} (22.14 or later); hook.log says so."
+    )
+
+
+@click.command("list")
+@click.argument("agent", type=click.Choice(sorted(AGENTS)))
+def list_(agent: str) -> None:
+    """An MCP server (stdio) that lists an agent's own tools and carries none out: `pdp tools pin -- pdp hook list
+    claude-code`."""
+    asyncio.run(_listed(agent))
+
+
+async def _listed(agent: str) -> None:
+    import mcp_types  # noqa: PLC0415 - slow, and for this command alone
+    from mcp.server import Server  # noqa: PLC0415 - likewise
+    from mcp.server.stdio import stdio_server  # noqa: PLC0415 - likewise
+
+    tools = [mcp_types.Tool.model_validate(each.definition) for each in own_tools(agent)]
+
+    async def listed(_ctx: Any, _params: Any) -> mcp_types.ListToolsResult:
+        return mcp_types.ListToolsResult(tools=tools)
+
+    server: Server[Any] = Server(agent, on_list_tools=listed)
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+@click.command("install")
+@click.argument("agent", type=click.Choice(sorted(AGENTS)))
+@state_option
+@click.option("--settings", type=FILE, help="Another file of the agent's.")
+@click.option("--proxied", multiple=True, help="MCP server that `pdp proxy` decides, as the agent names it.")
+@click.option(
+    "--mcp",
+    "servers",
+    multiple=True,
+    help="ID=NAME: id in the registry of the MCP server that the agent knows by this name, command or URL.",
+)
+@click.option("--ask", "asks", multiple=True, help="Tool of the agent's own that waits for you.")
+@click.option("--never", "nevers", multiple=True, help="Tool of the agent's own that is refused.")
+@click.option("--server", help="Id of the agent's own tools in the registry.  [the agent's name]")
+@click.option(
+    "--patience", type=click.FloatRange(0, 500), default=25.0, show_default=True, help="Seconds for people."
+)
+@click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
+@click.option("--caller-token-file", type=IN_FILE, help="The hook's own caller token; read for every question.")
+@click.option("--bearer-file", type=IN_FILE, help="The user's access token; read for every question.")
+@click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
+@click.option("--ca", type=IN_FILE, help="PEM of who signs the decision point's certificate.")
+@click.option("--certificate", type=IN_FILE, help="The hook's certificate, instead of a caller token; with --key.")
+@click.option("--key", type=IN_FILE, help="Its private key.")
+def install(
+    *,
+    agent: str,
+    state: Path | None,
+    settings: Path | None,
+    servers: tuple[str, ...],
+    asks: tuple[str, ...],
+    nevers: tuple[str, ...],
+    server: str | None,
+    **named: Any,
+) -> None:
+    """Have an agent ask before each of its tools runs.
+
+    Without --target the decision point is one of your own: you see what is proposed for each tool of the agent's own,
+    say otherwise by --ask and --never, and sign. MCP servers are read and signed by `pdp proxy --pin`; those behind
+    `pdp proxy` are named by --proxied.
+    """
+    which, folder = AGENTS[agent], state_of(state)
+    file = (settings or Path.home() / which.settings).absolute()
+    before = _settings(file)
+    named["home"] = Path.home() if len(homes()) > 1 else None
+    named |= {name: value.absolute() for name, value in named.items() if isinstance(value, Path)}
+    profile = _profile(
+        which, server, dict(_pair(each) for each in servers), {**named, "proxied": list(named["proxied"])}
+    )
+    new = _installed(which, before, folder, profile)
+    if profile.target is None:
+        said: dict[str, Answer] = {**dict.fromkeys(asks, "asks"), **dict.fromkeys(nevers, "never")}
+        profile = profile.model_copy(update={"answers": {**_said_before(folder, agent), **said}})
+        _own(which, folder, profile.answers)
+    elif asks or nevers:
+        raise click.UsageError("--ask and --never are about a decision point of your own; leave out --target")
+    else:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _keep(folder, profile)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n")
+    click.echo(f"{which.title} asks from its next start on: {file} says so.")
+    if which.needs:
+        click.echo(f"{which.title}: {which.needs}")
+    if profile.home is not None:
+        click.echo(_elsewhere(profile.home))
+    click.echo(f"Results are inspected. Not seen, or shown all the same: {which.unseen}.")
+    click.echo(_worth(profile))
+
+
+def _keep(folder: Path, profile: HookProfile) -> None:
+    (folder / "hooks").mkdir(mode=0o700, exist_ok=True)
+    write_file(profile_file(folder, profile.agent), profile.model_dump_json(indent=2, exclude_none=True).encode())
+
+
+def _said_before(folder: Path, agent: str) -> Mapping[str, Answer]:
+    """What the user answered at an earlier installation; of a profile that cannot be read, nothing."""
+    try:
+        return read_profile(folder, agent).answers
+    except ConfigurationFault:
+        return {}
+
+
+def _elsewhere(home: Path) -> str:
+    """What is said of a HOME that is not the account's."""
+    return (
+        f"HOME was {home}, which is not your account's home: settings were written for an agent that is started with "
+        "this HOME, and one that is started with another asks nobody."
+    )
+
+
+def _worth(profile: HookProfile) -> str:
+    if profile.target is not None:
+        return "A hook holds an agent that does not try to get out; docs/hooks.md says what it is worth."
+    return (
+        "What waits for you: pdp approvals list. The keys of your decision point lie in no file and no memory that "
+        "your programs read. What stays open: a program that runs as you, such as a command of the agent that you "
+        "approve, could ask it for your tokens and answer for you, write policy, or change the agent's settings; "
+        "docs/hooks.md says what this is worth."
+    )
+
+
+def _profile(agent: Agent, server: str | None, servers: Mapping[str, str], named: Mapping[str, Any]) -> HookProfile:
+    given = {name: value for name, value in named.items() if value is not None}
+    if named["target"] is None and set(given) & {"caller_token_file", "bearer_file", "ca", "certificate", "key"}:
+        raise click.UsageError("--caller-token-file, --bearer-file, --ca, --certificate and --key go with --target")
+    if named["target"] is None and named["observe"]:
+        raise click.UsageError("--observe is about a decision point of your organisation: give --target")
+    if named["target"] is not None and named["caller_token_file"] is None and named["certificate"] is None:
+        raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
+    try:
+        return HookProfile(agent=agent.id, server=server or agent.id, servers=dict(servers), **given)
+    except ValueError:
+        raise click.UsageError("--server, --mcp: an id has letters, digits, '.', '_' and '-'") from None
+
+
+def _pair(given: str) -> tuple[str, str]:
+    """(name, id) of ID=NAME."""
+    id_, equals, name = given.partition("=")
+    if not equals or not name:
+        raise click.UsageError("--mcp: give ID=NAME")
+    return name, id_
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """The agent's settings as they are. Raises UsageError for what cannot be kept."""
+    try:
+        given = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError):
+        raise click.UsageError(f"{file.name}: cannot be read as JSON; mend it first. Nothing was changed.") from None
+    if not isinstance(given, dict):
+        raise click.UsageError(f"{file.name}: holds no object; mend it first. Nothing was changed.")
+    return given
+
+
+def _installed(agent: Agent, before: Mapping[str, Any], folder: Path, profile: HookProfile) -> dict[str, Any]:
+    script = str(Path(command.__file__).resolve())
+    seconds = int(profile.patience) + MARGIN
+    options = ["--state", str(folder), "--within", str(seconds - _EARLIER)]
+    line = shlex.join([sys.executable, "-I", "-S", script, agent.id, *options])
+    read = meanwhile(unusual(folder)) if profile.target is None else _ASKED_ELSEWHERE
+    try:
+        return agents.installed(agent, before, line, seconds, "hook.py", read)
+    except NotAnEventError as error:
+        raise click.UsageError(f"the agent's settings: {error}. Nothing was changed.") from None
+
+
+def _own(agent: Agent, folder: Path, said: Mapping[str, Answer]) -> None:
+    """Have the user read what the agent's own tools may do, and sign it. `said` is what they answered themselves."""
+    tools, answers = _answers(agent, said)
+    home, now = _opened(folder), time.time_ns()
+    if home is not None and home.signed(now) and _answered(home, agent.id, tools, answers):
+        return
+    if odd := sorted(name for name in said if not nameable(name)):
+        raise click.UsageError(f"{odd[0]!r} is no name that a tool of {agent.title}'s own could have")
+    for name, known in ((name, each.name) for name in said for each in own_tools(agent.id)):
+        if name != known and name.casefold() == known.casefold():
+            raise click.UsageError(f"{name!r}: {agent.title} calls it {known}")
+    click.echo(f"The tools of {agent.title}'s own, as of {known_tools(agent.id).version}:")
+    alike: dict[str, list[str]] = {}  # what holds and why, and of which tools
+    for each in tools:
+        name, _, holds = _line(each, answers[each.name], yours=each.name in said).partition(": ")
+        alike.setdefault(holds, []).append(name)
+    for holds, names in alike.items():
+        click.echo(f"  {', '.join(names)}: {holds}")
+    _at_terminal()
+    offered = [ScannedTool(agent.id, each.definition) for each in tools]
+    others = [each for each in home.tools() if each.server != agent.id] if home is not None else []
+    kept = [each for each in offered if answers[each.name] != "never"]
+    findings = scan([*others, *kept])
+    reasons = _alike(others, kept)
+    if home is not None:
+        reasons |= explained([one for one in open_findings(home, findings) if one.id not in reasons])
+    click.confirm("Sign this as read by you?", abort=True)
+    home = home or local.create(folder)
+    accept_findings(home, findings, reasons)
+    free = {each.name for each in tools if answers[each.name] == "reads"}
+    outward = {each.name for each in tools if each.rule.network} - free
+    # what the user is asked about they read themselves
+    readers = {each.name: read for each in tools if (read := each.readers if each.name in free else {}) is not None}
+    home.keep(agent.id, offered, answers, outward, now, readers)
+
+
+def _at_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("you read and sign this: run it yourself, at a terminal. Nothing was changed.")
+
+
+def _answers(agent: Agent, said: Mapping[str, Answer]) -> tuple[list[OwnTool], dict[str, Answer]]:
+    """The tools that are known, those that the user named, what every other one is taken for; and what holds."""
+    known = [*own_tools(agent.id), *filter(None, (shell_read(agent.id),))]
+    named = [named_tool(name) for name in sorted(said.keys() - {each.name for each in known})]
+    tools = [*known, *named, unknown_tool(agent.id)]
+    return tools, {each.name: said.get(each.name, each.rule.answer) for each in tools}
+
+
+def _line(tool: OwnTool, answer: Answer | None, *, yours: bool) -> str:
+    """What holds for a tool, by whose word, and why."""
+    name = "any other" if tool.name == UNKNOWN else tool.name
+    holds = "refused until you run `pdp hook install` again" if answer is None else _SAID[answer]
+    return f"{name}: {holds} ({'yours' if yours else 'shipped'}). {tool.rule.reason}"
+
+
+def _alike(others: Sequence[ScannedTool], kept: Sequence[ScannedTool]) -> dict[str, str]:
+    """Findings of the tools of agents' own that are like another agent's, and why that is harmless."""
+    own = [
+        ScannedTool(agent, each.definition)
+        for agent in AGENTS
+        for each in (*own_tools(agent), *filter(None, (shell_read(agent),)), unknown_tool(agent))
+    ]
+    return {one.id: _APART for one in scan([*(each for each in others if each in own), *kept])}
+
+
+def _answered(home: LocalInstallation, agent: str, tools: Sequence[OwnTool], answers: Mapping[str, Answer]) -> bool:
+    """Whether exactly this was pinned last."""
+    wanted = {each.name: (digest(without_meta(each.definition)), answers[each.name]) for each in tools}
+    return home.answers(agent) == wanted
+
+
+def _opened(folder: Path) -> LocalInstallation | None:
+    try:
+        return local.load(folder)
+    except ConfigurationFault as fault:
+        if fault.code != "local.none":
+            raise
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return None

@@ -1,0 +1,188 @@
+"""What `pdp proxy` does between an agent and a server, with a decision point of the user's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+from typing_extensions import override
+
+from pdp.cli.connection import decided_in_time
+from pdp.cli.proxy_own import OwnProxy, say
+from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
+from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
+from pdp.client.mcp.proxy import Upstream, over_stdio
+from pdp.client.values import Credential
+from pdp.core.errors import ConfigurationFault
+from pdp.host.opening import ClientStreams
+from pdp.host.server_process import ServerCommand
+from pdp.local import hook
+from pdp.local import installed as local
+from pdp.local.installed import LocalInstallation, LocalServer
+
+_TOKEN_SECONDS = 300.0  # after which another is asked for
+_END_SECONDS = 5.0  # that a server may take to end
+_ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
+# codes of what is not, or no longer, as it was pinned
+_UNPINNED = frozenset({"tool.drifted", "tool.unknown", "target.drifted", "target.unknown", "registry.expired"})
+
+
+async def serve(
+    own: OwnProxy,
+    home: LocalInstallation,
+    server: LocalServer,
+    behind: ServerCommand,
+    opening: ClientStreams,
+    connecting: Future[socket.socket] | None,
+    stopped: asyncio.Event,
+) -> None:
+    """Until the agent hangs up, or it is `stopped`. Raises whatever ends the server."""
+    claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
+    resident = _Resident(home, server.id, connecting)
+    options = EnforcementOptions(
+        credential=lambda _ctx: claims,
+        session=lambda _ctx: resident.session,
+        patience=own.patience,
+        inspects_results=True,
+        working_folder=server.folder,
+    )
+    upstream = Upstream(behind, stands=lambda: _stands(home, server))
+    beginning = asyncio.create_task(resident.begun())  # it takes seconds, as the server may
+    beginning.add_done_callback(lambda task: None if task.cancelled() else task.exception())
+    enforcement = Enforcement(server.id, lambda: _PatientClient(home, own, resident, server), options)
+    serving = asyncio.create_task(over_stdio(enforcement, upstream, opening))
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    beginning.cancel()
+    if serving.done():
+        serving.result()
+        return
+    serving.cancel()
+    await asyncio.wait((serving,), timeout=_END_SECONDS)  # the server ends, and its home goes
+
+
+class _Resident:
+    """The connection to the process that decides (`pdp hook serve`), which starts where none runs: it says which
+    session this start of the proxy has, and gives a token, which it alone can sign."""
+
+    def __init__(self, home: LocalInstallation, server: str, connecting: Future[socket.socket] | None = None) -> None:
+        self._home, self._server, self._connecting = home, server, connecting
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._token, self._asked = "", 0.0
+        self.session: Session | None = None  # None before the first answer
+        self._turn = asyncio.Lock()
+
+    async def begun(self) -> Session | None:
+        """The session, for as long as this process runs: an agent chooses none. Raises ConfigurationFault."""
+        await self.token()
+        return self.session
+
+    async def token(self) -> str:
+        """With which the proxy asks. Raises ConfigurationFault `local.start`."""
+        async with self._turn:
+            try:
+                if self._streams is None or self._streams[0].at_eof():
+                    await self._connect()
+                elif 0 <= time.time() - self._asked < _TOKEN_SECONDS:
+                    return self._token
+                else:
+                    await self._ask(self._streams, b"\n")
+            except (OSError, ValueError, hook.BlockedError) as error:
+                self._streams = None
+                raise ConfigurationFault(
+                    "local.start",
+                    "Your decision point does not answer; hook.log in its folder says why.",
+                    detail=repr(error),
+                ) from None
+            return self._token
+
+    async def _connect(self) -> None:
+        connecting, self._connecting = self._connecting, None
+        connection = await (
+            asyncio.to_thread(hook.connected, str(self._home.folder))
+            if connecting is None
+            else asyncio.wrap_future(connecting)
+        )
+        self._streams = await asyncio.open_unix_connection(sock=connection)
+        start = {
+            "server": self._server,
+            "folder": str(Path.cwd()),
+            "session": self.session.id if self.session else "",
+        }
+        await self._ask(self._streams, f"{hook.PROXY}\n{json.dumps(start)}\n".encode())
+
+    async def _ask(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], said: bytes) -> None:
+        (reader, writer), asked = streams, time.time()
+        writer.write(said)
+        await writer.drain()
+        answer = json.loads(await reader.readline())
+        self.session, self._token, self._asked = Session(answer["session"]), str(answer["token"]), asked
+
+
+class _PatientClient(AsyncClient):
+    """The client of a user's own decision point: says what waits, and waits for the user as long as its patience."""
+
+    def __init__(self, home: LocalInstallation, own: OwnProxy, resident: _Resident, server: LocalServer) -> None:
+        super().__init__(home.socket, token=resident.token, timeout=_ANSWER_SECONDS)
+        self._own, self._resident, self._server = own, resident, server
+
+    @override
+    async def filter_tools(
+        self,
+        listing: Listing,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> ToolList:
+        session = await self._resident.begun()
+        return await super().filter_tools(
+            listing, credential, session=session, request_id=request_id, timeout=timeout
+        )
+
+    @override
+    async def decide(
+        self,
+        call: ToolCall,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Decision:
+        session, once = await self._resident.begun(), super().decide
+
+        async def asked(each: ToolCall) -> Decision:
+            known = request_id if each is call else None
+            return await once(each, credential, session=session, request_id=known, timeout=timeout)
+
+        async def waited(resume: str, seconds: float) -> Waited:
+            return await self.wait(resume, credential, seconds)
+
+        decision = await decided_in_time(
+            call, asked, waited, self._own.patience, lambda pending: self._own.said(call, pending)
+        )
+        if decision.effect == "deny":
+            self._own.said(call, decision)
+        if decision.code in _UNPINNED:
+            self._own.said_unpinned(call, self._server)
+        return decision
+
+
+def _stands(home: LocalInstallation, server: LocalServer) -> bool:
+    """Whether what runs is what its user is shown: in the folder, and with what it was allowed. Says otherwise."""
+    try:
+        here = str(Path.cwd()) == server.folder
+    except OSError:  # its folder was removed
+        here = False
+    if here and home.keeps(server):
+        return True
+    why = "was read again, and may have been allowed other things" if here else "works in a folder that was moved"
+    say(f"{server.id} {why} since this started, so nothing passes. Start the agent's server again.")
+    return False

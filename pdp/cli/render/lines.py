@@ -1,0 +1,34 @@
+"""Lines on a terminal. What is too wide for it goes on below, further in; nothing of it is cut. In a pipe each stays
+one line, for what searches it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+_FURTHER = 4  # cells
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print the lines, which hold no control characters."""
+    screen = Console()
+    for line in lines:
+        for part in folded(line, screen) if sys.stdout.isatty() else (line,):
+            click.echo(part)
+
+
+def folded(line: str, screen: Console) -> Iterator[str]:
+    """The line, in as many as it takes. A word is broken where it alone is too wide."""
+    if cell_len(line) <= screen.width:
+        yield line
+        return
+    text = line.lstrip(" ")
+    begin = line[: len(line) - len(text)]
+    further = begin + " " * _FURTHER
+    for number, part in enumerate(Text(text).wrap(screen, screen.width - len(further), overflow="fold")):
+        yield (further if number else begin) + part.plain.rstrip()

@@ -1,0 +1,47 @@
+"""What a person is told of a call that is denied or waits: why, and the command with which they go on. No model is
+shown any of it: an agent's shell could run the command."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from pdp.client.values import Decision
+from pdp.core.text.safety import visible
+
+_PLAIN = re.compile(r"[\w.:/{}*@-]{1,100}", re.ASCII)
+_ID = re.compile(r"[0-9a-f-]{36}")
+_SHORT_CODE = re.compile(r"[0-9A-Z]{2}-[0-9A-Z]{2}")
+_MOST = 200  # characters of a name or a reason
+
+
+def own_command(state: Path | None, *words: str) -> str:
+    """A command as the user types it; `state` is the folder of their decision point where it is not the usual one."""
+    where = "" if state is None else f"PDPCTL_PROXY_STATE={shlex.quote(str(state))} "
+    return where + shlex.join(["pdp", *words])
+
+
+def meanwhile(state: Path | None) -> str:
+    """What a person reads in the agent's window for as long as the hook decides or a call is held."""
+    return f"{own_command(state, 'approvals', 'list')} says what waits for you"
+
+
+def notices(name: str, decision: Decision, state: Path | None) -> Iterator[str]:
+    """One line for a denial, or for each request that waits, of the user's own decision point. What a server or an
+    agent calls something stands in quotes: it may look like a command, or like another line."""
+    called = name if _PLAIN.fullmatch(name) else json.dumps(visible(name[:_MOST]), ensure_ascii=False)
+    if decision.effect == "deny":
+        reason = decision.reasons[0] if decision.reasons else None
+        why = f": {visible((reason.message or reason.code)[:_MOST])}" if reason is not None else ""
+        known = _ID.fullmatch(decision.decision_id)
+        more = f" Why: {own_command(state, 'explain', decision.decision_id)}" if known else ""
+        yield f"{called} was denied{why}{more}"
+    for wanted in decision.pending.requirements if decision.pending is not None else ():
+        page = f", or at {visible(wanted.url)}" if wanted.url else ""
+        if wanted.kind == "consent" and _ID.fullmatch(wanted.approval_id):
+            yield f"{called} waits for you: {own_command(state, 'consent', 'list')}{page}"
+        elif _SHORT_CODE.fullmatch(wanted.short_code):
+            yield f"{called} waits for you: {own_command(state, 'approvals', 'approve', wanted.short_code)}{page}"

@@ -1,0 +1,114 @@
+"""Shell commands that only read: those of the table `reading.toml`, of files in the agent's repository.
+
+A text is taken that has one reading in every shell: words, quotes, and what joins commands. Each of the commands has
+to read alone, whichever of them run; none changes what a later one reads. Files are looked at by where they lead.
+What is not known to only read is not taken, so it is asked about.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pdp.core.tables import tables
+from pdp.local import provenance
+from pdp.local.provenance import Process
+
+_KNOWN = tables(__file__)
+_MOST = 4_096  # characters
+# no `~`, `*`, `?`, `[`, `{`, `$`, `!`, `#`, `^`, or backslash of its own; `=` begins a name in one shell, in another
+# `\'` and `\\` are one character within single quotes, in a third `''` is
+_SINGLE = r"'(?:[^'\\]|\\[^'\\])*'(?!')"
+_DOUBLE = r"\"[^\"$`\\!]*\""
+_WORD = rf"(?:[A-Za-z0-9_./@%+:,-]|(?<=[\w-])=|{_SINGLE}|{_DOUBLE})+"
+_COMMAND = re.compile(
+    rf" *(?P<words>{_WORD}(?: +(?!2>){_WORD})*)(?: +2>(?:/dev/null|&1))? *(?P<join>\|\||&&|\||;|\Z)", re.ASCII
+)
+_GIT = ".git"  # its configuration may hold tokens
+
+
+def only_reads(
+    command: object, at: str, lineage: tuple[Process, ...], apart: Collection[Path], homes: Collection[Path]
+) -> list[str] | None:
+    """The files that a command is told to read, by where they lead; None where it may do more, or it is not known.
+    `at` is where the agent works, `apart` what it must not reach, `homes` what its user's home may be."""
+    commands = _commands(command)
+    if commands is None:
+        return None
+    try:
+        repository = _repository(at, (*apart, *homes))
+        if repository is None:
+            return None
+        read = [_read(name, words, piped, at, repository) for (name, *words), piped in commands]
+        programs = {name for (name, *_), _ in commands if not _KNOWN.get(name, {}).get("builtin")}
+        if None in read or not all(provenance.starts(lineage, each, (repository, *homes)) for each in programs):
+            return None
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return list(dict.fromkeys(file for files in read for file in files or ()))
+
+
+def _commands(text: object) -> list[tuple[list[str], bool]] | None:
+    """The words of each command of a text, and whether it stands right of a `|`; None for a text that shells may read
+    otherwise."""
+    if not isinstance(text, str) or len(text) > _MOST or not text.isprintable():
+        return None
+    found, start, join = list[tuple[list[str], bool]](), 0, ";"
+    while join:
+        each = _COMMAND.match(text, start)
+        if each is None:
+            return None
+        found.append((shlex.split(each["words"]), join == "|"))
+        start, join = each.end(), each["join"]
+    return found
+
+
+def _read(name: str, words: list[str], piped: bool, at: str, repository: Path) -> list[str] | None:
+    """The files that one command reads; None for one that is not known to read alone. Raises OSError, RuntimeError,
+    ValueError."""
+    known = _KNOWN.get(name)
+    operands = None if known is None else _operands(known, words, piped)
+    if known is None or operands is None:
+        return None
+    shown = known["operands"] == "contents"
+    files = [Path(at, each).resolve(strict=True) for each in operands] if known["operands"] != "text" else []
+    if any(not _within(each, repository) or (shown and not each.is_file()) for each in files):
+        return None
+    return [str(each) for each in files]
+
+
+def _operands(known: Mapping[str, Any], words: list[str], piped: bool) -> list[str] | None:
+    """Those that name files, or are texts; None for options or operands that it is not known with."""
+    found, left = list[str](), iter(words)
+    for word in left:
+        if word in known.get("valued", {}):
+            if not re.fullmatch(known["valued"][word], next(left, "")):
+                return None
+        elif not word.startswith("-"):
+            found.append(word)
+        elif not re.fullmatch(known.get("options", "(?!)"), word):
+            return None
+    texts = known.get("texts", 0)
+    if len(found) < texts or not all(re.fullmatch(known.get("text", ".*"), each) for each in found[:texts]):
+        return None
+    files = found[texts:]
+    fewest = 0 if known["operands"] != "contents" or (piped and known.get("piped")) else 1
+    most = 0 if known["operands"] == "none" else known.get("most", len(files))
+    return files if fewest <= len(files) <= most else None
+
+
+def _repository(at: str, apart: Collection[Path]) -> Path | None:
+    """The one around a folder, unless it holds, or lies in, what it must stand apart from; a home may hold it."""
+    place = Path(at)
+    if not place.is_absolute():
+        return None
+    real = place.resolve(strict=True)
+    found = next((each for each in (real, *real.parents) if (each / _GIT).exists()), None)
+    return None if found is None or any(each.resolve().is_relative_to(found) for each in apart) else found
+
+
+def _within(file: Path, repository: Path) -> bool:
+    return file.is_relative_to(repository) and _GIT not in file.relative_to(repository).parts
