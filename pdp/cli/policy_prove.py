@@ -13,18 +13,22 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from pdp.cli.commands import FILE, IN_FOLDER
-from pdp.core.errors import BundleFault
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.errors import BundleFault, InvalidRequest
+from pdp.core.outcome.forecast import DIFF_SCHEMA
 from pdp.core.outcome.policy import Bundle
 from pdp.core.text.safety import visible
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.registry.release import PolicyProof
+from pdp.registry.manifest import render
+from pdp.registry.release import PolicyProof, VoteForecast
 from pdp.runtime.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 _CODES = {"proved": 0, "widens": 10, "not proved": 11}
 NOT_PROVED = "not proved"
 _LONGEST_CALL = 4096  # in a release
+_MAX_REPORT = 256 * 1024 * 1024  # of a comparison, with each decision that is answered otherwise
 _EXTRA = "This needs z3-solver: install the extra `prove` (docs/install.md)."
 
 
@@ -94,17 +99,28 @@ def prove(
     sys.exit(_CODES[proof.verdict])
 
 
-def release_proof(
-    loaded: Settings, old: Path, old_shipped: Path | None, accepted: tuple[str, ...], *, quiet: bool
-) -> PolicyProof:
+@dataclass(frozen=True, slots=True)
+class AskedProof:
+    """What a release is to record of its policy: compared with that of which folder, by which shipped Rego if not
+    ours, which codes are accepted, and the file of a forecast of votes."""
+
+    old: Path
+    old_shipped: Path | None
+    accepted: tuple[str, ...]
+    forecast: Path | None
+
+
+def release_proof(loaded: Settings, asked: AskedProof, *, quiet: bool) -> PolicyProof:
     """What a release records of its policy, compared with that of another folder; it is printed, too."""
     need_prover()
     if loaded.policy.folder is None:
         raise click.UsageError("--prove: the configuration has no `policy.folder`.")
     from pdp.tools.prove import words  # noqa: PLC0415  # an extra
 
-    before = _bundle(old_shipped or shipped_rego(), old)
+    before = _bundle(asked.old_shipped or shipped_rego(), asked.old)
     after = _bundle(shipped_rego(), loaded.policy.folder, loaded.policy.packs)
+    votes = _votes(asked.forecast, before, after) if asked.forecast is not None else None
+    accepted = asked.accepted
     proof = _found(before, after, deep=False)
     if not quiet:
         _print(words.lines(proof))
@@ -112,7 +128,7 @@ def release_proof(
     if unknown := sorted({*accepted} - {*names}):
         raise click.UsageError(f"--accept {unknown[0]}: nothing of that name was found.")
     facts = words.facts(proof)
-    calls = [each["call"] for each in facts["widenings"]]
+    calls = [f"{each['call']}{_where(each['places'])}" for each in facts["widenings"]]
     calls += [f"not proved: {each['place']}: {each['why']}" for each in facts["not_proved"]]
     told = {
         "old": {"policy": before.rules_digest, "org": before.org_digest},
@@ -120,8 +136,48 @@ def release_proof(
         "found": names,
         "accepted": sorted({*accepted}),
         "calls": [visible(each)[:_LONGEST_CALL] for each in calls],
+        "forecast": votes,
     }
     return PolicyProof.model_validate(told)
+
+
+def _votes(file: Path, before: Bundle, after: Bundle) -> VoteForecast:
+    """The forecast in a report of `pdp policy diff`, if it is of these two policies."""
+    try:
+        report, _ = parse_object(file.read_bytes(), file.name, max_bytes=_MAX_REPORT)
+        if (report["schema"], report["old"], report["new"]) != (DIFF_SCHEMA, before.digest, after.digest):
+            raise click.UsageError(
+                f"--forecast {file.name}: is no report of `pdp policy diff OLD NEW --json` on these two policies."
+            )
+        return _forecast(report)
+    except (OSError, InvalidRequest, AttributeError, LookupError, TypeError, ValueError, OverflowError):
+        raise click.UsageError(f"--forecast {file.name}: is no report of `pdp policy diff OLD NEW --json`.") from None
+
+
+def _forecast(report: Mapping[str, Any]) -> VoteForecast:
+    """Raises AttributeError, LookupError, TypeError, ValueError or OverflowError for what is no such report."""
+    asked, old, new = (report["votes_a_day"][name] for name in ("asked", "old", "new"))
+    votes = []
+    for group in sorted({*asked, *old["groups"], *new["groups"]}):
+        span = new["groups"].get(group, {"mean": 0, "low": 0, "high": 0})
+        then = old["groups"].get(group, {"mean": 0})
+        numbers = (asked.get(group, 0), then["mean"], span["mean"], span["low"], span["high"])
+        votes.append([group, *(f"{float(each):.1f}" for each in numbers)])
+    names = ("group", "asked", "old", "new", "low", "high")
+    return VoteForecast.model_validate(
+        {
+            "first": render(report["first_ns"]),
+            "last": render(report["last_ns"]),
+            "compared": report["compared"],
+            "changed": len(report["changed"]),
+            "settled": new["settled_requests"],
+            "votes": [dict(zip(names, each, strict=True)) for each in votes],
+        }
+    )
+
+
+def _where(places: Sequence[str]) -> str:
+    return f" [{', '.join(places)}]" if places else ""
 
 
 def need_prover() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from pdp.cli.commands import IN_FILE, IN_FOLDER, Commands, Duration
-from pdp.cli.policy_prove import release_proof
+from pdp.cli.policy_prove import AskedProof, release_proof
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import NOT_VERIFIED, confirm
 from pdp.core.bytes.digest import Json
@@ -22,7 +22,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
 from pdp.registry.keys import read_private
 from pdp.registry.options import ReleaseOptions
-from pdp.registry.release import PolicyRelease, proposed, sign_release
+from pdp.registry.release import PolicyRelease, VoteForecast, proposed, sign_release
 from pdp.registry.signed import SigningTerm
 from pdp.runtime.config import settings
 from pdp.runtime.config.settings import Settings
@@ -72,6 +72,11 @@ def release() -> None:
     metavar="CODE",
     help="A widening that is wanted, by its code; `not proved` for what is not.",
 )
+@click.option(
+    "--forecast",
+    type=IN_FILE,
+    help="Record the forecast of votes in this report of `pdp policy diff OLD NEW --json`, too.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
 @_json
 def sign(
@@ -84,6 +89,7 @@ def sign(
     old: Path | None,
     old_shipped: Path | None,
     accepted: tuple[str, ...],
+    forecast: Path | None,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -95,9 +101,10 @@ def sign(
     loaded, options = _settings(path)
     private = read_private(key)
     term = SigningTerm(time.time_ns(), (expires or _DAYS * 86_400) * NS)
-    if old is None and (accepted or old_shipped):
-        raise click.UsageError("--accept and --old-shipped belong to --prove OLD.")
-    proof = release_proof(loaded, old, old_shipped, accepted, quiet=as_json) if old is not None else None
+    if old is None and (accepted or old_shipped or forecast):
+        raise click.UsageError("--accept, --forecast and --old-shipped belong to --prove OLD.")
+    asked = AskedProof(old, old_shipped, accepted, forecast) if old is not None else None
+    proof = release_proof(loaded, asked, quiet=as_json) if asked is not None else None
     what, before = proposed(options, parts_of(loaded), term, back, proof, renew=renew)
     if not as_json:
         _show(what, before)
@@ -193,6 +200,14 @@ def _show(what: PolicyRelease, before: PolicyRelease | None) -> None:
         click.echo(f"compared with policy {what.proof.old['policy'][:16]}: {what.proof.verdict}{wanted}")
         for each in what.proof.calls:
             click.echo(f"  {visible(each)}")
+        if what.proof.forecast is not None:
+            _show_forecast(what.proof.forecast)
+
+
+def _show_forecast(found: VoteForecast) -> None:
+    click.echo(f"votes a day by the calls from {found.first} to {found.last}: asked then, OLD, this policy")
+    for each in found.votes:
+        click.echo(f"  {visible(each.group)}  {each.asked}  {each.old}  {each.new} ({each.low} to {each.high})")
 
 
 def _word(sha256: str, before: str | None) -> str:

@@ -23,6 +23,7 @@ from pdp.cli.audit import bar, named
 from pdp.cli.commands import IN_FOLDER, Duration, engine_options
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.check import NS
+from pdp.core.outcome.forecast import DIFF_SCHEMA
 from pdp.core.outcome.policy import Bundle
 from pdp.core.text.safety import visible
 from pdp.decide.replay import ALTERED, NOT_REPLAYABLE, NotReplayable, Opened
@@ -269,7 +270,7 @@ def _print_forecast(found: Comparison) -> None:
 
 def _facts(found: Comparison, digests: tuple[str, ...], subjects: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "schema": "pdp.policy-diff/1",
+        "schema": DIFF_SCHEMA,
         "old": digests[0],
         "new": digests[1],
         "first_ns": found.first_ns,

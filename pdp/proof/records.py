@@ -54,6 +54,10 @@ class Records:
         await self._readings.note(reader or Reader(caller.name), "SearchRecords", tenants, fields, people)
         return found
 
+    async def releases(self, tenant: str, reader: Reader, count: int) -> None:
+        """Somebody of a tenant is about to see so many releases of policy. Raises Unavailable: then none is shown."""
+        await self._readings.note(reader, "SearchRecords", {tenant: count}, ("release",))
+
     async def review(self, caller: Caller, found: AccessReview, reason: str) -> RecordRef:
         """Record a review of the access of the caller's tenant. Raises Forbidden, InvalidRequest."""
         return await self._readings.review(caller, found, reason)

@@ -8,7 +8,8 @@ each release named: an older release is refused, and so are parts of an older on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -21,11 +22,19 @@ from pdp.core.call.registered import ReleaseChange
 from pdp.core.call.term import Term
 from pdp.core.check import OK, Check
 from pdp.core.errors import RegistryFault
+from pdp.core.outcome.released import (
+    ForecastVotes,
+    ReadRelease,
+    ReadReleases,
+    ReleaseForecast,
+    ReleaseProof,
+    Standing,
+)
 from pdp.core.record.artefact import Artefact
 from pdp.registry import dsse, files
 from pdp.registry.documents import Serial
 from pdp.registry.keys import KeySet, load_keys
-from pdp.registry.manifest import Closed, Digest, Name, first_problem, render
+from pdp.registry.manifest import RFC3339, Closed, Digest, Name, first_problem, parse_ns, render
 from pdp.registry.marks import HighWater, fingerprint
 from pdp.registry.options import ReleaseOptions
 from pdp.registry.signed import (
@@ -41,8 +50,35 @@ from pdp.registry.tenant import SKEW_NS
 PAYLOAD_TYPE = "application/vnd.pdp.release+json"
 PartName = Annotated[str, Field(pattern=r"^(policy|org|prompts|directory\.[^\x00-\x1f\x7f]{1,128})$")]
 Code = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
+Votes = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]$")]  # a day
+Count = Annotated[int, Field(ge=0, le=2**53)]
 COMPARED: tuple[Literal["policy", "org"], ...] = ("policy", "org")  # by a proof
 _MARK = "release"
+_LOOKED_BACK = 1_000  # serials among which the release before one is looked for
+_WAITING = ("", "release.unsigned", "release.not_yet_valid")  # of a file that may still come into force
+
+
+class GroupVotes(Closed):
+    """Votes of a group a day: asked for then, forecast for the old policy and the new one, and the span of that."""
+
+    group: Code
+    asked: Votes
+    old: Votes
+    new: Votes
+    low: Votes
+    high: Votes
+
+
+class VoteForecast(Closed):
+    """The forecast of `pdp policy diff` for the same two policies, by the calls from `first` to `last`: how many were
+    evaluated, how many get another answer, and by how many settled requests of people it goes."""
+
+    first: RFC3339
+    last: RFC3339
+    compared: Count
+    changed: Count
+    settled: Count
+    votes: list[GroupVotes]
 
 
 class PolicyProof(Closed):
@@ -55,6 +91,7 @@ class PolicyProof(Closed):
     found: list[Code]
     accepted: list[Code]
     calls: list[Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,4096}$")]]
+    forecast: VoteForecast | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -65,8 +102,11 @@ class PolicyProof(Closed):
         return self
 
     def says(self, other: PolicyProof | None) -> bool:
-        """Whether another says the same, if by other calls: the solver may find any."""
-        return other is not None and self == other.model_copy(update={"calls": self.calls})
+        """Whether another says the same, if by other calls: the solver may find any. Who brings no forecast signs
+        the one that is there."""
+        if other is None or self.forecast not in (None, other.forecast):
+            return False
+        return self == other.model_copy(update={"calls": self.calls, "forecast": self.forecast})
 
     @property
     def holds(self) -> bool:
@@ -93,7 +133,7 @@ class PolicyRelease(SignedDocument):
 
 @dataclass(frozen=True, slots=True)
 class SignedRelease:
-    """A release that enough keys have signed."""
+    """A release, and the keys that have signed it: enough of them, but for one that waits for more."""
 
     release: PolicyRelease
     payload: bytes
@@ -111,14 +151,41 @@ class SignedRelease:
 
 def read_release(path: Path, keys: KeySet) -> SignedRelease:
     """The release in a file, if enough keys have signed it. Raises RegistryFault `release.*`."""
+    with _of_release():
+        envelope = dsse.parse(files.read(path.parent, path.name, dsse.MAX_ENVELOPE))
+        dsse.verify_envelope(envelope, PAYLOAD_TYPE, keys)
+        return _release_of(envelope, path.name, keys)
+
+
+def _half_signed(path: Path, keys: KeySet) -> tuple[SignedRelease, str]:
+    """The release in a file that one configured key has signed at least, and the code of what else its signatures
+    lack. Raises RegistryFault `release.*`."""
+    with _of_release():
+        envelope = dsse.parse(files.read(path.parent, path.name, dsse.MAX_ENVELOPE))
+        lack = ""
+        try:
+            dsse.verify_envelope(envelope, PAYLOAD_TYPE, keys)
+        except RegistryFault as fault:
+            if envelope.payload_type != PAYLOAD_TYPE or not dsse.signed_by(envelope, keys.keys):
+                raise
+            lack = fault.code.replace("registry.", "release.", 1)
+        return _release_of(envelope, path.name, keys), lack
+
+
+def _release_of(envelope: dsse.Envelope, name: str, keys: KeySet) -> SignedRelease:
+    release = decode_document(envelope.payload, PolicyRelease, name)
+    signers = tuple(f"{key.role} {key.id}" for key in dsse.signed_by(envelope, keys.keys))
+    return SignedRelease(release, envelope.payload, sha256_hex(envelope.payload), signers)
+
+
+@contextmanager
+def _of_release() -> Iterator[None]:
+    """Codes of the registry are those of releases."""
     try:
-        verified = dsse.verify(files.read(path.parent, path.name, dsse.MAX_ENVELOPE), PAYLOAD_TYPE, keys)
-        release = decode_document(verified.payload, PolicyRelease, path.name)
+        yield
     except RegistryFault as fault:
         code = fault.code.replace("registry.", "release.", 1)
         raise RegistryFault(code, fault.message, detail=fault.detail) from None
-    signers = tuple(f"{key.role} {key.id}" for key in verified.signers)
-    return SignedRelease(release, verified.payload, sha256_hex(verified.payload), signers)
 
 
 class SignedReleases:
@@ -178,6 +245,20 @@ class SignedReleases:
         self._current, self._next = self._next or self._current, None
         self._reported = (change.digest, change.problem)
 
+    async def read(self, at_ns: int) -> ReadReleases:
+        """See the port."""
+        current = self._current
+        try:
+            there, lack = await asyncio.to_thread(_half_signed, self._options.file, self._keys)
+        except RegistryFault as fault:
+            releases = () if current is None else (self._read_as(current, "in_force"),)
+            return ReadReleases(releases, fault.code)
+        problem = lack or self._refusal(there, at_ns).code
+        if current is not None and current.sha256 == there.sha256:
+            return ReadReleases((self._read_as(there, "in_force", problem),))
+        candidate = self._read_as(there, "waiting" if problem in _WAITING else "refused", problem)
+        return ReadReleases((candidate, *(() if current is None else (self._read_as(current, "in_force"),))))
+
     def admits(self, part: str, sha256: str) -> Check:
         """Whether what was read of a part may be used. It is `core.call.registered.Admits`."""
         if part.partition(".")[0] not in self._options.demand:
@@ -205,6 +286,33 @@ class SignedReleases:
             return ()
         release = self._current.release
         return (Term("release", ("release", "file"), release.issued_ns, release.expires_ns),)
+
+    def _read_as(self, signed: SignedRelease, standing: Standing, problem: str = "") -> ReadRelease:
+        release, proof, told = signed.release, signed.release.proof, None
+        before = self._before(release.serial)
+        if proof is not None:
+            of_it = all(self._was(before, part, proof.old[part]) for part in COMPARED)
+            texts = (tuple(proof.found), tuple(proof.accepted), tuple(proof.calls))
+            told = ReleaseProof(proof.verdict, *texts, of_it, _forecast(proof.forecast))
+        return ReadRelease(
+            standing,
+            release.serial,
+            release.issued_ns,
+            release.expires_ns,
+            signed.signers,
+            release.rolls_back_to,
+            release.parts,
+            before,
+            all(self._was(before, part, release.parts.get(part)) for part in COMPARED),
+            told,
+            problem,
+        )
+
+    def _before(self, serial: int) -> int:
+        """The serial of the release that was in force here before one of this serial; 0 where none is known."""
+        first = min(serial - 1, self._high_water(_MARK))
+        looked = range(first, max(0, first - _LOOKED_BACK), -1)
+        return next((each for each in looked if self._high_water(f"{_MARK}@{each}")), 0)
 
     def _read(self) -> SignedRelease | RegistryFault:
         try:
@@ -330,6 +438,14 @@ def _change(signed: SignedRelease | None, problem: Check) -> ReleaseChange:
         marks=signed.marks(),
         artefacts=(Artefact(signed.sha256, "release", signed.payload),),
     )
+
+
+def _forecast(found: VoteForecast | None) -> ReleaseForecast | None:
+    if found is None:
+        return None
+    votes = tuple(ForecastVotes(*(str(text) for text in each.model_dump().values())) for each in found.votes)
+    counts = (found.compared, found.changed, found.settled)
+    return ReleaseForecast(parse_ns(found.first), parse_ns(found.last), *counts, votes)
 
 
 def _refused(code: str, message: str) -> Check:

@@ -385,7 +385,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
                 telemetry,
                 index_key,
                 supervisor.answers,
-                (identity, recorder, revocations, services, approvals.services, services.records),
+                (identity, recorder, revocations, services, approvals.services, services.records, reloads),
             )
         )
     )

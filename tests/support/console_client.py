@@ -300,15 +300,17 @@ _numbers = itertools.count()
 
 
 @asynccontextmanager
-async def opened(*, providers: Mapping[str, Provider] | None = None, **options: Any) -> AsyncIterator[ConsoleClient]:
-    """A console; `options` replace those of the console."""
+async def opened(
+    *, providers: Mapping[str, Provider] | None = None, more: Mapping[str, Any] | None = None, **options: Any
+) -> AsyncIterator[ConsoleClient]:
+    """A console; `options` replace those of the console, `more` are services besides approvals."""
     options = {"providers": [each.options for each in (providers or {}).values()], **options}
     clock = Clock()
     services = Standin(clock)
     entropy = SeededEntropy(f"console {next(_numbers)}")
     stopping = asyncio.Event()
     people: Any = services.approvals()
-    parts = ConsoleServices(people, clock, entropy)
+    parts = ConsoleServices(people, clock, entropy, **(more or {}))
     app = application(
         ConsoleOptions.model_validate({**BASE, **options}),
         parts,

@@ -27,6 +27,7 @@ from urllib.parse import parse_qs
 import yaml
 from support.environment import Stage
 from support.gate import gate_once
+from support.releases import OPTIONS, ReleaseFile
 from support.tools import GIT, ServerPlan
 from support.world import Plan, World, create, serving
 
@@ -170,9 +171,15 @@ def _settings(url: str, issuer: str, more: Mapping[str, Any]) -> Mapping[str, An
     # many tests deny calls of one agent for one person, so nobody backs off
     caps = {"open_per_subject": 10_000, "open_per_tenant": 100_000, "backoff_seconds": 0, "hourly_per_approver": 0}
     caps["hourly_per_requester"] = 0
-    roles = {"operators": ["operators"], "auditors": ["on-call"]}  # Erin has both
+    roles = {"operators": ["operators"], "auditors": ["on-call"], "explainers": ["on-call"]}  # Erin has all
     directory = {"tenants": {TENANT: {"file": "directory.yaml", **roles}}}
-    return {"console": console, "approvals": {"console_url": url, **caps}, "directory": directory}
+    released = {**OPTIONS, "demand": ["policy", "org"]}
+    return {
+        "console": console,
+        "approvals": {"console_url": url, **caps},
+        "directory": directory,
+        "release": released,
+    }
 
 
 def _policy(folder: Path) -> Path:
@@ -182,7 +189,8 @@ def _policy(folder: Path) -> Path:
 
 
 def _finish(made: Sandbox, issuer: str) -> None:
-    """The client's secret; and each person's account at the provider is linked to the one that tokens name."""
+    """The client's secret; each person's account at the provider, linked to the one that tokens name; and the release
+    of what there is."""
     secret = made.folder / SECRET
     secret.write_text("made up for tests")
     secret.chmod(0o600)
@@ -191,6 +199,7 @@ def _finish(made: Sandbox, issuer: str) -> None:
     for person in found["people"]:
         person["accounts"].append({"issuer": issuer, "id": f"oidc-{person['accounts'][0]['id']}"})
     path.write_text(yaml.safe_dump(found, sort_keys=False))
+    ReleaseFile(made).write()
 
 
 def _free_port() -> int:

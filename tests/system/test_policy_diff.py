@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from served import make_world
+from support.releases import OPTIONS
 from support.week import DAYS, Week, pass_week, policy
 
 from pdp.cli.main import cli
@@ -24,6 +26,7 @@ from pdp.core.bytes.digest import canonical
 from pdp.core.ports import LoadedPolicy
 from pdp.decide.replay import NotReplayable, commitment_of
 from pdp.policy.bundle import named_by_digest
+from pdp.registry import dsse
 from pdp.tools.authoring.policy_change import decisions, policies, replayed
 from pdp.tools.authoring.policy_diff import Comparison, difference
 
@@ -72,6 +75,45 @@ def test_the_forecast_of_votes_comes_true(weeks: Weeks) -> None:
     assert asked == pytest.approx(weeks.before.asked["approvers"] / found["days"])
     assert abs(old - asked) <= WITHIN * asked
     assert found["days"] == pytest.approx(DAYS, abs=1)
+
+
+def test_author_and_reviewer_sign_the_forecast_of_their_change(weeks: Weeks, tmp_path: Path) -> None:
+    pytest.importorskip("z3")  # the extra `prove`
+    world = make_world(tmp_path / "w", {"release": {**OPTIONS, "demand": ["policy", "org"]}})
+    shutil.rmtree(world.policy)
+    shutil.copytree(weeks.new, world.policy)
+    report = json.loads(pdp("diff", weeks.old, weeks.new, weeks.store, "--json").stdout)
+    file = tmp_path / "votes.json"
+
+    def sign(name: str, *more: str | Path, **changed: Any) -> Result:
+        file.write_text(json.dumps({**report, **changed}))
+        key = world.folder / "keys" / f"{name}.pem"
+        return pdp("release", "sign", "--config", world.config, "--key", key, "--prove", weeks.old, *more)
+
+    assert pdp("release", "sign", "--config", world.config, "--key", file, "--forecast", file).exit_code == USAGE
+    votes, group = report["votes_a_day"], {"mean": "\u202e", "low": 0, "high": 0}
+    wrong: dict[str, dict[str, Any]] = {
+        "of another policy": {"new": report["old"]},
+        "of what was recorded": {"old": "recorded", "votes_a_day": {**votes, "old": None}},
+        "another report": {"schema": "pdp.policy-diff/2"},
+        "no instants": {"first_ns": None},
+        "no numbers": {"votes_a_day": {**votes, "new": {**votes["new"], "groups": {"g": group}}}},
+        "fewer than none": {"votes_a_day": {**votes, "asked": {"g": -1}}},
+        "a list": {"votes_a_day": []},
+    }
+    taken = {
+        why for why, changed in wrong.items() if sign("author", "--forecast", file, **changed).exit_code != USAGE
+    }
+    assert taken == set()
+    assert not (world.folder / "release.dsse.json").exists()
+    done = sign("author", "--forecast", file)
+    assert done.exit_code == 0, done.output
+    forecast = json.loads(dsse.parse((world.folder / "release.dsse.json").read_bytes()).payload)["proof"]["forecast"]
+    assert (forecast["compared"], forecast["changed"]) == (report["compared"], len(report["changed"]))
+    new = report["votes_a_day"]["new"]["groups"]
+    assert {each["group"]: each["new"] for each in forecast["votes"]} == {g: f"{new[g]['mean']:.1f}" for g in new}
+    assert f"  security  0.0  0.0  {new['security']['mean']:.1f} (" in done.output
+    assert "2 signed" in sign("reviewer").output
 
 
 def test_what_is_in_force_answers_as_it_did(weeks: Weeks) -> None:

@@ -54,7 +54,7 @@ class Directory:
     claims: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by issuer: which of them its tokens may name
     roles: Mapping[str, frozenset[str]] = field(
         default_factory=dict
-    )  # "operate" and "audit": the groups that have it
+    )  # "operate", "audit" and "explain": the groups that have it
 
     def human(self, account: Account) -> str:
         """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
@@ -85,7 +85,7 @@ class Directory:
         return sum(member.active and group in member.groups for member in self.members.values()) >= n
 
     def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
-        """Additional roles of members of these groups: "operate", "audit"."""
+        """Additional roles of members of these groups: "operate", "audit", "explain"."""
         return frozenset(role for role, holders in self.roles.items() if holders & groups)
 
 
@@ -143,7 +143,7 @@ class Person:
     surface: str
     claimed: frozenset[str] = frozenset()
     authenticated_ns: int = 0
-    roles: frozenset[str] = frozenset()  # what the console's operator may do besides: "operate", "audit"
+    roles: frozenset[str] = frozenset()  # what somebody may do besides: "operate", "audit", "explain"
     sign_in: Revocable = NOT_REVOCABLE
 
 

@@ -18,6 +18,7 @@ from pdp.core.check import NS
 
 DAY_NS = 24 * 3600 * NS
 ENOUGH = 20  # calls that wanted one requirement, to go by them alone
+DIFF_SCHEMA = "pdp.policy-diff/1"  # of the report that has it
 SUBJECT = "(the subject)"  # who is asked for confirmations and consents
 
 Draw = Callable[[], float]  # from 0 up to 1

@@ -28,6 +28,7 @@ from pdp.core.check import Check
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.outcome.elements import EngineQuery
 from pdp.core.outcome.policy import Pack
+from pdp.core.outcome.released import ReadReleases
 from pdp.core.ports.approvals import (
     Answers,
     Channel,
@@ -235,6 +236,11 @@ class Releases(Protocol):
 
     def activate(self, change: ReleaseChange) -> None:
         """Put a recorded release into force. One that is refused leaves the one before."""
+        ...
+
+    async def read(self, at_ns: int) -> ReadReleases:
+        """The release in force and the one that the file has now, for people to read; changes nothing. Of a file that
+        no configured key has signed nothing is read. Never raises."""
         ...
 
 

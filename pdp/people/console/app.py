@@ -29,7 +29,7 @@ from pdp.core.errors import (
     Unsupported,
 )
 from pdp.host.fair_limiter import FairQueue
-from pdp.people.console import consents, lists, me, records, request_page, wording
+from pdp.people.console import consents, lists, me, policy, records, request_page, wording
 from pdp.people.console.events import Events
 from pdp.people.console.guard import Guard, TooLarge, too_large
 from pdp.people.console.held import HeldVotes
@@ -107,6 +107,7 @@ def application(
         "/records/{index}": records.show,
         "/records/{index}/record.json": records.download,
         "/records/{index}/receipt": records.receipt,
+        "/policy": policy.show,
         "/me": me.show,
         "/events": events.stream,
     }
@@ -209,4 +210,4 @@ def origin_of(path: str) -> str:
     parts = path.split("/")
     if len(parts) == 4 and parts[1] in {"requests", "consents"}:
         return "/".join(parts[:3])
-    return f"/{parts[1]}" if parts[1] in {"grants", "me", "consents", "history", "records"} else HOME
+    return f"/{parts[1]}" if parts[1] in {"grants", "me", "consents", "history", "records", "policy"} else HOME

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from pdp.core.approvals.directory import Person
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
-from pdp.core.ports import Clock, Entropy
+from pdp.core.ports import Clock, Entropy, Releases
 from pdp.core.record.stored import Proof
 from pdp.core.text.safety import abridged, isolated, visible
 from pdp.host.fair_limiter import FairQueue
@@ -48,6 +48,8 @@ class ConsoleServices:
     records: Records | None = None  # for auditors
     receipt: Callable[[Proof], str] = str  # as verifiers read it
     marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by issuer: claims that revoke sign-ins
+    releases: Releases | None = None  # for explainers; None where none is demanded
+    tenants: frozenset[str] = frozenset()  # all that this server answers for
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ class Pages:
         self._templates.filters["block"] = block
         self._templates.filters["exact"] = exact
         self._templates.filters["folder"] = folder
+        self._templates.filters["sentence"] = sentence
 
     def show(self, template: str, status: int = 200, **context: object) -> HTMLResponse:
         """A page. `now_ns` is the service's own clock, which all times left are counted from."""
@@ -234,6 +237,11 @@ def block(text: str) -> Markup:
 def folder(text: str) -> Markup:
     """A folder in a list, whose middle may be left out."""
     return escape(isolated(abridged(text, wording.LISTED_FOLDER)))
+
+
+def sentence(text: str) -> Markup:
+    """A sentence of others, whose middle may be left out."""
+    return escape(isolated(abridged(text, wording.LISTED_SENTENCE)))
 
 
 def exact(text: str) -> Markup:

@@ -23,7 +23,11 @@ TASK_SOURCES: Mapping[str, str] = _TABLES["task_sources"]
 REASONS: Mapping[str, str] = _TABLES["reasons"]
 WHY_NOT: Mapping[str, str] = _TABLES["why_not"]
 TITLES: Mapping[str, str] = _TABLES["titles"]
+VERDICTS: Mapping[str, str] = _TABLES["verdicts"]
+STANDINGS: Mapping[str, str] = _TABLES["standings"]
+PARTS: Mapping[str, str] = _TABLES["parts"]
 LISTED_FOLDER = 120  # characters of a folder in a list; the request shows all
+LISTED_SENTENCE = 1_000
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 

@@ -181,11 +181,14 @@ def _load(options: TenantDirectoryOptions, raw: Mapping[str, bytes], read: Read)
         )
     claims = {entry.issuer: frozenset(entry.groups) for entry in options.claims}
     claimable = frozenset[str]().union(*claims.values())
+    named = {"operators": options.operators, "auditors": options.auditors, "explainers": options.explainers}
     roles = {"operate": frozenset(options.operators), "audit": frozenset(options.auditors)}
+    if options.explainers:  # without any the revision is that of releases which know no such role
+        roles["explain"] = frozenset(options.explainers)
     names |= {group: group for group in claimable - names.keys()}
     unknown = [
         f"{where}: there is no group `{group}`" + (f", but `{near}`" if near else "")
-        for where, groups_of_role in (("operators", options.operators), ("auditors", options.auditors))
+        for where, groups_of_role in named.items()
         for group in sorted(set(groups_of_role) - names.keys())
         for near in (nearest(group, names),)
     ]

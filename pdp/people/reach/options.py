@@ -128,6 +128,8 @@ class TenantDirectoryOptions(Options):
     """Groups whose members see every request, may cancel it, and end grants and delegations."""
     auditors: tuple[Name, ...] = Field((), examples=[["g-audit"]])
     """Groups whose members see every request, grant and record."""
+    explainers: tuple[Name, ...] = Field((), examples=[["g-security"]])
+    """Groups whose members see what was proved of a release of policy, and so the ways past it."""
 
     @model_validator(mode="after")
     def _one_entry_per_issuer(self) -> Self:

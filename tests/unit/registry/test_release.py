@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.for_each import for_each
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, RegistryFault
@@ -459,6 +460,65 @@ def test_a_reviewer_who_found_the_same_by_another_call_signs_what_the_author_sho
     proving.sign(ANN, policy=THREE, org=ORG, proof={**held, "old": {"policy": TWO, "org": ORG}})
     proving.sign(BEN, policy=THREE, org=ORG, proof=proof(old=TWO))  # found something else
     assert proving.look(running) == "release.unsigned"
+
+
+VOTES = {"group": "g-release", "asked": "27.8", "old": "30.1", "new": "55.5", "low": "51.4", "high": "60.6"}
+FORECAST: dict[str, Any] = {
+    "first": "2027-01-01T00:00:00Z",
+    "last": "2027-01-08T00:00:00Z",
+    "compared": 926,
+    "changed": 14,
+    "settled": 176,
+    "votes": [VOTES],
+}
+# as releases before forecasts were signed: not a byte of one without may change
+SIGNED_BEFORE = (
+    b'{"expires":"2027-02-14T08:00:00Z","issued":"2027-01-15T08:00:00Z","name":"prod","parts":{"org":"%b",'
+    b'"policy":"%b"},"proof":{"accepted":[],"calls":[],"found":[],"old":{"org":"%b","policy":"%b"},'
+    b'"verdict":"proved"},"schema":"pdp.release/1","serial":2}'
+) % tuple(each.encode() for each in (ORG, TWO, ORG, ONE))
+
+
+def test_a_release_without_a_forecast_has_the_bytes_that_it_had(proving: Installation) -> None:
+    running = started(proving)
+    proving.sign(policy=TWO, org=ORG, proof=proof())
+    assert dsse.parse(proving.options.file.read_bytes()).payload == SIGNED_BEFORE
+    proving.envelope(SIGNED_BEFORE)
+    assert proving.look(running) == ""
+
+
+def test_a_reviewer_signs_the_forecast_that_is_there_or_the_same(proving: Installation) -> None:
+    running = started(proving)
+    proving.sign(ANN, policy=TWO, org=ORG, proof={**proof(), "forecast": FORECAST})
+    proving.sign(BEN, policy=TWO, org=ORG, proof={**proof(), "forecast": {**FORECAST, "changed": 15}})
+    assert proving.look(running) == "release.unsigned"  # it began another
+    proving.sign(ANN, policy=TWO, org=ORG, proof={**proof(), "forecast": FORECAST})
+    proving.sign(BEN, policy=TWO, org=ORG, proof=proof())
+    assert proving.look(running) == ""
+    read = asyncio.run(running.read(AT)).releases
+    assert [(each.serial, each.before, each.signers) for each in read] == [(4, 1, ("author ann", "reviewer ben"))]
+    assert read[0].proof is not None
+    assert read[0].proof.of_it
+    assert read[0].proof.forecast is not None
+    assert read[0].proof.forecast.votes[0].new == "55.5"
+
+
+@for_each(
+    "wrong",
+    [
+        {"compared": -1},
+        {"compared": True},
+        {"first": "yesterday"},
+        {"votes": [{**VOTES, "new": "-1.0"}]},
+        {"votes": [{**VOTES, "new": "nan"}]},
+        {"votes": [{**VOTES, "new": "1e9"}]},
+        {"votes": [{**VOTES, "group": "a\nb"}]},
+        {"votes": [{**VOTES, "more": "1.0"}]},
+    ],
+)
+def test_a_forecast_that_is_none_is_malformed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="forecast"):
+        PolicyProof.model_validate({**proof(), "forecast": {**FORECAST, **wrong}})
 
 
 def test_a_proof_is_demanded_of_released_rules_and_data(here: Installation) -> None:

@@ -219,14 +219,25 @@ async def test_claims_and_roles_name_groups(tmp_path: Path) -> None:
 
 
 async def test_a_role_for_a_group_that_is_none(tmp_path: Path) -> None:
-    files = Files(tmp_path, operators=["g-typo", "g-op"], auditors=["none"])
+    files = Files(tmp_path, operators=["g-typo", "g-op"], auditors=["none"], explainers=["nor-this"])
     files.write(GOOD)
     change = (await files.reload())[0]
     assert change.problem == "directory.unknown_group"
     assert change.detail == (
         "operators: there is no group `g-op`, but `g-ops`; operators: there is no group `g-typo`; "
-        "auditors: there is no group `none`"
+        "auditors: there is no group `none`; explainers: there is no group `nor-this`"
     )
+
+
+async def test_who_explains_policy_has_that_role_and_no_other(tmp_path: Path) -> None:
+    revisions = set()
+    for more in ({}, {"explainers": []}, {"explainers": ["g-ops"]}):
+        files = Files(tmp_path, **more)
+        files.write(GOOD)
+        await files.reload()
+        revisions.add(files.directory.revision)
+    assert files.directory.roles_of(frozenset({"g-ops"})) == frozenset({"explain"})
+    assert len(revisions) == 2  # without explainers it is what it was before there were any
 
 
 def test_an_issuer_has_one_entry() -> None:

@@ -1,0 +1,59 @@
+"""The page of releases of policy, for explainers: what was proved of each change, by whose signatures, and the votes
+that it is forecast to cost. Who looks is recorded before anything is shown.
+
+A release is the whole server's. Its texts may name groups and tools of every tenant, so where there are several a
+person sees the verdict, the dates and the signers, and none of those texts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from pdp.core.call.request import ANY_TENANT
+from pdp.core.errors import Forbidden, Unsupported
+from pdp.core.outcome.released import ReadReleases
+from pdp.people.console.visit import Visit
+from pdp.people.visibility import place_to_read
+from pdp.proof.search import Reader
+
+EXPLAIN = "explain"  # a role of the directory
+SHOWN = 40  # codes, calls and groups of one release
+_DIRECTORY = "directory."
+
+
+async def show(visit: Visit) -> Response:
+    """GET /policy."""
+    person, services = visit.person, visit.console.services
+    if EXPLAIN not in person.roles or person.tenant == ANY_TENANT:
+        raise Forbidden("console.explainers", "Policy is shown to explainers: members of a group in `explainers`.")
+    if services.records is None:
+        raise Unsupported("search.off", "This server shows no policy here.")
+    async with place_to_read(visit.console.drawing, visit.session.id):
+        found = ReadReleases()
+        if services.releases is not None:
+            found = await services.releases.read(services.clock.now_ns())
+        await services.records.releases(person.tenant, Reader("", person.account), len(found.releases))
+        return await asyncio.to_thread(_draw, visit, found)
+
+
+def _draw(visit: Visit, found: ReadReleases) -> Response:
+    services, tenant = visit.console.services, visit.person.tenant
+    return visit.show(
+        "policy.html",
+        rows=[(each, _parts(each.parts, tenant)) for each in found.releases],
+        problem=found.problem,
+        demanded=services.releases is not None,
+        alone=services.tenants == {tenant},
+        most=SHOWN,
+    )
+
+
+def _parts(parts: Mapping[str, str], tenant: str) -> list[tuple[str, str]]:
+    """What a release names of the server, and of this tenant alone."""
+    named = {part: part for part in parts if not part.startswith(_DIRECTORY)}
+    if (own := f"{_DIRECTORY}{tenant}") in parts:
+        named["directory"] = own
+    return [(name, parts[part]) for name, part in sorted(named.items())]
