@@ -44,6 +44,11 @@ class Sections(Protocol):
     @property
     def production(self) -> bool: ...
 
+    @property
+    def tenants(self) -> frozenset[str]:
+        """All tenants that any section names."""
+        ...
+
     def given(self, section: type[_O]) -> _O | None:
         """A section that may be absent."""
         ...

@@ -52,7 +52,8 @@ class ReleaseProof:
     @property
     def open(self) -> tuple[str, ...]:
         """What was found and is not accepted."""
-        return tuple(code for code in self.found if code not in self.accepted)
+        accepted = frozenset(self.accepted)
+        return tuple(code for code in self.found if code not in accepted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from pdp.core.call.request import ANY_TENANT
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Directories, Passkeys
 from pdp.core.record.stored import Proof
 from pdp.host.feature import Feature, Ports, Setup
-from pdp.host.options import Sections
 from pdp.host.part import Part
-from pdp.identity.options import IdentityOptions
 from pdp.people.console.options import ConsoleOptions
-from pdp.people.reach.options import DirectoryOptions
 from pdp.proof.receipt import text
 
 
@@ -46,21 +42,13 @@ def _wire(options: ConsoleOptions, ports: Ports) -> Part:
     from pdp.proof.records import Records  # noqa: PLC0415 - loaded only where it is served
 
     approvals, records, marks = ports.of(ApprovalServices), ports.of(Records), ports.of(Authentication).marks
-    releases, tenants = ports.of(Reloads).releases, _tenants(options, ports.settings)
+    releases, tenants = ports.of(Reloads).releases, ports.settings.tenants
     services = ConsoleServices(approvals, ports.clock, ports.entropy, records, _receipt, marks, releases, tenants)
     secrets, production = dict(_secrets(options, ports)), ports.settings.production
     server = ConsoleServer(options, services, key=ports.index_key, secrets=secrets, production=production)
     tls = options.tls
     files = None if tls is None else (tls.certificate_file, tls.key_file)
     return server.renewing("console.tls", files, partial(console_tls, tls))
-
-
-def _tenants(options: ConsoleOptions, settings: Sections) -> frozenset[str]:
-    """All tenants that the configuration names."""
-    identity = settings.of(IdentityOptions)
-    asking = {*(each.tenant for each in identity.issuers), *(each.tenant for each in identity.callers.values())}
-    people = {*(each.tenant for each in options.providers), *(each.tenant for each in options.development_accounts)}
-    return frozenset({*settings.of(DirectoryOptions).tenants, *asking, *people} - {ANY_TENANT})
 
 
 def _receipt(proof: Proof) -> str:

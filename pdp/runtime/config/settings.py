@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from pdp.content.options import ContentOptions
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.call.request import ANY_TENANT
 from pdp.core.call.shares import DEFAULTS, Dimension, FairShare
 from pdp.core.errors import ConfigurationFault
 from pdp.host.contradictions import TOLERANT, Contradiction, refuse
@@ -179,6 +180,7 @@ class PolicyOptions(Options):
 
 _M = TypeVar("_M")
 _O = TypeVar("_O", bound=Options)
+_OF_TENANTS = ("tenants", "sets")  # keys over names of tenants
 
 
 def _with_features(model: type[Options]) -> type[Options]:
@@ -290,6 +292,11 @@ class Settings(Options):
     def production(self) -> bool:
         return self.mode == "production"
 
+    @property
+    def tenants(self) -> frozenset[str]:
+        """See `Sections`."""
+        return frozenset(_tenants(self.model_dump())) - {ANY_TENANT}
+
     def stated(self) -> dict[str, str]:
         """Settings that are not left at their defaults, by dotted name, as JSON; what names a file or a socket tells
         its last part and a digest. References to secrets are in it, secrets are not."""
@@ -363,6 +370,20 @@ def store_password(settings: Settings) -> bytes:
     """The password of the store, b"" for a store that has none. Raises ConfigurationFault `config.secret`."""
     reference = settings.store.password
     return secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
+
+
+def _tenants(value: object) -> Iterator[str]:
+    """What stands under the keys that name tenants, at any depth."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key == "tenant" and isinstance(each, str):
+                yield each
+            elif key in _OF_TENANTS and isinstance(each, dict | list | tuple):
+                yield from each
+            yield from _tenants(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _tenants(each)
 
 
 def load(path: Path, environment: Mapping[str, str], *, tolerant: bool = False) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import yaml
 
 from pdp.core.errors import ConfigurationFault
-from pdp.runtime.config.settings import PolicyOptions, Settings, load, validate
+from pdp.runtime.config.reference import EXAMPLE
+from pdp.runtime.config.settings import PolicyOptions, Settings, _tenants, load, validate
 from pdp.runtime.config.sources import read_yaml
 
 MARK = "zq87-must-not-be-echoed"
@@ -38,6 +40,34 @@ def test_the_smallest_configuration(file: Path) -> None:
     assert found.store.path == file.parent / "var/store"
     assert found.server.listen == ("127.0.0.1:50051",)
     assert not found.identity.callers
+
+
+def _renamed(value: Any, old: str, new: str) -> Iterator[Any]:
+    """The value with each name that is `old` replaced in turn, wherever it stands."""
+    if value == old:
+        yield new
+    elif isinstance(value, dict):
+        yield from ({new if key == old else key: each for key, each in value.items()} for _ in value.keys() & {old})
+        yield from ({**value, key: made} for key, each in value.items() for made in _renamed(each, old, new))
+    elif isinstance(value, list):
+        for at, each in enumerate(value):
+            yield from ([*value[:at], made, *value[at + 1 :]] for made in _renamed(each, old, new))
+
+
+def test_every_tenant_is_known_that_a_section_names() -> None:
+    """The example has `acme` in each place for a tenant, and as the name of a pack."""
+    example = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    del example["policy"]["packs"]
+    renamed = [frozenset(_tenants(each)) for each in _renamed(example, "acme", "rival")]
+    assert len(renamed) > 5
+    assert [each for each in renamed if each != {"acme", "rival"}] == []
+
+
+def test_who_is_of_every_tenant_is_of_none_besides(file: Path) -> None:
+    caller = {"match": {"sans": ["dns:ops.example"]}, "tenant": "*", "roles": ["audit"]}
+    directory = {"tenants": {"acme": {"file": "people.yaml"}}}
+    content = {"registry": {}, "directory": directory, "identity": {"callers": {"all": caller}}}
+    assert load(written(file, content), {}).tenants == {"acme"}
 
 
 def test_off_without_quotes_is_off(file: Path) -> None:
