@@ -165,9 +165,18 @@ async def test_a_release_in_force_keeps_its_proof(reviewing: Reviewing) -> None:
 
 
 NOT_OF_IT: Mapping[str, tuple[dict[str, Any], str]] = {
-    "another policy": ({"old": {"policy": OTHER, "org": ORG}}, "The verdict is of another change"),
-    "other data": ({"old": {"policy": OLD, "org": OTHER}}, "The verdict is of another change"),
-    "the new one itself": ({"old": {"policy": NEW, "org": ORG}}, "The verdict is of another change"),
+    "another policy": (
+        {"old": {"policy": OTHER, "org": ORG}},
+        "Its verdict is of another change, and says nothing of this one.",
+    ),
+    "other data": (
+        {"old": {"policy": OLD, "org": OTHER}},
+        "Its verdict is of another change, and says nothing of this one.",
+    ),
+    "the new one itself": (
+        {"old": {"policy": NEW, "org": ORG}},
+        "Its verdict is of another change, and says nothing of this one.",
+    ),
 }
 
 
@@ -177,6 +186,7 @@ async def test_an_author_cannot_show_the_proof_of_another_change(reviewing: Revi
     reviewing.write(ANN, BEN, parts={**PARTS, "policy": NEW}, proof={**PROVED, **of})
     page = (await reviewing.page("explain")).text
     assert told in text_of(page)
+    assert "No call passes" not in text_of(page)
     assert ("plain", "Proved") in _badges(page)
     assert not [word for style, word in _badges(page) if style == "state-approved"]
 
@@ -186,6 +196,7 @@ async def test_an_author_cannot_show_a_proof_against_nothing(reviewing: Reviewin
     reviewing.write(ANN, BEN, proof=PROVED)
     page = (await reviewing.page("explain")).text
     assert NEVER_FIRST in text_of(page)
+    assert "No call passes" not in text_of(page)
     assert ("plain", "Proved") in _badges(page)
 
 
@@ -297,6 +308,13 @@ async def test_of_a_file_that_no_signer_vouches_for_nothing_is_shown(reviewing: 
     assert "Release 2" not in told
     assert CALL[:20] not in told
     assert "Release 1 In force" in told
+
+
+async def test_a_release_that_all_have_signed_waits_for_the_server_alone(reviewing: Reviewing) -> None:
+    reviewing.write(ANN, BEN, parts={**PARTS, "policy": NEW}, proof=PROVED)
+    assert "Release 2 Not in force yet Enough have signed it" in await reviewing.said()
+    await reviewing.take()
+    assert "Enough have signed it" not in await reviewing.said()
 
 
 async def test_a_release_of_the_same_policy_has_nothing_to_prove(reviewing: Reviewing) -> None:
