@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos agents examples calls size races sessions soak starts drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos agents examples calls size races sessions soak starts proofs drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -150,6 +150,9 @@ soak: .venv/ready ## memory and disk under 18 calls a second for two hours, a sa
 
 starts: .venv/ready .venv-demo/ready ## how long an agent waits for a server behind one's own proxy, and for a hook's first call
 	$(BIN)/python -m devtools.bench.starts
+
+proofs: .venv/ready ## how much processor time a proof takes as policies grow
+	$(BIN)/python -m devtools.bench.proofs
 
 strangers: .venv/ready ## two subjects at once with the same words in each other's results, 300 steps in each session (minutes)
 	STRANGERS=300 $(BIN)/python -m pytest -q --timeout 3600 tests/system/test_origins.py -k no_value_of_one

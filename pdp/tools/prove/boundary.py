@@ -21,10 +21,11 @@ import z3
 from pdp.core.outcome.policy import Bundle
 from pdp.tools.prove.elements import Element, PackElements
 from pdp.tools.prove.engine import Said, applied
-from pdp.tools.prove.facts import Facts, constant
+from pdp.tools.prove.facts import Facts, constant, is_constant
+from pdp.tools.prove.solving import Solver
 from pdp.tools.prove.terms import Guard, Untranslated, every, negated, term
 
-_SOLVER_MS = 2_000  # for one document
+_SECONDS = 2.0  # for one document
 _WORDS = re.compile(r'"([a-z_\-:/{}@.]{2,40})"')
 _WHOLE = {"risk_level": (1, 4), "minute_of_day": (0, 1439), "weekday": (1, 7)}
 _UNNAMED = {"deny": {"target", "message"}}  # what elements of a kind do not say here; of the others "target"
@@ -43,20 +44,17 @@ class Boundary:
 
     def __init__(self, facts: Facts, example: dict[str, Any]) -> None:
         self._facts = facts
+        self._solver = Solver(facts)
         self._example = example
 
     def at_edges(self, guards: Iterable[Guard], also: Sequence[Guard]) -> Iterator[dict[str, Any]]:
         """Documents in which each guard holds, and does not: whatever else holds, and where each of `also` does."""
-        solver = z3.Solver()
-        solver.set("timeout", _SOLVER_MS)
-        solver.add(*self._facts.axioms, *self._facts.about_calls())
+        given = list(self._facts.about_calls())
         for guard, more in itertools.product(guards, (True, *also)):
             for wanted in (guard, negated(guard)):
-                solver.push()
-                solver.add(*[each for each in (wanted, more) if each is not True])
-                if solver.check() == z3.sat:
-                    yield self._facts.document(solver.model(), self._example)
-                solver.pop()
+                _, model = self._solver.solve((*given, wanted, more), time.process_time() + _SECONDS)
+                if model is not None:
+                    yield self._facts.document(model, self._example)
 
     def said(self, elements: PackElements, document: dict[str, Any], among: Iterable[Element]) -> Told | None:
         """Which elements are said of a document; None where it has more items than there are symbols."""
@@ -74,30 +72,11 @@ class Boundary:
     def like(self, document: Mapping[str, Any], formulas: Iterable[Guard], until: float) -> dict[str, Any] | None:
         """A document for which formulas hold, otherwise as like another as can be; None where there is none, or none
         is found in time."""
-        holding = [each for each in formulas if each is not True]
-        if any(each is False for each in holding):
-            return None
-        solver = z3.Solver()
-        solver.add(*self._facts.axioms, *self._facts.about_calls(), *holding)
-        marks = []
-        for number, (symbol, value) in enumerate(self._facts.equations(document)):
-            marks.append(z3.Bool(f"alike {number}"))
-            solver.add(z3.Implies(marks[-1], symbol == value))
-        unlike: list[Any] = []
-        while (answer := _asked(solver, marks, until)) == z3.unsat:
-            core = {each.get_id() for each in solver.unsat_core()}
-            if not core:
-                return None
-            unlike += [each for each in marks if each.get_id() in core]
-            marks = [each for each in marks if each.get_id() not in core]
-        if answer != z3.sat:
-            return None
-        model = solver.model()
-        for each in unlike:  # of a core one alone may be in the way
-            if _asked(solver, [*marks, each], until) == z3.sat:
-                marks.append(each)
-                model = solver.model()
-        return self._facts.document(model, dict(document))
+        wanted = [
+            symbol == value for symbol, value in self._facts.equations(document) if not symbol.eq(self._facts.key[0])
+        ]
+        model = self._solver.nearest((*self._facts.about_calls(), *formulas), wanted, until)
+        return self._facts.document(model, dict(document)) if model is not None else None
 
     def model(self, document: Mapping[str, Any]) -> Any:
         """The model that a document is; None where it has more items than there are symbols."""
@@ -111,14 +90,6 @@ class Boundary:
     def value(self, symbol: Any, document: Mapping[str, Any]) -> Any:
         """The value of a symbol in a document."""
         return next(value for each, value in self._facts.equations(document) if each.eq(symbol))
-
-
-def _asked(solver: Any, marks: list[Any], until: float) -> Any:
-    left = min(_SOLVER_MS, int((until - time.process_time()) * 1000))
-    if left <= 0:
-        return z3.unknown
-    solver.set("timeout", left)
-    return solver.check(*marks)
 
 
 def told(answer: Said) -> set[Element]:
@@ -143,10 +114,12 @@ def applications(facts: Facts, values: Sequence[tuple[Any, Any]]) -> list[tuple[
     known: list[tuple[Any, Any]] = []
     for each in facts.applied.values():
         given = [z3.simplify(z3.substitute(argument, *values, *known)) for argument in each.arguments]
-        if all(z3.is_string_value(value) or z3.is_int_value(value) for value in given):
+        if all(is_constant(value) for value in given):
             answer = applied(each.expression, list(map(constant, given)))
             if answer is not None:
-                known.append((each.value, term(answer)))
+                known.append((each.value, each.value.sort().cast(term(answer))))
+            if not isinstance(each.defined, bool):
+                known.append((each.defined, z3.BoolVal(answer is not None)))
     return known
 
 

@@ -11,12 +11,14 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 import z3
 
 from pdp.tools.prove import regexes
-from pdp.tools.prove.facts import Applied, Facts
+from pdp.tools.prove.engine import applied
+from pdp.tools.prove.facts import ONE_TARGET, Applied, Facts
 from pdp.tools.prove.terms import (
     ARRAY,
     BOOLEAN,
@@ -32,20 +34,25 @@ from pdp.tools.prove.terms import (
     Guard,
     Items,
     Keyed,
+    Length,
     Split,
     Unknown,
     Untranslated,
     Value,
+    View,
     every,
     gathered,
     identity,
+    implied,
     is_concrete,
     is_term,
     items_of,
     negated,
+    of_an_item,
     of_type,
     some,
     term,
+    type_of,
 )
 
 _TYPES = {
@@ -63,7 +70,18 @@ _TESTS: dict[str, Callable[[Any, Any], Any]] = {
     "endswith": lambda text, part: z3.SuffixOf(part, text),
     "contains": z3.Contains,
 }
-_TEXT = z3.StringSort()
+_TEXT, _WHOLE, _NUMBER, _TRUTH = z3.StringSort(), z3.IntSort(), z3.RealSort(), z3.BoolSort()
+# of which no more is known than that they answer alike: what each takes (texts, numbers), what it gives, and whether
+# it may end in an error
+_ALIKE = {
+    "base64.decode": ("t", _TEXT, True), "hex.decode": ("t", _TEXT, True), "indexof": ("tt", _WHOLE, True),
+    "semver.compare": ("tt", _WHOLE, True), "time.parse_rfc3339_ns": ("t", _WHOLE, True),
+    "time.weekday": ("n", _TEXT, True), "round": ("n", _WHOLE, False), "to_number": ("t", _NUMBER, True),
+    "net.cidr_contains": ("tt", _TRUTH, True),
+}  # fmt: skip
+_CLOCK = ((3_600_000_000_000, 24), (60_000_000_000, 60), (1_000_000_000, 60))  # ns of each part, and how many
+_OF_SETS = {"graph.reachable", "object.keys", "union", "intersection"}  # give sets, which JSON has not
+_NAMES = dict(enumerate(("", "null", "boolean", "number", "string", "array", "object", "set")))
 
 
 class Fails(Protocol):
@@ -72,13 +90,43 @@ class Fails(Protocol):
     def __call__(self, guard: Guard, *, unclear: bool = False) -> None: ...
 
 
+Form: TypeAlias = Callable[[Sequence[Value]], tuple[Guard, Value]]
+
+
 class Builtins:
     """The builtins over one set of comparisons. `fails` is told when one may end in an error."""
 
-    def __init__(self, comparison: Comparison, applied: dict[int, Applied], fails: Fails) -> None:
+    def __init__(self, comparison: Comparison, facts: Facts, fails: Fails) -> None:
         self._comparison = comparison
-        self._applied = applied
+        self._facts = facts
         self._fails = fails
+        self._forms: dict[str, Form] = {
+            **{name: partial(self._of_type, kind) for name, kind in _TYPES.items()},
+            **{name: partial(self._test, test) for name, test in _TESTS.items()},
+            **{name: partial(self._of_texts, name) for name in _OF_TEXTS},
+            **{name: partial(self._of_items, name) for name in _LIKELY},
+            **{name: partial(self._alike, name) for name in _ALIKE},
+            **{name: partial(self._parts_of_time, name) for name in ("time.clock", "time.date")},
+            "regex.match": self._regex,
+            "glob.match": self._glob,
+            "net.cidr_contains": self._cidr,
+            "object.keys": self._keys,
+            "strings.any_prefix_match": self._any_prefix,
+            "strings.any_suffix_match": self._any_suffix,
+            "abs": self._abs,
+            "intersection": self._intersection,
+            "type_name": self._type_name,
+            "to_number": self._to_number,
+            "union": self._union,
+            "array.concat": self._array_concat,
+            "concat": self._concat,
+            "split": self._split,
+            "sprintf": self._sprintf,
+            "substring": self._substring,
+            "trim_prefix": self._trim_prefix,
+            "trim_suffix": self._trim_suffix,
+            "count": self._count,
+        }
 
     def call(self, name: str, arguments: Sequence[Value]) -> Alternatives:
         """The values of a call. Raises Untranslated."""
@@ -88,18 +136,19 @@ class Builtins:
 
     def _one(self, name: str, arguments: Sequence[Value]) -> tuple[Guard, Value]:
         """The value of a call that has one, and when."""
-        if name in _TYPES:
-            return True, of_type(arguments[0], _TYPES[name])
-        if name == "count":
-            return self._count(arguments[0])
-        if name in _TESTS:
-            return self._test(_TESTS[name], arguments)
-        if name in _OF_TEXTS and len(arguments) == _OF_TEXTS[name]:
-            return self._of_texts(name, arguments)
-        form = self._FORMS.get(name)
-        if form is None:
-            raise Untranslated(f"the builtin {name}")
-        return form(self, arguments)
+        if name in self._forms:
+            return self._forms[name](arguments)
+        if all(map(is_concrete, arguments)) and name not in _OF_SETS:
+            return True, self._written_out(name, arguments)
+        raise Untranslated(f"the builtin {name}")
+
+    @staticmethod
+    def _written_out(name: str, arguments: Sequence[Value]) -> Value:
+        """The value of a call that no fact is part of."""
+        value = applied(f"{name}({', '.join(map(_literal, arguments))})", ())
+        if value is None:
+            raise Untranslated(f"{name} of what it has no value of")
+        return value
 
     def _text(self, value: Value) -> tuple[Guard, Any]:
         """A value read as a text; anything else is an error of the builtin."""
@@ -114,44 +163,128 @@ class Builtins:
         read = [self._text(value) for value in values]
         return every(*[guard for guard, _ in read]), [text for _, text in read]
 
+    def _numbers(self, values: Sequence[Value]) -> tuple[Guard, list[Any]]:
+        """Values read as numbers; anything else is an error of the builtin."""
+        read = [self.number(value) for value in values]
+        return every(*[guard for guard, _ in read]), [number for _, number in read]
+
+    def number(self, value: Value) -> tuple[Guard, Any]:
+        """A value read as a number; anything else is an error of the builtin."""
+        if isinstance(value, Unknown):
+            self._fails(value.tag != NUMBER)
+            return value.tag == NUMBER, value.number
+        if (is_concrete(value) or is_term(value)) and type_of(value) == NUMBER:
+            number = term(value)
+            return True, z3.ToReal(number) if z3.is_int(number) else number
+        raise Untranslated("a builtin of numbers with what is no number")
+
+    def _alike(self, name: str, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        """A builtin of which no more is known than that it answers alike."""
+        if all(map(is_concrete, arguments)):
+            return True, self._written_out(name, arguments)
+        takes, gives, may_fail = _ALIKE[name]
+        if len(takes) != len(arguments):
+            raise Untranslated(f"{name} of so many arguments")
+        read = [
+            (self._text if kind == "t" else self.number)(each) for kind, each in zip(takes, arguments, strict=True)
+        ]
+        there = every(*[guard for guard, _ in read])
+        expression = f"{name}({', '.join(f'input[{number}]' for number in range(len(takes)))})"
+        defined, value = self.of_expression(expression, [each for _, each in read], gives, may_fail=may_fail)
+        return every(there, defined), value
+
+    def of_expression(
+        self, expression: str, arguments: Sequence[Any], sort: Any, *, may_fail: bool = False, likely: Any = None
+    ) -> tuple[Guard, Any]:
+        """The value of an expression over terms, and whether it has one."""
+        sorts = [each.sort() for each in arguments]
+        defined: Guard = True
+        if may_fail:
+            defined = z3.Function(f"builtin {expression} has a value", *sorts, z3.BoolSort())(*arguments)
+            self._fails(negated(defined))
+        value = z3.Function(f"builtin {expression}", *sorts, sort)(*arguments)
+        self._facts.applied[value.get_id()] = Applied(expression, tuple(arguments), value, defined, likely)
+        return defined, value
+
+    def _of_items(self, name: str, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        """A number that an array's numbers make, by a builtin: of these very items it is the same one."""
+        (value,) = arguments
+        if is_concrete(value):
+            return True, self._written_out(name, arguments)
+        extreme = name in {"max", "min"}
+        if isinstance(value, Gathered) and not value.ordered and not extreme:
+            raise Untranslated(f"{name} of a set")
+        there = self._is_array(value) if not isinstance(value, Gathered) else True
+        numbers = []
+        for guard, item in items_of(value):
+            is_number, number = self._where(guard, item)
+            there = every(there, implied(guard, is_number))
+            numbers.append((guard, number))
+        if not numbers:
+            raise Untranslated(f"{name} of nothing")
+        without: Any = z3.RealVal(1 if name == "product" else 0)
+        if extreme:  # of none there is no value; one that is not there is as one that is
+            there = every(there, some(*[guard for guard, _ in numbers]))
+            for guard, number in numbers:
+                without = _if(guard, number, without)
+        each = [_if(guard, number, without) for guard, number in numbers]
+        likely = _LIKELY[name]
+        return there, self._any_number(f"{name}(input)", each, likely(each) if likely else None)
+
+    def _any_number(self, expression: str, arguments: Sequence[Any], likely: Any, sort: Any = _NUMBER) -> Any:
+        """A number that an expression has of these arguments: they may be more than those that are looked at."""
+        name = f"builtin {expression} of {[each.get_id() for each in arguments]}"
+        value = z3.Const(name + ("[]" if any(map(of_an_item, arguments)) else ""), sort)
+        self._facts.applied[value.get_id()] = Applied(expression, tuple(arguments), value, likely=likely)
+        return value
+
+    def _where(self, guard: Guard, item: Value) -> tuple[Guard, Any]:
+        """An item that may be there, read as a number."""
+        if isinstance(item, Unknown):
+            self._fails(every(guard, item.tag != NUMBER))
+            return item.tag == NUMBER, item.number
+        return self.number(item)
+
     def _test(self, test: Callable[[Any, Any], Any], arguments: Sequence[Value]) -> tuple[Guard, Value]:
         there, (text, part) = self._texts(arguments)
         return there, test(text, part)
 
     def _of_texts(self, name: str, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        if len(arguments) != _OF_TEXTS[name]:
+            raise Untranslated(f"{name} of so many arguments")
+        if all(isinstance(each, str) for each in arguments):
+            return True, self._written_out(name, arguments)
         there, texts = self._texts(arguments)
         given = ", ".join(f"input[{number}]" for number in range(len(texts)))
         return there, self._application(f"{name}({given})", *texts)
 
     def _application(self, expression: str, *arguments: Any, sort: Any = _TEXT) -> Any:
-        """The value of an expression over texts and numbers, in terms."""
-        function = z3.Function(f"builtin {expression}", *[each.sort() for each in arguments], sort)
-        value = function(*arguments)
-        self._applied[value.get_id()] = Applied(expression, arguments, value)
-        return value
+        """The value of an expression that always has one."""
+        return self.of_expression(expression, arguments, sort)[1]
 
     def _unknown_count(self, value: Unknown) -> Iterator[tuple[Guard, Value]]:
         counted = {ARRAY, TEXT, OBJECT} & value.kinds
         self._fails(negated(some(*[value.tag == kind for kind in counted])))
-        self._fails(value.tag == OBJECT, unclear=True)  # an object has members without names here
+        if OBJECT in counted:
+            yield value.tag == OBJECT, Length((), self._facts.size(value))
         if ARRAY in counted:
-            yield value.tag == ARRAY, Counted(tuple(guard for guard, _ in items_of(value)))
+            yield value.tag == ARRAY, self._length(_views(value) or ())
         if TEXT in counted:
             yield value.tag == TEXT, z3.Length(value.text)
 
-    def _count(self, value: Value) -> tuple[Guard, Value]:
-        if isinstance(value, Gathered | Items):
-            pairs = value.each
-            if isinstance(value, Items) or value.ordered or self._comparison.shape:
-                return True, Counted(tuple(guard for guard, _ in pairs))
-            firsts = [
-                every(
-                    guard,
-                    *[negated(every(before, self._comparison.equal(item, other))) for before, other in pairs[:n]],
-                )
-                for n, (guard, item) in enumerate(pairs)
-            ]
-            return True, Counted(tuple(firsts))
+    def _length(self, views: Sequence[View]) -> Length:
+        """The number of all items of views."""
+        return Length(tuple(views), z3.Sum(*map(self._facts.number, views)))
+
+    def _of_type(self, kind: int, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        return True, of_type(arguments[0], kind)
+
+    def _count(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        (value,) = arguments
+        if isinstance(value, Items | Gathered) and (views := _views(value)) is not None:
+            return True, self._length(views)
+        if isinstance(value, Gathered):
+            return True, self._counted(value)
         if isinstance(value, Split):
             return True, self._parts(value)
         if isinstance(value, Keyed):
@@ -161,6 +294,21 @@ class Builtins:
         if is_term(value) and value.sort() == _TEXT:
             return True, z3.Length(value)
         raise Untranslated("count of a value of unknown type")
+
+    def _counted(self, value: Gathered) -> Counted:
+        """The number of different items, of an array that of all."""
+        guards, before = [], list[tuple[Guard, Value]]()
+        for guard, item in value.each:
+            twice = [every(there, self._comparison.equal(item, other)) for there, other in before]
+            guards.append(every(guard, negated(some(*twice))))
+            if not value.ordered and not self._comparison.shape:
+                before.append((guard, item))
+        number = partial(self._number_of, tuple(guards))
+        return Counted(tuple(guards), value.ordered, number)
+
+    def _number_of(self, guards: Sequence[Guard]) -> Any:
+        ones = [_if(guard, z3.IntVal(1), z3.IntVal(0)) for guard in guards]
+        return self._any_number("sum(input)", ones, z3.Sum(ones), z3.IntSort()) if ones else z3.IntVal(0)
 
     def _regex(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
         pattern, text = arguments
@@ -233,6 +381,8 @@ class Builtins:
         form, items = arguments
         if not isinstance(form, str) or not isinstance(items, list):
             raise Untranslated("sprintf of what is not written out")
+        if is_concrete(items):
+            return True, self._written_out("sprintf", arguments)
         if not all(each.sort() in {_TEXT, z3.IntSort()} for each in items if is_term(each)):
             raise Untranslated("sprintf of what is neither text nor number")
         if all(is_term(each) or isinstance(each, str) for each in items):
@@ -250,7 +400,7 @@ class Builtins:
     def _cidr(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
         network, address = arguments
         if not (isinstance(network, str) and isinstance(address, str)):
-            raise Untranslated("net.cidr_contains of an address that is a fact")
+            return self._alike("net.cidr_contains", arguments)
         try:
             net, inner = ipaddress.ip_network(network, strict=False), ipaddress.ip_network(address, strict=False)
         except ValueError:
@@ -293,40 +443,66 @@ class Builtins:
 
     def _abs(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
         (value,) = arguments
-        if is_term(value) and z3.is_int(value):
-            return True, z3.If(value < 0, -value, value)
-        raise Untranslated("abs of what may be no whole number")
+        there, number = (True, value) if is_term(value) and z3.is_int(value) else self.number(value)
+        return there, z3.If(number < 0, -number, number)
 
     def _union(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
         (sets,) = arguments
         pairs = [(every(g, h), item) for g, each in items_of(sets) for h, item in _of_set(each)]
         return True, gathered(pairs)
 
+    def _intersection(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        (sets,) = arguments
+        (first_there, first), *others = items_of(sets) or [(False, None)]
+        if first_there is not True or any(there is not True for there, _ in others):
+            raise Untranslated("intersection of sets that may not be there")
+        left = _of_set(first)
+        for _, each in others:
+            left = [
+                (every(guard, self._comparison.member(item, gathered(_of_set(each)))), item) for guard, item in left
+            ]
+        return True, gathered(left)
+
+    def _type_name(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        (value,) = arguments
+        if not isinstance(value, Unknown):
+            return True, _NAMES[type_of(value)]
+        name = term("")
+        for kind in value.kinds:
+            name = z3.If(value.tag == kind, term(_NAMES[kind]), name)
+        return True, name
+
+    def _to_number(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        (value,) = arguments
+        if is_term(value) and value.sort() == _TEXT:
+            return self._alike("to_number", arguments)
+        raise Untranslated("to_number of what may be no text")
+
+    def _parts_of_time(self, name: str, arguments: Sequence[Value]) -> tuple[Guard, Value]:
+        there, (ns,) = self._numbers(arguments)
+        likely = [z3.ToInt(ns) / each % many for each, many in _CLOCK] if name == "time.clock" else [None] * 3
+        return there, [
+            self.of_expression(f"{name}(input[0])[{part}]", [ns], _WHOLE, likely=each)[1]
+            for part, each in enumerate(likely)
+        ]
+
     def _array_concat(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
         one, other = arguments
         if isinstance(one, list) and isinstance(other, list):
             return True, one + other
-        if any(isinstance(each, Unknown) for each in arguments):
-            raise Untranslated("array.concat of values of unknown type")
-        return True, gathered([*items_of(one), *items_of(other)], ordered=True)
+        there = [self._is_array(each) for each in arguments]
+        first, second = map(_views, arguments)
+        joined = (*first, *second) if first is not None and second is not None else None
+        return every(*there), gathered([*items_of(one), *items_of(other)], ordered=True, joined=joined)
 
-    _FORMS: ClassVar[dict[str, Callable[[Builtins, Sequence[Value]], tuple[Guard, Value]]]] = {
-        "regex.match": _regex,
-        "glob.match": _glob,
-        "net.cidr_contains": _cidr,
-        "object.keys": _keys,
-        "strings.any_prefix_match": _any_prefix,
-        "strings.any_suffix_match": _any_suffix,
-        "abs": _abs,
-        "union": _union,
-        "array.concat": _array_concat,
-        "concat": _concat,
-        "split": _split,
-        "sprintf": _sprintf,
-        "substring": _substring,
-        "trim_prefix": _trim_prefix,
-        "trim_suffix": _trim_suffix,
-    }
+    def _is_array(self, value: Value) -> Guard:
+        """Whether a value is an array; anything else is an error of the builtin."""
+        if isinstance(value, Unknown):
+            self._fails(value.tag != ARRAY)
+            return value.tag == ARRAY
+        if type_of(value) != ARRAY or isinstance(value, Split):
+            raise Untranslated("a builtin of arrays with what is no array")
+        return True
 
 
 def _before(text: Any, delimiter: Any) -> Any:
@@ -335,13 +511,15 @@ def _before(text: Any, delimiter: Any) -> Any:
 
 
 def _after(text: Any, delimiter: Any) -> Any:
-    """What of a text stands after the first delimiter that it has."""
-    return z3.SubString(text, z3.IndexOf(text, delimiter, 0) + z3.Length(delimiter), z3.Length(text))
+    """What of a text stands after the first delimiter; without one nothing."""
+    rest = z3.SubString(text, z3.IndexOf(text, delimiter, 0) + z3.Length(delimiter), z3.Length(text))
+    return z3.If(z3.Contains(text, delimiter), rest, term(""))
 
 
 def as_they_are(formula: Guard, facts: Facts) -> Guard:
     """A formula where builtins give back the text that they are handed, and where texts are such that they do."""
-    such = []
+    such = [each.value == each.likely for each in facts.applied.values() if each.likely is not None]
+    formula, such = every(formula, *such), []
     for each in reversed(facts.applied.values()):  # outer ones first
         text, *more = each.arguments
         name = each.expression.partition("(")[0]
@@ -366,6 +544,46 @@ def _range(*pairs: str) -> Any:
 
 _ESCAPED = re.compile(r"\\u\{[0-9a-f]+\}")
 _KEPT: dict[str, Any] = {"lower": _range(" @", "[~"), "upper": _range(" `", "{~"), "trim_space": _range("!~")}
+
+
+def _views(value: Value) -> tuple[View, ...] | None:
+    """The views that an array is made of, where it is nothing else."""
+    if isinstance(value, Gathered):
+        return value.joined
+    if isinstance(value, list) or (isinstance(value, Items) and value.label == ONE_TARGET):
+        return (View(None, tuple(True for _ in items_of(value))),)
+    if isinstance(value, Unknown):
+        value = value.facts.items_of(value)
+    return (View(value, tuple(there for there, _ in value.each)),) if isinstance(value, Items) else None
+
+
+def _if(guard: Guard, one: Any, other: Any) -> Any:
+    return (one if guard else other) if isinstance(guard, bool) else z3.If(guard, one, other)
+
+
+def _greatest(numbers: Sequence[Any]) -> Any:
+    return functools.reduce(lambda one, other: z3.If(one >= other, one, other), numbers)
+
+
+def _least(numbers: Sequence[Any]) -> Any:
+    return functools.reduce(lambda one, other: z3.If(one <= other, one, other), numbers)
+
+
+_LIKELY: dict[str, Callable[[Sequence[Any]], Any] | None] = {
+    "sum": z3.Sum, "product": None, "max": _greatest, "min": _least,
+}  # fmt: skip
+
+
+def _literal(value: Value) -> str:
+    """A value that is known in full, as Rego writes it."""
+    if isinstance(value, Gathered):
+        items = ", ".join(_literal(item) for _, item in value.each)
+        return f"[{items}]" if value.ordered else f"{{{items}}}" if items else "set()"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)}: {_literal(held)}' for name, held in value.items())}}}"
+    return json.dumps(value)
 
 
 def _of_set(value: Value) -> Sequence[tuple[Guard, Value]]:

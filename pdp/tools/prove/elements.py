@@ -291,10 +291,14 @@ class Reading:
             (element, place, guard) for n, (element, place, _, guard) in enumerate(forms) if n in refused
         ]
         resting = [(self._definition(rule), rule, self._resting(rule)) for rule in self._element_rules()]
+        failing: dict[tuple[Place, bool, frozenset[str]], list[Guard]] = {}
         for each in translator.failures:
             key = (each.rule.unit.package, each.rule.name)
             users = frozenset(digest for digest, rule, keys in resting if rule is each.rule or key in keys)
-            said.failing.append(Failing(_place(each.rule), each.guard, each.unclear, users))
+            failing.setdefault((_place(each.rule), each.unclear, users), []).append(each.guard)
+        said.failing = [
+            Failing(place, some(*guards), unclear, users) for (place, unclear, users), guards in failing.items()
+        ]
         return said
 
     def _element_rules(self) -> Iterator[RegoRule]:

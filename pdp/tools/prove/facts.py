@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import z3
@@ -32,7 +33,9 @@ from pdp.tools.prove.terms import (
     Unknown,
     Untranslated,
     Value,
+    View,
     every,
+    identity,
     scalar,
     term,
     type_of,
@@ -40,6 +43,7 @@ from pdp.tools.prove.terms import (
 
 _JSON = frozenset({NULL, BOOLEAN, NUMBER, TEXT, ARRAY, OBJECT})
 _KINDS: Final = {"null": NULL, "boolean": BOOLEAN, "integer": NUMBER, "number": NUMBER, "string": TEXT}
+_LONGEST = 5_000  # items of an array of a call that is shown
 _ESCAPE = re.compile(r"\\u\{([0-9a-f]+)\}")
 ONE_TARGET = "input.targets"  # a call has one; packs are asked about a list's targets one by one
 
@@ -47,11 +51,13 @@ ONE_TARGET = "input.targets"  # a call has one; packs are asked about a list's t
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The value of an expression of Rego over `input`, the list of its arguments: one for like arguments, whatever it
-    is."""
+    is. `defined` is whether it has one, `likely` the one that it has of most arguments."""
 
     expression: str
     arguments: tuple[Any, ...]
     value: Any
+    defined: Guard = True
+    likely: Any = None
 
 
 class Facts:
@@ -64,6 +70,9 @@ class Facts:
         self.applied: dict[int, Applied] = {}  # by the value's own identity; inner ones first
         self.input = Record("input", facts_schema(input_schema), self)
         self.labels: set[str] = set()
+        self._sized: list[Unknown] = []
+        self._views: list[View] = []  # kept, for what their guards are known by
+        self._places: dict[object, tuple[Items, int]] = {}  # of items
 
     @property
     def target(self) -> Record:
@@ -77,8 +86,17 @@ class Facts:
         target, server = self.target, self.member(self.input, "server")
         yield self.member(target, "status") == term("ok")
         yield self.member(target, "server") == self.member(server, "id")
-        key = z3.Concat(self.member(target, "kind"), term(":"), self.member(target, "name"))
-        yield self.member(target, "key") == key
+
+    @property
+    def key(self) -> tuple[Any, Any, Any]:
+        """The target's key, and what it is made of with a colon between them."""
+        one, *parts = (self.member(self.target, name) for name in ("key", "kind", "name"))
+        return one, *parts
+
+    def about_key(self) -> Iterator[Guard]:
+        """What it is made of, of texts."""
+        key, kind, name = self.key
+        yield key == z3.Concat(kind, term(":"), name)
 
     def member(self, record: Record, name: str) -> Value:
         """A member of an object that the schema closes. Raises Untranslated for one that it has not."""
@@ -114,11 +132,19 @@ class Facts:
     def _items(self, name: str, item: Callable[[int], Value]) -> Items:
         label = re.sub(r"\[\d+\]", "[]", name)
         if label == ONE_TARGET:
-            return Items(label, ((True, item(0)),))
+            return Items(name, label, ((True, item(0)),))
         self.labels.add(label)
         there = [z3.Bool(f"{PRESENT}{label}#{name}[{index}]") for index in range(self.sizes(label))]
         self.axioms += [z3.Implies(second, first) for first, second in itertools.pairwise(there)]
-        return Items(label, tuple((guard, item(index)) for index, guard in enumerate(there)))
+        return self._placed(Items(name, label, tuple((guard, item(index)) for index, guard in enumerate(there))))
+
+    def _placed(self, array: Items) -> Items:
+        self._places |= {identity(item): (array, index) for index, (_, item) in enumerate(array.each)}
+        return array
+
+    def place(self, item: Value) -> tuple[Items, int] | None:
+        """Of which array a value is an item, and its position."""
+        return self._places.get(identity(item))
 
     def _unknown(self, name: str, kinds: frozenset[int], *, absent: bool = False) -> Unknown:
         tag = z3.Int(f"{name} type")
@@ -147,16 +173,51 @@ class Facts:
                 guard == z3.And(value.tag == ARRAY, kid.tag != ABSENT) for guard, kid in zip(there, kids, strict=True)
             ]
             self.axioms += [z3.Implies(second, first) for first, second in itertools.pairwise(there)]
-            value.items = Items(f"{root}[]", tuple(zip(there, kids, strict=True)))
+            value.items = self._placed(Items(value.name, f"{root}[]", tuple(zip(there, kids, strict=True))))
         return value.items
+
+    def number(self, view: View) -> Any:
+        """How many items a view has."""
+        self._views.append(view)
+        if view.array is None:
+            return len(view.guards)
+        length, looked_at = self._length(view.array), len(view.guards)
+        if all(guard is there for guard, (there, _) in zip(view.guards, view.array.each, strict=True)):
+            return length
+        more = z3.If(every(length > looked_at, view.guards[-1]), length - looked_at, 0)
+        return z3.Sum(*[z3.If(guard, 1, 0) for guard in view.guards], more)
+
+    def size(self, value: Unknown) -> Any:
+        """How many members an object has, with those that nobody asks for."""
+        if value.size is None:
+            value.size = z3.Int(f"{value.name} size")
+            self._sized.append(value)
+        return value.size
+
+    def about_sizes(self) -> Iterator[Guard]:
+        """That an object has at least the members that it is asked for."""
+        for value in self._sized:
+            there = [z3.If(each.tag != ABSENT, 1, 0) for each in value.members.values()]
+            yield z3.If(value.tag == OBJECT, value.size >= z3.Sum(*there, z3.IntVal(0)), value.size == 0)
+
+    def _length(self, array: Items) -> Any:
+        """How many items an array has."""
+        if array.length is None:
+            array.length = z3.Int(f"{array.name} length")
+            self.axioms.append(array.length >= 0)
+            self.axioms += [there == (array.length > index) for index, (there, _) in enumerate(array.each)]
+        return array.length
 
     def document(self, model: Any, example: Mapping[str, Any]) -> dict[str, Any]:
         """The document of a model; what it does not speak of is as in `example`."""
-        return {**copy.deepcopy(dict(example)), **_concrete(model, self.input, example)}
+        found = {**copy.deepcopy(dict(example)), **_concrete(model, self.input, example)}
+        for target in found["targets"]:
+            target["key"] = f"{target['kind']}:{target['name']}"
+        return found
 
     def equations(self, document: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
         """The symbols that are in use, each with the value that it has in a document. Raises Untranslated for an
-        array that is longer than its symbols."""
+        array that is longer than its symbols, and filled otherwise."""
         return _equations(self.input, document)
 
 
@@ -167,7 +228,7 @@ def _concrete(model: Any, value: Value, example: Any) -> Any:
         return {**copy.deepcopy(base), **known}
     if isinstance(value, Items):
         pattern = example[0] if isinstance(example, list) and example else None
-        return [_concrete(model, each, pattern) for there, each in value.each if _holds(model, there)]
+        return _filled(model, value, lambda each: _concrete(model, each, pattern))
     return _concrete_unknown(model, value) if isinstance(value, Unknown) else scalar_of(model, value)
 
 
@@ -175,11 +236,19 @@ def _concrete_unknown(model: Any, value: Unknown) -> Any:
     kind = model.eval(value.tag, model_completion=True).as_long()
     if kind == OBJECT:
         tags = {name: model.eval(each.tag, model_completion=True).as_long() for name, each in value.members.items()}
-        return {name: _concrete_unknown(model, value.members[name]) for name, tag in tags.items() if tag != ABSENT}
+        held = {name: _concrete_unknown(model, value.members[name]) for name, tag in tags.items() if tag != ABSENT}
+        more = 0 if value.size is None else min(scalar_of(model, value.size), _LONGEST) - len(held)
+        return held | {f"member {number}": None for number in range(more)}
     if kind == ARRAY:
-        items = value.items.each if value.items else ()
-        return [_concrete_unknown(model, each) for there, each in items if _holds(model, there)]
+        return _filled(model, value.items, partial(_concrete_unknown, model)) if value.items else []
     return scalar_of(model, scalar(value, kind)) if kind in {BOOLEAN, NUMBER, TEXT} else None
+
+
+def _filled(model: Any, array: Items, concrete: Callable[[Value], Any]) -> list[Any]:
+    """The items of an array, and as many like the last as its length wants."""
+    items = [concrete(each) for there, each in array.each if _holds(model, there)]
+    more = 0 if array.length is None or not items else min(scalar_of(model, array.length), _LONGEST) - len(items)
+    return items + [copy.deepcopy(items[-1]) for _ in range(more)]
 
 
 def _holds(model: Any, guard: Guard) -> bool:
@@ -189,6 +258,13 @@ def _holds(model: Any, guard: Guard) -> bool:
 def scalar_of(model: Any, value: Any) -> Any:
     """The value of a scalar symbol."""
     return constant(model.eval(value, model_completion=True)) if isinstance(value, z3.ExprRef) else value
+
+
+def is_constant(found: Any) -> bool:
+    """Whether a term is a value."""
+    return any(
+        test(found) for test in (z3.is_string_value, z3.is_int_value, z3.is_rational_value, z3.is_true, z3.is_false)
+    )
 
 
 def constant(found: Any) -> Any:
@@ -227,12 +303,21 @@ def _equations(value: Value, held: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _items_equations(value: Items, held: Any) -> Iterator[tuple[Any, Any]]:
-    if len(held) > len(value.each):
-        raise Untranslated(f"{value.label} has {len(held)} items")
-    for index, (there, each) in enumerate(value.each):
+    yield from _of_length(value, held)
+    for index, (_, each) in enumerate(value.each):
+        yield from _equations(each, held[index]) if index < len(held) else _nothing(each)
+
+
+def _of_length(array: Items, held: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Which items are there. Raises Untranslated where more are than there are symbols, and what fills it up."""
+    filled = array.length is not None and all(each == held[len(array.each) - 1] for each in held[len(array.each) :])
+    if len(held) > len(array.each) and not filled:
+        raise Untranslated(f"{array.label} has {len(held)} items")
+    if array.length is not None:
+        yield array.length, term(len(held))
+    for index, (there, _) in enumerate(array.each):
         if not isinstance(there, bool):
             yield there, term(index < len(held))
-        yield from _equations(each, held[index]) if index < len(held) else _nothing(each)
 
 
 _NOTHING = object()
@@ -244,8 +329,8 @@ def _nothing(value: Value) -> Iterator[tuple[Any, Any]]:
         for each in value.members.values():
             yield from _nothing(each)
     elif isinstance(value, Items):
-        for there, each in value.each:
-            yield there, z3.BoolVal(val=False)
+        yield from _of_length(value, [])
+        for _, each in value.each:
             yield from _nothing(each)
     elif isinstance(value, Unknown):
         yield from _unknown_equations(value, _NOTHING)
@@ -256,6 +341,8 @@ def _nothing(value: Value) -> Iterator[tuple[Any, Any]]:
 def _unknown_equations(value: Unknown, held: Any) -> Iterator[tuple[Any, Any]]:
     kind = ABSENT if held is _NOTHING else type_of(held)
     yield value.tag, term(kind)
+    if value.size is not None:
+        yield value.size, term(len(held) if kind == OBJECT else 0)
     yield value.truth, term(held if kind == BOOLEAN else False)
     yield value.number, z3.RealVal(repr(held) if kind == NUMBER else 0)
     yield value.text, term(held if kind == TEXT else "")
@@ -263,8 +350,6 @@ def _unknown_equations(value: Unknown, held: Any) -> Iterator[tuple[Any, Any]]:
         yield from _unknown_equations(each, held.get(name, _NOTHING) if kind == OBJECT else _NOTHING)
     if value.items is not None:
         there = held if kind == ARRAY else []
-        if len(there) > len(value.items.each):
-            raise Untranslated(f"{value.items.label} has {len(there)} items")
-        for index, (guard, each) in enumerate(value.items.each):
-            yield guard, term(index < len(there))
+        yield from _of_length(value.items, there)
+        for index, (_, each) in enumerate(value.items.each):
             yield from _unknown_equations(each, there[index] if index < len(there) else _NOTHING)

@@ -21,7 +21,8 @@ from pdp.core.outcome.policy import Bundle
 from pdp.tools.prove.elements import Element, PackElements, Reading, Rule
 from pdp.tools.prove.engine import Engine, Said, example
 from pdp.tools.prove.facts import Facts
-from pdp.tools.prove.proof import NOT_PROVED, PATIENCE, PROVED, WIDENS, Gap, Limits
+from pdp.tools.prove.proof import NOT_PROVED, PROVED, WIDENS, Gap, Limits
+from pdp.tools.prove.solving import Solver
 from pdp.tools.prove.terms import Guard, Untranslated, Value, every, negated, some, term
 from pdp.tools.prove.witnesses import Needed, Sizes
 
@@ -111,13 +112,12 @@ class _Look:
         self.said = reading.elements(self.facts)
         self.permitted = every(_of_call(self.facts), self.said.permitted())
         self.groups = self.facts.member(self.facts.member(self.facts.input, "subject"), "groups").each
+        self.solver = Solver(self.facts)
         self.good = example(reading.bundle)
         self.engine = Engine(reading.bundle)
         self.ours = {module.path for module in reading.bundle.modules if not module.shipped}
-        self.solver = z3.Solver()
         waivable = [element for element in self.said.guards if element.waivable]
         unwaived = [self.said.unwaived(element) for element in waivable]
-        self.solver.add(*self.facts.axioms)
         self.calls = [each for each in (*self.facts.about_calls(), *unwaived) if each is not True]
 
     def run(self) -> None:
@@ -272,19 +272,7 @@ class _Look:
     # the solver and the engine
 
     def _ask(self, formulas: Iterable[Guard]) -> tuple[Any, Any]:
-        holding = [each for each in formulas if each is not True]
-        if any(each is False for each in holding):
-            return z3.unsat, None
-        left = self.until - time.process_time()
-        if left <= 0:
-            return z3.unknown, None
-        self.solver.set("timeout", max(1, int(left * 1000 * PATIENCE)))
-        self.solver.push()
-        self.solver.add(*holding)
-        answer = self.solver.check()
-        model = self.solver.model() if answer == z3.sat else None
-        self.solver.pop()
-        return answer, model
+        return self.solver.solve(formulas, self.until)
 
     def _document(self, model: Any) -> dict[str, Any]:
         return {**self.facts.document(model, self.good), "phase": "call", "waivers": []}

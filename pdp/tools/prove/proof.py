@@ -37,14 +37,14 @@ from pdp.tools.prove.questions import (
     does,
     questions,
 )
+from pdp.tools.prove.solving import Solver
 from pdp.tools.prove.terms import Guard, Untranslated, negated, term
 from pdp.tools.prove.trial import CALLS, trial
 from pdp.tools.prove.witnesses import Needed, Sizes
 
 PROVED, WIDENS, NOT_PROVED = "proved", "widens", "not proved"
-MOST_ITEMS, DEEP_ITEMS = 12, 24  # of one array
+MOST_ITEMS, DEEP_ITEMS = 64, 128  # of one array
 SECONDS, DEEP_SECONDS = 20.0, 300.0
-PATIENCE = 4  # times as long by the clock: on a busy machine the same proof takes longer
 _CORRECTIONS = 6  # rounds, of what the solver is told of builtins
 _HINTED_SECONDS = 3.0  # for a call whose texts builtins give back as they are
 _PLAIN_SECONDS = 2.0  # for making a counterexample plainer
@@ -178,8 +178,8 @@ class _Comparison:
                 Gap("data.org.budgets", "rules read what budgets say, and the budgets are others now")
             )
         self.facts = facts
-        self.solver = z3.Solver()
-        self.solver.add(*facts.axioms, *facts.about_calls())
+        self.given = list(facts.about_calls())
+        self.solver = Solver(facts)
         self.codes = sorted({element.code for side in sides for element in side.guards if element.waivable})
         self._answer(asked)
         self._unasked({question.key for question in asked})
@@ -257,18 +257,10 @@ class _Comparison:
         """The solver's answer, first without waivers."""
         if formula is False:
             return z3.unsat, None
-        left = min(seconds, self.until - time.process_time())
-        if left <= 0:
-            return z3.unknown, None
-        self.solver.set("timeout", max(1, int(left * 1000 * PATIENCE)))
-        holding = [formula] if formula is not True else []
+        until = min(self.until, time.process_time() + seconds)
         unwaived = [negated(waiver(code)) for code in self.codes]
         for assumed in (unwaived, []) if unwaived else ([],):
-            self.solver.push()
-            self.solver.add(*holding, *assumed)
-            answer = self.solver.check()
-            model = self.solver.model() if answer == z3.sat else None
-            self.solver.pop()
+            answer, model = self.solver.solve((*self.given, formula, *assumed), until)
             if answer != z3.unsat:
                 return answer, model
         return z3.unsat, None
@@ -281,9 +273,9 @@ class _Comparison:
         if question.kind == ASSERTED:
             self.proof.gaps.append(Gap(_place(question), "grants by what callers assert"))
             return
-        self.solver.push()
+        given = list(self.given)
         shown = self._shown(question, model)
-        self.solver.pop()
+        self.given = given
         if shown is not None:
             code = question.lost.code if question.lost else ""
             self.proof.widenings.append(Widening(question.kind, code, question.places, shown))
@@ -304,7 +296,7 @@ class _Comparison:
             if (plainly := self._confirmed(question, plain)) is not None or shown is not None:
                 return plainly or shown
             corrections = list(self._corrections(model))
-            self.solver.add(*corrections)
+            self.given += corrections
             answer, model = self._ask(question.formula) if corrections else (z3.unsat, None)
             if answer != z3.sat:
                 break
@@ -321,9 +313,12 @@ class _Comparison:
         for each in self.facts.applied.values():
             given = [scalar_of(model, argument) for argument in each.arguments]
             answer = applied(each.expression, given)
-            if answer is not None and answer != scalar_of(model, each.value):
-                alike = [argument == term(value) for argument, value in zip(each.arguments, given, strict=True)]
-                yield z3.Implies(z3.And(*alike), each.value == term(answer))
+            has_one = answer is not None
+            alike = z3.And(*[argument == term(value) for argument, value in zip(each.arguments, given, strict=True)])
+            if has_one and answer != scalar_of(model, each.value):
+                yield z3.Implies(alike, each.value == term(answer))
+            if has_one != scalar_of(model, each.defined):
+                yield z3.Implies(alike, each.defined if has_one else negated(each.defined))
 
     def _engines(self) -> Engines:
         if self.engines is None:
@@ -333,31 +328,13 @@ class _Comparison:
     def _plainer(self, formula: Guard, model: Any) -> Any:
         """A model that is as the good call of tests where it can be."""
         until = min(self.until, time.process_time() + _PLAIN_SECONDS)
-        self.solver.push()
         unwaived = [negated(waiver(code)) for code in self.codes if not z3.is_true(model.eval(waiver(code)))]
-        self.solver.add(*[each for each in (formula, *unwaived) if each is not True])
         wanted = [symbol == value for symbol, value in self._familiar()]
-        self.solver.set("timeout", 1000)
-        for equation in wanted:
-            if z3.is_true(model.eval(equation, model_completion=True)):
-                self.solver.add(equation)
-                continue
-            if time.process_time() > until:
-                break
-            self.solver.push()
-            self.solver.add(equation)
-            if self.solver.check() == z3.sat:
-                model = self.solver.model()
-                self.solver.pop()
-                self.solver.add(equation)
-            else:
-                self.solver.pop()
-        self.solver.pop()
-        return model
+        return self.solver.nearest((*self.given, formula, *unwaived), wanted, until, model)
 
     def _familiar(self) -> Iterator[tuple[Any, Any]]:
         """What facts are in the good call, simple things first."""
-        found = list(self.facts.equations(example(self.proof.new)))
+        found = [pair for pair in self.facts.equations(example(self.proof.new)) if not pair[0].eq(self.facts.key[0])]
         order = (
             "input.time",
             "there:",

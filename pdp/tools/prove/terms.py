@@ -8,8 +8,9 @@ the guard under which it is one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
@@ -24,6 +25,9 @@ _SORTS = {z3.Z3_BOOL_SORT: BOOLEAN, z3.Z3_INT_SORT: NUMBER, z3.Z3_REAL_SORT: NUM
 _LAST_CHARACTER = 0x2FFFF
 CLOSED = "closed:"  # how the name of a mark begins, see `closed`
 PRESENT = "there:"  # how the name of an atom begins that says whether an array has an item
+LENGTH = "length:"  # how the name of an atom begins that stands for all items of a view, whichever they are
+IN_ORDER = "in order"  # the name of an atom among things of which equal ones count twice
+MANY = 10_000  # items, where no number is enough
 
 
 class Untranslated(Exception):  # not an error of anybody: what follows is "not proved"
@@ -35,19 +39,38 @@ class Untranslated(Exception):  # not an error of anybody: what follows is "not 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Items:
-    """The items of an array of the facts: at most as many as the proof looks at. `label` is its path."""
+class View:
+    """What of an array of the facts meets a condition that each item meets by itself: when each does. What is written
+    out is of no array."""
 
+    array: Items | None
+    guards: tuple[Guard, ...]
+
+    @property
+    def name(self) -> str:
+        """By which it is the same one elsewhere in a proof."""
+        return f"{self.array.name}|{identity(self.guards[0])}" if self.array is not None else ""
+
+
+@dataclass(slots=True, eq=False)
+class Items:
+    """The items of an array of the facts: at most as many as the proof looks at. `label` is its path without
+    positions. Where it is asked for, `length` is the number of all items: those beyond are as the last."""
+
+    name: str
     label: str
     each: tuple[tuple[Guard, Value], ...]
+    length: Any = None  # z3.ArithRef
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gathered:
-    """A set, or an array made by a comprehension; of an array only what is in it counts, and how many (`ordered`)."""
+    """A set, or an array made by a comprehension; of an array only what is in it counts, and how many (`ordered`).
+    `joined` are the views that an array is made of, where it is nothing else."""
 
     each: tuple[tuple[Guard, Value], ...]
     ordered: bool = False
+    joined: tuple[View, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +90,19 @@ class Split:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counted:
-    """A number of things that are there, of which each may be."""
+    """A number of things that are there, of which each may be; `ordered` where equal ones count twice."""
 
     guards: tuple[Guard, ...]
+    ordered: bool = False
+    number: Callable[[], Any] | None = None  # that nothing is known of, but that it is one wherever it is asked for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Length:
+    """The number of all items of views, or of all members of an object, however many there are."""
+
+    views: tuple[View, ...]
+    number: Any  # z3.ArithRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +125,7 @@ class Unknown:
     kinds: frozenset[int]  # of which it has one, where it is there
     members: dict[str, Unknown] = field(default_factory=dict)
     items: Items | None = None
+    size: Any = None  # z3.ArithRef, where it is asked for: how many members an object has
 
 
 @dataclass(slots=True, eq=False)
@@ -170,7 +204,7 @@ def type_of(value: Value) -> int:
         return NULL
     for python, kind in (
         (bool, BOOLEAN),
-        ((int, float, Counted), NUMBER),
+        ((int, float, Counted, Length), NUMBER),
         (str, TEXT),
         ((Items, Split, list), ARRAY),
     ):
@@ -220,9 +254,14 @@ class Comparison:
 
     def equal(self, one: Value, other: Value) -> Guard:
         """Whether two values are equal."""
-        counts = isinstance(one, Counted) or isinstance(other, Counted)  # a count needs as many items as its number
+        one, other = self._measured(one), self._measured(other)
+        counts = any(isinstance(each, Counted | Length) for each in (one, other))  # of the number's many items
         known = counts or (is_concrete(one) and is_concrete(other)) or (_is_set(one) and _is_set(other))
         return self._undecided((one, other)) if self.shape and not known else self._equal(one, other)
+
+    def _measured(self, value: Value) -> Value:
+        """A length as the number that it is, but where only shape counts."""
+        return value.number if isinstance(value, Length) and not self.shape else value
 
     @staticmethod
     def _undecided(operands: Sequence[Value]) -> Guard:
@@ -233,7 +272,7 @@ class Comparison:
     def _equal(self, one: Value, other: Value) -> Guard:
         if one is other:
             return True
-        if isinstance(one, Counted) or isinstance(other, Counted):
+        if isinstance(one, Counted | Length) or isinstance(other, Counted | Length):
             return self._count_equals(one, other)
         if isinstance(other, Unknown) and not isinstance(one, Unknown):
             one, other = other, one
@@ -251,15 +290,21 @@ class Comparison:
         raise Untranslated("equality of arrays or objects that are not known in full")
 
     def _count_equals(self, one: Value, other: Value) -> Guard:
-        counted, number = (one, other) if isinstance(one, Counted) else (other, one)
+        counted, number = (one, other) if isinstance(one, Counted | Length) else (other, one)
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise Untranslated("a count that is compared with what is no known number")
+            return self._uncounted(self.equal, one, other)
         if number != int(number):
             return False
         least, more = self._at_least(counted, int(number)), self._at_least(counted, int(number) + 1)
         if self.shape and not isinstance(more, bool):  # one more than the number is enough, whether it holds or not
             return z3.Xor(_COMPARED, more)
         return every(least, negated(more))
+
+    def _uncounted(self, compare: Callable[[Value, Value], Guard], one: Value, other: Value) -> Guard:
+        """A comparison of counts, or of lengths in shape, with what is no known number."""
+        if self.shape:
+            return self._undecided([each for each in (one, other) if not isinstance(each, Counted)])
+        return compare(*[_any_number(each) for each in (one, other)])
 
     def _unknown_equals(self, one: Unknown, other: Value) -> Guard:
         if isinstance(other, Unknown):
@@ -293,7 +338,8 @@ class Comparison:
 
     def ordered(self, operator: str, one: Value, other: Value) -> Guard:
         """Whether `one OPERATOR other`, by Rego's order of types where they are not of one."""
-        if isinstance(one, Counted) or isinstance(other, Counted):
+        one, other = self._measured(one), self._measured(other)
+        if isinstance(one, Counted | Length) or isinstance(other, Counted | Length):
             return self._count_ordered(operator, one, other)
         if self.shape and not (is_concrete(one) and is_concrete(other)):
             return self._undecided((one, other))
@@ -323,27 +369,44 @@ class Comparison:
         )
 
     def _count_ordered(self, operator: str, one: Value, other: Value) -> Guard:
-        if not isinstance(one, Counted):
+        if not isinstance(one, Counted | Length):
             one, other, operator = other, one, _TURNED[operator]
         if isinstance(other, bool) or not isinstance(other, int | float):
-            raise Untranslated("a count that is compared with what is no known number")
+            return self._uncounted(partial(self.ordered, operator), one, other)
         whole = int(other // 1)
         beyond = self._at_least(one, whole + 1)  # more than it
         least = self._at_least(one, whole if whole == other else whole + 1)
         return {"Gt": beyond, "Le": negated(beyond), "Ge": least, "Lt": negated(least)}[operator]
 
-    def _at_least(self, counted: Counted, number: int) -> Guard:
+    def _at_least(self, counted: Counted | Length, number: int) -> Guard:
         """Whether so many are there."""
+        if isinstance(counted, Length):
+            return number <= 0 or every(_COMPARED, *_lengths(counted, number))
         sure = sum(guard is True for guard in counted.guards)
         open_ = [guard for guard in counted.guards if not isinstance(guard, bool)]
         left = number - sure
         if left <= 0:
             return True
         if self.shape:
-            return z3.AtLeast(*(open_ or [z3.BoolVal(False)]), left)
+            mark = [z3.Bool(IN_ORDER)] if counted.ordered else []
+            return z3.AtLeast(*(open_ or [z3.BoolVal(False)]), *mark, left)
         if left > len(open_):
             return False
         return z3.Or(*open_) if left == 1 else z3.AtLeast(*open_, left)
+
+
+def _any_number(value: Value) -> Value:
+    """A count as a number of which nothing is known."""
+    if isinstance(value, Counted) and value.number is None:
+        raise Untranslated("a count that is compared with what is no known number")
+    return value.number() if isinstance(value, Counted) and value.number is not None else value
+
+
+def _lengths(length: Length, number: int) -> Iterator[Guard]:
+    """In shape, that each view has so many items: more than need be."""
+    for view in length.views:
+        if view.array is not None:
+            yield z3.AtLeast(z3.Bool(f"{LENGTH}{view.array.label}#{view.name}"), number)
 
 
 def _alike(one: Unknown, other: Value) -> Guard:
@@ -398,10 +461,11 @@ def _guards_of(value: Value) -> Iterator[Guard]:
                 yield guard
             yield from _guards_of(item)
     elif isinstance(value, Keyed):
-        for guard, key, held in value.each:
-            yield from _guards_of(Gathered(((guard, key), (guard, held))))
+        yield from _guards_of(Gathered(tuple((guard, held) for guard, *both in value.each for held in both)))
     elif isinstance(value, Counted):
         yield from (guard for guard in value.guards if not isinstance(guard, bool))
+    elif isinstance(value, Length):
+        yield from _lengths(value, MANY)
     elif is_term(value) and z3.is_bool(value):
         yield value
 
@@ -422,6 +486,21 @@ def items_of(collection: Value) -> Sequence[tuple[Guard, Value]]:
     raise Untranslated("iteration over a value that is no known collection")
 
 
+def items_in(guard: Guard) -> set[str]:
+    """The symbols of items that a guard rests on, by name."""
+    names: set[str] = set()
+    seen: set[int] = set()
+    waiting = [] if isinstance(guard, bool) else [guard]
+    while waiting:
+        each = waiting.pop()
+        if each.get_id() not in seen:
+            seen.add(each.get_id())
+            waiting += each.children()
+            if not each.children() and of_an_item(each):
+                names.add(each.decl().name())
+    return names
+
+
 def identity(value: Value) -> object:
     """By which two values are surely the same one."""
     if is_term(value):
@@ -431,10 +510,12 @@ def identity(value: Value) -> object:
     return ("object", id(value))
 
 
-def gathered(pairs: Iterable[tuple[Guard, Value]], *, ordered: bool = False) -> Gathered:
+def gathered(
+    pairs: Iterable[tuple[Guard, Value]], *, ordered: bool = False, joined: tuple[View, ...] | None = None
+) -> Gathered:
     """A set of values, each once with all the guards under which it is in it; an array of them as they come."""
     if ordered:
-        return Gathered(tuple(pair for pair in pairs if pair[0] is not False), ordered=True)
+        return Gathered(tuple(pair for pair in pairs if pair[0] is not False), ordered=True, joined=joined)
     return Gathered(tuple((guard, value) for guard, value in merged(pairs)))
 
 

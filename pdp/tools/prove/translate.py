@@ -8,6 +8,7 @@ said by an exception (`Untranslated`), never left out: the caller decides what n
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -21,7 +22,6 @@ from pdp.tools.prove.builtins import Builtins
 from pdp.tools.prove.facts import Facts
 from pdp.tools.prove.terms import (
     ARRAY,
-    NUMBER,
     OBJECT,
     TEXT,
     Alternatives,
@@ -36,6 +36,7 @@ from pdp.tools.prove.terms import (
     Unknown,
     Untranslated,
     Value,
+    View,
     closed,
     every,
     gathered,
@@ -43,6 +44,7 @@ from pdp.tools.prove.terms import (
     implied,
     is_concrete,
     is_term,
+    items_in,
     items_of,
     merged,
     negated,
@@ -81,7 +83,7 @@ class Translator:
         self._pending: list[RuleKey] = []
         self._given: Guard = True  # what holds of the statements before the one that is read
         self._rules: list[RegoRule] = []
-        self._builtins = Builtins(self.comparison, facts.applied, self._fails)
+        self._builtins = Builtins(self.comparison, facts, self._fails)
 
     def definition(self, rule: RegoRule) -> Iterator[tuple[Guard, Value]]:
         """The members that one definition gives its set. Raises Untranslated."""
@@ -119,11 +121,11 @@ class Translator:
         for guard, key, value in entries:
             if isinstance(key, Unknown) or not (isinstance(key, str) or (is_term(key) and type_of(key) == TEXT)):
                 raise Untranslated("an object whose keys may be no texts")
-            before = []
-            for other_guard, other, held in each:
+            before = [every(guard, there, self.comparison.equal(key, other)) for there, other, _ in each]
+            twin = [(guard, key, value)] if self.facts.shape and any(map(of_an_item, (key, value))) else []
+            for other_guard, other, held in (*each, *twin):  # in shape another item may have this key, too
                 both = every(guard, other_guard, self.comparison.equal(key, other))
                 if both is not False:
-                    before.append(both)
                     try:
                         differ = every(both, negated(self.comparison.equal(value, held)))
                     except Untranslated:
@@ -229,7 +231,9 @@ class Translator:
     def _one_value(self, rules: Sequence[RegoRule], values: Alternatives) -> Alternatives:
         """The values of a rule or function with at most one: two at once are an error."""
         alternatives = merged(values)
-        for (guard, one), (other_guard, other) in itertools.combinations(alternatives, 2):
+        for (guard, one), (other_guard, other) in itertools.chain(
+            itertools.combinations(alternatives, 2), self._with_another_item(alternatives)
+        ):
             both = every(guard, other_guard)
             if both is not False:
                 try:
@@ -243,6 +247,10 @@ class Translator:
             [(_, value)] = self._expression(default.unit, default.value or {}, {})
             alternatives.append((negated(some(*[guard for guard, _ in alternatives])), value))
         return alternatives
+
+    def _with_another_item(self, values: Alternatives) -> Iterator[tuple[tuple[Guard, Value], tuple[Guard, Value]]]:
+        """In shape, where arrays have one item: values that another item may have, too."""
+        return ((each, each) for each in values if self.facts.shape and of_an_item(each[1]))
 
     def _clauses(self, rule: RegoRule, env: Env) -> Alternatives:
         """The values that one definition gives, with its `else`."""
@@ -540,18 +548,45 @@ class Translator:
         return ((every(g, h), one, other) for (g, one), (h, other) in self._product(columns))
 
     def _comparison_of(self, unit: Unit, body: Any, env: Env) -> Alternatives:
-        operator = body["op"]
+        sign = body["op"]
         found: Alternatives = []
         for guard, one, other in self._both(unit, body, env):
-            if operator in {"Eq", "Ne"}:
+            if sign in {"Eq", "Ne"}:
                 equal = self.comparison.equal(one, other)
-                found.append((guard, equal if operator == "Eq" else negated(equal)))
+                found.append((guard, equal if sign == "Eq" else negated(equal)))
             else:
-                found.append((guard, self.comparison.ordered(operator, one, other)))
+                found.append((guard, self.comparison.ordered(sign, one, other)))
         return found
 
     def _arithmetic(self, unit: Unit, body: Any, env: Env) -> Alternatives:
-        return [(guard, _computed(body["op"], one, other)) for guard, one, other in self._both(unit, body, env)]
+        return [
+            (every(guard, there), value)
+            for guard, one, other in self._both(unit, body, env)
+            for there, value in [self._computed(body["op"], one, other, guard)]
+        ]
+
+    def _computed(self, sign: str, one: Value, other: Value, guard: Guard) -> tuple[Guard, Value]:
+        """Arithmetic, on whole numbers exactly. Of others engines may differ by a fraction, so no more is known than
+        that it answers alike."""
+        linear = sign in _EXACT and (sign != "Mul" or is_concrete(one) or is_concrete(other))
+        if _whole(one) and _whole(other) and linear:
+            return True, _EXACT[sign](one, other)
+        given, self._given = self._given, every(self._given, guard)
+        try:
+            read = [self._builtins.number(each) for each in (one, other)]
+            numbers = [number for _, number in read]
+            known = not isinstance(other, bool) and isinstance(other, int | float) and other != 0
+            likely = _EXACT[sign](*numbers) if linear else None
+            defined, value = self._builtins.of_expression(
+                f"input[0] {_SIGNS[sign]} input[1]",
+                numbers,
+                z3.RealSort(),
+                may_fail=sign == "Mod" or (sign == "Div" and not known),
+                likely=likely,
+            )
+        finally:
+            self._given = given
+        return every(*[there for there, _ in read], defined), value
 
     def _of_sets(self, unit: Unit, body: Any, env: Env) -> Alternatives:
         found: Alternatives = []
@@ -578,7 +613,8 @@ class Translator:
             if isinstance(one, Gathered) and isinstance(other, Gathered) and not (one.ordered or other.ordered):
                 found.append((guard, self._difference(one, other)))
             else:
-                found.append((guard, _computed("Sub", one, other)))
+                there, value = self._computed("Sub", one, other, guard)
+                found.append((every(guard, there), value))
         return found
 
     def _membership(self, unit: Unit, body: Any, env: Env) -> Alternatives:
@@ -595,19 +631,41 @@ class Translator:
                 found.append((every(guard, other), self.comparison.member(value, collection)))
         return found
 
-    def _comprehension(self, unit: Unit, body: Any, env: Env, *, ordered: bool) -> Alternatives:
+    def _set_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
         pairs = [
             (every(guard, inner), value)
             for held, guard in self._body(unit, body["query"]["stmts"], env)
             for inner, value in self._under(guard, unit, body["term"], held)
         ]
-        return [(True, gathered(pairs, ordered=ordered))]
-
-    def _set_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
-        return self._comprehension(unit, body, env, ordered=False)
+        return [(True, gathered(pairs))]
 
     def _array_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
-        return self._comprehension(unit, body, env, ordered=True)
+        statements = body["query"]["stmts"]
+        entries = [
+            (held, every(guard, there), value)
+            for held, guard in self._body(unit, statements, env)
+            for there, value in self._under(guard, unit, body["term"], held)
+        ]
+        pairs = [(guard, value) for _, guard, value in entries]
+        patterns = [kind(inner["value"]) for name, inner, _ in map(literal, statements) if name == "SomeIn"]
+        view = None
+        if len(patterns) == 1 and (variable := patterns[0][1]["value"]) != _WILDCARD:
+            view = self._view([(held[variable], guard) for held, guard, _ in entries])
+        return [(True, gathered(pairs, ordered=True, joined=(view,) if view is not None else None))]
+
+    def _view(self, entries: Sequence[tuple[Value, Guard]]) -> View | None:
+        """What of an array these items are, where each is there by itself."""
+        placed = [(self.facts.place(item), guard) for item, guard in entries]
+        arrays = {id(place[0]): place[0] for place, _ in placed if place is not None}
+        guards = {place[1]: guard for place, guard in placed if place is not None}
+        if len(arrays) != 1 or len(guards) != len(entries):
+            return None
+        (array,) = arrays.values()
+        for index, guard in guards.items():
+            own = (f"{array.name}[{index}]", array.each[index][0].decl().name())
+            if not all(name.startswith(own) for name in items_in(guard)):
+                return None
+        return View(array, tuple(guards.get(index, False) for index in range(len(array.each))))
 
     def _object_comprehension(self, unit: Unit, body: Any, env: Env) -> Alternatives:
         ways = self._body(unit, body["query"]["stmts"], env)
@@ -685,16 +743,10 @@ def _number(value: object) -> int | float:
     return float(text) if set(text) & set(".eE") else int(text)
 
 
-def _computed(operator: str, one: Value, other: Value) -> Value:
-    """Arithmetic on whole numbers; engines differ on fractions."""
-    for each in (one, other):
-        whole = (isinstance(each, int) and not isinstance(each, bool)) or (is_term(each) and z3.is_int(each))
-        if not whole or type_of(each) != NUMBER:
-            raise Untranslated("arithmetic on what may be no whole number")
-    if operator == "Add":
-        return one + other
-    if operator == "Sub":
-        return one - other
-    if operator == "Mul" and not (is_term(one) and is_term(other)):
-        return one * other
-    raise Untranslated(f"arithmetic ({operator})")
+_SIGNS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Mod": "%"}
+_EXACT: Mapping[str, Callable[[Any, Any], Any]] = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul}
+
+
+def _whole(value: Value) -> bool:
+    """Whether it surely is a whole number."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (is_term(value) and z3.is_int(value))

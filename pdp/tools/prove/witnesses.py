@@ -8,7 +8,9 @@ array and with no comparison decided (`Comparison.shape`), so that every quantif
 - of `and` each part needs its own, of `or` the part that holds;
 - under a `not` nothing is needed but what keeps the contrary true, and that for every item that is left: there the
   items of the arrays that are run over multiply;
-- "at least n of them" needs n.
+- "at least n of them" needs n;
+- of the length of an array, or of those of its items that meet a condition, one: the others may be as that one. Where
+  a question counts them in another way, too, a length of n needs n.
 
 Where an array's number depends on itself, no number is enough, and the question is not proved.
 """
@@ -16,16 +18,15 @@ Where an array's number depends on itself, no number is enough, and the question
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import z3
 
-from pdp.tools.prove.terms import CLOSED, PRESENT, Guard
+from pdp.tools.prove.terms import CLOSED, IN_ORDER, LENGTH, MANY, PRESENT, Guard
 
 _ROUNDS = 6
-_MOST = 10_000
 _FEW = 3  # items of each array, where more would have to be looked at
 
 
@@ -49,12 +50,14 @@ class Need:
 @dataclass(frozen=True, slots=True)
 class _Node:
     """A formula as its quantifiers show: `and`, `or`, `not`, `least` (so many of its parts), `item` of an array,
-    `closed` under a mark, or `other`, whose parts may hold or not."""
+    `length` of an array, `in order` where equal items count twice, `closed` under a mark, or `other`, whose parts may
+    hold or not."""
 
     kind: str
     name: str = ""
     parts: tuple[int, ...] = ()
     number: int = 0
+    within: frozenset[str] = frozenset()  # the views whose lengths it speaks of, and `in order`
 
 
 _CONNECTIVES = {z3.Z3_OP_AND: "and", z3.Z3_OP_OR: "or", z3.Z3_OP_NOT: "not", z3.Z3_OP_PB_AT_LEAST: "least"}
@@ -80,25 +83,34 @@ class Formulas:
         kind = _CONNECTIVES.get(declared.kind(), "other")
         parts = formula.children()
         if not parts:
-            name = declared.name()
-            return (
-                _Node("item", name.removeprefix(PRESENT).partition("#")[0])
-                if name.startswith(PRESENT)
-                else _Node("other")
-            )
+            return _atom(declared.name())
         mark = parts[1].decl().name() if kind == "and" and len(parts) == 2 and z3.is_const(parts[1]) else ""
         if mark.startswith(CLOSED):
-            return _Node("closed", mark, (self.read(parts[0]),))
+            kind, parts = "closed", parts[:1]
         number = int(declared.params()[0]) if kind == "least" else 0
-        return _Node(kind, "", tuple(self.read(part) for part in parts if z3.is_bool(part)), number)
+        keys = tuple(self.read(part) for part in parts if z3.is_bool(part))
+        nodes = [self.nodes[key] for key in keys]
+        within = frozenset[str]().union(*[node.within for node in nodes])
+        if kind == "least" and nodes[0].kind == "length":
+            return replace(nodes[0], number=number)
+        return _Node(kind, mark if kind == "closed" else "", keys, number, within)
+
+
+def _atom(name: str) -> _Node:
+    for kind, start in (("item", PRESENT), ("length", LENGTH), ("in order", IN_ORDER)):
+        if name.startswith(start):
+            label, _, view = name.removeprefix(start).partition("#")
+            return _Node(kind, label, within=frozenset[str]() if kind == "item" else frozenset({view}))
+    return _Node("other")
 
 
 class Witnesses:
-    """The items that formulas need, where arrays have `sizes`."""
+    """The items that formulas need, where arrays have `sizes`; `whole` is whether a length needs as many as it is."""
 
-    def __init__(self, nodes: Mapping[int, _Node], sizes: Mapping[str, int]) -> None:
+    def __init__(self, nodes: Mapping[int, _Node], sizes: Mapping[str, int], *, whole: bool) -> None:
         self._nodes = nodes
         self._sizes = sizes
+        self._whole = whole
         self._true: dict[int, Need] = {}
         self._false: dict[tuple[int, frozenset[tuple[str, int]]], Need] = {}
         self._there: dict[int, Counter[str]] = {}
@@ -113,6 +125,8 @@ class Witnesses:
         match node.kind:
             case "item":
                 return Need(Counter({node.name: 1}))
+            case "length":
+                return Need(Counter({node.name: node.number if self._whole else 1}))
             case "closed":
                 return _closed(f"{node.name} holds", self.to_hold(node.parts[0]))
             case "and":
@@ -139,7 +153,7 @@ class Witnesses:
 
     def _failing(self, key: int, node: _Node, over: Counter[str]) -> Need:  # noqa: PLR0911  # likewise
         match node.kind:
-            case "item":
+            case "item" | "length":
                 return Need()
             case "closed":
                 return _closed(f"{node.name} fails", self._to_fail(node.parts[0], Counter()))
@@ -160,7 +174,7 @@ class Witnesses:
         number = 1
         for label, times in over.items():
             number *= max(1, self._sizes.get(label, 1)) ** times
-        return need.times(min(number, _MOST))
+        return need.times(min(number, MANY))
 
     def _present(self, key: int) -> Counter[str]:
         """The arrays that a formula runs over, outside of what it negates and of what is closed."""
@@ -196,33 +210,39 @@ class Needed:
     def __init__(self, most: int) -> None:
         self._most = most
         self._read = Formulas()
-        self._witnesses: dict[frozenset[tuple[str, int]], Witnesses] = {}
+        self._witnesses: dict[tuple[frozenset[tuple[str, int]], bool], Witnesses] = {}
 
     def of(self, formula: Guard) -> Sizes:
         """Enough for a formula; a few where that would be too many."""
         if isinstance(formula, bool):
             return Sizes()
         key, sizes = self._read.read(formula), Counter[str]()
+        whole = _crowded(self._read.nodes[key].within)
         for _ in range(_ROUNDS):
-            wanted = self._where(sizes).to_hold(key).total
+            wanted = self._where(sizes, whole=whole).to_hold(key).total
             if wanted == sizes or any(number > self._most for number in wanted.values()):
                 break
             sizes = wanted
         else:
-            wanted = Counter(dict.fromkeys(wanted, _MOST))
+            wanted = Counter(dict.fromkeys(wanted, MANY))
         label, number = max(wanted.items(), key=lambda pair: pair[1], default=("", 0))
         if number <= self._most:
             return Sizes(wanted)
-        words = str(number) if number < _MOST else "any number of"
+        words = str(number) if number < MANY else "any number of"
         few = {each: min(number, _FEW) for each, number in wanted.items()}
         return Sizes(few, f"rules that need {words} items of {label} to be looked at")
 
-    def _where(self, sizes: Mapping[str, int]) -> Witnesses:
+    def _where(self, sizes: Mapping[str, int], *, whole: bool) -> Witnesses:
         """Arrays have these sizes: many formulas come to the same."""
-        known = frozenset(sizes.items())
+        known = frozenset(sizes.items()), whole
         if known not in self._witnesses:
-            self._witnesses[known] = Witnesses(self._read.nodes, sizes)
+            self._witnesses[known] = Witnesses(self._read.nodes, sizes, whole=whole)
         return self._witnesses[known]
+
+
+def _crowded(views: Collection[str]) -> bool:
+    """Whether an array's items are counted in two ways: what is like one of them may be unlike the other."""
+    return len(views) > 1 and ("" in views or len({view.partition("|")[0] for view in views}) < len(views))
 
 
 def _closed(mark: str, need: Need) -> Need:

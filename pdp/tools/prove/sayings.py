@@ -1,0 +1,179 @@
+"""One text at a time: a text of which predicates hold or do not, or the few of these that hold of none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import z3
+
+from pdp.tools.prove.terms import Guard, negated
+
+PLACE = z3.String("the text")
+_SOON_MS, _PAIR_MS, _MS = 100, 50, 2_000  # for a text; for two predicates; for a text again
+_FIRST_TRIED, _MOST_TRIED = 100, 1_000
+_MOST_LONGER, _LONGEST = 100, 100_000
+_PLAIN = ("x", "X")
+_PARTS = 4  # of a text that is tried before the solver is asked
+
+
+class Composed(Exception):  # not an error of anybody: the question is put as it is
+    """A formula that says of texts what names do not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """What may be said of a text: of `PLACE`, and of a name."""
+
+    template: Any
+    of_name: Any
+
+    def of(self, text: Any) -> bool | None:
+        """Whether it holds of a text; None where a builtin tells."""
+        value = z3.simplify(z3.substitute(self.template, (PLACE, text)))
+        return True if z3.is_true(value) else False if z3.is_false(value) else None
+
+
+Said: TypeAlias = "tuple[Predicate, bool]"
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """What is said of no text but these."""
+
+    said: tuple[Said, ...]
+    texts: tuple[Any, ...] = ()
+
+
+class Sayings:
+    """The texts that were found, by what is said of them."""
+
+    def __init__(self) -> None:
+        self._found: dict[frozenset[tuple[int, bool]], list[Any]] = {}
+        self._truths: dict[tuple[int, str], bool | None] = {}
+        self._pairs: dict[frozenset[tuple[int, bool]], bool] = {}  # whether two may be said of one text
+
+    def text(self, said: Mapping[int, Said], apart: Mapping[str, Any]) -> Any:
+        """A text of which this is said, and none of `apart`, or what is `Never` said; None where it is not known."""
+        known = self._found.setdefault(frozenset((key, holds) for key, (_, holds) in said.items()), [])
+        for text in known if said else map(_other, itertools.count()):
+            if text.as_string() not in apart:
+                return text
+        tries = itertools.chain(_longer(known), _tries(said))
+        answer = self._tried(itertools.islice(tries, _FIRST_TRIED), said, apart)
+        if answer is None:
+            answer = _solved(list(said.values()), apart, known, _SOON_MS)
+        if answer is None:
+            unlike = (pair for pair in itertools.combinations(said.items(), 2) if not self._together(pair))
+            answer = next((Never(tuple(each for _, each in pair)) for pair in unlike), None)
+        if answer is None:
+            answer = self._tried(tries, said, apart)
+        if answer is None:
+            answer = _solved(list(said.values()), apart, known, _MS)
+        if answer is not None and not isinstance(answer, Never):
+            known.append(answer)
+        return answer
+
+    def _tried(self, texts: Iterable[Any], said: Mapping[int, Said], apart: Mapping[str, Any]) -> Any:
+        """The first of some texts of which all is said."""
+        for text in texts:
+            written = text.as_string()
+            if written not in apart and all(
+                self._is_said(key, each, text, written) is holds for key, (each, holds) in said.items()
+            ):
+                return text
+        return None
+
+    def _is_said(self, key: int, predicate: Predicate, text: Any, written: str) -> bool | None:
+        if (key, written) not in self._truths:
+            self._truths[key, written] = predicate.of(text)
+        return self._truths[key, written]
+
+    def _together(self, pair: Sequence[tuple[int, Said]]) -> bool:
+        """Whether both may be said of one text, for all that is known soon."""
+        key = frozenset((number, holds) for number, (_, holds) in pair)
+        if key not in self._pairs:
+            solver = z3.Solver()
+            solver.set("timeout", _PAIR_MS)
+            solver.add(*[_of_place(each) for _, each in pair])
+            self._pairs[key] = solver.check() != z3.unsat
+        return self._pairs[key]
+
+
+def _solved(said: Sequence[Said], apart: Mapping[str, Any], known: list[Any], milliseconds: int) -> Any:
+    """A text, or what is never said of one; None where the solver does not know in time. Texts that were found are
+    `known` from then on."""
+    solver = z3.Solver()
+    solver.set("timeout", milliseconds)
+    marks: list[Any] = []
+    for each in said:
+        marks.append(z3.Bool(f"said {len(marks)}"))
+        solver.add(z3.Implies(marks[-1], _of_place(each)))
+    others: list[Any] = []
+    while (answer := solver.check(*marks)) == z3.sat:
+        text = solver.model().eval(PLACE, model_completion=True)
+        if text.as_string() not in apart:
+            return text
+        known.append(text)
+        others.append(apart[text.as_string()])
+        marks.append(z3.Bool(f"said {len(marks)}"))
+        solver.add(z3.Implies(marks[-1], text != PLACE))
+    if answer != z3.unsat:
+        return None
+    core = {each.get_id() for each in solver.unsat_core()}
+    held = [what for mark, what in zip(marks, [*said, *others], strict=True) if mark.get_id() in core]
+    texts = [each for each in held if not isinstance(each, tuple)]
+    return Never(tuple(each for each in held if isinstance(each, tuple)), tuple(texts))
+
+
+def _of_place(said: Said) -> Guard:
+    predicate, holds = said
+    return predicate.template if holds else negated(predicate.template)
+
+
+def _other(number: int) -> Any:
+    """A text that no policy is likely to name."""
+    return z3.StringVal(f"x{number or ''}")
+
+
+def _tries(said: Mapping[int, Said]) -> Iterator[Any]:
+    """Texts that are made of what predicates speak of, and some as long as they say."""
+    written = list(itertools.chain.from_iterable(_written(each.template) for each, _ in said.values()))
+    words = [*_PLAIN, *dict.fromkeys(each.as_string() for each in written if z3.is_string_value(each))]
+    numbers = {each.as_long() for each in written if z3.is_int_value(each)}
+    lengths = sorted({abs(number) + more for number in numbers for more in (0, 1)})
+    long = (each * length for length in lengths if length < _LONGEST for each in _PLAIN)
+    pairs = itertools.product(words, repeat=2)
+    within = itertools.product(words, _PLAIN, words)
+    made = itertools.chain(long, words, map("".join, pairs), map("".join, within), _parted(words))
+    for text in itertools.islice(made, _MOST_TRIED):
+        yield z3.StringVal(text)
+
+
+def _parted(words: Sequence[str]) -> Iterator[str]:
+    """Texts of parts with a mark between them, of which at most two are words."""
+    marks = [each for each in words if not each.isalnum() and len(each) == 1]
+    for number in range(2, _PARTS + 1):
+        for mark, one, other in itertools.product(marks, words, ("x", *words)):
+            for first, second in itertools.combinations(range(number), 2):
+                parts = ["x"] * number
+                parts[first], parts[second] = one, other
+                text = mark.join(parts)
+                yield from (text, mark + text)
+
+
+def _longer(known: Sequence[Any]) -> Iterator[Any]:
+    """Texts like those that are known, made longer in front or at the end."""
+    for number, text in itertools.product(range(1, _MOST_LONGER), list(known[:1])):
+        yield z3.StringVal("x" * number + text.as_string())
+        yield z3.StringVal(text.as_string() + "x" * number)
+
+
+def _written(term: Any) -> Iterator[Any]:
+    """The texts and numbers that are written out in a term."""
+    if z3.is_string_value(term) or z3.is_int_value(term):
+        yield term
+    for each in term.children():
+        yield from _written(each)

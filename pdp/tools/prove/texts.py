@@ -1,0 +1,311 @@
+"""Texts as names: what formulas say of each text alone is a predicate of a name, of which the solver knows nothing.
+
+Z3 reasons about what texts are made of for seconds or minutes where a policy speaks of a dozen of them. Nearly all
+that policies say of a text is about that one alone, beside what is written out: it is this, begins with that, matches
+a pattern. So the solver is asked about names with predicates, and what it makes hold of one name at a time is put to
+it as what is said of a text. If no text is such, then no name is.
+
+- Names of texts that are written out are different, and have the predicates that the texts have.
+- Names are equal or not, and what holds of one holds of an equal one.
+- What is said of two texts in another way is not read (`Composed`): such a formula is for the solver as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from pdp.tools.prove.sayings import PLACE, Composed, Never, Predicate, Said, Sayings
+from pdp.tools.prove.terms import Guard, every, negated, some
+
+_TEXT, _NAME, _TRUTH = z3.StringSort(), z3.DeclareSort("Name"), z3.BoolSort()
+_CONNECTIVES = {z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_NOT, z3.Z3_OP_IMPLIES, z3.Z3_OP_XOR, z3.Z3_OP_PB_AT_LEAST}
+
+
+@dataclass(slots=True)
+class _Leaves:
+    """What a term rests on: texts, whether anything else, and whether it reads texts outside of its conditions."""
+
+    texts: dict[int, Any] = field(default_factory=dict)
+    others: bool = False
+    reads: bool = False
+
+
+class Names:
+    """The names of one proof's texts. `key` is a text that is made of two others and a colon between them."""
+
+    def __init__(self, key: tuple[Any, Any, Any] | None = None) -> None:
+        self._key = key
+        self._known: dict[int, list[Any]] = {}  # each formula, and what it is of names
+        self._seen: dict[int, Any] = {}  # what was read; kept, for identities to stay
+        self._leaves: dict[int, _Leaves] = {}
+        self._pairs: dict[int, tuple[Any, Any]] = {}  # what stands for the parts that speak of texts
+        self._names: dict[int, tuple[Any, Any]] = {}  # of texts that are not written out
+        self._written: dict[int, tuple[Any, Any]] = {}  # of those that are
+        self._functions: dict[int, tuple[Any, Any]] = {}  # what functions of texts give that is no text
+        self._predicates: dict[int, Predicate] = {}
+        self._asked: dict[int, dict[int, Predicate]] = {}  # which of them of which name
+        self._compared: dict[int, dict[int, Any]] = {}  # texts that are written out, with which each is compared
+        self._joined: set[int] = set()  # texts of which it matters whether they are another one
+        self._twos: list[tuple[Any, Any, Any, Any]] = []  # atoms about two texts, the two, and what stands for them
+        self._makers: dict[int, tuple[Any, Any]] = {}  # what makes a text of another: of `PLACE`, and of a name
+        self._nevers: list[Never] = []
+        self._news: list[Guard] = []  # what holds of names, and was not told yet
+        self._told: set[tuple[int, int, int]] = set()  # of atoms about two texts, which text and which is written out
+        self._apart = 1  # how many that are written out are told to be different
+        self._sayings = Sayings()
+
+    def of(self, formulas: Iterable[Any]) -> list[Any]:
+        """Formulas of names. Raises Composed."""
+        listed = list(formulas)
+        new = {each.get_id(): each for each in listed if each.get_id() not in self._known}
+        if new:
+            for each in new.values():
+                self._formula(each)
+            together = z3.Function("together", *[_TRUTH] * len(new), _TRUTH)(*new.values())
+            named = z3.substitute(together, *self._pairs.values()).children()
+            self._known |= {key: pair for key, *pair in zip(new, new.values(), named, strict=True)}
+        return [self._known[each.get_id()][1] for each in listed]
+
+    def news(self) -> list[Guard]:
+        """What holds of names, and was not told yet."""
+        about_twos = list(self._about_twos())  # they may name more
+        written = [name for _, name in self._written.values()]
+        if len(written) > self._apart:
+            self._apart = len(written)
+            self._news.append(z3.Distinct(*written))
+        told, self._news = [*about_twos, *self._news], []
+        return told
+
+    # formulas
+
+    def _formula(self, formula: Any) -> None:
+        waiting = [formula]
+        while waiting:
+            each = waiting.pop()
+            if each.get_id() not in self._seen:
+                self._seen[each.get_id()] = each
+                if not self._atom(each):
+                    waiting += each.children()
+
+    def _atom(self, term: Any) -> bool:
+        """Whether a term has been read with all its parts."""
+        if _is_function(term) and term.sort() != _TEXT and any(each.sort() == _TEXT for each in term.children()):
+            self._functions[term.get_id()] = self._pairs[term.get_id()] = (term, self._applied(term))
+            return True
+        leaves = self._leaves_of(term)
+        if not z3.is_bool(term) or term.decl().kind() in _CONNECTIVES or not leaves.reads:
+            return False
+        sides = term.children()
+        if z3.is_eq(term) and all(_is_base(side) or z3.is_string_value(side) for side in sides):
+            self._pairs[term.get_id()] = (term, self._equal(*sides))
+        elif len(leaves.texts) == 1 and not leaves.others:
+            self._pairs[term.get_id()] = (term, self._said(term, *leaves.texts.values()))
+        elif len(leaves.texts) == 2 and not leaves.others:
+            self._pairs[term.get_id()] = (term, self._of_two(term, *leaves.texts.values()))
+        elif leaves.texts:
+            raise Composed
+        return True
+
+    def _leaves_of(self, term: Any) -> _Leaves:
+        if term.get_id() not in self._leaves:
+            found = self._leaves[term.get_id()] = _Leaves()
+            parts = term.children()
+            if _is_base(term):
+                found.texts[term.get_id()] = term
+            elif _is_function(term) and all(_is_base(each) or z3.is_string_value(each) for each in parts):
+                found.texts |= {each.get_id(): each for each in parts if _is_base(each)}
+            elif _is_uninterpreted(term):
+                found.others = True
+            else:
+                found.reads = any(part.sort() == _TEXT for part in parts)
+                for part in parts:
+                    leaves = self._leaves_of(part)
+                    found.texts |= leaves.texts
+                    found.others |= leaves.others
+                    found.reads |= leaves.reads and not z3.is_bool(part)
+        return self._leaves[term.get_id()]
+
+    def _equal(self, one: Any, other: Any) -> Guard:
+        for key, text in ((one, other), (other, one)):
+            if self._key is not None and key.eq(self._key[0]) and z3.is_string_value(text):
+                kind, colon, name = text.as_string().partition(":")
+                parts = (z3.StringVal(kind), z3.StringVal(name))
+                return z3.And(z3.BoolVal(bool(colon)), *map(self._equal, self._key[1:], parts))
+        for text, written in ((one, other), (other, one)):
+            if z3.is_string_value(written):
+                self._compared.setdefault(text.get_id(), {})[written.get_id()] = written
+            else:
+                self._joined.add(text.get_id())
+        return self._name(one) == self._name(other)
+
+    def _said(self, atom: Any, text: Any) -> Any:
+        """An atom about one text, as a predicate of its name."""
+        template = z3.substitute(atom, (text, PLACE))
+        key = template.get_id()
+        if key not in self._predicates:
+            self._predicates[key] = Predicate(template, z3.Function(f"says {len(self._predicates)}", _NAME, _TRUTH))
+        name = self._name(text)
+        self._asked.setdefault(text.get_id(), {})[key] = self._predicates[key]
+        return self._predicates[key].of_name(name)
+
+    def _of_two(self, atom: Any, one: Any, other: Any) -> Any:
+        """An atom about two texts: known where one of them is written out, anything elsewhere."""
+        answer = z3.Bool(f"of two {len(self._twos)}")
+        self._twos.append((atom, one, other, answer))
+        for text in (one, other):
+            self._name(text)
+            self._joined.add(text.get_id())
+        return answer
+
+    def _about_twos(self) -> Iterator[Guard]:
+        """What is known of atoms about two texts, one of which is one that it is compared with."""
+        for atom, *both, answer in list(self._twos):
+            for text in both:
+                for written in list(self._compared.get(text.get_id(), {}).values()):
+                    key = (atom.get_id(), text.get_id(), written.get_id())
+                    if key not in self._told:
+                        self._told.add(key)
+                        (known,) = self.of([z3.substitute(atom, (text, written))])
+                        yield z3.Implies(self._name(text) == self._name(written), answer == known)
+
+    def widen(self, model: Any, until: float) -> None:
+        """Let the texts of a model be ones with which those of atoms about two are compared."""
+        values = {text.get_id(): value for text, value in self.texts(model, until)[0]}
+        for text in itertools.chain.from_iterable(both for _, *both, _ in self._twos):
+            value = values.get(text.get_id())
+            if value is not None:
+                self._name(value)
+                self._compared.setdefault(text.get_id(), {})[value.get_id()] = value
+
+    def narrow(self) -> list[Guard]:
+        """That one of two texts of an atom is one that it is compared with: so more is known than holds of all."""
+        return [
+            some(
+                *[
+                    self._name(text) == self._name(written)
+                    for text in both
+                    for written in self._compared.get(text.get_id(), {}).values()
+                ]
+            )
+            for _, *both, _ in self._twos
+        ]
+
+    def _name(self, text: Any) -> Any:
+        known = self._written if z3.is_string_value(text) else self._names
+        if not _is_base(text) and not z3.is_string_value(text):
+            return self._made(text)
+        if text.get_id() not in known:
+            if z3.is_string_value(text):
+                name = z3.Const(f"written {len(known)}", _NAME)
+            elif self._key is not None and text.eq(self._key[0]):
+                raise Composed
+            else:
+                name = self._applied(text) if text.children() else z3.Const(text.decl().name(), _NAME)
+            known[text.get_id()] = (text, name)
+            if known is self._names:
+                self._news += [self._contrary(never, name) for never in self._nevers]
+        return known[text.get_id()][1]
+
+    def _made(self, text: Any) -> Any:
+        """The name of a text that is made of one other: of like ones the same."""
+        leaves = self._leaves_of(text)
+        if len(leaves.texts) != 1 or leaves.others:
+            raise Composed
+        (source,) = leaves.texts.values()
+        template = z3.substitute(text, (source, PLACE))
+        made = self._makers.setdefault(
+            template.get_id(), (template, z3.Function(f"made {len(self._makers)}", _NAME, _NAME))
+        )
+        return made[1](self._name(source))
+
+    def _applied(self, term: Any) -> Any:
+        """A function of texts as one of names."""
+        if any(self._leaves_of(each).texts for each in term.children() if each.sort() != _TEXT):
+            raise Composed
+        arguments = [self._name(each) if each.sort() == _TEXT else each for each in term.children()]
+        self._joined |= {each.get_id() for each in term.children()}
+        sort = _NAME if term.sort() == _TEXT else term.sort()
+        return z3.Function(term.decl().name(), *[each.sort() for each in arguments], sort)(*arguments)
+
+    # models
+
+    def texts(self, model: Any, until: float) -> tuple[list[tuple[Any, Any]], bool]:
+        """The values that a model of names gives to what formulas speak of, and whether texts can be such. If not,
+        more holds of names now. Raises Composed where that is not known."""
+        written = {_value(model, name).get_id(): text for text, name in self._written.values()}
+        names: dict[int, list[tuple[Any, Any]]] = {}
+        for text, name in self._names.values():
+            names.setdefault(_value(model, name).get_id(), []).append((text, name))
+        values: list[tuple[Any, Any]] = []
+        possible = True
+        apart = {text.as_string(): text for text, _ in self._written.values()}
+        for element, pairs in names.items():
+            if time.process_time() > until:
+                raise Composed
+            said = {
+                key: (each, z3.is_true(_value(model, each.of_name(name))))
+                for text, name in pairs
+                for key, each in self._asked.get(text.get_id(), {}).items()
+            }
+            if element in written:
+                value = written[element]
+                possible &= self._fits(value, said.values())
+            else:
+                joined = any(text.get_id() in self._joined for text, _ in pairs)
+                compared = [self._compared.get(text.get_id(), {}).values() for text, _ in pairs]
+                others = {each.as_string(): each for each in itertools.chain.from_iterable(compared)}
+                value = self._sayings.text(said, apart if joined else others)
+                if value is None:
+                    raise Composed
+                if isinstance(value, Never):
+                    self._never(value)
+                    possible = False
+                    continue
+                apart[value.as_string()] = value
+            values += [(text, value) for text, _ in pairs]
+        values += [(term, _value(model, applied)) for term, applied in self._functions.values()]
+        return values, possible
+
+    def _fits(self, text: Any, said: Iterable[Said]) -> bool:
+        """Whether a text is what is said of it; from now on nothing else is said of its name."""
+        fits = True
+        for predicate, holds in said:
+            truth = predicate.of(text)
+            if truth is not None:
+                self._news.append(predicate.of_name(self._name(text)) == truth)
+                fits &= truth == holds
+        return fits
+
+    def _never(self, never: Never) -> None:
+        """What holds of every name."""
+        if not all(text.get_id() in self._written for text in never.texts):
+            raise Composed
+        self._nevers.append(never)
+        self._news += [self._contrary(never, name) for _, name in self._names.values()]
+
+    def _contrary(self, never: Never, name: Any) -> Guard:
+        such = [predicate.of_name(name) == holds for predicate, holds in never.said]
+        return some(negated(every(*such)), *[name == self._name(text) for text in never.texts])
+
+
+def _value(model: Any, term: Any) -> Any:
+    return model.eval(term, model_completion=True)
+
+
+def _is_uninterpreted(term: Any) -> bool:
+    return bool(term.decl().kind() == z3.Z3_OP_UNINTERPRETED)
+
+
+def _is_function(term: Any) -> bool:
+    return _is_uninterpreted(term) and bool(term.children())
+
+
+def _is_base(term: Any) -> bool:
+    """Whether it is a text of which only is known what is said of it."""
+    return _is_uninterpreted(term) and bool(term.sort() == _TEXT)
