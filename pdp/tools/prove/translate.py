@@ -581,7 +581,8 @@ class Translator:
                 f"input[0] {_SIGNS[sign]} input[1]",
                 numbers,
                 z3.RealSort(),
-                may_fail=sign == "Mod" or (sign == "Div" and not known),
+                may_fail=sign in {"Div", "Mod"}
+                and not (known and (sign == "Div" or (_whole(one) and _whole(other)))),
                 likely=likely,
             )
         finally:
