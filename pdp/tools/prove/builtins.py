@@ -163,15 +163,10 @@ class Builtins:
         read = [self._text(value) for value in values]
         return every(*[guard for guard, _ in read]), [text for _, text in read]
 
-    def _numbers(self, values: Sequence[Value]) -> tuple[Guard, list[Any]]:
-        """Values read as numbers; anything else is an error of the builtin."""
-        read = [self.number(value) for value in values]
-        return every(*[guard for guard, _ in read]), [number for _, number in read]
-
-    def number(self, value: Value) -> tuple[Guard, Any]:
-        """A value read as a number; anything else is an error of the builtin."""
+    def number(self, value: Value, there: Guard = True) -> tuple[Guard, Any]:
+        """A value that may be there, read as a number; anything else is an error of the builtin."""
         if isinstance(value, Unknown):
-            self._fails(value.tag != NUMBER)
+            self._fails(every(there, value.tag != NUMBER))
             return value.tag == NUMBER, value.number
         if (is_concrete(value) or is_term(value)) and type_of(value) == NUMBER:
             number = term(value)
@@ -217,7 +212,7 @@ class Builtins:
         there = self._is_array(value) if not isinstance(value, Gathered) else True
         numbers = []
         for guard, item in items_of(value):
-            is_number, number = self._where(guard, item)
+            is_number, number = self.number(item, guard)
             there = every(there, implied(guard, is_number))
             numbers.append((guard, number))
         if not numbers:
@@ -237,13 +232,6 @@ class Builtins:
         value = z3.Const(name + ("[]" if any(map(of_an_item, arguments)) else ""), sort)
         self._facts.applied[value.get_id()] = Applied(expression, tuple(arguments), value, likely=likely)
         return value
-
-    def _where(self, guard: Guard, item: Value) -> tuple[Guard, Any]:
-        """An item that may be there, read as a number."""
-        if isinstance(item, Unknown):
-            self._fails(every(guard, item.tag != NUMBER))
-            return item.tag == NUMBER, item.number
-        return self.number(item)
 
     def _test(self, test: Callable[[Any, Any], Any], arguments: Sequence[Value]) -> tuple[Guard, Value]:
         there, (text, part) = self._texts(arguments)
@@ -479,7 +467,8 @@ class Builtins:
         raise Untranslated("to_number of what may be no text")
 
     def _parts_of_time(self, name: str, arguments: Sequence[Value]) -> tuple[Guard, Value]:
-        there, (ns,) = self._numbers(arguments)
+        (value,) = arguments
+        there, ns = self.number(value)
         likely = [z3.ToInt(ns) / each % many for each, many in _CLOCK] if name == "time.clock" else [None] * 3
         return there, [
             self.of_expression(f"{name}(input[0])[{part}]", [ns], _WHOLE, likely=each)[1]

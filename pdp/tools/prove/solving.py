@@ -64,8 +64,8 @@ class Solver:
         """Tell the solver what holds of documents."""
         new = {key: each for key, each in given.items() if key not in self._told}
         if new:
-            self._told |= new
             self._solver.add(*self._names.of(new.values()))
+            self._told |= new
 
     def _by_names(self, named: Sequence[Guard], until: float) -> tuple[Any, Model | None]:
         """The same of names. Raises Composed."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,24 +74,26 @@ class Names:
 
     def news(self) -> list[Guard]:
         """What holds of names, and was not told yet."""
-        about_twos = list(self._about_twos())  # they may name more
+        self._about_twos()  # they may name more
         written = [name for _, name in self._written.values()]
         if len(written) > self._apart:
             self._apart = len(written)
             self._news.append(z3.Distinct(*written))
-        told, self._news = [*about_twos, *self._news], []
+        told, self._news = self._news, []
         return told
 
     # formulas
 
     def _formula(self, formula: Any) -> None:
+        read: dict[int, Any] = {}  # one that raises is not read, and raises again
         waiting = [formula]
         while waiting:
             each = waiting.pop()
-            if each.get_id() not in self._seen:
-                self._seen[each.get_id()] = each
+            if each.get_id() not in self._seen and each.get_id() not in read:
+                read[each.get_id()] = each
                 if not self._atom(each):
                     waiting += each.children()
+        self._seen |= read
 
     def _atom(self, term: Any) -> bool:
         """Whether a term has been read with all its parts."""
@@ -137,11 +139,11 @@ class Names:
                 kind, colon, name = text.as_string().partition(":")
                 parts = (z3.StringVal(kind), z3.StringVal(name))
                 return z3.And(z3.BoolVal(bool(colon)), *map(self._equal, self._key[1:], parts))
-        for text, written in ((one, other), (other, one)):
-            if z3.is_string_value(written):
-                self._compared.setdefault(text.get_id(), {})[written.get_id()] = written
-            else:
-                self._joined.add(text.get_id())
+        text, written = (other, one) if z3.is_string_value(one) else (one, other)
+        if z3.is_string_value(written):
+            self._compared.setdefault(text.get_id(), {})[written.get_id()] = written
+        else:
+            self._joined |= {text.get_id(), written.get_id()}
         return self._name(one) == self._name(other)
 
     def _said(self, atom: Any, text: Any) -> Any:
@@ -163,16 +165,16 @@ class Names:
             self._joined.add(text.get_id())
         return answer
 
-    def _about_twos(self) -> Iterator[Guard]:
-        """What is known of atoms about two texts, one of which is one that it is compared with."""
+    def _about_twos(self) -> None:
+        """Note what is known of atoms about two texts, one of which is one that it is compared with."""
         for atom, *both, answer in list(self._twos):
             for text in both:
                 for written in list(self._compared.get(text.get_id(), {}).values()):
                     key = (atom.get_id(), text.get_id(), written.get_id())
                     if key not in self._told:
-                        self._told.add(key)
                         (known,) = self.of([z3.substitute(atom, (text, written))])
-                        yield z3.Implies(self._name(text) == self._name(written), answer == known)
+                        self._news.append(z3.Implies(self._name(text) == self._name(written), answer == known))
+                        self._told.add(key)
 
     def widen(self, model: Any, until: float) -> None:
         """Let the texts of a model be ones with which those of atoms about two are compared."""
