@@ -32,7 +32,7 @@ class ServerCommand:
     _begun: tuple[Process, AsyncExitStack] | None = field(default=None, init=False, repr=False)
 
     async def begin(self) -> None:
-        """Start a process now; the first that wants one has it. Whoever begins it ends it (`end`). Raises as
+        """Start a process now; the first that wants one has it. Its caller ends it (`end`). Raises as
         `started`."""
         self._begun = await self._start("", None)
 

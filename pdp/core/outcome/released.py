@@ -1,6 +1,6 @@
 """A release of policy as reviewers read it: who signed it, what was proved of its change, and the votes it costs.
 
-Its texts are those of whoever made the release. None of them is looked into here.
+Its texts are the release's author's. None of them is looked into here.
 """
 
 from __future__ import annotations
