@@ -13,7 +13,7 @@ from dataclasses import replace
 from pdp.core.bytes.digest import canonical
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.tools.prove.overview import overview
+from pdp.tools.prove.overview import UNKNOWN, overview
 from pdp.tools.prove.proof import Limits, prove
 
 RULES = (10, 50, 200)
@@ -112,8 +112,9 @@ def _told(name: str, old: Bundle, new: Bundle) -> None:
     looked = time.process_time()
     found = overview(old, Limits())
     took = time.process_time() - looked
+    answers = [access.answer for row in found.access.values() for access in row.values()]
     said = f"{widening.verdict} {widening.seconds:.1f} s, {proof.verdict} {proof.seconds:.1f} s"
-    sys.stdout.write(f"{name}: {said}; FOLDER {took:.1f} s, {len(found.gaps)} gaps\n")
+    sys.stdout.write(f"{name}: {said}; FOLDER {took:.1f} s, {answers.count(UNKNOWN)} of {len(answers)} unknown\n")
     sys.stdout.flush()
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import math
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +48,15 @@ class Boundary:
         self._solver = Solver(facts)
         self._example = example
 
-    def at_edges(self, guards: Iterable[Guard], also: Sequence[Guard]) -> Iterator[dict[str, Any]]:
-        """Documents in which each guard holds, and does not: whatever else holds, and where each of `also` does."""
+    def at_edges(
+        self, guards: Collection[Guard], also: Sequence[Guard], until: float = math.inf
+    ) -> Iterator[dict[str, Any]]:
+        """Documents in which each guard holds, and does not: whatever else holds, then where each of `also` does."""
         given = list(self._facts.about_calls())
-        for guard, more in itertools.product(guards, (True, *also)):
+        for more, guard in itertools.product((True, *also), guards):
             for wanted in (guard, negated(guard)):
-                _, model = self._solver.solve((*given, wanted, more), time.process_time() + _SECONDS)
+                soon = min(until, time.process_time() + _SECONDS)
+                _, model = self._solver.solve((*given, wanted, more), soon)
                 if model is not None:
                     yield self._facts.document(model, self._example)
 

@@ -224,9 +224,9 @@ class Builtins:
                 without = _if(guard, number, without)
         each = [_if(guard, number, without) for guard, number in numbers]
         likely = _LIKELY[name]
-        return there, self._any_number(f"{name}(input)", each, likely(each) if likely else None)
+        return there, self._free(f"{name}(input)", each, likely(each) if likely else None)
 
-    def _any_number(self, expression: str, arguments: Sequence[Any], likely: Any, sort: Any = _NUMBER) -> Any:
+    def _free(self, expression: str, arguments: Sequence[Any], likely: Any, sort: Any = _NUMBER) -> Any:
         """A number that an expression has of these arguments: they may be more than those that are looked at."""
         name = f"builtin {expression} of {[each.get_id() for each in arguments]}"
         value = z3.Const(name + ("[]" if any(map(of_an_item, arguments)) else ""), sort)
@@ -296,7 +296,7 @@ class Builtins:
 
     def _number_of(self, guards: Sequence[Guard]) -> Any:
         ones = [_if(guard, z3.IntVal(1), z3.IntVal(0)) for guard in guards]
-        return self._any_number("sum(input)", ones, z3.Sum(ones), z3.IntSort()) if ones else z3.IntVal(0)
+        return self._free("sum(input)", ones, z3.Sum(ones), z3.IntSort()) if ones else z3.IntVal(0)
 
     def _regex(self, arguments: Sequence[Value]) -> tuple[Guard, Value]:
         pattern, text = arguments

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -114,6 +114,15 @@ class Failing:
     guard: Guard
     unclear: bool
     definitions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a definition gives; `form` is None where it is not translated."""
+
+    element: Element
+    guard: Guard
+    form: Form | None
 
 
 @dataclass(slots=True)
@@ -253,6 +262,7 @@ class Reading:
         self.bundle = bundle
         self.org = json.loads(bundle.org)
         self._digests: dict[RuleKey, str] = {}
+        self._definitions: dict[int, str] = {}  # of rules that the policy keeps
 
     @staticmethod
     def _same_library(one: Bundle, other: Bundle) -> bool:
@@ -269,17 +279,23 @@ class Reading:
         return [finding for finding in found if finding.severity == "error"]
 
     def elements(self, facts: Facts) -> PackElements:
-        """Its elements over these facts."""
+        """Its elements over these facts. A definition that another reading has in the same words is translated once,
+        where nothing of it ends in an error."""
         translator = Translator(self.policy, self.org, facts, self.words)
         said = PackElements(self.bundle)
         pairs: dict[Element, list[Guard]] = {}
         forms: list[tuple[Element, Place, Form, Guard]] = []
+        fresh: dict[str, Sequence[_Given]] = {}
         for pack in self.bundle.packs:
             said.reach[pack] = self._reach(pack, facts, translator)
             for kind in KINDS["call"]:
                 for rule in self.policy.groups.get((("packs", pack), kind), ()):
                     definition = self._definition(rule)
-                    given = list(self._of_rule(pack, kind, rule, translator, said, forms))
+                    known = facts.definitions.get(definition)
+                    translated = self._of_rule(pack, kind, rule, translator, said) if known is None else known
+                    fresh[definition] = translated
+                    forms += [(each.element, _place(rule), each.form, each.guard) for each in translated if each.form]
+                    given = [(each.element, each.guard) for each in translated]
                     said.rules.append(_rule_of(rule, pack, kind, given))
                     for element, guard in given:
                         said.definitions.setdefault(element, set()).add(definition)
@@ -290,7 +306,8 @@ class Reading:
         said.malformed = [
             (element, place, guard) for n, (element, place, _, guard) in enumerate(forms) if n in refused
         ]
-        resting = [(self._definition(rule), rule, self._resting(rule)) for rule in self._element_rules()]
+        rules = list(self._element_rules()) if translator.failures else []
+        resting = [(self._definition(rule), rule, self._resting(rule)) for rule in rules]
         failing: dict[tuple[Place, bool, frozenset[str]], list[Guard]] = {}
         for each in translator.failures:
             key = (each.rule.unit.package, each.rule.name)
@@ -299,6 +316,8 @@ class Reading:
         said.failing = [
             Failing(place, some(*guards), unclear, users) for (place, unclear, users), guards in failing.items()
         ]
+        apart = {each.atom for each in said.opaque}.union(*[each.definitions for each in said.failing])
+        facts.definitions |= {key: given for key, given in fresh.items() if key not in apart}
         return said
 
     def _element_rules(self) -> Iterator[RegoRule]:
@@ -330,8 +349,7 @@ class Reading:
         rule: RegoRule,
         translator: Translator,
         said: PackElements,
-        forms: list[tuple[Element, Place, Form, Guard]],
-    ) -> Iterable[tuple[Element, Guard]]:
+    ) -> Sequence[_Given]:
         try:
             values = list(translator.definition(rule))
             given = [_element(pack, kind, guard, value, translator) for guard, value in values]
@@ -339,15 +357,18 @@ class Reading:
             atom = self._definition(rule)
             element = Element(pack, kind, f"not translated {atom}")
             said.opaque.append(Opaque(_place(rule), untranslated.construct, atom))
-            return [(element, z3.Bool(f"opaque:{atom}"))]
-        for (element, guard), (_, value) in zip(given, values, strict=True):
-            forms.append((element, _place(rule), (kind, _form(value)), guard))
-        return given
+            return [_Given(element, z3.Bool(f"opaque:{atom}"), None)]
+        said_here = zip(given, values, strict=True)
+        return [_Given(element, guard, (kind, _form(value))) for (element, guard), (_, value) in said_here]
 
     def _definition(self, rule: RegoRule) -> str:
         """A digest of a definition and all that it rests on."""
-        used = extent(rule).part_of(self.analyses[rule.unit.package, rule.name]).uses
-        return self._digest([_source(rule), *sorted({self.words(use.key) for use in used})])
+        if id(rule) not in self._definitions:
+            used = extent(rule).part_of(self.analyses[rule.unit.package, rule.name]).uses
+            self._definitions[id(rule)] = self._digest(
+                [_source(rule), *sorted({self.words(use.key) for use in used})]
+            )
+        return self._definitions[id(rule)]
 
     def _digest(self, texts: Sequence[str]) -> str:
         """Of sources, with the organisation's data that they name."""

@@ -69,6 +69,7 @@ class Facts:
         self.axioms: list[Any] = []
         self.applied: dict[int, Applied] = {}  # by the value's own identity; inner ones first
         self.input = Record("input", facts_schema(input_schema), self)
+        self.definitions: dict[str, Any] = {}  # what is translated over them already, see `elements`
         self.labels: set[str] = set()
         self._sized: list[Unknown] = []
         self._views: list[View] = []  # kept, for what their guards are known by

@@ -9,28 +9,28 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import or_
-from typing import Any
+from typing import Any, TypeAlias
 
 import z3
 
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Bundle
-from pdp.tools.prove.elements import Element, PackElements, Reading, Rule
+from pdp.tools.prove.elements import Element, PackElements, Reading, Rule, waiver
 from pdp.tools.prove.engine import Engine, Said, example
 from pdp.tools.prove.facts import Facts
 from pdp.tools.prove.proof import NOT_PROVED, PROVED, WIDENS, Gap, Limits
-from pdp.tools.prove.solving import Solver
-from pdp.tools.prove.terms import Guard, Untranslated, Value, every, negated, some, term
+from pdp.tools.prove.solving import Model, Solver
+from pdp.tools.prove.terms import Guard, Substitution, Untranslated, Value, every, negated, some, term
 from pdp.tools.prove.witnesses import Needed, Sizes
 
 NEVER_FIRES, ALWAYS_DENIED, MAY_ERR, NOBODY = "never fires", "always denied", "may err", "nobody can answer"
 NEVER, FREE, PEOPLE, UNKNOWN = "never", "free", "people", "not proved"
 _OF_THE_SUBJECT = ("confirmation", "consent")
 _MOST_CONSENTS = 6  # of one row of the table
-_NAME, _KEY, _GROUP = "input.targets[0].name", "input.targets[0].key", "input.subject.groups["
+_SERVER, _NAME, _KEY = "input.server.id", "input.targets[0].name", "input.targets[0].key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,50 @@ def overview(bundle: Bundle, limits: Limits) -> Overview:
     return found
 
 
+Where: TypeAlias = "tuple[Substitution, Sequence[Guard], Sequence[Guard]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Calls of which some facts are known, and what a policy says of them: formulas that have these as values."""
+
+    known: tuple[Guard, ...]  # which symbol has which value
+    holds: tuple[Guard, ...]  # of these calls besides
+    granted: Guard
+    permitted: Guard
+    required: tuple[tuple[Element, Guard], ...]  # that may be
+
+    @property
+    def given(self) -> tuple[Guard, ...]:
+        """That it is one of these calls."""
+        return (*self.known, *self.holds)
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """By which the answer is the same one: what is known is in no formula any more."""
+        guards = (*self.holds, self.permitted, *[guard for _, guard in self.required])
+        return tuple(term(each).get_id() for each in guards)
+
+    def where(self, put: Substitution, known: Sequence[Guard] = (), holds: Sequence[Guard] = ()) -> _Case:
+        """The same, with more that is known of the calls."""
+        guards = (self.granted, self.permitted, *[guard for _, guard in self.required])
+        granted, permitted, *others = map(_told, z3.simplify(put.into(guards)).children())
+        required = zip([element for element, _ in self.required], others, strict=True)
+        may_be = tuple([each for each in required if each[1] is not False])
+        return _Case((*self.known, *known), (*self.holds, *holds), granted, permitted, may_be)
+
+
+def _with(*pairs: tuple[Any, Any]) -> Where:
+    """Where symbols have values."""
+    terms = [(symbol, term(value)) for symbol, value in pairs]
+    return Substitution(terms), [symbol == value for symbol, value in terms], []
+
+
+def _without(atoms: Sequence[Guard]) -> Where:
+    """Where nothing of this holds."""
+    return Substitution([(each, term(False)) for each in atoms]), [], [negated(some(*atoms))]
+
+
 class _Look:
     """The questions about one policy, put to the solver."""
 
@@ -111,14 +155,16 @@ class _Look:
         self.facts = Facts(schema, lambda label: sizes.get(label, 1))
         self.said = reading.elements(self.facts)
         self.permitted = every(_of_call(self.facts), self.said.permitted())
-        self.groups = self.facts.member(self.facts.member(self.facts.input, "subject"), "groups").each
+        self.groups = self.facts.member(self.facts.member(self.facts.input, "subject"), "groups")
         self.solver = Solver(self.facts)
         self.good = example(reading.bundle)
         self.engine = Engine(reading.bundle)
         self.ours = {module.path for module in reading.bundle.modules if not module.shipped}
-        waivable = [element for element in self.said.guards if element.waivable]
-        unwaived = [self.said.unwaived(element) for element in waivable]
+        self.group_texts = _Texts("input.subject.groups[")
+        self.waivable = [element for element in self.said.guards if element.waivable]
+        unwaived = [self.said.unwaived(element) for element in self.waivable]
         self.calls = [each for each in (*self.facts.about_calls(), *unwaived) if each is not True]
+        self.needed: dict[tuple[Any, ...], tuple[_Case, Access]] = {}  # cases are kept, for identities to stay
 
     def run(self) -> None:
         for each in self.said.opaque:
@@ -164,31 +210,37 @@ class _Look:
 
             self._shown(NOBODY, rule, asked, pending)
 
-    def _shown(self, kind: str, rule: Rule, formula: Guard, confirms: Any) -> None:
+    def _shown(self, kind: str, rule: Rule, formula: Guard, confirms: Callable[[Said], bool]) -> None:
         """A finding where a call shows it."""
-        answer, model = self._ask((*self.calls, formula))
-        if answer == z3.unsat:
-            return
-        document = self._document(model) if answer == z3.sat else None
-        said = self._answer(document) if document is not None else None
-        if said is not None and confirms(said):
-            self.found.findings.append(Finding(kind, rule, document))
-        else:
-            why = "no answer in time" if document is None else "the engine does not confirm the call that was found"
+        answer, model = self._confirmed((*self.calls, formula), confirms)
+        if model is not None:
+            self.found.findings.append(Finding(kind, rule, self._document(model)))
+        elif answer != z3.unsat:
+            why = (
+                "no answer in time" if answer == z3.unknown else "the engine does not confirm the call that was found"
+            )
             self.found.gaps.append(Gap(str(rule.place), f"{kind}: {why}"))
+
+    def _confirmed(self, formulas: Sequence[Guard], confirms: Callable[[Said], bool]) -> tuple[Any, Model | None]:
+        """Whether formulas can hold together, and a model that the engine confirms."""
+        answer, model = self._ask(formulas)
+        if model is None:
+            return answer, None
+        for likely in self.solver.likely(formulas, model, self.until):
+            said = self._answer(self._document(likely))
+            if said is not None and confirms(said):
+                return answer, likely
+        return self._ask(formulas)[0], None  # builtins were found to answer otherwise
 
     # who may call what
 
     def _access(self) -> None:
-        targets, groups = self._named(), self._groups()
+        groups = self._groups()
         unnamed: dict[tuple[str, str], Mapping[str, Mapping[str | None, Access]]] = {}
-        for target, where in targets:
-            if self._ask((*self.calls, where, self.said.granted()))[0] == z3.unsat:
+        for target, case in self._named():
+            if case.granted is False or self._ask((*case.given, case.granted))[0] == z3.unsat:
                 continue
-            rows = {
-                does: {group: self._of_group(every(where, annotated), group, groups) for group in (*groups, None)}
-                for does, annotated in self._annotated()
-            }
+            rows = {does: self._of_groups(each, groups) for does, each in self._annotated(case)}
             if rows != unnamed.get((target.server, target.kind)):
                 self._add(target, rows)
             if target.name is None:
@@ -201,73 +253,84 @@ class _Look:
         else:
             self.found.access |= {replace(target, does=does): row for does, row in rows.items()}
 
-    def _annotated(self) -> Iterator[tuple[str, Guard]]:
+    def _annotated(self, case: _Case) -> Iterator[tuple[str, _Case]]:
         """What a target may be said to do."""
         annotations = self.facts.member(self.facts.target, "annotations")
         reads, destroys = (self.facts.member(annotations, each) for each in ("read_only", "destructive"))
-        yield "reads", reads
-        yield "changes", every(negated(reads), negated(destroys))
-        yield "destroys", every(negated(reads), destroys)
+        yield "reads", case.where(*_with((reads, True)))
+        yield "changes", case.where(*_with((reads, False), (destroys, False)))
+        yield "destroys", case.where(*_with((reads, False), (destroys, True)))
 
-    def _of_group(self, where: Guard, group: str | None, groups: Sequence[str]) -> Access:
-        """What callers need who are of this group alone, or of none that a rule names."""
-        (first, value), *others = self.groups
-        if group is None:
-            only = [negated(every(there, *[each == term(name)])) for there, each in self.groups for name in groups]
-        else:
-            only = [first, value == term(group), *[negated(there) for there, _ in others]]
-        asked = (*self.calls, where, *only, self.permitted)
-        required = [(element, guard) for element, guard in self.said.of("require")]
-        answer, model = self._ask((*asked, *[negated(guard) for _, guard in required]))
-        if answer == z3.sat:
-            return Access(FREE if self._effect(model) == "allow" else UNKNOWN)
-        if answer == z3.unknown:
-            return Access(UNKNOWN)
-        return self._with_people(asked, required)
+    def _of_groups(self, case: _Case, groups: Mapping[str | None, Where]) -> Mapping[str | None, Access]:
+        """What each group needs. Groups that are not named here need the same, but where more is said of groups."""
+        named = self.group_texts.of([case.permitted, *[guard for _, guard in case.required]])
+        unnamed = next((group for group in groups if None not in named and group and group not in named), None)
+        alike = {group: unnamed if group and group not in named and unnamed else group for group in groups}
+        needed = {group: self._needed(case.where(*groups[group])) for group in dict.fromkeys(alike.values())}
+        return {group: needed[like] for group, like in alike.items()}
 
-    def _with_people(self, asked: tuple[Guard, ...], required: list[tuple[Element, Guard]]) -> Access:
+    def _needed(self, case: _Case) -> Access:
+        """What callers need. Of like cases one is asked: rules say the same of most groups."""
+        if case.key not in self.needed:
+            self.needed[case.key] = case, self._asked(case)
+        return self.needed[case.key][1]
+
+    def _asked(self, case: _Case) -> Access:
+        asked = (*case.given, case.permitted)
+        unasked = [negated(guard) for _, guard in case.required]
+        answer, model = self._confirmed((*asked, *unasked), lambda said: not said.error and said.effect == "allow")
+        if answer != z3.unsat:
+            return Access(UNKNOWN if model is None else FREE)
+        return self._with_people(asked, case.required)
+
+    def _with_people(self, asked: tuple[Guard, ...], required: Sequence[tuple[Element, Guard]]) -> Access:
         ways: list[frozenset[str]] = []
         blocked: list[Guard] = []
         for _ in range(_MOST_CONSENTS):
-            answer, model = self._ask((*asked, *blocked))
+            answer, model = self._confirmed(
+                (*asked, *blocked), lambda said: not said.error and said.effect == "pending"
+            )
             if answer == z3.unsat:
                 least = {way for way in ways if not any(other < way for other in ways)}
                 return Access(PEOPLE, tuple(sorted(tuple(sorted(way)) for way in least))) if ways else Access(NEVER)
-            if answer == z3.unknown or self._effect(model) != "pending":
+            if model is None:
                 return Access(UNKNOWN)
             held = [(element, guard) for element, guard in required if _true(model, guard)]
             ways.append(frozenset(element.code or element.content for element, _ in held))
             blocked.append(some(*[negated(guard) for _, guard in held]))
         return Access(UNKNOWN)
 
-    def _named(self) -> list[tuple[Target, Guard]]:
+    def _named(self) -> Iterator[tuple[Target, _Case]]:
         """What rules name, and before it what they do not."""
-        names, keys = (sorted(_constants(self._guards(), symbol)) for symbol in (_NAME, _KEY))
-        servers = sorted(_constants(self.said.reach.values(), "input.server.id"))
+        names, keys = (_Texts(symbol).named(self.said.guards.values()) for symbol in (_NAME, _KEY))
         server = self.facts.member(self.facts.member(self.facts.input, "server"), "id")
-        kind, name = (self.facts.member(self.facts.target, each) for each in ("kind", "name"))
-        found = []
-        for of_server in servers:
+        key, kind, name = self.facts.key
+        unwaived = _with(*[(waiver(each.code), False) for each in self.waivable])
+        required = tuple(self.said.of("require"))
+        every_call = _Case(tuple(self.facts.about_calls()), (), self.said.granted(), self.permitted, required)
+        for of_server in _Texts(_SERVER).named(self.said.reach.values()):
             for of_kind in sorted(self._kinds()):
-                here = every(server == term(of_server), kind == term(of_kind))
+                here = every_call.where(*unwaived).where(*_with((server, of_server), (kind, of_kind)))
                 known = {key.partition(":")[2] for key in keys if key.startswith(f"{of_kind}:")}
                 known |= set(names) if of_kind == "tool" else set()
-                unnamed = every(here, *[negated(name == term(each)) for each in sorted(known)])
-                found.append((Target(of_server, of_kind, None), unnamed))
-                found += [
-                    (Target(of_server, of_kind, each), every(here, name == term(each))) for each in sorted(known)
-                ]
-        return found
+                unnamed = here.where(*_without([name == term(each) for each in sorted(known)]))
+                yield Target(of_server, of_kind, None), unnamed
+                for each in sorted(known):
+                    called = here.where(*_with((name, each), (key, f"{of_kind}:{each}")))
+                    yield Target(of_server, of_kind, each), called
 
     def _kinds(self) -> list[str]:
         properties = self.facts.input.schema["properties"]["targets"]["items"]["properties"]
         return [str(each) for each in properties["kind"]["enum"]]
 
-    def _groups(self) -> list[str]:
-        return sorted(_constants(self._guards(), _GROUP))
-
-    def _guards(self) -> Iterator[Guard]:
-        yield from self.said.guards.values()
+    def _groups(self) -> dict[str | None, Where]:
+        """Callers who are of one group alone that rules name, or of none of these."""
+        named = self.group_texts.named(self.said.guards.values())
+        (first, value), *others = self.groups.each
+        alone: list[tuple[Any, Any]] = [(first, True), *[(there, False) for there, _ in others]]
+        alone += [] if self.groups.length is None else [(self.groups.length, 1)]
+        of_none = [value == term(name) for _, value in self.groups.each for name in named]
+        return {**{group: _with(*alone, (value, group)) for group in named}, None: _without(of_none)}
 
     # the solver and the engine
 
@@ -282,10 +345,6 @@ class _Look:
             return self.engine.ask(document)
         except EngineFault:
             return None
-
-    def _effect(self, model: Any) -> str:
-        said = self._answer(self._document(model))
-        return said.effect if said is not None and not said.error else ""
 
 
 def _of_call(facts: Facts) -> Guard:
@@ -305,25 +364,43 @@ def _formulas(said: PackElements, shape: Facts) -> Iterator[Guard]:
     yield every(permitted, *[z3.Xor(guard, z3.Bool(f"asked:{n}")) for n, guard in enumerate(required)])
 
 
+def _told(formula: Any) -> Guard:
+    return True if z3.is_true(formula) else False if z3.is_false(formula) else formula
+
+
 def _true(model: Any, guard: Guard) -> bool:
     return guard if isinstance(guard, bool) else z3.is_true(model.eval(guard, model_completion=True))
 
 
-def _constants(guards: Iterable[Guard], symbol: str) -> set[str]:
-    """The texts that formulas compare a symbol with; of a list's items by the beginning of their names."""
-    found: set[str] = set()
-    seen: set[int] = set()
-    left = [guard for guard in guards if not isinstance(guard, bool)]
-    while left:
-        formula = left.pop()
-        if formula.get_id() in seen:
-            continue
-        seen.add(formula.get_id())
-        sides = formula.children()
-        if z3.is_eq(formula):
-            for one, other in (sides, reversed(sides)):
-                named = z3.is_const(one) and str(one).startswith(symbol)
-                if named and z3.is_string_value(other) and (symbol.endswith("[") or str(one) == symbol):
-                    found.add(other.as_string())
-        left += sides
-    return found
+class _Texts:
+    """The texts with which formulas compare a symbol, or a list's items by the beginning of their names; None among
+    them where more is said of it than that it is one of these. Each part is read once."""
+
+    def __init__(self, symbol: str) -> None:
+        self._symbol = symbol
+        self._read: dict[int, tuple[Any, frozenset[str | None]]] = {}  # parts are kept, for identities to stay
+
+    def of(self, guards: Iterable[Guard]) -> frozenset[str | None]:
+        """Those of all."""
+        formulas = [guard for guard in guards if not isinstance(guard, bool)]
+        return frozenset[str | None]().union(*map(self._of, formulas))
+
+    def named(self, guards: Iterable[Guard]) -> list[str]:
+        """The texts alone, in order."""
+        return sorted(text for text in self.of(guards) if text is not None)
+
+    def _of(self, formula: Any) -> frozenset[str | None]:
+        key = formula.get_id()
+        if key not in self._read:
+            sides = formula.children()
+            texts = [each for each in sides if z3.is_string_value(each)] if z3.is_eq(formula) else []
+            if texts and any(map(self._is_one, sides)):
+                found: frozenset[str | None] = frozenset({texts[0].as_string()})
+            else:
+                found = frozenset({None}) if self._is_one(formula) else self.of(sides)
+            self._read[key] = formula, found
+        return self._read[key][1]
+
+    def _is_one(self, term: Any) -> bool:
+        name = "" if term.children() else term.decl().name()
+        return name.startswith(self._symbol) if self._symbol.endswith("[") else name == self._symbol

@@ -17,11 +17,10 @@ import z3
 
 from pdp.core.outcome.policy import Bundle
 from pdp.tools.prove import data
-from pdp.tools.prove.builtins import as_they_are
 from pdp.tools.prove.data import Change
 from pdp.tools.prove.elements import Element, Opaque, PackElements, Place, Reading, waiver
-from pdp.tools.prove.engine import RANK, Counterexample, Engines, Said, applied, example
-from pdp.tools.prove.facts import Facts, scalar_of
+from pdp.tools.prove.engine import RANK, Counterexample, Engines, Said, example
+from pdp.tools.prove.facts import Facts
 from pdp.tools.prove.questions import (
     ASSERTED,
     FAILING,
@@ -38,15 +37,13 @@ from pdp.tools.prove.questions import (
     questions,
 )
 from pdp.tools.prove.solving import Solver
-from pdp.tools.prove.terms import Guard, Untranslated, negated, term
+from pdp.tools.prove.terms import Guard, Untranslated, negated
 from pdp.tools.prove.trial import CALLS, trial
 from pdp.tools.prove.witnesses import Needed, Sizes
 
 PROVED, WIDENS, NOT_PROVED = "proved", "widens", "not proved"
 MOST_ITEMS, DEEP_ITEMS = 64, 128  # of one array
 SECONDS, DEEP_SECONDS = 20.0, 300.0
-_CORRECTIONS = 6  # rounds, of what the solver is told of builtins
-_HINTED_SECONDS = 3.0  # for a call whose texts builtins give back as they are
 _PLAIN_SECONDS = 2.0  # for making a counterexample plainer
 _UNMEASURED = (Sizes(lacking="rules of which nobody knows how many items they look at"),) * 2
 SILENT = (
@@ -273,33 +270,24 @@ class _Comparison:
         if question.kind == ASSERTED:
             self.proof.gaps.append(Gap(_place(question), "grants by what callers assert"))
             return
-        given = list(self.given)
         shown = self._shown(question, model)
-        self.given = given
         if shown is not None:
             code = question.lost.code if question.lost else ""
             self.proof.widenings.append(Widening(question.kind, code, question.places, shown))
+            return
+        if self._ask(question.formula)[0] == z3.unsat:  # by what builtins were found to answer
             return
         if not self.proof.gaps:  # or it may rest on what is not translated
             why = f"{_TELLS[question.kind]}: the engine does not confirm the call that was found"
             self.proof.gaps.append(Gap(_place(question), why))
 
     def _shown(self, question: Question, model: Any) -> Counterexample | None:
-        """A call that the engine confirms, as plain as may be. Texts are first such as builtins give back. Where they
-        answer otherwise than the solver took them to, it is told what they do answer, and asked again."""
-        if self.facts.applied:
-            answer, hinted = self._ask(as_they_are(question.formula, self.facts), _HINTED_SECONDS)
-            model = hinted if answer == z3.sat else model
-        for _ in range(_CORRECTIONS):
-            shown = self._confirmed(question, model)
-            plain = self._plainer(question.formula, model) if shown is not None or self.opaque else model
+        """A call that the engine confirms, as plain as may be."""
+        for likely in self.solver.likely((*self.given, question.formula), model, self.until):
+            shown = self._confirmed(question, likely)
+            plain = self._plainer(question.formula, likely) if shown is not None or self.opaque else likely
             if (plainly := self._confirmed(question, plain)) is not None or shown is not None:
                 return plainly or shown
-            corrections = list(self._corrections(model))
-            self.given += corrections
-            answer, model = self._ask(question.formula) if corrections else (z3.unsat, None)
-            if answer != z3.sat:
-                break
         return None
 
     def _confirmed(self, question: Question, model: Any) -> Counterexample | None:
@@ -307,18 +295,6 @@ class _Comparison:
         waived = tuple(code for code in self.codes if z3.is_true(model.eval(waiver(code), model_completion=True)))
         shown = self._engines().ask(self.facts.document(model, example(self.proof.new)), waived)
         return shown if shown is not None and confirmed(question, shown) else None
-
-    def _corrections(self, model: Any) -> Iterator[Any]:
-        """What builtins answer to what a model hands them, where the model has it otherwise."""
-        for each in self.facts.applied.values():
-            given = [scalar_of(model, argument) for argument in each.arguments]
-            answer = applied(each.expression, given)
-            has_one = answer is not None
-            alike = z3.And(*[argument == term(value) for argument, value in zip(each.arguments, given, strict=True)])
-            if has_one and answer != scalar_of(model, each.value):
-                yield z3.Implies(alike, each.value == term(answer))
-            if has_one != scalar_of(model, each.defined):
-                yield z3.Implies(alike, each.defined if has_one else negated(each.defined))
 
     def _engines(self) -> Engines:
         if self.engines is None:

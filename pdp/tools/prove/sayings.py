@@ -30,6 +30,12 @@ class Predicate:
     template: Any
     of_name: Any
 
+    @property
+    def key(self) -> int:
+        """By which it is known."""
+        number: int = self.template.get_id()
+        return number
+
     def of(self, text: Any) -> bool | None:
         """Whether it holds of a text; None where a builtin tells."""
         value = z3.simplify(z3.substitute(self.template, (PLACE, text)))
@@ -46,6 +52,16 @@ class Never:
     said: tuple[Said, ...]
     texts: tuple[Any, ...] = ()
 
+    @property
+    def keys(self) -> frozenset[int]:
+        """Of the predicates."""
+        return frozenset(predicate.key for predicate, _ in self.said)
+
+    def is_of(self, said: Mapping[int, Said], apart: Mapping[str, Any]) -> bool:
+        """Whether all of it is said here of a text that is `apart` from these."""
+        held = all(said.get(predicate.key, (predicate, not holds))[1] is holds for predicate, holds in self.said)
+        return held and all(text.as_string() in apart for text in self.texts)
+
 
 class Sayings:
     """The texts that were found, by what is said of them."""
@@ -53,28 +69,75 @@ class Sayings:
     def __init__(self) -> None:
         self._found: dict[frozenset[tuple[int, bool]], list[Any]] = {}
         self._truths: dict[tuple[int, str], bool | None] = {}
+        self._written: dict[int, list[str | int]] = {}
+        self._nevers: list[Never] = []
         self._pairs: dict[frozenset[tuple[int, bool]], bool] = {}  # whether two may be said of one text
+        self._solver = z3.Solver()  # of pairs
+        self._solver.set("timeout", _PAIR_MS)
+        self._marks: dict[tuple[int, bool], Any] = {}
 
     def text(self, said: Mapping[int, Said], apart: Mapping[str, Any]) -> Any:
         """A text of which this is said, and none of `apart`, or what is `Never` said; None where it is not known."""
+        for never in self._nevers:
+            if never.is_of(said, apart):
+                return never
         known = self._found.setdefault(frozenset((key, holds) for key, (_, holds) in said.items()), [])
         for text in known if said else map(_other, itertools.count()):
             if text.as_string() not in apart:
                 return text
-        tries = itertools.chain(_longer(known), _tries(said))
+        answer = self._searched(said, apart, known)
+        if answer is not None:
+            (self._nevers if isinstance(answer, Never) else known).append(answer)
+        return answer
+
+    def nevers(self, never: Never, said: Mapping[int, Said]) -> list[Never]:
+        """What is never said, with any two that hold here and are never said together: one by one takes longer."""
+        held = [pair for pair in said.items() if pair[1][1]]
+        pairs = (pair for pair in itertools.combinations(held, 2) if not self._together(pair))
+        each = [Never(tuple(what for _, what in pair)) for pair in pairs]
+        known = {known.keys for known in self._nevers}
+        new = [other for other in each if other.keys not in known]
+        self._nevers += new
+        return [never, *new]
+
+    def _searched(self, said: Mapping[int, Said], apart: Mapping[str, Any], known: list[Any]) -> Any:
+        """The same where none is known: what is found soon is tried first."""
+        tries = itertools.chain(_longer(known), self._tries(said))
         answer = self._tried(itertools.islice(tries, _FIRST_TRIED), said, apart)
         if answer is None:
             answer = _solved(list(said.values()), apart, known, _SOON_MS)
         if answer is None:
-            unlike = (pair for pair in itertools.combinations(said.items(), 2) if not self._together(pair))
-            answer = next((Never(tuple(each for _, each in pair)) for pair in unlike), None)
-        if answer is None:
             answer = self._tried(tries, said, apart)
         if answer is None:
+            pairs = (pair for pair in itertools.combinations(said.items(), 2) if any(each[1][1] for each in pair))
+            unlike = (pair for pair in pairs if not self._together(pair))
+            answer = next((Never(tuple(each for _, each in pair)) for pair in unlike), None)
+        if answer is None:
             answer = _solved(list(said.values()), apart, known, _MS)
-        if answer is not None and not isinstance(answer, Never):
-            known.append(answer)
         return answer
+
+    def _tries(self, said: Mapping[int, Said]) -> Iterator[Any]:
+        """Texts that are made of what predicates speak of, those that hold first, and some as long as they say."""
+        ordered = sorted(said.values(), key=lambda each: not each[1])
+        parts = {predicate.key: self._written_in(predicate) for predicate, _ in ordered}
+        held = _texts(part for predicate, holds in ordered if holds for part in parts[predicate.key])
+        every_part = list(itertools.chain.from_iterable(parts.values()))
+        words = list(dict.fromkeys([*_PLAIN, *_texts(every_part)]))
+        numbers = {each for each in every_part if isinstance(each, int)}
+        lengths = sorted({abs(number) + more for number in numbers for more in (0, 1)})
+        long = (each * length for length in lengths if length < _LONGEST for each in _PLAIN)
+        beside = (each for word in held for each in (word, f"x{word}", f"{word}x", f"x{word}x"))
+        pairs = itertools.product(words, repeat=2)
+        within = itertools.product(words, _PLAIN, words)
+        made = itertools.chain(long, beside, words, map("".join, pairs), map("".join, within), _parted(words))
+        for text in itertools.islice(made, _MOST_TRIED):
+            yield z3.StringVal(text)
+
+    def _written_in(self, predicate: Predicate) -> list[str | int]:
+        """The texts and numbers that are written out in a predicate."""
+        if predicate.key not in self._written:
+            self._written[predicate.key] = list(_written(predicate.template))
+        return self._written[predicate.key]
 
     def _tried(self, texts: Iterable[Any], said: Mapping[int, Said], apart: Mapping[str, Any]) -> Any:
         """The first of some texts of which all is said."""
@@ -95,11 +158,16 @@ class Sayings:
         """Whether both may be said of one text, for all that is known soon."""
         key = frozenset((number, holds) for number, (_, holds) in pair)
         if key not in self._pairs:
-            solver = z3.Solver()
-            solver.set("timeout", _PAIR_MS)
-            solver.add(*[_of_place(each) for _, each in pair])
-            self._pairs[key] = solver.check() != z3.unsat
+            self._pairs[key] = self._solver.check(*[self._mark(each) for _, each in pair]) != z3.unsat
         return self._pairs[key]
+
+    def _mark(self, said: Said) -> Any:
+        """What stands for it in the solver."""
+        key = (said[0].key, said[1])
+        if key not in self._marks:
+            self._marks[key] = z3.Bool(f"said {len(self._marks)}")
+            self._solver.add(z3.Implies(self._marks[key], _of_place(said)))
+        return self._marks[key]
 
 
 def _solved(said: Sequence[Said], apart: Mapping[str, Any], known: list[Any], milliseconds: int) -> Any:
@@ -138,18 +206,8 @@ def _other(number: int) -> Any:
     return z3.StringVal(f"x{number or ''}")
 
 
-def _tries(said: Mapping[int, Said]) -> Iterator[Any]:
-    """Texts that are made of what predicates speak of, and some as long as they say."""
-    written = list(itertools.chain.from_iterable(_written(each.template) for each, _ in said.values()))
-    words = [*_PLAIN, *dict.fromkeys(each.as_string() for each in written if z3.is_string_value(each))]
-    numbers = {each.as_long() for each in written if z3.is_int_value(each)}
-    lengths = sorted({abs(number) + more for number in numbers for more in (0, 1)})
-    long = (each * length for length in lengths if length < _LONGEST for each in _PLAIN)
-    pairs = itertools.product(words, repeat=2)
-    within = itertools.product(words, _PLAIN, words)
-    made = itertools.chain(long, words, map("".join, pairs), map("".join, within), _parted(words))
-    for text in itertools.islice(made, _MOST_TRIED):
-        yield z3.StringVal(text)
+def _texts(parts: Iterable[str | int]) -> list[str]:
+    return list(dict.fromkeys(each for each in parts if isinstance(each, str)))
 
 
 def _parted(words: Sequence[str]) -> Iterator[str]:
@@ -171,9 +229,10 @@ def _longer(known: Sequence[Any]) -> Iterator[Any]:
         yield z3.StringVal(text.as_string() + "x" * number)
 
 
-def _written(term: Any) -> Iterator[Any]:
-    """The texts and numbers that are written out in a term."""
-    if z3.is_string_value(term) or z3.is_int_value(term):
-        yield term
+def _written(term: Any) -> Iterator[str | int]:
+    if z3.is_string_value(term):
+        yield term.as_string()
+    elif z3.is_int_value(term):
+        yield term.as_long()
     for each in term.children():
         yield from _written(each)

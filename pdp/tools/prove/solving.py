@@ -3,21 +3,26 @@ a question is put to a new one, which simplifies it as a whole."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import z3
 
-from pdp.tools.prove.facts import Facts
+from pdp.tools.prove.builtins import as_they_are
+from pdp.tools.prove.engine import applied
+from pdp.tools.prove.facts import Facts, scalar_of
 from pdp.tools.prove.sayings import Composed
-from pdp.tools.prove.terms import Guard
+from pdp.tools.prove.terms import Guard, every, negated, term
 from pdp.tools.prove.texts import Names
 
 PATIENCE = 2  # times as long by the clock as of processor time: on a busy machine the same question takes longer
 _ROUNDS = 4  # of what atoms about two texts may be about
 _EXACT_SECONDS = 4.0  # where texts cannot be names
 _STEP_SECONDS = 1.0  # for one step towards a nearer model
+_CORRECTIONS = 6  # rounds, of what is told of builtins
+_HINTED_SECONDS = 3.0  # for a model whose texts builtins give back as they are
 
 
 class Model:
@@ -25,11 +30,14 @@ class Model:
 
     def __init__(self, model: Any, values: Sequence[tuple[Any, Any]] = ()) -> None:
         self._model = model
-        self._values = values
+        self._values = {term.get_id(): (term, value) for term, value in values}
 
     def eval(self, value: Any, *, model_completion: bool = False) -> Any:
         """The value of a term."""
-        known = z3.substitute(value, *self._values) if self._values else value
+        if value.get_id() in self._values:
+            return self._values[value.get_id()][1]
+        parts = value.children() and self._values.values()
+        known = z3.substitute(value, *parts) if parts else value
         return self._model.eval(known, model_completion=model_completion)
 
 
@@ -40,11 +48,15 @@ class Solver:
         self._facts = facts
         self._names = Names(facts.key)
         self._solver = z3.Solver()  # with what holds of names whatever is asked
+        self._solver.set("model.compact", False)  # which takes as long as finding one
+        self._solver.set("phase_selection", 0)
+        self._marks: dict[int, tuple[Any, Any]] = {}  # formulas of names, with what stands for each that holds
         self._told: dict[int, Any] = {}
+        self._about: list[Any] = []  # what is told, of names
 
     def solve(self, formulas: Iterable[Guard], until: float) -> tuple[Any, Model | None]:
         """Whether formulas can hold together, and a model of it; `unknown` after `until`, in processor time."""
-        asked = [each for each in formulas if each is not True]
+        asked = list(itertools.chain.from_iterable(map(_conjuncts, formulas)))
         if any(each is False for each in asked):
             return z3.unsat, None
         if time.process_time() > until:
@@ -64,7 +76,9 @@ class Solver:
         """Tell the solver what holds of documents."""
         new = {key: each for key, each in given.items() if key not in self._told}
         if new:
-            self._solver.add(*self._names.of(new.values()))
+            named = self._names.of(new.values())
+            self._solver.add(*named)
+            self._about += named
             self._told |= new
 
     def _by_names(self, named: Sequence[Guard], until: float) -> tuple[Any, Model | None]:
@@ -77,7 +91,7 @@ class Solver:
             answer, found = self._asked(named, until)
             if answer != z3.sat:
                 return answer, None
-            self._names.widen(found, until)
+            self._names.widen(found, [*named, *self._about], until)
         raise Composed
 
     def _of_texts(self, named: Sequence[Guard], until: float) -> tuple[Any, Model | None]:
@@ -86,18 +100,49 @@ class Solver:
             answer, found = self._asked(named, until)
             if answer != z3.sat:
                 return answer, None
-            values, possible = self._names.texts(found, until)
+            values, possible = self._names.texts(found, [*map(term, named), *self._about], until)
             if possible:
                 return answer, Model(found, values)
 
     def _asked(self, named: Sequence[Guard], until: float) -> tuple[Any, Any]:
+        """What is asked again is known to the solver."""
         self._solver.add(*self._names.news())
-        self._solver.push()
-        self._solver.add(*named)
-        answer = _checked(self._solver, until)
-        found = self._solver.model() if answer == z3.sat else None
-        self._solver.pop()
-        return answer, found
+        marks = []
+        for each in map(term, named):
+            if each.get_id() not in self._marks:
+                mark = z3.Bool(f"asked {len(self._marks)}")
+                self._marks[each.get_id()] = each, mark
+                self._solver.add(z3.Implies(mark, each))
+            marks.append(self._marks[each.get_id()][1])
+        answer = _checked(self._solver, until, *marks)
+        return answer, self._solver.model() if answer == z3.sat else None
+
+    def likely(self, formulas: Sequence[Guard], model: Model, until: float) -> Iterator[Model]:
+        """Models of formulas, beginning with one that is known, until one is such as builtins answer. Texts are first
+        such as these give back. Where they answer otherwise, that is told of all documents."""
+        if self._facts.applied:
+            soon = min(until, time.process_time() + _HINTED_SECONDS)
+            model = self.solve([as_they_are(every(*formulas), self._facts)], soon)[1] or model
+        for _ in range(_CORRECTIONS):
+            yield model
+            corrections = list(self._corrections(model))
+            self._facts.axioms += corrections
+            answer, corrected = self.solve(formulas, until) if corrections else (z3.unsat, None)
+            if answer != z3.sat or corrected is None:
+                break
+            model = corrected
+
+    def _corrections(self, model: Model) -> Iterator[Guard]:
+        """What builtins answer to what a model hands them, where the model has it otherwise."""
+        for each in self._facts.applied.values():
+            given = [scalar_of(model, argument) for argument in each.arguments]
+            answer = applied(each.expression, given)
+            has_one = answer is not None
+            alike = z3.And(*[argument == term(value) for argument, value in zip(each.arguments, given, strict=True)])
+            if has_one and answer != scalar_of(model, each.value):
+                yield z3.Implies(alike, each.value == term(answer))
+            if has_one != scalar_of(model, each.defined):
+                yield z3.Implies(alike, each.defined if has_one else negated(each.defined))
 
     def nearest(
         self, formulas: Sequence[Guard], wanted: Sequence[Any], until: float, model: Model | None = None
@@ -123,7 +168,17 @@ class Solver:
         return model
 
 
-def _checked(solver: Any, until: float) -> Any:
+def _conjuncts(formula: Guard) -> Iterator[Guard]:
+    """The parts of a formula that hold where it does."""
+    if isinstance(formula, bool):
+        yield from () if formula else (False,)
+    elif z3.is_and(formula):
+        yield from itertools.chain.from_iterable(map(_conjuncts, formula.children()))
+    else:
+        yield formula
+
+
+def _checked(solver: Any, until: float, *marks: Any) -> Any:
     left = until - time.process_time()
     solver.set("timeout", max(1, int(left * 1000 * PATIENCE)))
-    return solver.check() if left > 0 else z3.unknown
+    return solver.check(*marks) if left > 0 else z3.unknown

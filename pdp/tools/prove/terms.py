@@ -8,13 +8,15 @@ the guard under which it is one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
 import z3
+
+z3.z3.Z3_DEBUG = False  # what its Python checks of each term, its library checks again
 
 Guard: TypeAlias = Any  # bool | z3.BoolRef; z3 has no types of its own
 Value: TypeAlias = Any
@@ -191,6 +193,33 @@ def some(*guards: Guard) -> Guard:
 def negated(guard: Guard) -> Guard:
     """Its contrary."""
     return not guard if isinstance(guard, bool) else z3.Not(guard)
+
+
+class Substitution:
+    """What stands in the place of terms. Pairs are kept as Z3 takes them: its own function reads all at each call."""
+
+    def __init__(self, pairs: Iterable[tuple[Any, Any]] = ()) -> None:
+        self._pairs = {term.get_id(): (term, other) for term, other in pairs}
+        self._taken: tuple[Any, Any] | None = None
+
+    def __setitem__(self, key: Any, other: Any) -> None:
+        self._pairs[key.get_id()] = (key, other)
+        self._taken = None
+
+    def __contains__(self, key: Any) -> bool:
+        return key.get_id() in self._pairs
+
+    def into(self, guards: Collection[Guard]) -> Any:
+        """Guards with it, as the parts of one term, for what they share is worked on once."""
+        whole = z3.Function("together", *[z3.BoolSort()] * (len(guards) + 1))(*map(term, guards))
+        if not self._pairs:
+            return whole
+        if self._taken is None:
+            pairs = self._pairs.values()
+            array = z3.Ast * len(pairs)
+            self._taken = array(*[key.as_ast() for key, _ in pairs]), array(*[other.as_ast() for _, other in pairs])
+        put = z3.Z3_substitute(whole.ctx.ref(), whole.as_ast(), len(self._pairs), *self._taken)
+        return z3.BoolRef(put, whole.ctx)
 
 
 def implied(by: Guard, guard: Guard) -> Guard:

@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import z3
 
+from pdp.tools.prove.holding import About, Formulas
 from pdp.tools.prove.sayings import PLACE, Composed, Never, Predicate, Said, Sayings
-from pdp.tools.prove.terms import Guard, every, negated, some
+from pdp.tools.prove.terms import Guard, Substitution, every, negated, some
 
 _TEXT, _NAME, _TRUTH = z3.StringSort(), z3.DeclareSort("Name"), z3.BoolSort()
+_NUMBER = z3.Function("number", _NAME, z3.IntSort())  # by which names of texts that are written out are different
+_PLAIN = z3.StringVal("x")  # what stands for a text of which nothing matters
 _CONNECTIVES = {z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_NOT, z3.Z3_OP_IMPLIES, z3.Z3_OP_XOR, z3.Z3_OP_PB_AT_LEAST}
 
 
@@ -41,10 +44,13 @@ class Names:
 
     def __init__(self, key: tuple[Any, Any, Any] | None = None) -> None:
         self._key = key
-        self._known: dict[int, list[Any]] = {}  # each formula, and what it is of names
+        self._known: dict[int, tuple[Any, Any]] = {}  # each formula, and what it is of names
         self._seen: dict[int, Any] = {}  # what was read; kept, for identities to stay
+        self._atoms: dict[int, About] = {}  # what each atom of names is about
+        self._equal_names: list[Any] = []  # kept, for identities to stay
+        self._formulas = Formulas(self._atoms)
         self._leaves: dict[int, _Leaves] = {}
-        self._pairs: dict[int, tuple[Any, Any]] = {}  # what stands for the parts that speak of texts
+        self._pairs = Substitution()  # what stands for the parts that speak of texts
         self._names: dict[int, tuple[Any, Any]] = {}  # of texts that are not written out
         self._written: dict[int, tuple[Any, Any]] = {}  # of those that are
         self._functions: dict[int, tuple[Any, Any]] = {}  # what functions of texts give that is no text
@@ -56,8 +62,9 @@ class Names:
         self._makers: dict[int, tuple[Any, Any]] = {}  # what makes a text of another: of `PLACE`, and of a name
         self._nevers: list[Never] = []
         self._news: list[Guard] = []  # what holds of names, and was not told yet
+        self._about_each: set[tuple[int, int]] = set()  # what is said by what stands for them
         self._told: set[tuple[int, int, int]] = set()  # of atoms about two texts, which text and which is written out
-        self._apart = 1  # how many that are written out are told to be different
+        self._noted: set[tuple[int, int]] = set()  # predicates, of texts that are written out
         self._sayings = Sayings()
 
     def of(self, formulas: Iterable[Any]) -> list[Any]:
@@ -67,18 +74,13 @@ class Names:
         if new:
             for each in new.values():
                 self._formula(each)
-            together = z3.Function("together", *[_TRUTH] * len(new), _TRUTH)(*new.values())
-            named = z3.substitute(together, *self._pairs.values()).children()
+            named = self._pairs.into(new.values()).children()
             self._known |= {key: pair for key, *pair in zip(new, new.values(), named, strict=True)}
         return [self._known[each.get_id()][1] for each in listed]
 
     def news(self) -> list[Guard]:
         """What holds of names, and was not told yet."""
         self._about_twos()  # they may name more
-        written = [name for _, name in self._written.values()]
-        if len(written) > self._apart:
-            self._apart = len(written)
-            self._news.append(z3.Distinct(*written))
         told, self._news = self._news, []
         return told
 
@@ -98,21 +100,28 @@ class Names:
     def _atom(self, term: Any) -> bool:
         """Whether a term has been read with all its parts."""
         if _is_function(term) and term.sort() != _TEXT and any(each.sort() == _TEXT for each in term.children()):
-            self._functions[term.get_id()] = self._pairs[term.get_id()] = (term, self._applied(term))
+            applied = self._applied(term)
+            self._functions[term.get_id()] = (term, applied)
+            self._named(term, applied, _about(each for each in term.children() if each.sort() == _TEXT))
             return True
         leaves = self._leaves_of(term)
         if not z3.is_bool(term) or term.decl().kind() in _CONNECTIVES or not leaves.reads:
             return False
-        sides = term.children()
+        sides, texts = term.children(), list(leaves.texts.values())
         if z3.is_eq(term) and all(_is_base(side) or z3.is_string_value(side) for side in sides):
-            self._pairs[term.get_id()] = (term, self._equal(*sides))
-        elif len(leaves.texts) == 1 and not leaves.others:
-            self._pairs[term.get_id()] = (term, self._said(term, *leaves.texts.values()))
-        elif len(leaves.texts) == 2 and not leaves.others:
-            self._pairs[term.get_id()] = (term, self._of_two(term, *leaves.texts.values()))
-        elif leaves.texts:
+            self._named(term, self._equal(*sides), _about(texts))
+        elif len(texts) == 1 and not leaves.others:
+            predicate, named = self._said(term, *texts)
+            self._named(term, named, _about(texts, predicate.key))
+        elif len(texts) == 2 and not leaves.others:
+            self._named(term, self._of_two(term, *texts), _about(texts))
+        elif texts:
             raise Composed
         return True
+
+    def _named(self, term: Any, named: Any, about: About) -> None:
+        self._pairs[term] = named
+        self._atoms[named.get_id()] = about | self._atoms.get(named.get_id(), frozenset())
 
     def _leaves_of(self, term: Any) -> _Leaves:
         if term.get_id() not in self._leaves:
@@ -146,15 +155,18 @@ class Names:
             self._joined |= {text.get_id(), written.get_id()}
         return self._name(one) == self._name(other)
 
-    def _said(self, atom: Any, text: Any) -> Any:
+    def _said(self, atom: Any, text: Any) -> tuple[Predicate, Any]:
         """An atom about one text, as a predicate of its name."""
         template = z3.substitute(atom, (text, PLACE))
         key = template.get_id()
         if key not in self._predicates:
             self._predicates[key] = Predicate(template, z3.Function(f"says {len(self._predicates)}", _NAME, _TRUTH))
         name = self._name(text)
-        self._asked.setdefault(text.get_id(), {})[key] = self._predicates[key]
-        return self._predicates[key].of_name(name)
+        asked = self._asked.setdefault(text.get_id(), {})
+        if key not in asked:
+            asked[key] = self._predicates[key]
+            self._news += [self._contrary(each, name) for each in self._nevers if key in each.keys <= asked.keys()]
+        return self._predicates[key], self._predicates[key].of_name(name)
 
     def _of_two(self, atom: Any, one: Any, other: Any) -> Any:
         """An atom about two texts: known where one of them is written out, anything elsewhere."""
@@ -173,12 +185,13 @@ class Names:
                     key = (atom.get_id(), text.get_id(), written.get_id())
                     if key not in self._told:
                         (known,) = self.of([z3.substitute(atom, (text, written))])
-                        self._news.append(z3.Implies(self._name(text) == self._name(written), answer == known))
+                        self._about_each |= self._formulas.about(known)
+                        self._news.append(z3.Implies(self._is(text, written), answer == known))
                         self._told.add(key)
 
-    def widen(self, model: Any, until: float) -> None:
+    def widen(self, model: Any, named: Sequence[Any], until: float) -> None:
         """Let the texts of a model be ones with which those of atoms about two are compared."""
-        values = {text.get_id(): value for text, value in self.texts(model, until)[0]}
+        values = {text.get_id(): value for text, value in self.texts(model, named, until)[0]}
         for text in itertools.chain.from_iterable(both for _, *both, _ in self._twos):
             value = values.get(text.get_id())
             if value is not None:
@@ -190,13 +203,20 @@ class Names:
         return [
             some(
                 *[
-                    self._name(text) == self._name(written)
+                    self._is(text, written)
                     for text in both
                     for written in self._compared.get(text.get_id(), {}).values()
                 ]
             )
             for _, *both, _ in self._twos
         ]
+
+    def _is(self, text: Any, written: Any) -> Guard:
+        """That a text is one that is written out."""
+        equal = self._name(text) == self._name(written)
+        self._atoms[equal.get_id()] = _about([text])
+        self._equal_names.append(equal)
+        return equal
 
     def _name(self, text: Any) -> Any:
         known = self._written if z3.is_string_value(text) else self._names
@@ -205,13 +225,12 @@ class Names:
         if text.get_id() not in known:
             if z3.is_string_value(text):
                 name = z3.Const(f"written {len(known)}", _NAME)
+                self._news.append(_NUMBER(name) == len(known))
             elif self._key is not None and text.eq(self._key[0]):
                 raise Composed
             else:
                 name = self._applied(text) if text.children() else z3.Const(text.decl().name(), _NAME)
             known[text.get_id()] = (text, name)
-            if known is self._names:
-                self._news += [self._contrary(never, name) for never in self._nevers]
         return known[text.get_id()][1]
 
     def _made(self, text: Any) -> Any:
@@ -237,36 +256,36 @@ class Names:
 
     # models
 
-    def texts(self, model: Any, until: float) -> tuple[list[tuple[Any, Any]], bool]:
-        """The values that a model of names gives to what formulas speak of, and whether texts can be such. If not,
+    def texts(self, model: Any, named: Sequence[Any], until: float) -> tuple[list[tuple[Any, Any]], bool]:
+        """The values that a model of names gives to what makes formulas hold, and whether texts can be such. If not,
         more holds of names now. Raises Composed where that is not known."""
-        written = {_value(model, name).get_id(): text for text, name in self._written.values()}
+        about = self._formulas.holding(named, model) | self._about_each
+        asked = {key: [self._predicates[each] for k, each in about if k == key and each] for key, _ in about}
         names: dict[int, list[tuple[Any, Any]]] = {}
-        for text, name in self._names.values():
+        for text, name in (pair for key, pair in self._names.items() if key in asked):
             names.setdefault(_value(model, name).get_id(), []).append((text, name))
-        values: list[tuple[Any, Any]] = []
+        written = {_value(model, name).get_id(): text for text, name in self._written.values()}
+        values = [(text, _PLAIN) for key, (text, _) in self._names.items() if key not in asked]
         possible = True
         apart = {text.as_string(): text for text, _ in self._written.values()}
         for element, pairs in names.items():
             if time.process_time() > until:
                 raise Composed
             said = {
-                key: (each, z3.is_true(_value(model, each.of_name(name))))
+                each.key: (each, z3.is_true(_value(model, each.of_name(name))))
                 for text, name in pairs
-                for key, each in self._asked.get(text.get_id(), {}).items()
+                for each in asked[text.get_id()]
             }
             if element in written:
                 value = written[element]
                 possible &= self._fits(value, said.values())
             else:
-                joined = any(text.get_id() in self._joined for text, _ in pairs)
-                compared = [self._compared.get(text.get_id(), {}).values() for text, _ in pairs]
-                others = {each.as_string(): each for each in itertools.chain.from_iterable(compared)}
-                value = self._sayings.text(said, apart if joined else others)
+                value = self._sayings.text(said, self._others(pairs, about, apart))
                 if value is None:
                     raise Composed
                 if isinstance(value, Never):
-                    self._never(value)
+                    for never in self._sayings.nevers(value, said):
+                        self._never(never, [name for _, name in pairs])
                     possible = False
                     continue
                 apart[value.as_string()] = value
@@ -274,26 +293,49 @@ class Names:
         values += [(term, _value(model, applied)) for term, applied in self._functions.values()]
         return values, possible
 
+    def _others(self, pairs: Sequence[tuple[Any, Any]], about: About, apart: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The texts that one may not be: none where nothing rests on that."""
+        texts = [text for text, _ in pairs if (text.get_id(), 0) in about]
+        if any(text.get_id() in self._joined for text in texts):
+            return apart
+        compared = [self._compared.get(text.get_id(), {}).values() for text in texts]
+        return {each.as_string(): each for each in itertools.chain.from_iterable(compared)}
+
     def _fits(self, text: Any, said: Iterable[Said]) -> bool:
         """Whether a text is what is said of it; from now on nothing else is said of its name."""
         fits = True
         for predicate, holds in said:
             truth = predicate.of(text)
             if truth is not None:
-                self._news.append(predicate.of_name(self._name(text)) == truth)
+                self._about(text, predicate, truth=truth)
                 fits &= truth == holds
         return fits
 
-    def _never(self, never: Never) -> None:
-        """What holds of every name."""
+    def _about(self, written: Any, predicate: Predicate, *, truth: bool) -> None:
+        """Note once what holds of a text that is written out."""
+        key = (predicate.key, written.get_id())
+        if key not in self._noted:
+            self._noted.add(key)
+            self._news.append(predicate.of_name(self._name(written)) == truth)
+
+    def _never(self, never: Never, such: Sequence[Any]) -> None:
+        """What holds of every name, told of those of which all of it is asked, and of those that are not `such`."""
         if not all(text.get_id() in self._written for text in never.texts):
             raise Composed
         self._nevers.append(never)
-        self._news += [self._contrary(never, name) for _, name in self._names.values()]
+        asked = (name for key, (_, name) in self._names.items() if never.keys <= self._asked.get(key, {}).keys())
+        self._news += [self._contrary(never, name) for name in dict.fromkeys([*asked, *such])]
 
     def _contrary(self, never: Never, name: Any) -> Guard:
         such = [predicate.of_name(name) == holds for predicate, holds in never.said]
         return some(negated(every(*such)), *[name == self._name(text) for text in never.texts])
+
+
+def _about(texts: Iterable[Any], predicate: int = 0) -> About:
+    """That something is said of texts, and that they are made of others."""
+    listed = list(texts)
+    made = [_about(each.children()) for each in listed if _is_function(each)]
+    return frozenset({(each.get_id(), predicate) for each in listed}.union(*made))
 
 
 def _value(model: Any, term: Any) -> Any:

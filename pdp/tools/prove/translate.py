@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import z3
@@ -78,8 +78,10 @@ class Translator:
         self.facts = facts
         self.comparison = Comparison(shape=facts.shape)
         self.failures: list[Failure] = []
+        self._noted = self.failures  # where errors are noted: of a function that is called, beside them
         self._org = org
         self._known: dict[RuleKey, Alternatives | Untranslated] = {}
+        self._calls: dict[tuple[object, ...], tuple[Any, Alternatives | Untranslated, Sequence[Failure]]] = {}
         self._pending: list[RuleKey] = []
         self._given: Guard = True  # what holds of the statements before the one that is read
         self._rules: list[RegoRule] = []
@@ -131,7 +133,7 @@ class Translator:
                     except Untranslated:
                         differ = both
                     if differ is not False:
-                        self.failures.append(Failure(rules[0], every(self._given, differ), unclear=True))
+                        self._noted.append(Failure(rules[0], every(self._given, differ), unclear=True))
             each.append((every(guard, negated(some(*before))), key, value))
         return Keyed(tuple(entry for entry in each if entry[0] is not False))
 
@@ -142,12 +144,13 @@ class Translator:
                 raise Untranslated(f"the rule {key[1]}, which rests on itself")
             self._pending.append(key)
             given, self._given = self._given, True
+            noted, self._noted = self._noted, self.failures
             try:
                 self._known[key] = self._closed(key, self._rule(key))
             except Untranslated as untranslated:
                 self._known[key] = untranslated
             finally:
-                self._given = given
+                self._given, self._noted = given, noted
                 self._pending.pop()
         known = self._known[key]
         if isinstance(known, Untranslated):
@@ -168,7 +171,7 @@ class Translator:
         """An error of the engine, where the statement is reached."""
         reached = every(self._given, guard)
         if reached is not False and self._rules:
-            self.failures.append(Failure(self._rules[-1], reached, unclear))
+            self._noted.append(Failure(self._rules[-1], reached, unclear))
 
     def _rule(self, key: RuleKey) -> Alternatives:
         rules = self.policy.groups[key]
@@ -183,12 +186,34 @@ class Translator:
         return self._one_value(rules, values)
 
     def _of_function(self, key: RuleKey, arguments: Sequence[Value]) -> Alternatives:
-        """The values of a function, marked for `witnesses` where no argument is of an item that is run over."""
-        values = self._function(key, arguments)
-        if not self.facts.shape or any(map(of_an_item, arguments)):
-            return values
+        """The values of a function. Like calls are translated once; where each is reached, it may end in errors."""
+        call = (key, *map(identity, arguments))
+        if call not in self._calls:
+            self._calls[call] = (arguments, *self._called(key, arguments))
+        _, values, failures = self._calls[call]
+        reached = ((each, every(self._given, each.guard)) for each in failures)
+        self._noted += [replace(each, guard=guard) for each, guard in reached if guard is not False]
+        if isinstance(values, Untranslated):
+            raise values
+        return values
+
+    def _called(
+        self, key: RuleKey, arguments: Sequence[Value]
+    ) -> tuple[Alternatives | Untranslated, Sequence[Failure]]:
+        """A function's values, marked for `witnesses` where no argument is of an item that is run over, and its
+        errors, wherever it is called from."""
+        noted, self._noted = self._noted, []
+        given, self._given = self._given, True
+        try:
+            values: Alternatives | Untranslated = self._function(key, arguments)
+        except Untranslated as untranslated:
+            values = untranslated
+        finally:
+            failures, self._noted, self._given = self._noted, noted, given
+        if isinstance(values, Untranslated) or not self.facts.shape or any(map(of_an_item, arguments)):
+            return values, failures
         name = f"{self._words(key)} {[identity(each) for each in arguments]}"
-        return [(closed(guard, f"{name} {number}"), value) for number, (guard, value) in enumerate(values)]
+        return [(closed(guard, f"{name} {number}"), value) for number, (guard, value) in enumerate(values)], failures
 
     def _function(self, key: RuleKey, arguments: Sequence[Value]) -> Alternatives:
         if key in self._pending:
@@ -241,7 +266,7 @@ class Translator:
                 except Untranslated:
                     differ = True
                 if every(both, differ) is not False:
-                    self.failures.append(Failure(rules[0], every(self._given, both, differ), unclear=True))
+                    self._noted.append(Failure(rules[0], every(self._given, both, differ), unclear=True))
         default = next((rule for rule in rules if rule.kind == "default"), None)
         if default is not None:
             [(_, value)] = self._expression(default.unit, default.value or {}, {})

@@ -19,7 +19,7 @@ from pdp.tools.prove.engine import RANK, Counterexample, Engines, Said, example
 from pdp.tools.prove.facts import Facts
 
 CALLS = 300  # at most
-_SECONDS, _ITEMS = 2.0, 2  # at most, of processor time; items of each array beyond the proof's
+_SECONDS, _ITEMS = 1.5, 2  # at most, of processor time; items of each array beyond the proof's
 
 
 def trial(
@@ -31,11 +31,11 @@ def trial(
     calls: int = CALLS,
 ) -> tuple[int, list[tuple[str, str]]]:
     """How many calls were tried, and of the first that differs where, and what."""
-    until = time.process_time() + _SECONDS
-    tried = 0
     facts = Facts(schema, lambda label: sizes.get(label, 1) + _ITEMS)
     sides = [reading.elements(facts) for reading in readings]
     changed = [_changed(*pair) for pair in (sides, sides[::-1])]
+    until = time.process_time() + _SECONDS
+    tried = 0
     edge = Boundary(facts, example(readings[1].bundle))
     for document in itertools.islice(_calls(edge, readings, sides, changed, drawn, until), calls):
         shown = engines.ask(document)
@@ -72,11 +72,9 @@ def _calls(
     half = (time.process_time() + until) / 2
     guards = [side.said(each) for side, elements in zip(sides, changed, strict=True) for each in elements]
     edges = []
-    for document in edge.at_edges(guards, [side.permitted() for side in sides]):
+    for document in edge.at_edges(guards, [side.permitted() for side in sides], half):
         edges.append(document)
         yield document
-        if time.process_time() > half:
-            break
     if edges:
         yield from boundary.bent(edges, boundary.words_of(*[reading.bundle for reading in readings]), drawn)
 

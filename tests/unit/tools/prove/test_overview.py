@@ -138,6 +138,21 @@ def test_wrong_usage(tmp_path: Path) -> None:
     assert pdp(plain, "--old-shipped", plain).exit_code == 2
 
 
+def test_groups_of_which_more_is_said_than_their_names() -> None:
+    named = deny(
+        f'{TOOL}"pay"\nnot "desk-1" in input.subject.groups\nnot "sales" in input.subject.groups',
+        "mini.pay",
+        OF_TARGET,
+    )
+    begun = deny('some group in input.subject.groups\nstartswith(group, "desk-")', "mini.desks")
+    rows = table(look(named + begun))
+    assert {group: access.answer for group, access in rows[None, ""].items()} == {
+        "desk-1": NEVER,
+        "sales": FREE,
+        None: FREE,
+    }
+
+
 def test_verdicts() -> None:
     assert look("").verdict == PROVED
     assert look(deny(HUMAN + 'input.subject.kind == "service"')).verdict == WIDENS
