@@ -95,6 +95,7 @@ def overview(bundle: Bundle, limits: Limits) -> Overview:
     return found
 
 
+Required: TypeAlias = "tuple[tuple[Element, Guard], ...]"
 Where: TypeAlias = "tuple[Substitution, Sequence[Guard], Sequence[Guard]]"
 
 
@@ -106,7 +107,7 @@ class _Case:
     holds: tuple[Guard, ...]  # of these calls besides
     granted: Guard
     permitted: Guard
-    required: tuple[tuple[Element, Guard], ...]  # that may be
+    required: Required  # that may be
 
     @property
     def given(self) -> tuple[Guard, ...]:
@@ -283,22 +284,30 @@ class _Look:
             return Access(UNKNOWN if model is None else FREE)
         return self._with_people(asked, case.required)
 
-    def _with_people(self, asked: tuple[Guard, ...], required: Sequence[tuple[Element, Guard]]) -> Access:
-        ways: list[frozenset[str]] = []
+    def _with_people(self, asked: tuple[Guard, ...], required: Required) -> Access:
+        ways: list[tuple[str, ...]] = []
         blocked: list[Guard] = []
         for _ in range(_MOST_CONSENTS):
-            answer, model = self._confirmed(
-                (*asked, *blocked), lambda said: not said.error and said.effect == "pending"
-            )
+            answer, model = self._confirmed((*asked, *blocked), _is_pending)
             if answer == z3.unsat:
-                least = {way for way in ways if not any(other < way for other in ways)}
-                return Access(PEOPLE, tuple(sorted(tuple(sorted(way)) for way in least))) if ways else Access(NEVER)
+                return Access(PEOPLE, tuple(sorted(ways))) if ways else Access(NEVER)
             if model is None:
                 return Access(UNKNOWN)
-            held = [(element, guard) for element, guard in required if _true(model, guard)]
-            ways.append(frozenset(element.code or element.content for element, _ in held))
+            held = self._least((*asked, *blocked), required, _held(required, model))
+            ways.append(tuple(sorted({element.code or element.content for element, _ in held})))
             blocked.append(some(*[negated(guard) for _, guard in held]))
         return Access(UNKNOWN)
+
+    def _least(self, asked: tuple[Guard, ...], required: Required, held: Required) -> Required:
+        """As few of the requirements that a call has to meet as a call may have to."""
+        while len(held) > 1:
+            others = [negated(guard) for element, guard in required if element not in {each for each, _ in held}]
+            fewer = some(*[negated(guard) for _, guard in held])
+            _, model = self._confirmed((*asked, *others, fewer), _is_pending)
+            if model is None:
+                break
+            held = _held(required, model)
+        return held
 
     def _named(self) -> Iterator[tuple[Target, _Case]]:
         """What rules name, and before it what they do not."""
@@ -366,6 +375,14 @@ def _formulas(said: PackElements, shape: Facts) -> Iterator[Guard]:
 
 def _told(formula: Any) -> Guard:
     return True if z3.is_true(formula) else False if z3.is_false(formula) else formula
+
+
+def _is_pending(said: Said) -> bool:
+    return not said.error and said.effect == "pending"
+
+
+def _held(required: Required, model: Any) -> Required:
+    return tuple([(element, guard) for element, guard in required if _true(model, guard)])
 
 
 def _true(model: Any, guard: Guard) -> bool:
