@@ -231,7 +231,7 @@ class _Look:
             said = self._answer(self._document(likely))
             if said is not None and confirms(said):
                 return answer, likely
-        return self._ask(formulas)[0], None  # builtins were found to answer otherwise
+        return answer, None
 
     # who may call what
 

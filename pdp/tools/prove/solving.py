@@ -119,17 +119,19 @@ class Solver:
 
     def likely(self, formulas: Sequence[Guard], model: Model, until: float) -> Iterator[Model]:
         """Models of formulas, beginning with one that is known, until one is such as builtins answer. Texts are first
-        such as these give back. Where they answer otherwise, that is told of all documents."""
+        such as these give back. Where they answer otherwise, that is told for these models alone: a builtin may be
+        handed more items than are looked at, so that it tells nothing of other documents."""
         if self._facts.applied:
             soon = min(until, time.process_time() + _HINTED_SECONDS)
             model = self.solve([as_they_are(every(*formulas), self._facts)], soon)[1] or model
+        told: list[Guard] = []
         for _ in range(_CORRECTIONS):
             yield model
             corrections = list(self._corrections(model))
-            self._facts.axioms += corrections
-            answer, corrected = self.solve(formulas, until) if corrections else (z3.unsat, None)
-            if answer != z3.sat or corrected is None:
+            corrected = self.solve((*formulas, *told, *corrections), until)[1] if corrections else None
+            if corrected is None:
                 break
+            told += corrections
             model = corrected
 
     def _corrections(self, model: Model) -> Iterator[Guard]:
