@@ -9,11 +9,11 @@ import z3
 
 About: TypeAlias = "frozenset[tuple[int, int]]"  # texts with predicates that are said of them, or 0
 _NOTHING: About = frozenset()
-_ALL, _ONE = {z3.Z3_OP_AND: True, z3.Z3_OP_OR: False}, z3.Z3_OP_IMPLIES
+_ALL = {z3.Z3_OP_AND: True, z3.Z3_OP_OR: False}  # which of the two rests on all parts
 
 
-class Formulas:
-    """Formulas over `atoms`, of which it is known what each is about."""
+class Implicants:
+    """What formulas over `atoms` rest on in a model; of each atom it is known what it is about."""
 
     def __init__(self, atoms: Mapping[int, About]) -> None:
         self._atoms = atoms
@@ -48,7 +48,7 @@ class Formulas:
         kind, parts = part.decl().kind(), part.children()
         if kind == z3.Z3_OP_NOT:
             return [(parts[0], not holds)]
-        if kind == _ONE:
+        if kind == z3.Z3_OP_IMPLIES:
             kind, parts = z3.Z3_OP_OR, [z3.Not(parts[0]), parts[1]]
         if kind not in _ALL:
             return None

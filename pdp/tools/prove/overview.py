@@ -239,7 +239,7 @@ class _Look:
         groups = self._groups()
         unnamed: dict[tuple[str, str], Mapping[str, Mapping[str | None, Access]]] = {}
         for target, case in self._named():
-            if case.granted is False or self._ask((*case.given, case.granted))[0] == z3.unsat:
+            if self._ask((*case.given, case.granted))[0] == z3.unsat:
                 continue
             rows = {does: self._of_groups(each, groups) for does, each in self._annotated(case)}
             if rows != unnamed.get((target.server, target.kind)):

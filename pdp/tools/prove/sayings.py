@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import z3
 
-from pdp.tools.prove.terms import Guard, negated
+from pdp.tools.prove.terms import Asked, Guard, negated
 
 PLACE = z3.String("the text")
 _SOON_MS, _PAIR_MS, _MS = 100, 50, 2_000  # for a text; for two predicates; for a text again
@@ -72,9 +72,8 @@ class Sayings:
         self._written: dict[int, list[str | int]] = {}
         self._nevers: list[Never] = []
         self._pairs: dict[frozenset[tuple[int, bool]], bool] = {}  # whether two may be said of one text
-        self._solver = z3.Solver()  # of pairs
-        self._solver.set("timeout", _PAIR_MS)
-        self._marks: dict[tuple[int, bool], Any] = {}
+        self._kept = Asked()  # of pairs
+        self._kept.solver.set("timeout", _PAIR_MS)
 
     def text(self, said: Mapping[int, Said], apart: Mapping[str, Any]) -> Any:
         """A text of which this is said, and none of `apart`, or what is `Never` said; None where it is not known."""
@@ -158,16 +157,9 @@ class Sayings:
         """Whether both may be said of one text, for all that is known soon."""
         key = frozenset((number, holds) for number, (_, holds) in pair)
         if key not in self._pairs:
-            self._pairs[key] = self._solver.check(*[self._mark(each) for _, each in pair]) != z3.unsat
+            marks = self._kept.marks(_of_place(each) for _, each in pair)
+            self._pairs[key] = self._kept.solver.check(*marks) != z3.unsat
         return self._pairs[key]
-
-    def _mark(self, said: Said) -> Any:
-        """What stands for it in the solver."""
-        key = (said[0].key, said[1])
-        if key not in self._marks:
-            self._marks[key] = z3.Bool(f"said {len(self._marks)}")
-            self._solver.add(z3.Implies(self._marks[key], _of_place(said)))
-        return self._marks[key]
 
 
 def _solved(said: Sequence[Said], apart: Mapping[str, Any], known: list[Any], milliseconds: int) -> Any:

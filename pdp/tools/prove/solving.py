@@ -14,7 +14,7 @@ from pdp.tools.prove.builtins import as_they_are
 from pdp.tools.prove.engine import applied
 from pdp.tools.prove.facts import Facts, scalar_of
 from pdp.tools.prove.sayings import Composed
-from pdp.tools.prove.terms import Guard, every, negated, term
+from pdp.tools.prove.terms import Asked, Guard, every, negated, term
 from pdp.tools.prove.texts import Names
 
 PATIENCE = 2  # times as long by the clock as of processor time: on a busy machine the same question takes longer
@@ -30,7 +30,7 @@ class Model:
 
     def __init__(self, model: Any, values: Sequence[tuple[Any, Any]] = ()) -> None:
         self._model = model
-        self._values = {term.get_id(): (term, value) for term, value in values}
+        self._values = {key.get_id(): (key, value) for key, value in values}
 
     def eval(self, value: Any, *, model_completion: bool = False) -> Any:
         """The value of a term."""
@@ -47,10 +47,10 @@ class Solver:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._names = Names(facts.key)
-        self._solver = z3.Solver()  # with what holds of names whatever is asked
+        self._kept = Asked()
+        self._solver = self._kept.solver  # with what holds of names whatever is asked
         self._solver.set("model.compact", False)  # which takes as long as finding one
-        self._solver.set("phase_selection", 0)
-        self._marks: dict[int, tuple[Any, Any]] = {}  # formulas of names, with what stands for each that holds
+        self._solver.set("phase_selection", 0)  # what is undecided fails: no more is said of a text than must be
         self._told: dict[int, Any] = {}
         self._about: list[Any] = []  # what is told, of names
 
@@ -105,16 +105,8 @@ class Solver:
                 return answer, Model(found, values)
 
     def _asked(self, named: Sequence[Guard], until: float) -> tuple[Any, Any]:
-        """What is asked again is known to the solver."""
         self._solver.add(*self._names.news())
-        marks = []
-        for each in map(term, named):
-            if each.get_id() not in self._marks:
-                mark = z3.Bool(f"asked {len(self._marks)}")
-                self._marks[each.get_id()] = each, mark
-                self._solver.add(z3.Implies(mark, each))
-            marks.append(self._marks[each.get_id()][1])
-        answer = _checked(self._solver, until, *marks)
+        answer = _checked(self._solver, until, *self._kept.marks(named))
         return answer, self._solver.model() if answer == z3.sat else None
 
     def likely(self, formulas: Sequence[Guard], model: Model, until: float) -> Iterator[Model]:

@@ -206,9 +206,6 @@ class Substitution:
         self._pairs[key.get_id()] = (key, other)
         self._taken = None
 
-    def __contains__(self, key: Any) -> bool:
-        return key.get_id() in self._pairs
-
     def into(self, guards: Collection[Guard]) -> Any:
         """Guards with it, as the parts of one term, for what they share is worked on once."""
         whole = z3.Function("together", *[z3.BoolSort()] * (len(guards) + 1))(*map(term, guards))
@@ -220,6 +217,25 @@ class Substitution:
             self._taken = array(*[key.as_ast() for key, _ in pairs]), array(*[other.as_ast() for _, other in pairs])
         put = z3.Z3_substitute(whole.ctx.ref(), whole.as_ast(), len(self._pairs), *self._taken)
         return z3.BoolRef(put, whole.ctx)
+
+
+class Asked:
+    """A solver that keeps what it was asked, each formula under a mark of its own."""
+
+    def __init__(self) -> None:
+        self.solver = z3.Solver()
+        self._marks: dict[int, tuple[Any, Any]] = {}  # formulas are kept, for identities to stay
+
+    def marks(self, formulas: Iterable[Guard]) -> list[Any]:
+        """What stands for formulas that hold."""
+        return [self._mark(term(each)) for each in formulas]
+
+    def _mark(self, formula: Any) -> Any:
+        if formula.get_id() not in self._marks:
+            mark = z3.Bool(f"asked {len(self._marks)}")
+            self._marks[formula.get_id()] = formula, mark
+            self.solver.add(z3.Implies(mark, formula))
+        return self._marks[formula.get_id()][1]
 
 
 def implied(by: Guard, guard: Guard) -> Guard:

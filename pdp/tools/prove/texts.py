@@ -20,7 +20,7 @@ from typing import Any
 
 import z3
 
-from pdp.tools.prove.holding import About, Formulas
+from pdp.tools.prove.holding import About, Implicants
 from pdp.tools.prove.sayings import PLACE, Composed, Never, Predicate, Said, Sayings
 from pdp.tools.prove.terms import Guard, Substitution, every, negated, some
 
@@ -47,8 +47,8 @@ class Names:
         self._known: dict[int, tuple[Any, Any]] = {}  # each formula, and what it is of names
         self._seen: dict[int, Any] = {}  # what was read; kept, for identities to stay
         self._atoms: dict[int, About] = {}  # what each atom of names is about
-        self._equal_names: list[Any] = []  # kept, for identities to stay
-        self._formulas = Formulas(self._atoms)
+        self._equal_names: dict[int, Any] = {}  # kept, for identities to stay
+        self._implicants = Implicants(self._atoms)
         self._leaves: dict[int, _Leaves] = {}
         self._pairs = Substitution()  # what stands for the parts that speak of texts
         self._names: dict[int, tuple[Any, Any]] = {}  # of texts that are not written out
@@ -185,7 +185,7 @@ class Names:
                     key = (atom.get_id(), text.get_id(), written.get_id())
                     if key not in self._told:
                         (known,) = self.of([z3.substitute(atom, (text, written))])
-                        self._about_each |= self._formulas.about(known)
+                        self._about_each |= self._implicants.about(known)
                         self._news.append(z3.Implies(self._is(text, written), answer == known))
                         self._told.add(key)
 
@@ -215,7 +215,7 @@ class Names:
         """That a text is one that is written out."""
         equal = self._name(text) == self._name(written)
         self._atoms[equal.get_id()] = _about([text])
-        self._equal_names.append(equal)
+        self._equal_names[equal.get_id()] = equal
         return equal
 
     def _name(self, text: Any) -> Any:
@@ -259,8 +259,8 @@ class Names:
     def texts(self, model: Any, named: Sequence[Any], until: float) -> tuple[list[tuple[Any, Any]], bool]:
         """The values that a model of names gives to what makes formulas hold, and whether texts can be such. If not,
         more holds of names now. Raises Composed where that is not known."""
-        about = self._formulas.holding(named, model) | self._about_each
-        asked = {key: [self._predicates[each] for k, each in about if k == key and each] for key, _ in about}
+        about = self._implicants.holding(named, model) | self._about_each
+        asked = self._said_of(about)
         names: dict[int, list[tuple[Any, Any]]] = {}
         for text, name in (pair for key, pair in self._names.items() if key in asked):
             names.setdefault(_value(model, name).get_id(), []).append((text, name))
@@ -292,6 +292,13 @@ class Names:
             values += [(text, value) for text, _ in pairs]
         values += [(term, _value(model, applied)) for term, applied in self._functions.values()]
         return values, possible
+
+    def _said_of(self, about: About) -> dict[int, list[Predicate]]:
+        """The predicates that matter of each text."""
+        asked: dict[int, list[Predicate]] = {}
+        for key, predicate in about:
+            asked.setdefault(key, []).extend([self._predicates[predicate]] if predicate else [])
+        return asked
 
     def _others(self, pairs: Sequence[tuple[Any, Any]], about: About, apart: Mapping[str, Any]) -> Mapping[str, Any]:
         """The texts that one may not be: none where nothing rests on that."""
