@@ -420,6 +420,15 @@ def reads_memory(process: int) -> bool:
     return done.returncode == 0
 
 
+def files_of(folder: Path) -> dict[Path, bytes]:
+    """The bytes of every file, read again where one was renamed into its place meanwhile: a process writes there."""
+    while True:
+        try:
+            return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        except FileNotFoundError:
+            continue
+
+
 def test_a_program_of_the_user_finds_no_key(own: Hooked) -> None:
     """Neither in a file nor in the memory of the process that has it. What such a program can do is said."""
     code, screen = own.install()
@@ -435,8 +444,9 @@ def test_a_program_of_the_user_finds_no_key(own: Hooked) -> None:
     assert own.types(["approvals", "list", *profile(own.folder, proxy_state=own.state)])[0] == 0
     assert not any(path.exists() for path in former)
     store = {own.state / "store" / name for name in ("index.key", "log.pem")}  # they find rows, and sign checkpoints
-    for path in {each for each in own.state.rglob("*") if each.is_file()} - store:
-        held = path.read_bytes()
+    for path, held in files_of(own.state).items():
+        if path in store:
+            continue
         assert re.search(rb'PRIVATE KEY|"d" *:|eyJ[\w-]+\.[\w-]+\.[\w-]+', held) is None, path
     (resident,) = residents(own.state)
     assert not reads_memory(resident)
