@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from support.files import files_of
 from support.postgres import Postgres
 from support.stored import AT, Entropy, a_consent, a_grant, a_vote, an_approval, an_id, entry, shown_of
 
@@ -81,15 +81,11 @@ async def lived(store: AnyStore, who: Account, n: int) -> None:
     assert ref.index >= 0
 
 
-def files(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
-
-
 async def everything(store: AnyStore, where: dict[str, Any], request: Any) -> bytes:
     """All bytes that are left, after the database's own tidying."""
     if "path" in where:
         await store.close()
-        return files(where["path"])
+        return b"".join(files_of(where["path"]).values())
     server: Postgres = request.getfixturevalue("postgres")
     name = where["url"].partition("?")[0].rpartition("/")[2]
     await store.close()

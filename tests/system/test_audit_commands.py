@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from served import ISSUER, Served, ask, make_world, served
 from support import dictionary
+from support.files import files_of
 from support.profiles import profile
 
 from pdp.cli.main import cli
@@ -85,7 +86,7 @@ def test_what_was_erased_is_gone_and_the_records_stay(lived: Lived) -> None:
     key = index_key_of(lived.server.process.settings, SYSTEM.entropy)
 
     def found() -> set[str]:
-        data = b"".join(path.read_bytes() for path in lived.folder.rglob("*") if path.is_file())
+        data = b"".join(files_of(lived.folder).values())
         return dictionary.found(data, names, ISSUER, key, "acme")
 
     assert found() == {NORA}

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from served import ALICE, Served, make_world, served
+from support.files import files_of
 from support.hook_answers import taken
 from support.profiles import profile
 from support.resident import end_residents, residents
@@ -418,15 +419,6 @@ def reads_memory(process: int) -> bool:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "1\n" or "PermissionError" in done.stderr
     return done.returncode == 0
-
-
-def files_of(folder: Path) -> dict[Path, bytes]:
-    """The bytes of every file, read again where one was renamed into its place meanwhile: a process writes there."""
-    while True:
-        try:
-            return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        except FileNotFoundError:
-            continue
 
 
 def test_a_program_of_the_user_finds_no_key(own: Hooked) -> None:
