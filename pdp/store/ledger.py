@@ -6,6 +6,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
+from typing import TypeVar
+
+from sqlalchemy import Connection
 
 from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.call.switches import ended
@@ -20,6 +23,8 @@ from pdp.store.refusals import Key, RefusalQuota
 from pdp.store.rows import Ages, Head, Marks, Rows, is_plain, switch_epoch
 from pdp.store.shared import Fingerprints, KeyReplaced, Last
 from pdp.store.tables import ERASURES, REKEYED, SWITCH_EPOCH
+
+T = TypeVar("T")
 
 FORGET_EVERY = 32  # entries: it costs as much as one of them
 
@@ -113,6 +118,7 @@ class Ledger:
     def recognise(self, keys: Fingerprints) -> tuple[int, int]:
         """In the writer's transaction; see `shared.recognise`. With what `keys` is then to be."""
         alone = self._rows.alone()
+        self._rows.doubt()
         count = self._rows.on(lambda db: shared.recognise(db, keys, alone=alone))
         had, now = (marks.high_water.get(REKEYED, 0) for marks in (self.marks, self._rows.marks()))
         self._touched = self._touched or had != now  # a process that lost touch looks before it writes again
@@ -122,6 +128,10 @@ class Ledger:
         """In the writer's transaction: no other process has the store open."""
         return self._rows.alone()
 
+    def on(self, work: Callable[[Connection], T]) -> T:
+        """In the writer's transaction: statements of SQLAlchemy."""
+        return self._rows.on(work)
+
     def put_in_force(self, digests: Mapping[tuple[str, str], str]) -> None:
         """In the writer's transaction."""
         self._rows.on(lambda db: shared.put_in_force(db, digests))
@@ -130,6 +140,7 @@ class Ledger:
     def erased(self) -> None:
         """In the writer's transaction, which erases somebody."""
         self._rows.erased()
+        self._rows.doubt()
         self._touched = True
 
     def commit_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:

@@ -128,7 +128,7 @@ class LogStore(PeopleReads, ABC):
         many there were. What is not below the mark is refused by the database. Raises Unavailable, Overloaded."""
         c = t.records.c
         some = update(t.records).where(c.idx.between(first, until - 1), func.length(c.bytes) > 0).values(bytes=b"")
-        return await self._writer.submit(lambda: self._on_writer(lambda db: db.execute(some).rowcount))
+        return await self._writer.submit(lambda: self._ledger.on(lambda db: db.execute(some).rowcount))
 
     def records_at(self, indexes: tuple[int, ...]) -> tuple[StoredRecord, ...]:
         """Records by index, newest first; without those that are not there, or archived where they cannot be read."""
@@ -306,7 +306,7 @@ class LogStore(PeopleReads, ABC):
         changes = [change.values(due_ns=o.due_ns) for change, o in zip(later, openings, strict=True)]
 
         def work() -> None:
-            self._on_writer(lambda db: [db.execute(change) for change in changes])
+            self._ledger.on(lambda db: [db.execute(change) for change in changes])
 
         await self._writer.submit(work)
 
@@ -344,14 +344,10 @@ class LogStore(PeopleReads, ABC):
         return await self._writer.submit(work, after=self._erased)
 
     def _unname(self, person: PersonRow) -> int:
-        return self._on_writer(lambda db: unname(db, person))
+        return self._ledger.on(lambda db: unname(db, person))
 
     def _erase(self, tenant: str, subject: str) -> int:
-        return self._on_writer(lambda db: erase(db, tenant, subject))
-
-    @abstractmethod
-    def _on_writer(self, work: Callable[[Connection], T]) -> T:
-        """In the writer's transaction."""
+        return self._ledger.on(lambda db: erase(db, tenant, subject))
 
     def _erased(self) -> None:
         """The erasure is durable."""
@@ -419,14 +415,14 @@ class LogStore(PeopleReads, ABC):
         one holds it. A new receiver begins at `begin`. It is no record. Raises Unavailable, Overloaded."""
         want = (self.boot, at_ns, until_ns)
         return await self._writer.submit(
-            lambda: self._on_writer(lambda db: hold(db, name, want, begin, alone=self._ledger.alone()))
+            lambda: self._ledger.on(lambda db: hold(db, name, want, begin, alone=self._ledger.alone()))
         )
 
     async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
         """Move forward what this process holds, and hold it until `until_ns`; False where it does not hold it any
         more. Raises Unavailable, Overloaded."""
         return await self._writer.submit(
-            lambda: self._on_writer(lambda db: move(db, name, self.boot, position, until_ns))
+            lambda: self._ledger.on(lambda db: move(db, name, self.boot, position, until_ns))
         )
 
     def cursor(self, name: str) -> int | None:
@@ -441,7 +437,7 @@ class LogStore(PeopleReads, ABC):
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """What `work` does with rows of a room's own tables. Raises Unavailable, Overloaded."""
-        return await self._writer.submit(lambda: self._on_writer(work))
+        return await self._writer.submit(lambda: self._ledger.on(work))
 
     def high_water(self, name: str) -> int:
         """0 when never set."""

@@ -4,12 +4,15 @@ or erased in between."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from inspect import getmembers, iscoroutinefunction
 from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, text, update
 from support.stored import AT, a_reply, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
@@ -17,12 +20,22 @@ from pdp.core.call.budgets import BudgetReservation
 from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import MOST_LABELS
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.record.stored import CallKeys, CallRow, PairChange, PersonRow, SeenText, SessionRow
+from pdp.core.record.stored import (
+    CallKeys,
+    CallRow,
+    FirstRow,
+    PairChange,
+    PersonRow,
+    SeenText,
+    SessionOpening,
+    SessionRow,
+)
 from pdp.store.clock import MARK
+from pdp.store.firsts import keep
 from pdp.store.shared import Fingerprints
 from pdp.store.sqlite import memory
 from pdp.store.sqlite.store import SqliteStore
-from pdp.store.tables import sessions
+from pdp.store.tables import awaited, metadata, sessions
 
 SECOND = 10**9
 IDLE = 10 * SECOND
@@ -138,17 +151,19 @@ async def test_memory_says_what_the_rows_say(place: Any, seed: int, monkeypatch:
     assert hits > 20
 
 
+BOUND = SessionRow("s", "alice", AT + KEPT, opened_ns=AT, used_ns=AT, over_ns=AT + IDLE, calls=1, tree="p")
+
+
 async def bound(store: SqliteStore) -> CallKeys:
     """A session that memory knows."""
     keys = CallKeys("acme", AT, AT, session="s", pair="p", also="m")
-    row = SessionRow("s", "alice", AT + KEPT, opened_ns=AT, used_ns=AT, over_ns=AT + IDLE, calls=1, tree="p")
-    await store.commit(entry(1, session=row, labels=(LabelRow("p", "a", "code", "pack", an_id(1), AT),)))
+    await store.commit(entry(1, session=BOUND, labels=(LabelRow("p", "a", "code", "pack", an_id(1), AT),)))
     assert not known(store, keys)  # its labels were not read
     await store.for_call(keys)
     assert known(store, keys)
-    await store.commit(entry(2, session=replace(row, calls=3)))
+    await store.commit(entry(2, session=replace(BOUND, calls=3)))
     assert known(store, keys)
-    assert (await store.for_call(keys)).session == replace(row, calls=4)
+    assert (await store.for_call(keys)).session == replace(BOUND, calls=4)
     return keys
 
 
@@ -171,13 +186,73 @@ async def test_what_is_not_followed_is_read_again(place: Any) -> None:
     assert not known(store, keys)
 
 
-async def test_statements_that_are_no_entries_clear_it(place: Any) -> None:
-    """Whatever they change."""
+ERASED = PersonRow("p-1", "acme", "alice-index", "account", "", "alice")
+OPENING = SessionOpening("s", AT, "acme", "gateway", "s", AT)
+Job = Callable[[SqliteStore], Awaitable[object]]
+# Everything that the writer does for others, and whether what is in memory stays there.
+JOBS: dict[str, tuple[Job, bool]] = {
+    "commit": (lambda store: store.commit(entry(30, people=(ERASED,))), True),
+    "commit_all": (lambda store: store.commit_all((entry(31), entry(32, high_water=((MARK, AT),)))), True),
+    "empty_archived": (lambda store: store.empty_archived(0, 0), True),
+    "put_off": (lambda store: store.put_off((OPENING,)), True),
+    "put_in_force": (lambda store: store.put_in_force({("policy", "acme"): "digest"}), True),
+    "hold_cursor": (lambda store: store.hold_cursor("a", 0, at_ns=AT, until_ns=AT), True),
+    "move_cursor": (lambda store: store.move_cursor("a", 1, until_ns=AT), True),
+    "transact": (lambda store: store.transact(partial(keep, rows=[FirstRow("acme", "tool", "x", 0)])), True),
+    "recognise": (lambda store: store.recognise(Fingerprints("index", ())), False),
+    "erase_people": (lambda store: store.erase_people((ERASED,), ()), False),
+    "erase_subject": (lambda store: store.erase_subject("acme", "alice-index"), False),
+}
+READS = {"for_call", "read", "in_thread", "close"}
+
+
+async def test_only_what_may_change_sessions_clears_it(place: Any) -> None:
     store = place.open()
     keys = await bound(store)
-    ended = update(sessions).where(sessions.c.idx == "s").values(state="ended")
-    await store._writer.submit(lambda: store._on_writer(lambda db: db.execute(ended).rowcount))
-    assert (await store.for_call(keys)).session.state == "ended"
+    asynchronous = {name for name, _ in getmembers(SqliteStore, iscoroutinefunction) if not name.startswith("_")}
+    assert set(JOBS) == asynchronous - READS
+    for name, (job, stays) in JOBS.items():
+        await store.for_call(keys)
+        await job(store)
+        assert (name, known(store, keys)) == (name, stays)
+        assert (await store.for_call(keys)) == rows_of(store, keys)
+
+
+async def test_consumers_of_the_log_cause_no_further_reads(place: Any) -> None:
+    store = place.open()
+    keys, asked = await bound(store), list[str]()
+    store._reader.set_trace_callback(asked.append)
+    await store.hold_cursor("a", 0, at_ns=AT, until_ns=AT)
+    for n in range(100):
+        await store.move_cursor("a", n, until_ns=AT)
+        await store.commit(entry(100 + n, high_water=((MARK, AT + n),)))
+        await store.for_call(keys)
+    assert len(asked) == 100
+    assert not [statement for statement in asked if "JOIN sessions" in statement]
+
+
+STATEMENTS = (
+    *(delete(table) for table in metadata.sorted_tables if table.name not in {"records", "head", "runs"}),
+    update(sessions).values(state="ended"),
+    text("UPDATE sessions SET state = 'ended'"),
+    text(" WITH those AS (SELECT 's' AS idx) UPDATE sessions SET calls = 7 WHERE idx IN (SELECT idx FROM those)"),
+    text("INSERT OR REPLACE INTO awaited VALUES ('p', 'decision')"),
+    text("REPLACE INTO labels (pair, label, code, pack, decision_id, at_ns) VALUES ('m', 'b', '', '', '', 0)"),
+)
+
+
+async def test_whatever_a_statement_changes_is_read(place: Any) -> None:
+    """Also one of a room with tables of its own."""
+    store = place.open()
+    keys = await bound(store)
+    for n, change in enumerate(STATEMENTS, 100):
+        label = LabelRow("p", "a", "code", "pack", an_id(n), AT)
+        await store.commit(entry(n, session=BOUND, labels=(label,)))
+        await store.for_call(keys)
+        assert known(store, keys)
+        await store.transact(lambda db, change=change: db.execute(change).rowcount)
+        assert (await store.for_call(keys)) == rows_of(store, keys), change
+        await store.transact(lambda db: [db.execute(delete(table)) for table in (sessions, awaited)])
 
 
 async def test_a_session_whose_time_is_over_is_read(place: Any) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import RowMapping, Select, func, select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
@@ -116,10 +116,6 @@ class PostgresStore(LogStore):
         self._calls.close()
         await asyncio.to_thread(self._database.close)
         await asyncio.to_thread(self._end_reads)
-
-    @override
-    def _on_writer(self, work: Callable[[Connection], T]) -> T:
-        return work(self._database.db)
 
     @override
     def _look(self) -> None:

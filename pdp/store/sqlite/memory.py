@@ -2,12 +2,13 @@
 last is what the file says.
 
 Sessions are kept as the commit that wrote them returned them, labels as they were read. A commit that changes what is
-known of a pair drops the pair; one of anything but entries, or of which an entry failed, drops all; and so does one
-that failed, or of which nobody can tell. What is not here is read.
+known of a pair drops the pair; one with a statement on these rows that no entry made drops all (`changes`), and so
+does an erasure, another index key, and a commit that failed, or of which nobody can tell. What is not here is read.
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from itertools import chain
@@ -26,6 +27,14 @@ _PARENT, _TREE, _UNTIL = map(SESSIONS.columns.index, ("parent", "tree", "until_n
 _NONE = (None,) * len(SESSIONS.columns)
 
 SessionColumns = tuple[Any, ...]  # of `SESSIONS`
+
+# Of what is held: labels are held where no result of their pair is awaited, with what a restore says of them.
+_HELD = re.compile(r"\b(sessions|labels|awaited|high_water)\b")
+
+
+def changes(statement: str) -> bool:
+    """Whether a text of SQL may change what is held: any but a plain question that names one of its tables."""
+    return not statement.lstrip().startswith("SELECT") and _HELD.search(statement) is not None
 
 
 class KnownSession(NamedTuple):

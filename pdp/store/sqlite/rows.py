@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from typing_extensions import override
 
 from pdp.core.bytes.digest import leaf_hash
@@ -36,7 +36,7 @@ from pdp.store.rows import (
     value_rows,
 )
 from pdp.store.shared import Last, LogWentBack
-from pdp.store.sqlite.memory import SessionColumns, SessionMemory
+from pdp.store.sqlite.memory import SessionColumns, SessionMemory, changes
 from pdp.store.sqlite.opening import OpenedFile, set_meta
 
 T = TypeVar("T")
@@ -73,6 +73,7 @@ class SqliteRows(Rows):
         self._bound: dict[str, tuple[str, SessionColumns]] = {}  # of this transaction
         self._pairs: set[str] = set()  # changed in it
         self._doubt = False  # it changed, or may have, what is not followed here
+        event.listen(opened.people, "before_cursor_execute", self._runs)
 
     @override
     def _parameters(self, text: str) -> str:
@@ -181,9 +182,13 @@ class SqliteRows(Rows):
     def commit_plain(self, *_: object) -> None:
         """As `plain` says."""
 
+    def _runs(self, _db: Connection, _cursor: object, statement: str, *_: object) -> None:
+        """What an entry's own statements change is followed; of all others only that they do."""
+        if changes(statement):
+            self.doubt()
+
     @override
     def on(self, work: Callable[[Connection], T]) -> T:
-        self.doubt()
         with plain_faults():
             return work(self._people)
 

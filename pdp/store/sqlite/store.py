@@ -15,13 +15,12 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
 from pdp.core.ports import Entropy
 from pdp.core.record.stored import CallKeys, SessionRow, StoredCall
-from pdp.store.alchemy import on, plain_faults, said
+from pdp.store.alchemy import on, said
 from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.calls import (
     BESIDE_PARAMETERS,
@@ -64,9 +63,9 @@ class SqliteStore(LogStore):
         self._lock = lock
         self._path = options.path
         self._database = SqliteTransactions(opened.writer, opened.copier, options.path / FILE)
-        self._written = SqliteRows(opened)
-        self._memory = self._written.memory
-        ledger = Ledger(self._written, Head(opened.size), options)
+        written = SqliteRows(opened)
+        self._memory = written.memory
+        ledger = Ledger(written, Head(opened.size), options)
         writer = Writer(self._database, pace(options), ledger)
         super().__init__(opened.reads, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
         self._in_reader = ReaderAnswers(on(opened.reader).engine, self._failed, self._ask)
@@ -88,12 +87,6 @@ class SqliteStore(LogStore):
             lock.release()
             raise
         return cls(opened, lock, options, boot)
-
-    @override
-    def _on_writer(self, work: Callable[[Connection], T]) -> T:
-        self._written.doubt()
-        with plain_faults():
-            return work(self._opened.people)
 
     @override
     def _erased(self) -> None:
