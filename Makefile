@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos agents examples calls size races sessions soak starts proofs drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-tests nightly-part fresh durations tools quick quick-tests lint types layers proto rego delivery changelog release scorecard environments servers docker-steps mutation-sample bench cerbos agents examples calls size equality races sessions soak starts proofs drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -138,6 +138,9 @@ language: .venv/ready ## all of OPA's own language tests on both engines (needs 
 
 sweeps: .venv/ready ## every combination of the sweeps of which the tests run a fixed sample (needs opa; some minutes)
 	CI=true SWEEPS=all KEPT=40 LOOSENING=200 $(BIN)/python -m pytest -q -n 2 -m sweep $(SWEPT)
+
+equality: .venv/ready ## the corpus of calls comes to what it came to, to the byte (WORLDS=0-2: some of it)
+	PYTHONPATH=tests $(BIN)/python -m support.equal check --worlds $(or $(WORLDS),0-19)
 
 races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQLite and PostgreSQL (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py
