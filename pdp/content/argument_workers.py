@@ -73,7 +73,7 @@ class ArgumentWorker:
             stderr=asyncio.subprocess.DEVNULL,  # a traceback could show a value
             env={},
             cwd="/",
-            process_group=0,  # a terminal's signals pass it by
+            start_new_session=True,  # a terminal's signals pass it by
             limit=_MAX_ANSWER,
         )
         worker = cls(process, seconds, hosts)

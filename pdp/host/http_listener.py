@@ -1,15 +1,16 @@
 """HTTP listeners: uvicorn's HTTP/1.1 in the event loop of the process, with bounds on connections, time and sizes.
 
-Connections are kept alive; the requests of one are answered one after the other.
+Connections are kept alive; the requests of one are answered one after the other. They are accepted here and not by
+the event loop, so that those in their TLS handshake are counted, whichever loop it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import http
 import logging
-import os
 import socket
 import ssl
 import sys
@@ -17,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ WRITE_SECONDS = 30.0  # for a reader that takes nothing
 ANSWER_SECONDS = 60.0  # of a request that has come whole; a listener's own bounds are shorter
 _IDLE_SECONDS = 60  # between two requests
 _BACKLOG = 256
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PAUSE_SECONDS = 1.0  # until connections are accepted again, where the system had no means for one
 _PLAIN: Mapping[str, str] = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -66,7 +70,9 @@ class HttpServer:
         self._host, self._port = host.strip("[]"), int(port)
         self._setting, self._said = setting, said
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._greeted: dict[asyncio.Task[None], None] = {}  # whose handshake is not done, oldest first
         self._state = ServerState()
         self._config = Config(
             app,
@@ -89,16 +95,19 @@ class HttpServer:
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigurationFault `config.listen`."""
-        listening = _Listening(socket.AF_INET6 if ":" in self._host else socket.AF_INET, self.bounds.connections)
+        listening = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((self._host, self._port))
-            self._server = await self._listen(self._tls, listening)
+            listening.listen(_BACKLOG)
         except OSError:
             listening.close()
             raise ConfigurationFault(
                 "config.listen", f"{self._setting}: cannot be bound; is the address ours and the port free?"
             ) from None
+        listening.setblocking(False)
+        self._listening = listening
+        self._accepting = asyncio.create_task(self._accept(listening), name=f"accepting for {self._setting}")
         self._port = listening.getsockname()[1]
         log.info("%s on %s", self._said, self.address)
 
@@ -115,44 +124,53 @@ class HttpServer:
 
             async def take() -> None:
                 if found is not None:
-                    await self.renew(found)
+                    self.renew(found)
 
             return take
 
         return replace(self.part, renews=() if files is None else (RenewedFiles(name, files, prepare),))
 
-    async def renew(self, tls: ssl.SSLContext) -> None:
-        """Take other TLS files for connections that come from now on; those that are open go on. Raises
-        ConfigurationFault `config.listen`; then the former ones stay."""
-        former = self._server
-        if former is None:
-            return
-        try:
-            # the same socket, so that nobody is refused in between
-            again = _Listening(former.sockets[0].family, self.bounds.connections, os.dup(former.sockets[0].fileno()))
-        except OSError as error:
-            raise ConfigurationFault(
-                "config.listen", f"{self._setting}: cannot take other TLS files now ({error.strerror})."
-            ) from None
-        self._tls, self._server = tls, await self._listen(tls, again)
-        former.close()
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Take other TLS files for connections that come from now on; those that are open go on."""
+        self._tls = tls
 
-    async def _listen(self, tls: ssl.SSLContext | None, listening: _Listening) -> asyncio.Server:
-        def accepted() -> HttpConnection:
-            return HttpConnection(self._config, self._state, self.bounds, listening.shaken)
+    async def _accept(self, listening: socket.socket) -> None:
+        """Take connections as they come; at the limit one more ends the oldest of those in their handshake."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(0)  # a flood of connections does not keep the loop
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError as error:  # others than these are of one connection, which is gone
+                if error.errno in _EXHAUSTED:
+                    log.error("%s: no connection can be accepted now (%s)", self._setting, error.strerror)
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            if len(self._greeted) >= self.bounds.connections:
+                next(iter(self._greeted)).cancel()
+            greeting = loop.create_task(self._greet(connection))
+            self._greeted[greeting] = None
+            greeting.add_done_callback(self._greeted.pop)
 
-        return await asyncio.get_running_loop().create_server(
-            accepted,
-            sock=listening,
-            ssl=tls,
-            ssl_handshake_timeout=REQUEST_SECONDS if tls else None,
-            backlog=_BACKLOG,
-        )
+    async def _greet(self, connection: socket.socket) -> None:
+        """Until it is counted with the connections."""
+        seconds = None if self._tls is None else REQUEST_SECONDS
+        with contextlib.suppress(OSError):  # no handshake came of it
+            await asyncio.get_running_loop().connect_accepted_socket(
+                partial(HttpConnection, self._config, self._state, self.bounds),
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=seconds,
+            )
 
     async def drain(self) -> None:
         """Take no more, finish what was begun in time, close the rest."""
-        if self._server is not None:
-            self._server.close()
+        if self._accepting is not None and self._listening is not None:
+            begun = (self._accepting, *self._greeted)
+            for task in begun:
+                task.cancel()
+            await asyncio.gather(*begun, return_exceptions=True)
+            self._listening.close()
         open_ = [each for each in self._state.connections if isinstance(each, HttpConnection)]
         for each in open_:
             each.shutdown()
@@ -164,31 +182,6 @@ class HttpServer:
             each.transport.abort()
 
 
-class _Listening(socket.socket):
-    """Limits accepted connections whose TLS handshake is not done, which no `HttpConnection` counts yet: one more
-    ends the oldest of them."""
-
-    def __init__(self, family: int, most: int, fileno: int | None = None) -> None:
-        super().__init__(family, socket.SOCK_STREAM, fileno=fileno)
-        self._most = most
-        self._begun: dict[object, socket.socket] = {}  # by the other side's address, oldest first
-
-    @override
-    def accept(self) -> tuple[socket.socket, Any]:
-        connection, address = super().accept()
-        self._begun = {where: each for where, each in self._begun.items() if each.fileno() >= 0}
-        if len(self._begun) >= self._most:
-            oldest = self._begun.pop(next(iter(self._begun)))
-            with contextlib.suppress(OSError):
-                oldest.shutdown(socket.SHUT_RDWR)
-        self._begun[address] = connection
-        return connection, address
-
-    def shaken(self, address: object) -> None:
-        """A connection is counted with its kind from now on."""
-        self._begun.pop(address, None)
-
-
 class HttpConnection(H11Protocol):
     """One HTTP connection. At the limit a new one replaces the longest idle one; connections with an answer under way
     stay. A request's `state` has the `peer` that a caller is known by, but for its token."""
@@ -198,10 +191,9 @@ class HttpConnection(H11Protocol):
         config: Config,
         server_state: ServerState,
         bounds: Bounds,
-        shaken: Callable[[object], None],
     ) -> None:
         super().__init__(config, server_state, {})
-        self._bounds, self._shaken = bounds, shaken
+        self._bounds = bounds
         self._reading, self._writing = _Deadline(self.loop), _Deadline(self.loop)
         self.lost = self.loop.create_future()
         self._since = 0.0  # when it began to wait for a request, or to be silent
@@ -215,7 +207,6 @@ class HttpConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(transport)
         self.app_state["peer"] = _peer(transport.get_extra_info("ssl_object"))
-        self._shaken(transport.get_extra_info("peername"))
         self._expect()
         if len(self.connections) > self._bounds.connections and not self._make_room():
             self._refuse(503, "Too many connections; try again.\n", {"retry-after": "1"})

@@ -169,7 +169,7 @@ class RunningJudge:
                     stdout=asyncio.subprocess.PIPE,
                     env={},
                     cwd="/",
-                    process_group=0,  # a terminal's signals pass it by
+                    start_new_session=True,  # a terminal's signals pass it by
                     pass_fds=(theirs.fileno(),),
                 )
                 await _listening(process, {**settings, "socket": theirs.fileno()})

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import cast
 
 from typing_extensions import override
 
@@ -78,9 +79,7 @@ class WorkerLink(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        if not isinstance(transport, asyncio.WriteTransport):
-            raise TypeError("a worker's transport is writable")
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # of another loop, it is no instance of it
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

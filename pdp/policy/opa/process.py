@@ -288,7 +288,7 @@ class OpaProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 env={},
                 cwd=folder,  # so that the bundle has the same name in every process
-                process_group=0,  # a terminal's signals pass it by
+                start_new_session=True,  # a terminal's signals pass it by
             )
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)

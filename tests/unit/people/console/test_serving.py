@@ -366,7 +366,7 @@ async def test_another_pair_serves_the_next_connection(console: ConsoleClient, t
     tls_files(tmp_path)
     renewed = console_tls(tls)
     assert renewed is not None
-    await made.renew(renewed)
+    made.renew(renewed)
     assert await asked() == 200
     fitting = (tmp_path / "k.pem").read_bytes()
     (tmp_path / "k.pem").write_bytes(former)
