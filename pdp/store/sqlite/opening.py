@@ -29,6 +29,7 @@ T = TypeVar("T")
 FILE = "pdp.sqlite3"
 APPLICATION = 0x70647031  # "pdp1", in the file's header
 DAMAGED = "keep what is there, and make a store of a copy elsewhere: `pdp restore --help`"
+STATEMENTS = 256  # that are kept prepared: the inserts, for each number of rows up to `rows.MOST_ROWS`
 TAIL = 64  # records whose leaf hash is computed again at open
 
 # Order of words: a commit is durable when COMMIT returns (WAL + FULL syncs the WAL on every commit). Checkpoints
@@ -147,7 +148,7 @@ def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:
 
 
 def _connection(path: Path, *pragmas: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=128)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS)
     for pragma in pragmas:
         db.execute(pragma).fetchall()
     return db

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ from pdp.store.sqlite.opening import OpenedFile, set_meta
 T = TypeVar("T")
 
 _LEAF = "SELECT leaf FROM records WHERE idx = ?"
-_SIZES = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)  # rows of one statement; each is prepared once
+MOST_ROWS = 32  # of one statement; a batch has rarely more, and each number of rows is a statement in memory
 # what plain entries have, and what is told of a row
 _TOGETHER = {
     SESSIONS: f" RETURNING {', '.join(SESSIONS.columns)}",
@@ -56,6 +57,12 @@ def numbered(text: str) -> str:
     return text.replace("$", "?")
 
 
+@cache
+def _insert_of(into: Insert, count: int) -> str:
+    """The statement for so many rows; each is written once, and prepared once (`opening.STATEMENTS`)."""
+    return numbered(into.rows(count, "sqlite")) + _TOGETHER[into]
+
+
 class SqliteRows(Rows):
     """Its one process writes alone."""
 
@@ -63,11 +70,6 @@ class SqliteRows(Rows):
         super().__init__(opened.origin, "sqlite")
         self._db = opened.writer
         self._people = opened.people
-        self._texts = {
-            (into.table, size): numbered(into.rows(size, "sqlite")) + told
-            for into, told in _TOGETHER.items()
-            for size in _SIZES
-        }
         self.memory = SessionMemory()
         self._tenant = ""  # of the entry that is written
         self._bound: dict[str, tuple[str, SessionColumns]] = {}  # of this transaction
@@ -141,16 +143,15 @@ class SqliteRows(Rows):
         self, into: Insert, rows: Sequence[tuple[Any, ...]], *now: int
     ) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """The statements that insert rows, with their parameters."""
-        while rows:
-            size = next(size for size in _SIZES if size <= len(rows))
-            yield self._texts[into.table, size], (*chain.from_iterable(rows[:size]), *now)
-            rows = rows[size:]
+        for start in range(0, len(rows), MOST_ROWS):
+            some = rows[start : start + MOST_ROWS]
+            yield _insert_of(into, len(some)), (*chain.from_iterable(some), *now)
 
     @override
     def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
         if into is not SESSIONS:
             return super()._insert(into, *rows)
-        found = self._db.execute(self._texts[into.table, 1], rows[0]).fetchall()
+        found = self._db.execute(_insert_of(into, 1), rows[0]).fetchall()
         self._bound.update((row[0], (self._tenant, row)) for row in found)
         return len(found)
 
