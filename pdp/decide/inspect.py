@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -55,13 +55,15 @@ class HeldBytes:
     now: int = 0
 
     @contextmanager
-    def one(self) -> Iterator[Callable[[int], None]]:
-        """For one result: what counts further bytes of it, until it is answered. Raises Overloaded
-        `result.overloaded`."""
+    def one(self, largest: int) -> Iterator[Callable[[int], None]]:
+        """For one result of at most `largest` bytes: what counts further bytes of it, until it is answered. Raises
+        Overloaded `result.too_large`, `result.overloaded`."""
         mine = 0
 
         def more(size: int) -> None:
             nonlocal mine
+            if mine + size > largest:
+                raise Overloaded("result.too_large", f"The result is larger than {largest} bytes; withhold it.")
             if self.now + size > self.most:
                 raise Overloaded("result.overloaded", "Too many results are inspected at once; withhold this one.")
             self.now += size
@@ -94,6 +96,10 @@ class Inspect:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slots", asyncio.Semaphore(self.at_once))
+
+    def receiving(self) -> AbstractContextManager[Callable[[int], None]]:
+        """What takes in a result: see `HeldBytes.one`."""
+        return self.held.one(self.max_bytes)
 
     async def __call__(self, ask: ResultAsk, caller: Caller) -> tuple[ResultAnswer, RecordRef]:
         """Answer one result; the record, and what the result puts on its session, are durable when this returns.

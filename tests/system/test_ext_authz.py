@@ -192,6 +192,24 @@ def test_a_gateway_that_may_not_ask_is_answered_with_a_denial(
     assert [r["kind"] for r in server.records()[before:]] == ["refusal"]
 
 
+@pytest.mark.parametrize(
+    ("body", "bearer", "told"),
+    [
+        (call("git\u202egolt"), "", "target.tool.name: holds control"),
+        (call("x" * 513), "", "target.tool.name: is longer than 512 characters"),
+        (message("resources/read", {"uri": "git://" + "x" * 4_096}), "", "target.resource.uri: is longer than 4096"),
+        (message("prompts/get", {"name": "x" * 513}), "", "target.prompt.name: is longer than 512 characters"),
+        (call(), "x" * 32_769, "credential.bearer: is longer than 32768 characters"),
+    ],
+)
+def test_the_limits_of_a_decide_are_those_of_a_gateway(server: Served, body: Any, bearer: str, told: str) -> None:
+    before = len(server.records())
+    answer = asked(server, check(body, bearer=bearer or server.alice()))
+    assert (answer.error, answer.noted["code"]) == ((200, INVALID_PARAMS, 7), "request.malformed")
+    assert answer.body["error"]["message"].startswith(told)
+    assert [(r["kind"], r["code"]) for r in server.records()[before:]] == [("refusal", "request.malformed")]
+
+
 METADATA = "https://mcp.acme.example/.well-known/oauth-protected-resource/git/mcp"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pdp.client.responses import refused
-from pdp.client.values import Decision, Elicited, Kind, Tool
+from pdp.client.values import Decision, Elicited, Kind
 from pdp.core.call.methods import (
     COMPLETE,
     LISTS,
@@ -222,13 +222,17 @@ def answered(params: Mapping[str, Any], name: str = QUESTION) -> Elicited | None
 
 
 def listed(
-    shown: Iterable[Tool], client: McpClient, milliseconds: int, *, method: str = TOOL_LIST, prefix: str = ""
+    shown: Iterable[tuple[str, Mapping[str, Any]]],
+    client: McpClient,
+    milliseconds: int,
+    *,
+    method: str = TOOL_LIST,
+    prefix: str = "",
 ) -> dict[str, Any]:
-    """The result of a method of `LISTS`, whole. It is one subject's, for as long as it holds. A gateway may put a
-    `prefix` before the names."""
+    """The result of a method of `LISTS`, whole, from definitions by name or URI. It is one subject's, for as long as
+    it holds. A gateway may put a `prefix` before the names."""
     member, identity = LISTS[method].member, LISTS[method].identity
-    found = [(tool.name, json.loads(tool.definition)) for tool in shown]
-    result: dict[str, Any] = {member: [{**definition, identity: prefix + name} for name, definition in found]}
+    result: dict[str, Any] = {member: [{**definition, identity: prefix + name} for name, definition in shown]}
     if client.modern:
         result |= {"resultType": "complete", "ttlMs": max(0, milliseconds), "cacheScope": "private"}
     return result

@@ -217,7 +217,8 @@ class Enforcement:
             logger.warning("list of %s denied: %s", self.server, shown.code)
             raise _denied({"status": "deny"}, shown.safe_message)
         left = int((shown.valid_until - time.time()) * 1000)
-        return answers.listed(shown.tools, _mcp_client(ctx), left, method=ctx.method)
+        tools = [(tool.name, json.loads(tool.definition)) for tool in shown.tools]
+        return answers.listed(tools, _mcp_client(ctx), left, method=ctx.method)
 
     async def visible(self, definitions: Sequence[bytes], ctx: Context, method: str = LIST) -> ToolList:
         """Which of these tools, or of what else `method` lists, the subject of `ctx` may see."""

@@ -139,7 +139,7 @@ def _inspect(
     while pending:
         value, outside = pending.pop()
         if isinstance(value, str):
-            if escapes and not _well_formed(value):
+            if escapes and not well_formed(value):
                 raise InvalidRequest(field, f"has a lone surrogate at depth {outside}; send well-formed Unicode")
         elif isinstance(value, _Duplicate):
             raise InvalidRequest(field, f"has a duplicate key in an object at depth {outside + 1}")
@@ -160,7 +160,8 @@ def _too_deep(max_depth: int) -> str:
     return f"is nested deeper than {max_depth} levels"
 
 
-def _well_formed(text: str) -> bool:
+def well_formed(text: str) -> bool:
+    """Whether a text has no lone surrogate."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -201,6 +201,11 @@ class ListAnswer:
     enforcement: str = "enforced"
     observed: tuple[tuple[str, Mapping[str, Json]], ...] = ()  # what policy alone hides, where it does not bind
 
+    @property
+    def effect(self) -> Effect:
+        """A list without tools that has a reason was denied as a whole."""
+        return Effect.DENY if self.reasons and not self.tools else Effect.ALLOW
+
 
 RESULT_WITHHELD = "The result of this call is withheld."
 

@@ -1,33 +1,47 @@
-"""What gateways ask by their own calls, asked as `Decide` and `FilterTools`: the same codec and services, and answers
-read as strictly as our own client reads them."""
+"""What gateways ask by their own calls, asked as `Decide`, `FilterTools` and `InspectResult`: of the same services,
+within the same limits."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from pdp.client.mcp.answers import CallParameters, NotACallError
 from pdp.client.mcp.tool_search import ToolSearch
-from pdp.client.requests_decide import CallQuestion, ListQuestion
-from pdp.client.results import ResultQuestion
-from pdp.client.values import Claims, Credential, Decision, Inspected, Listing, ToolCall, ToolList
+from pdp.client.requests_decide import encoded
+from pdp.client.results import REDACT
+from pdp.client.values import Decision, Inspected
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.methods import TOOL_LIST
-from pdp.core.call.request import Caller, Role
+from pdp.core.call.request import (
+    Ask,
+    AssertedClaims,
+    Bearer,
+    Caller,
+    Credential,
+    ListAsk,
+    NoCredential,
+    PromptTarget,
+    ResourceTarget,
+    ResultAsk,
+    Role,
+    SessionAsk,
+    Target,
+    ToolTarget,
+)
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Clock, Entropy
-from pdp.v1 import decision_pb2
+from pdp.wire import reading
 from pdp.wire.gateways.options import GatewayOptions
-from pdp.wire.grpc.codec import decisions, results
+from pdp.wire.grpc.codec import fields
 from pdp.wire.grpc.interceptors import Context, logged, time_left
 from pdp.wire.grpc.servicer import RpcAdmission, Services
 
-_NOTHING: frozenset[str] = frozenset()  # a gateway honours no obligation by these calls
 _MARGIN = 0.2  # of a gateway's deadline, in which the answer travels
 _MOST_MARGIN = 0.5  # seconds
 _BEARER = "bearer "
@@ -78,9 +92,8 @@ class Deciding:
         `FilterTools` raise."""
         decision: Decision | None = None
         if not calls:
-            found = await self.listed(asked, TOOL_LIST, (), caller)
-            if not found.allowed:
-                return Decision(False, "deny", found.decision_id, found.reasons, found.safe_message)
+            listed, _ = await self.listed(asked, TOOL_LIST, (), caller)
+            return None if listed.allowed else listed
         for call in calls:
             try:
                 meant = _SEARCH.meant(call) if call.kind == "tool" else None
@@ -93,38 +106,40 @@ class Deciding:
         return decision
 
     async def _decided(self, asked: GatewayCall, call: CallParameters, caller: Caller, seconds: float) -> Decision:
-        question = CallQuestion(
+        ask = Ask(
             self.new_id(),
-            ToolCall(
-                asked.server,
-                call.name,
-                canonical(call.stated) if call.stated is not None else None,
-                client_address=_address(asked.client_address),
-                protocol_version=asked.version,
-                client_capabilities=canonical(asked.capabilities) if asked.capabilities is not None else None,
-                meta=canonical(call.meta) if call.meta else None,
-                kind=call.kind,
-                method=call.method,
-            ),
+            "",
+            call.method,
+            _target(asked.server, call),
             asked.credential,
-            None,
-            _NOTHING,
-            observe=asked.observe,
+            SessionAsk(),
+            protocol_version=asked.version,
+            client_capabilities=b"" if asked.capabilities is None else canonical(asked.capabilities),
+            client_address=_address(asked.client_address),
+            meta=canonical(call.meta) if call.meta else b"",
+            until_ns=self._services.admission.until(seconds),
         )
-        return await self._services.decided(question, caller, seconds, self._clock)
+        answer, _ = await self._services.decide(fields.checked(ask), caller)
+        return reading.decision(answer, self._clock.now_ns(), observe=asked.observe)
 
     async def listed(
         self, asked: GatewayCall, method: str, definitions: Sequence[Mapping[str, Json]] | None, caller: Caller
-    ) -> ToolList:
+    ) -> tuple[Decision, reading.Definitions]:
         """What the subject may see of what `method` lists: of what the server listed, or without `definitions` of
         what is pinned. Raises what `FilterTools` raises."""
-        presented: list[bytes] | None = None
-        if definitions is not None:
-            presented = await asyncio.to_thread(lambda: [canonical(definition) for definition in definitions])
-        listing = Listing(asked.server, presented, asked.version, method=method)
-        question = ListQuestion(self.new_id(), listing, asked.credential, None, asked.observe)
-        answer, record = await self._services.filter(decisions.list_ask(question.request()), caller)
-        return question.read(decisions.filter_response(answer, record), self.now())
+        presented = await asyncio.to_thread(lambda: tuple(map(canonical, definitions or ())))
+        ask = ListAsk(
+            self.new_id(),
+            asked.server,
+            presented,
+            asked.credential,
+            SessionAsk(),
+            presented_only=definitions is not None,
+            method=method,
+            protocol_version=asked.version,
+        )
+        answer, _ = await self._services.filter(fields.checked_list(ask), caller)
+        return reading.shown(answer, self._clock.now_ns(), observe=asked.observe)
 
     @property
     def max_result_bytes(self) -> int:
@@ -136,13 +151,22 @@ class Deciding:
     ) -> Inspected:
         """What may be shown of the result of a call that was allowed, and that `method` of this server answered.
         Raises what `InspectResult` raises."""
-        question = ResultQuestion(self.new_id(), decision_id, "", result, asked.credential, None)
-        messages = await asyncio.to_thread(question.request)
-        inspect = self._services.inspect
-        with inspect.held.one() as more:
-            ask = await results.result_ask(_streamed(messages), inspect.max_bytes, more)
-            answer, record = await inspect(replace(ask, of=(asked.server, method)), caller)
-        return question.read(results.result_response(answer, record), self.now())
+        ask = ResultAsk(
+            self.new_id(),
+            decision_id,
+            "",
+            asked.credential,
+            SessionAsk(),
+            supported_obligations=(REDACT,),
+            data=await asyncio.to_thread(encoded, result, "result"),
+            is_error=result.get("isError") is True,
+            of=(asked.server, method),
+        )
+        fields.checked_result(ask)
+        with self._services.inspect.receiving() as more:
+            more(len(ask.data))
+            answer, _ = await self._services.inspect(ask, caller)
+        return reading.inspected(answer, result)
 
     def input_schema(self, server: str, name: str, caller: Caller) -> Json:
         """The pinned schema of a tool's arguments; None for an unknown tool."""
@@ -158,11 +182,12 @@ class Deciding:
         return self._clock.now_ns() / NS
 
 
-async def _streamed(
-    messages: Sequence[decision_pb2.InspectResultRequest],
-) -> AsyncIterator[decision_pb2.InspectResultRequest]:
-    for message in messages:
-        yield message
+def _target(server: str, call: CallParameters) -> Target:
+    if call.kind == "tool":
+        return ToolTarget(server, call.name, None, "", canonical(call.arguments))
+    if call.kind == "prompt":
+        return PromptTarget(server, call.name, canonical(call.arguments))
+    return ResourceTarget(server, call.name, None, b"" if call.stated is None else canonical(call.stated))
 
 
 def _address(stated: str) -> str:
@@ -174,11 +199,10 @@ def _address(stated: str) -> str:
 
 def claimed(issuer: str, subject: str, claims: Mapping[str, Json]) -> Credential:
     """A subject on the gateway's word, which counts where `may_assert.claims` has the issuer."""
-    return Claims(issuer, subject, canonical(claims))
+    return AssertedClaims(issuer, subject, canonical(claims))
 
 
 def credential(authorization: str) -> Credential:
     """The subject's credential from a header `authorization`; nothing, which is denied, for another scheme."""
-    if authorization[: len(_BEARER)].lower() != _BEARER:
-        return None
-    return authorization[len(_BEARER) :].strip(" ")
+    token = authorization[len(_BEARER) :].strip(" ")
+    return Bearer(token) if token and authorization[: len(_BEARER)].lower() == _BEARER else NoCredential()

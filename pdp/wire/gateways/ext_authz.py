@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,10 +19,10 @@ from typing_extensions import override
 
 from pdp.client.mcp import answers
 from pdp.client.mcp.answers import CallParameters, McpClient, Way
-from pdp.client.values import Credential, Decision, Tool
+from pdp.client.values import Decision
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.methods import LISTS, ROUNDS, TOOL_CALL
-from pdp.core.call.request import Caller, Role
+from pdp.core.call.request import Caller, Credential, Role
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
@@ -40,6 +40,7 @@ from pdp.wire.gateways.http_message import (
 )
 from pdp.wire.gateways.options import DECIDED, HEADER_URL
 from pdp.wire.grpc.interceptors import Context
+from pdp.wire.reading import Definitions
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 # of a route's context_extensions
@@ -210,12 +211,12 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
             raise Malformed("params", "are not those of a list's first page", id_=message.id, number=INVALID_PARAMS)
         if prefix and LISTS[message.method].kind == "resource":
             return Reply(200, _listed((), "", message, 0), {"effect": "list"})
-        found = await self._deciding.listed(asked, message.method, None, caller)
-        noted = {"effect": "deny", "code": found.code, "decision_id": found.decision_id}
-        if not found.allowed or found.valid_until is None:
-            return Reply(200, _error(message.id, answers.DENIED, found.safe_message), noted)
-        left = int((found.valid_until - self._deciding.now()) * 1000)
-        return Reply(200, _listed(found.tools, prefix, message, left), {**noted, "effect": "list"})
+        listed, shown = await self._deciding.listed(asked, message.method, None, caller)
+        noted = {"effect": "deny", "code": listed.code, "decision_id": listed.decision_id}
+        if listed.valid_until is None:
+            return Reply(200, _error(message.id, answers.DENIED, listed.safe_message), noted)
+        left = int((listed.valid_until - self._deciding.now()) * 1000)
+        return Reply(200, _listed(shown, prefix, message, left), {**noted, "effect": "list"})
 
     def _undecided(self, message: McpMessage) -> Reply:
         """A message without a decision passes where that is configured. Raises Malformed."""
@@ -283,7 +284,7 @@ def _error(id_: str | int | None, number: int, message: str, data: Mapping[str, 
     return canonical({"jsonrpc": "2.0", "id": id_, "error": told})
 
 
-def _listed(shown: Iterable[Tool], prefix: str, message: McpMessage, milliseconds: int) -> bytes:
+def _listed(shown: Definitions, prefix: str, message: McpMessage, milliseconds: int) -> bytes:
     """The answer to a list, by the names at the gateway. It is one subject's, for as long as it holds."""
     return _result(
         message, answers.listed(shown, _client(message), milliseconds, method=message.method, prefix=prefix)

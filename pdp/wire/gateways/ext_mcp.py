@@ -24,11 +24,10 @@ from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from typing_extensions import override
 
 from pdp.client.mcp import answers
-from pdp.client.values import Credential, ToolList
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.methods import LISTS, ListMethod
-from pdp.core.call.request import Caller, Role
+from pdp.core.call.request import Caller, Credential, NoCredential, Role
 from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
@@ -170,11 +169,11 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         for service, server in servers.items():
             native = self._native(listed[of.member], of, service, several=len(servers) > 1)
             asked = GatewayCall(server, given, observe=_observes(response.metadata_context))
-            found = await self._deciding.listed(asked, response.method, list(native.values()), caller)
-            if not found.allowed or found.valid_until is None:
-                return _denied(_Code.PERMISSION_DENIED, found.safe_message, _data(found))
-            until = min(until, found.valid_until)
-            definitions = {tool.name: json.loads(tool.definition) for tool in found.tools}
+            decision, tools = await self._deciding.listed(asked, response.method, list(native.values()), caller)
+            if decision.valid_until is None:
+                return _denied(_Code.PERMISSION_DENIED, decision.safe_message, answers.data(decision))
+            until = min(until, decision.valid_until)
+            definitions = dict(tools)
             for shown, definition in native.items():
                 if (pinned := definitions.get(definition[of.identity])) is not None:
                     seen.setdefault(shown, []).append({**pinned, of.identity: shown})
@@ -266,10 +265,6 @@ def _list(raw: bytes, of: ListMethod) -> dict[str, Any]:
     return dict(listed)
 
 
-def _data(found: ToolList) -> dict[str, Json]:
-    return {"status": "deny", "decision_id": found.decision_id} if found.decision_id else {"status": "deny"}
-
-
 def _headers(given: Sequence[ext_mcp_pb2.McpHeader]) -> dict[str, str]:
     """Headers by name in lower case. Raises InvalidRequest for two copies of one that counts."""
     found: dict[str, str] = {}
@@ -292,10 +287,10 @@ def _credential(headers: Mapping[str, str], metadata: Struct) -> Credential:
         return credential(tokens[0])
     claims = stated.get(_CLAIMS)
     if not isinstance(claims, dict):
-        return None
+        return NoCredential()
     issuer, subject = _text(claims.get("iss")), _text(claims.get("sub"))
     if not issuer or not subject:
-        return None
+        return NoCredential()
     return claimed(issuer, subject, {key: _whole(value) for key, value in claims.items()})
 
 

@@ -253,10 +253,10 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request_iterator: AsyncIterator[decision_pb2.InspectResultRequest], context: Context
     ) -> decision_pb2.InspectResultResponse:
         async with self._admission.admit(context, Role.DECIDE, "InspectResult", waits=True) as caller:
-            with self._services.inspect.held.one() as more:
+            with self._services.inspect.receiving() as more:
                 try:
                     async with asyncio.timeout(BODY_SECONDS):
-                        asked = await results.result_ask(request_iterator, self._services.inspect.max_bytes, more)
+                        asked = await results.result_ask(request_iterator, more)
                 except TimeoutError:
                     raise DeadlineTooShort(
                         "service.body", "The result did not arrive in time; withhold it."

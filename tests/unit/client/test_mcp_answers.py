@@ -10,7 +10,7 @@ from mcp_types import INVALID_PARAMS
 from pdp.client.mcp import answers
 from pdp.client.mcp.answers import McpClient, NotACallError, Way, call_parameters
 from pdp.client.mcp.enforcement import _readable
-from pdp.client.values import Decision, Pending, Reason, Requirement, Tool
+from pdp.client.values import Decision, Pending, Reason, Requirement
 
 PAGE = "https://approvals.acme.example/r/1"
 URL, FORM, BOTH = (
@@ -160,7 +160,7 @@ def test_nothing_else_is_confirmed_by_a_client(
 
 
 def test_a_list_is_private_and_never_longer_than_it_holds() -> None:
-    tool = Tool("a", b'{"name":"a","inputSchema":{}}')
+    tool = ("a", {"name": "a", "inputSchema": {}})
     assert answers.listed([tool], McpClient("2025-11-25"), 500) == {"tools": [{"name": "a", "inputSchema": {}}]}
     modern = answers.listed([tool], McpClient("2026-07-28"), -1)
     assert (modern["cacheScope"], modern["ttlMs"], modern["resultType"]) == ("private", 0, "complete")

@@ -86,19 +86,19 @@ async def pieces(raw: bytes, size: int) -> AsyncIterator[decision_pb2.InspectRes
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 4_096])
 async def test_a_result_is_the_same_in_whatever_pieces_it_comes(size: int) -> None:
     raw = json.dumps({"content": [{"text": "é\u200b" + "".join(PLANTED.values())}]}, ensure_ascii=False).encode()
-    with HeldBytes(1 << 20).one() as more:
-        assert (await result_ask(pieces(raw, size), 1 << 20, more)).data == raw
+    with HeldBytes(1 << 20).one(1 << 20) as more:
+        assert (await result_ask(pieces(raw, size), more)).data == raw
 
 
 async def test_all_results_together_stay_within_their_bound_and_leave_nothing() -> None:
     held = HeldBytes(1_000)
-    with held.one() as first:
-        await result_ask(pieces(b"x" * 600, 100), 1_000, first)
-        with pytest.raises(Overloaded) as refused, held.one() as second:
-            await result_ask(pieces(b"x" * 600, 100), 1_000, second)
+    with held.one(1_000) as first:
+        await result_ask(pieces(b"x" * 600, 100), first)
+        with pytest.raises(Overloaded) as refused, held.one(1_000) as second:
+            await result_ask(pieces(b"x" * 600, 100), second)
         assert (refused.value.code, held.now) == ("result.overloaded", 600)
-        with held.one() as third:
-            await result_ask(pieces(b"x" * 400, 100), 1_000, third)
+        with held.one(1_000) as third:
+            await result_ask(pieces(b"x" * 400, 100), third)
             assert held.now == 1_000
     assert held.now == 0
 

@@ -1,6 +1,5 @@
 """Codec of decisions: requests about calls and lists, and their answers.
 
-Of a request only presence and shape are looked at; whether what is said is true is for `decide` to find out.
 Fields that the contract marks as reserved are left out, which never loosens an answer.
 """
 
@@ -8,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from operator import attrgetter
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -43,136 +43,75 @@ from pdp.wire.grpc.codec.enums import (
     REQUIREMENT_STATES,
     RISKS,
 )
-from pdp.wire.grpc.codec.fields import MAX_TOKEN, MAX_URI, MAX_WORD, data_at, name_at, text_at
 
 _PACKS = "packs."
 
-_CALL = (
-    name_at("call_id"),
-    name_at("method", MAX_WORD, mandatory=True),
-    name_at("protocol_version", MAX_WORD),
-    data_at("client_capabilities_json"),
-    name_at("resume_token", MAX_TOKEN),
-)
-_LIST = (
-    name_at("server", mandatory=True),
-    name_at("method", MAX_WORD),
-    name_at("protocol_version", MAX_WORD),
-    data_at("client_capabilities_json"),
-)
-_SESSION = (
-    name_at("session.id"),
-    text_at("session.task", fields.MAX_TASK),
-    name_at("session.parent", MAX_TOKEN),
-    name_at("session.task_token", MAX_TOKEN),
-    name_at("session.handle", MAX_TOKEN),
-)
-_CONTEXT = (
-    text_at("context.observation", fields.MAX_OBSERVATION),
-    data_at("context.extra_json"),
-    data_at("context.meta_json"),
-    text_at("context.working_folder", fields.MAX_FOLDER),
-)
-_SERVER_PEER = (
-    name_at("server_peer.spiffe_id", MAX_URI),
-    name_at("server_peer.spki_digest", MAX_WORD),
-    name_at("server_peer.command_digest", MAX_WORD),
-)
-_TOOL_TARGET = (
-    name_at("target.tool.server", mandatory=True),
-    name_at("target.tool.name", mandatory=True),
-    data_at("target.tool.definition_json"),
-    name_at("target.tool.definition_digest", MAX_WORD),
-    data_at("target.tool.arguments_json", fields.MAX_ARGUMENTS_BYTES),
-)
-_RESOURCE = (
-    name_at("target.resource.uri", MAX_URI, mandatory=True),
-    name_at("target.resource.server", mandatory=True),
-    data_at("target.resource.definition_json"),
-    data_at("target.resource.arguments_json", fields.MAX_ARGUMENTS_BYTES),
-)
-_PROMPT = (
-    name_at("target.prompt.server", mandatory=True),
-    name_at("target.prompt.name", mandatory=True),
-    data_at("target.prompt.arguments_json", fields.MAX_ARGUMENTS_BYTES),
-    data_at("target.prompt.definition_json"),
-)
-_GENERIC = (
-    name_at("target.generic.type", mandatory=True),
-    name_at("target.generic.id", mandatory=True),
-    data_at("target.generic.properties_json"),
-)
-
-
-_TARGETS = {"tool": _TOOL_TARGET, "resource": _RESOURCE, "prompt": _PROMPT, "generic": _GENERIC}
-_BEARER = text_at("credential.bearer", MAX_TOKEN)
-_ASKS = {kind: fields.whole(*_CALL, *_CONTEXT, *bounds, _BEARER, *_SESSION) for kind, bounds in _TARGETS.items()}
-_UNTARGETED = fields.whole(*_CALL, *_CONTEXT)
+_SESSION = attrgetter("id", "task", "task_by_agent", "parent", "task_token", "handle", "context_reset")
+_SERVER_PEER = attrgetter("spiffe_id", "spki_digest", "command_digest")
 _NO_PEER = ServerPeer()
 _ENFORCEMENTS = {OBSERVED: types_pb2.ENFORCEMENT_OBSERVED}  # only the very word frees a caller from an answer
 
 
 def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
     """A DecideRequest; `until_ns` is when its caller stops waiting. Raises InvalidRequest naming the field."""
-    request_id, kind = fields.request_id(request.request_id), request.target.WhichOneof("kind")
-    fields.check(request, _ASKS.get(kind or "", _UNTARGETED))
-    context, supported = request.context, request.supported_obligations
-    address = context.client_address
-    return Ask(
-        request_id=request_id,
-        call_id=request.call_id,
-        method=request.method,
-        target=_target(request.target, kind),
-        credential=_credential(request.credential),
-        session=_session(request.session),
-        protocol_version=request.protocol_version,
-        client_capabilities=request.client_capabilities_json,
-        supported_obligations=(
-            fields.words(supported, "supported_obligations", fields.MAX_OBLIGATIONS) if supported else ()
-        ),
-        client_address=fields.address(address, "context.client_address") if address else "",
-        observation=context.observation,
-        extra=context.extra_json,
-        meta=context.meta_json,
-        working_folder=context.working_folder,
-        resume_token=request.resume_token,
-        client_answers=_client_answers(request.client_answers) if request.client_answers else (),
-        server_peer=_server_peer(request.server_peer) if request.HasField("server_peer") else _NO_PEER,
-        until_ns=until_ns,
+    context = request.context
+    return fields.checked(
+        Ask(
+            request_id=request.request_id,
+            call_id=request.call_id,
+            method=request.method,
+            target=_target(request),
+            credential=credential_of(request.credential),
+            session=SessionAsk(*_SESSION(request.session)),
+            protocol_version=request.protocol_version,
+            client_capabilities=request.client_capabilities_json,
+            supported_obligations=tuple(request.supported_obligations),
+            client_address=context.client_address,
+            observation=context.observation,
+            extra=context.extra_json,
+            meta=context.meta_json,
+            working_folder=context.working_folder,
+            resume_token=request.resume_token,
+            client_answers=_client_answers(request.client_answers) if request.client_answers else (),
+            server_peer=(
+                ServerPeer(*_SERVER_PEER(request.server_peer)) if request.HasField("server_peer") else _NO_PEER
+            ),
+            until_ns=until_ns,
+        )
     )
 
 
 def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
     """A FilterToolsRequest. Raises InvalidRequest naming the field."""
-    request_id = fields.request_id(request.request_id)
-    fields.check(request, _LIST)
-    fields.count(request.definitions_json, "definitions_json", fields.MAX_DEFINITIONS)
     context = request.context
-    fields.check(context, _CONTEXT)
-    fields.address(context.client_address, "context.client_address")
-    return ListAsk(
-        request_id=request_id,
-        server=request.server,
-        definitions=tuple(
-            fields.data(raw, f"definitions_json[{i}]") for i, raw in enumerate(request.definitions_json)
-        ),
-        credential=credential(request.credential),
-        session=session(request.session),
-        presented_only=request.presented_only,
-        method=request.method or TOOL_LIST,
-        asserted=(
-            ("client_capabilities_json", request.client_capabilities_json),
-            ("context.extra_json", context.extra_json),
-            ("context.meta_json", context.meta_json),
-        ),
-        protocol_version=request.protocol_version,
-        server_peer=_server_peer(request.server_peer),
+    found = fields.checked_list(
+        ListAsk(
+            request_id=request.request_id,
+            server=request.server,
+            definitions=tuple(request.definitions_json),
+            credential=credential_of(request.credential),
+            session=SessionAsk(*_SESSION(request.session)),
+            presented_only=request.presented_only,
+            method=request.method or TOOL_LIST,
+            asserted=(
+                ("client_capabilities_json", request.client_capabilities_json),
+                ("context.extra_json", context.extra_json),
+                ("context.meta_json", context.meta_json),
+            ),
+            protocol_version=request.protocol_version,
+            server_peer=ServerPeer(*_SERVER_PEER(request.server_peer)),
+        )
     )
+    # of these no fact is made
+    fields.text(context.observation, "context.observation", fields.MAX_OBSERVATION)
+    fields.text(context.working_folder, "context.working_folder", fields.MAX_FOLDER)
+    fields.address(context.client_address, "context.client_address")
+    return found
 
 
-def _target(target: types_pb2.Target, kind: str | None) -> Target:
-    """What is asked about, of this kind; its fields are checked."""
-    match kind:
+def _target(request: decision_pb2.DecideRequest) -> Target:
+    target = request.target
+    match target.WhichOneof("kind"):
         case "tool":
             tool = target.tool
             return ToolTarget(
@@ -193,64 +132,38 @@ def _target(target: types_pb2.Target, kind: str | None) -> Target:
         case "generic":
             return GenericTarget(target.generic.type, target.generic.id, target.generic.properties_json)
         case _:
+            fields.request_id(request.request_id)
             raise InvalidRequest("target", "is missing; set exactly one of tool, resource, prompt and generic")
-
-
-def _server_peer(peer: types_pb2.ServerPeer) -> ServerPeer:
-    fields.check(peer, _SERVER_PEER)
-    return ServerPeer(spiffe_id=peer.spiffe_id, spki_digest=peer.spki_digest, command_digest=peer.command_digest)
 
 
 def credential(given: types_pb2.Credential) -> Credential:
     """On whose behalf, or who acts. Nothing set is NoCredential. Raises InvalidRequest naming the field."""
-    fields.text(given.bearer, _BEARER.path, MAX_TOKEN)
-    return _credential(given)
+    return fields.checked_credential(credential_of(given))
 
 
-def _credential(given: types_pb2.Credential) -> Credential:
-    """The same of one whose bearer token is not too long."""
+def credential_of(given: types_pb2.Credential) -> Credential:
+    """The same, unchecked."""
     match given.WhichOneof("kind"):
         case "bearer":
             return Bearer(given.bearer) if given.bearer else NoCredential()
         case "claims":
-            claims, path = given.claims, "credential.claims"
-            return AssertedClaims(
-                fields.name(claims.issuer, f"{path}.issuer", limit=fields.MAX_URI, mandatory=True),
-                fields.name(claims.subject, f"{path}.subject", mandatory=True),
-                fields.data(claims.claims_json, f"{path}.claims_json") or b"{}",
-            )
+            claims = given.claims
+            return AssertedClaims(claims.issuer, claims.subject, claims.claims_json or b"{}")
         case _:
             return NoCredential()
 
 
 def session(given: types_pb2.Session) -> SessionAsk:
     """The session as the caller names it. Raises InvalidRequest."""
-    fields.check(given, _SESSION)
-    return _session(given)
-
-
-def _session(given: types_pb2.Session) -> SessionAsk:
-    return SessionAsk(
-        id=given.id,
-        task=given.task,
-        task_by_agent=given.task_by_agent,
-        parent=given.parent,
-        task_token=given.task_token,
-        handle=given.handle,
-        context_reset=given.context_reset,
-    )
+    return fields.checked_session(SessionAsk(*_SESSION(given)))
 
 
 def _client_answers(answers: Iterable[decision_pb2.ClientAnswer]) -> tuple[ClientAnswer, ...]:
     found = []
     for i, answer in enumerate(answers):
-        path = f"client_answers[{i}]"
         if answer.answer and answer.answer not in CLIENT_ANSWERS.words:
-            raise InvalidRequest(f"{path}.answer", "is not a value of this release")
-        said = CLIENT_ANSWERS.words.get(answer.answer, "")
-        identity = fields.name(answer.requirement_id, f"{path}.requirement_id", mandatory=True)
-        found.append(ClientAnswer(identity, said))
-    fields.count(found, "client_answers", fields.MAX_CLIENT_ANSWERS)
+            raise InvalidRequest(f"client_answers[{i}].answer", "is not a value of this release")
+        found.append(ClientAnswer(answer.requirement_id, CLIENT_ANSWERS.words.get(answer.answer, "")))
     return tuple(found)
 
 
@@ -278,13 +191,12 @@ def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
 
 
 def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.FilterToolsResponse:
-    """The answer to one FilterTools. A list without tools that has a reason was denied as a whole."""
-    denied = bool(answer.reasons) and not answer.tools
-    effect = Effect.DENY if denied else Effect.ALLOW
+    """The answer to one FilterTools."""
+    effect = answer.effect
     found = decision_pb2.FilterToolsResponse(
         decision_id=answer.decision_id,
         effect=EFFECTS.numbers[effect],
-        reasons=map(reason, answer.reasons) if denied else (),
+        reasons=map(reason, answer.reasons) if effect is Effect.DENY else (),
         tools=_views(answer.tools),
         hidden=(
             decision_pb2.HiddenTool(name=h.key.partition(":")[2], reasons=map(reason, h.reasons))
@@ -296,7 +208,7 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
         safe_message=SAFE_MESSAGES[effect],
         observed=_views(answer.observed),
     )
-    if not denied or answer.enforcement == OBSERVED:
+    if effect is Effect.ALLOW or answer.enforcement == OBSERVED:
         found.valid_until.CopyFrom(fields.timestamp(answer.valid_until_ns))
     return found
 

@@ -1,17 +1,32 @@
-"""Presence, shape and size of single fields. A refusal names the field's proto path, never its value."""
+"""Presence, shape and size of fields, and so of whole requests, whatever protocol brought them. Whether what is said
+is true is for `decide` to find out. A refusal names the field's path in `pdp.v1`, never its value."""
 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.core.bytes.digest import INT64_MAX
+from pdp.core.bytes.strict_json import well_formed
+from pdp.core.call.request import (
+    Ask,
+    AssertedClaims,
+    Bearer,
+    Credential,
+    GenericTarget,
+    ListAsk,
+    NoCredential,
+    PromptTarget,
+    ResourceTarget,
+    ResultAsk,
+    SessionAsk,
+    ToolTarget,
+)
 from pdp.core.errors import InvalidRequest
 
 # limits, in characters unless they say bytes; pdp.content has its own for JSON
@@ -38,9 +53,9 @@ _INVISIBLE = "holds control or invisible characters; send printable ones only"
 
 
 class Bound(NamedTuple):
-    """The limits of one field of a message."""
+    """The limits of one field."""
 
-    read: Callable[[Any], Any]  # of the message that has the field: str or bytes
+    read: Callable[[Any], Any]  # of the value that has the field: str or bytes
     path: str  # from the request
     limit: int
     unit: str
@@ -48,41 +63,34 @@ class Bound(NamedTuple):
     mandatory: bool
 
 
-def name_at(path: str, limit: int = MAX_ID, *, mandatory: bool = False) -> Bound:
-    """See `name`."""
-    return Bound(_reader(path), path, limit, "characters", True, mandatory)
+def name_at(path: str, limit: int = MAX_ID, *, of: str = "", mandatory: bool = False) -> Bound:
+    """See `name`. `of` is its place in the value, where that is another than the path."""
+    return Bound(attrgetter(of or path), path, limit, "characters", True, mandatory)
 
 
-def text_at(path: str, limit: int) -> Bound:
+def text_at(path: str, limit: int, *, of: str = "") -> Bound:
     """See `text`."""
-    return Bound(_reader(path), path, limit, "characters", False, False)
+    return Bound(attrgetter(of or path), path, limit, "characters", False, False)
 
 
-def data_at(path: str, limit: int = MAX_JSON_BYTES) -> Bound:
+def data_at(path: str, limit: int = MAX_JSON_BYTES, *, of: str = "") -> Bound:
     """See `data`."""
-    return Bound(_reader(path), path, limit, "bytes", False, False)
+    return Bound(attrgetter(of or path), path, limit, "bytes", False, False)
 
 
-def whole(*bounds: Bound) -> tuple[Bound, ...]:
-    """The same bounds, of a request: each field is read along its path."""
-    return tuple([bound._replace(read=attrgetter(bound.path)) for bound in bounds])
-
-
-def _reader(path: str) -> Callable[[Any], Any]:
-    return attrgetter(path.rpartition(".")[2])
-
-
-def check(message: Message, bounds: tuple[Bound, ...]) -> None:
-    """Check fields of a message in this order. Raises InvalidRequest for the first that breaks its bound."""
+def check(value: object, bounds: tuple[Bound, ...]) -> None:
+    """Check fields of a value in this order. Raises InvalidRequest for the first that breaks its bound."""
     for read, path, limit, unit, printable, mandatory in bounds:
-        value = read(message)
-        if not value:
+        found = read(value)
+        if not found:
             if mandatory:
                 raise InvalidRequest(path, _MISSING)
-        elif len(value) > limit:
+        elif len(found) > limit:
             raise InvalidRequest(path, f"is longer than {limit} {unit}")
-        elif printable and not value.isprintable():
+        elif printable and not found.isprintable():
             raise InvalidRequest(path, _INVISIBLE)
+        elif not found.isascii() and isinstance(found, str) and not well_formed(found):
+            raise InvalidRequest(path, "has a lone surrogate; send well-formed Unicode")
 
 
 def request_id(value: str) -> str:
@@ -96,28 +104,19 @@ def request_id(value: str) -> str:
 
 def name(value: str, field: str, *, limit: int = MAX_ID, mandatory: bool = False) -> str:
     """An id or a word: printable, so that it looks like itself in every log and on every screen."""
-    if not value:
-        if mandatory:
-            raise InvalidRequest(field, _MISSING)
-        return value
-    if len(value) > limit:
-        raise InvalidRequest(field, f"is longer than {limit} characters")
-    if not value.isprintable():
-        raise InvalidRequest(field, _INVISIBLE)
+    check(value, (Bound(str, field, limit, "characters", True, mandatory),))
     return value
 
 
 def text(value: str, field: str, limit: int) -> str:
     """Free text, bounded."""
-    if len(value) > limit:
-        raise InvalidRequest(field, f"is longer than {limit} characters")
+    check(value, (Bound(str, field, limit, "characters", False, False),))
     return value
 
 
 def data(value: bytes, field: str, limit: int = MAX_JSON_BYTES) -> bytes:
     """JSON bytes, bounded; what is in them is `pdp.content`'s to judge."""
-    if len(value) > limit:
-        raise InvalidRequest(field, f"is longer than {limit} bytes")
+    check(value, (Bound(bytes, field, limit, "bytes", False, False),))
     return value
 
 
@@ -157,3 +156,128 @@ def instant_ns(value: Timestamp, field: str) -> int:
 def timestamp(at_ns: int) -> Timestamp:
     """Unix nanoseconds as a timestamp."""
     return Timestamp(seconds=at_ns // NS, nanos=at_ns % NS)
+
+
+# the limits of requests, by the places of the values that they become
+
+_CALL = (
+    name_at("call_id"),
+    name_at("method", MAX_WORD, mandatory=True),
+    name_at("protocol_version", MAX_WORD),
+    data_at("client_capabilities_json", of="client_capabilities"),
+    name_at("resume_token", MAX_TOKEN),
+    text_at("context.observation", MAX_OBSERVATION, of="observation"),
+    data_at("context.extra_json", of="extra"),
+    data_at("context.meta_json", of="meta"),
+    text_at("context.working_folder", MAX_FOLDER, of="working_folder"),
+)
+_LIST = (name_at("server", mandatory=True), name_at("method", MAX_WORD), name_at("protocol_version", MAX_WORD))
+_RESULT = (name_at("decision_id", mandatory=True), name_at("redemption_id"), name_at("content_type", MAX_WORD))
+_SESSION = (
+    name_at("session.id"),
+    text_at("session.task", MAX_TASK),
+    name_at("session.parent", MAX_TOKEN),
+    name_at("session.task_token", MAX_TOKEN),
+    name_at("session.handle", MAX_TOKEN),
+)
+_SERVER_PEER = (
+    name_at("server_peer.spiffe_id", MAX_URI),
+    name_at("server_peer.spki_digest", MAX_WORD),
+    name_at("server_peer.command_digest", MAX_WORD),
+)
+_TARGETS: Mapping[type, tuple[Bound, ...]] = {
+    ToolTarget: (
+        name_at("target.tool.server", of="target.server", mandatory=True),
+        name_at("target.tool.name", of="target.name", mandatory=True),
+        data_at("target.tool.definition_json", of="target.definition"),
+        name_at("target.tool.definition_digest", MAX_WORD, of="target.definition_digest"),
+        data_at("target.tool.arguments_json", MAX_ARGUMENTS_BYTES, of="target.arguments"),
+    ),
+    ResourceTarget: (
+        name_at("target.resource.uri", MAX_URI, of="target.name", mandatory=True),
+        name_at("target.resource.server", of="target.server", mandatory=True),
+        data_at("target.resource.definition_json", of="target.definition"),
+        data_at("target.resource.arguments_json", MAX_ARGUMENTS_BYTES, of="target.arguments"),
+    ),
+    PromptTarget: (
+        name_at("target.prompt.server", of="target.server", mandatory=True),
+        name_at("target.prompt.name", of="target.name", mandatory=True),
+        data_at("target.prompt.arguments_json", MAX_ARGUMENTS_BYTES, of="target.arguments"),
+        data_at("target.prompt.definition_json", of="target.definition"),
+    ),
+    GenericTarget: (
+        name_at("target.generic.type", of="target.type", mandatory=True),
+        name_at("target.generic.id", of="target.name", mandatory=True),
+        data_at("target.generic.properties_json", of="target.arguments"),
+    ),
+}
+_CREDENTIALS: Mapping[type, tuple[Bound, ...]] = {
+    NoCredential: (),
+    Bearer: (text_at("credential.bearer", MAX_TOKEN, of="credential.token"),),
+    AssertedClaims: (
+        name_at("credential.claims.issuer", MAX_URI, of="credential.issuer", mandatory=True),
+        name_at("credential.claims.subject", of="credential.subject", mandatory=True),
+        data_at("credential.claims.claims_json", of="credential.claims"),
+    ),
+}
+_ASKS = {
+    (target, credential): (*_CALL, *bounds, *whose, *_SESSION, *_SERVER_PEER)
+    for target, bounds in _TARGETS.items()
+    for credential, whose in _CREDENTIALS.items()
+}
+_LISTS = {credential: (*_LIST, *whose, *_SESSION, *_SERVER_PEER) for credential, whose in _CREDENTIALS.items()}
+_RESULTS = {credential: (*_RESULT, *whose, *_SESSION) for credential, whose in _CREDENTIALS.items()}
+
+
+class _Part(NamedTuple):
+    """A part of a request by itself."""
+
+    credential: Credential = NoCredential()
+    session: SessionAsk = SessionAsk()
+
+
+def checked(ask: Ask) -> Ask:
+    """The same request about a call. Raises InvalidRequest."""
+    request_id(ask.request_id)
+    check(ask, _ASKS[type(ask.target), type(ask.credential)])
+    if ask.supported_obligations:
+        words(ask.supported_obligations, "supported_obligations", MAX_OBLIGATIONS)
+    if ask.client_address:
+        address(ask.client_address, "context.client_address")
+    for i, answer in enumerate(ask.client_answers):
+        name(answer.requirement_id, f"client_answers[{i}].requirement_id", mandatory=True)
+    if ask.client_answers:
+        count(ask.client_answers, "client_answers", MAX_CLIENT_ANSWERS)
+    return ask
+
+
+def checked_list(ask: ListAsk) -> ListAsk:
+    """The same request about a list. Raises InvalidRequest."""
+    request_id(ask.request_id)
+    check(ask, _LISTS[type(ask.credential)])
+    count(ask.definitions, "definitions_json", MAX_DEFINITIONS)
+    for field, raw in ask.asserted:
+        data(raw, field)
+    for i, raw in enumerate(ask.definitions):
+        data(raw, f"definitions_json[{i}]")
+    return ask
+
+
+def checked_result(ask: ResultAsk) -> ResultAsk:
+    """The same request about a result, but for what came with its end. Raises InvalidRequest."""
+    request_id(ask.request_id)
+    check(ask, _RESULTS[type(ask.credential)])
+    words(ask.supported_obligations, "supported_obligations", MAX_OBLIGATIONS)
+    return ask
+
+
+def checked_credential(given: Credential) -> Credential:
+    """The same credential. Raises InvalidRequest."""
+    check(_Part(credential=given), _CREDENTIALS[type(given)])
+    return given
+
+
+def checked_session(given: SessionAsk) -> SessionAsk:
+    """The same session as the caller names it. Raises InvalidRequest."""
+    check(_Part(session=given), _SESSION)
+    return given

@@ -3,73 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from pdp.core.call.request import ResultAsk
-from pdp.core.errors import InvalidRequest, Overloaded
+from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import ResultAnswer
 from pdp.core.record.stored import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import fields
-from pdp.wire.grpc.codec.decisions import credential, obligation, policy_ref, reason, record_ref, session
+from pdp.wire.grpc.codec.decisions import credential_of, obligation, policy_ref, reason, record_ref, session
 from pdp.wire.grpc.codec.enums import EFFECTS
 
 MAX_EFFECTS, MAX_KINDS = 64, 16
 MAX_OBJECT = 2_048
-_START = (
-    fields.name_at("decision_id", mandatory=True),
-    fields.name_at("redemption_id"),
-    fields.name_at("content_type", fields.MAX_WORD),
-)
 _ORDER = "is not start, chunks, end in this order"
 
 
 async def result_ask(
-    requests: AsyncIterator[decision_pb2.InspectResultRequest], max_bytes: int, more: Callable[[int], None]
+    requests: AsyncIterator[decision_pb2.InspectResultRequest], more: Callable[[int], None]
 ) -> ResultAsk:
-    """The whole stream; `more` counts the bytes that are held. Raises InvalidRequest naming the field, Overloaded
-    `result.too_large`, and what `more` raises."""
-    start: decision_pb2.ResultStart | None = None
+    """The whole stream; `more` counts the bytes that are held. Raises InvalidRequest naming the field, and what
+    `more` raises."""
+    ask: ResultAsk | None = None
     end: decision_pb2.ResultEnd | None = None
     data = bytearray()
     async for request in requests:
         part = request.WhichOneof("part")
-        if end is not None or (part == "start") != (start is None):
+        if end is not None or (part == "start") != (ask is None):
             raise InvalidRequest("part", _ORDER)
         if part == "start":
-            start = request.start
-            _check_start(start)
+            ask = _begun(request.start)  # before anything of the result is taken in
         elif part == "chunk":
-            if len(data) + len(request.chunk.data) > max_bytes:
-                raise Overloaded("result.too_large", f"The result is larger than {max_bytes} bytes; withhold it.")
             more(len(request.chunk.data))
             data += request.chunk.data
         elif part == "end":
             end = request.end
         else:
             raise InvalidRequest("part", "is missing")
-    if start is None or end is None:
+    if ask is None or end is None:
         raise InvalidRequest("part", "ends before its end; withhold the result")
-    return ResultAsk(
-        request_id=fields.request_id(start.request_id),
-        decision_id=start.decision_id,
-        redemption_id=start.redemption_id,
-        credential=credential(start.credential),
-        session=session(start.session),
-        content_type=start.content_type,
-        supported_obligations=tuple(start.supported_obligations),
-        data=bytes(data),
-        is_error=end.is_error,
-        effects=_effects(end),
-        observed=_observed(end),
+    effects, observed = _effects(end), _observed(end)
+    return replace(ask, data=bytes(data), is_error=end.is_error, effects=effects, observed=observed)
+
+
+def _begun(start: decision_pb2.ResultStart) -> ResultAsk:
+    return fields.checked_result(
+        ResultAsk(
+            request_id=start.request_id,
+            decision_id=start.decision_id,
+            redemption_id=start.redemption_id,
+            credential=credential_of(start.credential),
+            session=session(start.session),
+            content_type=start.content_type,
+            supported_obligations=tuple(start.supported_obligations),
+        )
     )
-
-
-def _check_start(start: decision_pb2.ResultStart) -> None:
-    """Before anything of the result is taken in."""
-    fields.request_id(start.request_id)
-    fields.check(start, _START)
-    fields.words(start.supported_obligations, "supported_obligations", fields.MAX_OBLIGATIONS)
 
 
 def _effects(end: decision_pb2.ResultEnd) -> tuple[tuple[str, str, bytes], ...]:
