@@ -29,7 +29,7 @@ T = TypeVar("T")
 FILE = "pdp.sqlite3"
 APPLICATION = 0x70647031  # "pdp1", in the file's header
 DAMAGED = "keep what is there, and make a store of a copy elsewhere: `pdp restore --help`"
-STATEMENTS = 256  # that are kept prepared: the inserts, for each number of rows up to `rows.MOST_ROWS`
+STATEMENTS = 256  # that are kept prepared: inserts of as many rows as come at a time, some 10 MB at most
 TAIL = 64  # records whose leaf hash is computed again at open
 
 # Order of words: a commit is durable when COMMIT returns (WAL + FULL syncs the WAL on every commit). Checkpoints

@@ -43,7 +43,7 @@ from pdp.store.sqlite.opening import OpenedFile, set_meta
 T = TypeVar("T")
 
 _LEAF = "SELECT leaf FROM records WHERE idx = ?"
-MOST_ROWS = 32  # of one statement; a batch has rarely more, and each number of rows is a statement in memory
+MOST_ROWS = 64  # of one statement, as many as entries of a batch
 # what plain entries have, and what is told of a row
 _TOGETHER = {
     SESSIONS: f" RETURNING {', '.join(SESSIONS.columns)}",
