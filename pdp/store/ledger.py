@@ -27,6 +27,7 @@ from pdp.store.tables import ERASURES, REKEYED, SWITCH_EPOCH
 T = TypeVar("T")
 
 FORGET_EVERY = 32  # entries: it costs as much as one of them
+PRUNE_EVERY = 64  # entries: to look costs two statements, and what goes at once holds up its commit
 
 
 class Ledger:
@@ -54,6 +55,8 @@ class Ledger:
         self._told: Mapping[Key, int] = {}  # counted refusals that records of this batch tell of
         self._bound = 0  # entries of this batch that open a session
         self._reserved = 0  # from budgets in this batch
+        self._unpruned = 0  # entries, and work of other kinds, since old rows were last looked for
+        self._pruned = False  # in this batch
         self._answers = 0  # entries that changed what people or the judge answered, since some was last forgotten
         self._forgot = False  # in this batch
 
@@ -190,8 +193,9 @@ class Ledger:
     def before_commit(self, entries: int) -> None:
         """Prune, except with a switch, which waits for no table that it does not need; and save the counts of
         aggregated refusals."""
+        self._unpruned += max(entries, self._next - self._before.size)  # one piece of work may write many
         if not self._switched:
-            self._prune(max(entries, self._next - self._before.size))  # one piece of work may write many
+            self._prune()
         if ended(self.marks.until_ns, self.believed_ns()):
             self._rows.sweep(self.believed_ns())
             self._touched = True
@@ -202,10 +206,12 @@ class Ledger:
             self._coming = self._rows.marks()
         self._rows.advance(Head(self._next, self._before.changes))
 
-    def _prune(self, entries: int) -> None:
+    def _prune(self) -> None:
         """Twice as fast as rows can come."""
         ages = self._ages(self._latest_ns)
-        self._rows.prune(2 * entries, ages, sessions=2 * self._bound, reserved=2 * self._reserved)
+        self._pruned = self._unpruned >= PRUNE_EVERY
+        limit = 2 * self._unpruned if self._pruned else 0
+        self._rows.prune(limit, ages, sessions=2 * self._bound, reserved=2 * self._reserved)
         if self._answers >= FORGET_EVERY:
             self._rows.forget(2 * self._answers, ages)
             self._forgot = True
@@ -215,6 +221,8 @@ class Ledger:
         self._rows.durable()
         if self._forgot:
             self._answers = 0
+        if self._pruned:
+            self._unpruned = 0
         self._durable(self._wrote, Head(self._next, self._before.changes), self._coming)
         self.refusals.done(self._told)
         self._forget()
@@ -254,7 +262,7 @@ class Ledger:
     def _forget(self) -> None:
         self._coming = None
         self._told, self._bound, self._reserved = {}, 0, 0
-        self._touched = self._forgot = self._switched = False
+        self._touched = self._forgot = self._pruned = self._switched = False
 
     def closing(self) -> None:
         """The run ends well."""

@@ -425,8 +425,8 @@ class Rows(ABC):
         return self.on(marks)
 
     def prune(self, limit: int, ages: Ages, sessions: int, reserved: int) -> None:
-        """Delete what is older, looking only at the `limit` oldest rows of each table; of values at twice as many,
-        for a record has two, of sessions at `sessions`, and of what budgets have at `reserved`."""
+        """Delete what is older, looking only at the `limit` oldest rows of each table, none for 0; of values at twice
+        as many, for a record has two, of sessions at `sessions`, and of what budgets have at `reserved`."""
         for text in SWEEP if reserved else ():
             self._execute(self._parameters(text), (reserved, ages.believed_ns - KEPT_NS))
         oldest = {

@@ -14,6 +14,7 @@ from support.stored import Entropy
 
 from pdp.sessions.on_redis import RedisSessions
 from pdp.sessions.options import RedisOptions
+from pdp.store import ledger
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.options import StoreOptions
 
@@ -89,6 +90,12 @@ async def place(where: dict[str, Any], sessions: str, request: pytest.FixtureReq
         found.redis = request.getfixturevalue("redis")
     async with found.left:
         yield found
+
+
+@pytest.fixture
+def pruned_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each entry."""
+    monkeypatch.setattr(ledger, "PRUNE_EVERY", 1)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
-from support.stored import ALICE, AT, a_vote, an_approval, an_id, entry, shown_of
+from support.stored import ALICE, AT, a_reply, a_vote, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
 from pdp.core.approvals.states import Event
@@ -142,6 +142,19 @@ async def test_as_fast_as_they_come(place: Place, monkeypatch: pytest.MonkeyPatc
         await write.some(AT + hours * HOUR)
         left.append(kept(store, "notices"))
     assert left == [18, 6, 0, 0]
+
+
+async def test_old_rows_go_twice_as_fast_as_they_come(place: Place) -> None:
+    """Looked for now and then; and where nothing but other work is done, too."""
+    store, mark = place.open(replies_keep_seconds=3600), (("clock", AT),)
+    replies = [a_reply(f"{n}", created_ns=AT) for n in range(3 * ledger.PRUNE_EVERY)]
+    await store.commit_all(tuple(entry(n, reply=each, high_water=mark) for n, each in enumerate(replies)))
+    await store.commit(entry(1000, at_ns=AT + 2 * HOUR, high_water=(("clock", AT + 2 * HOUR),)))
+    left = []
+    for _ in range(2 * ledger.PRUNE_EVERY):
+        await store.transact(lambda _: None)
+        left.append(kept(store, "replies"))
+    assert list(dict.fromkeys(left)) == [192, 64, 0]
 
 
 async def test_for_good_unless_somebody_says_otherwise(store: Any) -> None:

@@ -208,6 +208,7 @@ async def test_a_high_water_mark_never_goes_back(store: Any) -> None:
     assert store.high_water("clock") == 7
 
 
+@pytest.mark.usefixtures("pruned_at_once")
 async def test_old_replies_and_calls_are_pruned(place: Place) -> None:
     store = place.open(replies_keep_seconds=60, calls_keep_seconds=120)
     try:
@@ -228,6 +229,7 @@ async def test_old_replies_and_calls_are_pruned(place: Place) -> None:
         await store.close()
 
 
+@pytest.mark.usefixtures("pruned_at_once")
 async def test_a_call_that_is_asked_about_again_is_kept_for_longer(place: Place) -> None:
     """Refusals and unknown outcomes are found by its digest."""
     store = place.open(calls_keep_seconds=120)
@@ -288,6 +290,7 @@ def _valued(n: int, at_ns: int, **fields: Any) -> Any:
     return entry(n, at_ns=at_ns, values=rows, **fields)
 
 
+@pytest.mark.usefixtures("pruned_at_once")
 @pytest.mark.parametrize("keep", [None, 3600])
 async def test_values_are_kept_as_long_as_the_operator_says(place: Place, keep: int | None) -> None:
     """Those of nobody in particular as well, which no erasure finds."""
