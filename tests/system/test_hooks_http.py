@@ -358,6 +358,8 @@ async def test_the_subject_is_whom_the_token_names_and_else_the_caller(world: Wo
         json.dumps(EVENT).replace('"Read"', '"Bash", "tool_name": "Read"').encode(),
         json.dumps({**EVENT, "tool_input": {"file_path": "/a", "limit": 2**70}}).encode(),
         json.dumps({**EVENT, "tool_input": {"file_path": "\ud800"}}).encode(),
+        json.dumps({**EVENT, "tool_name": "\ud800"}).encode(),
+        json.dumps({**EVENT, "cwd": "/\ud800"}).encode(),
         json.dumps({**EVENT, "tool_input": {"file_path": "x" * 70_000}}).encode(),
     ],
 )  # fmt: skip

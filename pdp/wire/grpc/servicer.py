@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -17,9 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from typing_extensions import override
 
 from pdp.core.call.request import Caller, Peer, Role
-from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, InvalidRequest
-from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import Proof
 from pdp.decide.admission import Admission
@@ -42,10 +40,6 @@ from pdp.v1 import decision_pb2, decision_pb2_grpc
 from pdp.wire.grpc.codec import audit, batch, decisions, results, wait
 from pdp.wire.grpc.interceptors import BODY_SECONDS, Context, time_left
 
-if TYPE_CHECKING:
-    from pdp.client.requests_decide import CallQuestion
-    from pdp.client.values import Decision
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -67,13 +61,6 @@ class Services:
     mandates: Mandates
     approvals: ApprovalServices
     telemetry: Telemetry = SILENT
-
-    async def decided(self, question: CallQuestion, caller: Caller, seconds: float, clock: Clock) -> Decision:
-        """The decision about a call that another protocol than ours asks about, within `seconds`, read as strictly as
-        our own client reads it. Raises what `Decide` raises."""
-        ask = decisions.ask(question.request(), self.admission.until(seconds))
-        answer, record = await self.decide(ask, caller)
-        return question.read(decisions.response(answer, record), clock.now_ns() / NS)
 
 
 _ROLES = {

@@ -16,14 +16,27 @@ from urllib.parse import parse_qs
 
 from typing_extensions import override
 
-from pdp.client.requests_decide import CallQuestion, NotARequestError
-from pdp.client.values import Claims, Credential, Session, ToolCall
+from pdp.client.requests_decide import encoded
 from pdp.core.bytes.digest import canonical
 from pdp.core.bytes.strict_json import parse_object
-from pdp.core.call.request import Caller, Peer, Role
+from pdp.core.call.methods import TOOL_CALL
+from pdp.core.call.request import (
+    Ask,
+    AssertedClaims,
+    Bearer,
+    Caller,
+    Credential,
+    NoCredential,
+    Peer,
+    Role,
+    SessionAsk,
+    ToolTarget,
+)
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.ports import Clock, Entropy
 from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
+from pdp.wire import reading
+from pdp.wire.grpc.codec import fields
 from pdp.wire.grpc.interceptors import logged
 from pdp.wire.grpc.servicer import Services
 from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, HookCall, NotAnEventError
@@ -44,7 +57,7 @@ class HookQuestion:
     server: str
     call: HookCall
     credential: Credential
-    definition: Mapping[str, Any] | None = None
+    definition: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +120,14 @@ class ClaudeCode(Webhook):
         call = agent.call(request.body)
         tool = None if call.server else own_tool(agent.id, call.tool)
         server = self.options.servers.get(call.server, call.server) if call.server else self.options.server
-        return HookQuestion(
-            server, call, self._subject(request, caller), tool.definition if tool is not None else None
-        )
+        definition = None if tool is None else encoded(tool.definition, "definition")
+        return HookQuestion(server, call, self._subject(request, caller), definition)
 
     def _subject(self, request: HttpCall, caller: Caller) -> Credential:
         token = request.headers.get(SUBJECT_TOKEN)
-        return token if token is not None else _itself(self.principals_issuer, caller.name, "claude-code")
+        if token is None:
+            return _itself(self.principals_issuer, caller.name, "claude-code")
+        return Bearer(token) if token else NoCredential()
 
     @override
     def reply(self, verdict: HookAnswer) -> HttpReply:
@@ -192,11 +206,11 @@ def correlation(request: HttpCall) -> str:
 
 
 def _itself(issuer: str | None, subject: str, agent: str) -> Credential:
-    return None if issuer is None else _claimed(issuer, subject, agent)
+    return NoCredential() if issuer is None else _claimed(issuer, subject, agent)
 
 
 def _claimed(issuer: str, subject: str, agent: str) -> Credential:
-    return Claims(issuer, subject, canonical({"sub": subject, "client_id": agent}))
+    return AssertedClaims(issuer, subject, canonical({"sub": subject, "client_id": agent}))
 
 
 def _object(given: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
@@ -216,7 +230,6 @@ def _text(given: Mapping[str, Any], key: str, where: str) -> str:
 log = logging.getLogger("pdp.hooks")
 
 _VALIDATE = "/copilot-studio/validate"
-_NOTHING: frozenset[str] = frozenset()  # a hook honours no obligation
 _VALIDATE_SECONDS = 5.0
 
 
@@ -280,8 +293,6 @@ class HookListener(HttpListener):
     async def _closed(self, hook: Webhook, request: HttpCall) -> HookAnswer:
         try:
             return await self._decided(hook, request)
-        except (NotAnEventError, NotARequestError) as error:
-            return HookAnswer(False, f"{error}. The call is blocked.", MALFORMED)
         except InvalidRequest as fault:
             return HookAnswer(False, f"{fault.message} The call is blocked.", MALFORMED)
         except (Unauthenticated, Forbidden) as refused:
@@ -301,21 +312,23 @@ class HookListener(HttpListener):
 
     async def _asked(self, asked: HookQuestion, caller: Caller, hook: Webhook, traced: str) -> HookAnswer:
         call = asked.call
-        question = CallQuestion(
+        ask = Ask(
             str(uuid.UUID(bytes=self._entropy.bytes(16), version=4)),
-            ToolCall(
-                asked.server, call.tool, canonical(call.arguments), asked.definition, working_folder=call.folder
-            ),
+            "",
+            TOOL_CALL,
+            ToolTarget(asked.server, call.tool, asked.definition, "", canonical(call.arguments)),
             asked.credential,
-            Session(call.session),
-            _NOTHING,
+            SessionAsk(call.session),
+            working_folder=call.folder,
+            until_ns=self._services.admission.until(hook.seconds),
         )
-        decision = await self._services.decided(question, caller, hook.seconds, self._clock)
+        answer, _ = await self._services.decide(fields.checked(ask), caller)
+        decision = reading.decision(answer, self._clock.now_ns())
         log.info("%s: %s %s %s %s", hook.rpc, decision.effect, decision.code, decision.decision_id, traced)
-        if decision.allowed and not decision.obligations:
+        if decision.allowed:
             return HookAnswer(True)
         reason = PENDING if decision.pending is not None else DENIED
-        return HookAnswer(False, decision.safe_message or NOT_DECIDED, reason, decision.decision_id)
+        return HookAnswer(False, decision.safe_message, reason, decision.decision_id)
 
     async def _validated(self, request: HttpCall) -> HttpReply:
         """What an administrator's set-up is told: here an error is one."""

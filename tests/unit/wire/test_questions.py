@@ -1,5 +1,6 @@
 """Codec, inwards: presence, shape, limits; messages name fields and never values."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,6 +173,12 @@ def test_what_has_no_shape_is_refused_by_its_field(field: Any, request_: Any) ->
         decisions.ask(request_)
     assert refused.value.field == field
     assert "s3cr3t" not in refused.value.message
+
+
+@for_each("place", ("working_folder", "observation"))
+def test_text_that_is_no_unicode_is_refused_whatever_protocol_brought_it(place: Any) -> None:
+    with pytest.raises(InvalidRequest, match=rf"^context\.{place}: has a lone surrogate"):
+        fields.checked(replace(decisions.ask(decide()), **{place: "/\ud800"}))
 
 
 def test_the_request_id_is_mandatory() -> None:

@@ -225,8 +225,7 @@ _ASKS = {
     for target, bounds in _TARGETS.items()
     for credential, whose in _CREDENTIALS.items()
 }
-_LISTS = {credential: (*_LIST, *whose, *_SESSION, *_SERVER_PEER) for credential, whose in _CREDENTIALS.items()}
-_RESULTS = {credential: (*_RESULT, *whose, *_SESSION) for credential, whose in _CREDENTIALS.items()}
+_SUBJECTS = {credential: (*whose, *_SESSION) for credential, whose in _CREDENTIALS.items()}
 
 
 class _Part(NamedTuple):
@@ -254,20 +253,23 @@ def checked(ask: Ask) -> Ask:
 def checked_list(ask: ListAsk) -> ListAsk:
     """The same request about a list. Raises InvalidRequest."""
     request_id(ask.request_id)
-    check(ask, _LISTS[type(ask.credential)])
+    check(ask, _LIST)
     count(ask.definitions, "definitions_json", MAX_DEFINITIONS)
     for field, raw in ask.asserted:
         data(raw, field)
     for i, raw in enumerate(ask.definitions):
         data(raw, f"definitions_json[{i}]")
+    check(ask, _SUBJECTS[type(ask.credential)])
+    check(ask, _SERVER_PEER)
     return ask
 
 
 def checked_result(ask: ResultAsk) -> ResultAsk:
     """The same request about a result, but for what came with its end. Raises InvalidRequest."""
     request_id(ask.request_id)
-    check(ask, _RESULTS[type(ask.credential)])
+    check(ask, _RESULT)
     words(ask.supported_obligations, "supported_obligations", MAX_OBLIGATIONS)
+    check(ask, _SUBJECTS[type(ask.credential)])
     return ask
 
 
