@@ -1,18 +1,19 @@
-"""What the product makes of the requests of the corpus is what it was, to the byte: `support.equal`, which also shows
-one that differs, and records anew what is meant to."""
+"""What the product makes of the corpus's requests is what it was, to the byte. `support.equal` is the command that shows
+one that differs, and that keeps anew what is meant to."""
 
 from __future__ import annotations
 
 import pytest
-from support.equal import REQUESTS, difference
+from support.equal.corpus import WORLDS, difference
 
-SLICE = 300  # of one world, while you work
-
-
-def test_the_first_requests_come_to_what_they_came_to() -> None:
-    assert not difference(0, SLICE)
+FIRST = 150  # requests of a world
 
 
-@pytest.mark.parametrize("world", range(1))
+@pytest.mark.parametrize("world", range(2))
+def test_the_first_requests_come_to_what_they_came_to(world: int) -> None:
+    assert not difference(world, FIRST)
+
+
+@pytest.mark.parametrize("world", range(WORLDS))
 def test_every_request_comes_to_what_it_came_to(world: int) -> None:
-    assert not difference(world, REQUESTS)
+    assert not difference(world)
