@@ -1,5 +1,4 @@
-"""What the product makes of the corpus's requests is what it was, to the byte. `support.equal` is the command that shows
-one that differs, and that keeps anew what is meant to."""
+"""What the product makes of the corpus's requests is what it was, to the byte; `support.equal` shows what differs."""
 
 from __future__ import annotations
 
