@@ -62,22 +62,24 @@ class Ledger:
 
     def write(self, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
-        self._check_epoch(entry)
+        self._check_epoch(entry.epoch)
         ref = self._rows.write(entry, self._next, self.believed_ns())
         self._note(ref, entry)
         return ref
 
     def _write_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
         """Plain entries, of which none changes what another rests on."""
-        for entry in entries:
-            self._check_epoch(entry)
+        for epoch in {entry.epoch for entry in entries}:
+            self._check_epoch(epoch)
         refs = self._rows.write_plain(entries, self._next, self.believed_ns())
-        for ref, entry in zip(refs, entries, strict=True):
-            self._note(ref, entry)
+        self._wrote += zip(refs, entries, strict=True)
+        self._next += len(refs)
+        self._latest_ns = max([self._latest_ns, *(entry.at_ns for entry in entries)])
+        self._bound += sum(map(_begins, entries))
         return refs
 
-    def _check_epoch(self, entry: Commit) -> None:
-        if entry.epoch is not None and entry.epoch != self._epoch():
+    def _check_epoch(self, epoch: int | None) -> None:
+        if epoch is not None and epoch != self._epoch():
             raise Conflict(
                 "store.conflict", "a switch was thrown, or tokens revoked, at the same time; send it again"
             )
@@ -87,10 +89,11 @@ class Ledger:
         self._wrote.append((ref, entry))
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
-        self._bound += entry.session is not None and entry.session.opened_ns == entry.session.used_ns
+        self._bound += _begins(entry)
         self._reserved += len(entry.reserves)
         self._touched = self._touched or entry.switches or entry.moves_marks
-        self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
+        if entry.refusals:
+            self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)
         self._switched = self._switched or entry.switches
 
@@ -104,7 +107,7 @@ class Ledger:
         before = (self._next, self._latest_ns, self._touched, self._told, self._bound, self._answers)
         reserved, wrote = self._reserved, len(self._wrote)
         try:
-            if len(entries) > 1 and all(map(is_plain, entries)):
+            if all(map(is_plain, entries)):
                 return self._write_plain(entries)
             return tuple([self.write(entry) for entry in entries])
         except BaseException:
@@ -271,6 +274,10 @@ class Ledger:
     def switch_epoch(self) -> int:
         """Grows with every switch change."""
         return self.marks.high_water.get(SWITCH_EPOCH, 0)
+
+
+def _begins(entry: Commit) -> bool:
+    return entry.session is not None and entry.session.opened_ns == entry.session.used_ns
 
 
 def _row(ref: RecordRef, entry: Commit) -> LogRow:

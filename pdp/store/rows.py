@@ -10,23 +10,20 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
 from pdp.core.bytes.digest import leaf_hash
-from pdp.core.call.labels import LabelRow
 from pdp.core.errors import Conflict, Fault, InvalidRequest
 from pdp.core.record.stored import (
-    CallRow,
     Commit,
     PersonRow,
     RecordRef,
     RefusalCount,
-    ReplyRow,
     RevocationRow,
     SeenText,
-    SessionOpening,
     SessionRow,
     SwitchRow,
 )
@@ -50,7 +47,7 @@ _RENEWED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Insert:
     """Columns of new rows, and what becomes of a row that is there: `taken`, an ON CONFLICT clause. Where that
     changes nothing, no row is counted."""
@@ -336,9 +333,9 @@ class Rows(ABC):
         if entry.steps:
             self.on(lambda db: carry_out(db, entry.steps))
         leaf = leaf_hash(entry.record)
-        self._insert(RECORDS, (index, *record_row(entry, leaf)))
+        self._insert(RECORDS, *record_rows((entry,), (leaf,), index))
         if entry.values:
-            self._insert(VALUES, *value_rows(entry, index))
+            self._insert(VALUES, *value_rows((entry,), index))
         if entry.people:
             self._insert(PEOPLE, *map(person_row, entry.people))
         self._keep(entry)
@@ -457,12 +454,17 @@ class Rows(ABC):
             self._execute(self._parameters(text), (at_ns,))
 
 
+_more = attrgetter(
+    *("artefacts", "switch", "revoked", "supersedes", "high_water", "steps"),
+    *("refusals", "labels", "pairs", "seen", "reserves"),
+)
+
+
 def is_plain(entry: Commit) -> bool:
     """Whether the entry has a record, values, a call, a reply, an open session, its opening and people, and nothing
     else: rows that can be written together with those of others."""
-    changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs, entry.seen)
     ends = entry.over is not None or (entry.session is not None and entry.session.state != "open")
-    return not (entry.switches or ends or entry.reserves or any(changes))
+    return not (ends or any(_more(entry)))
 
 
 def session_taken() -> Conflict:
@@ -480,29 +482,37 @@ def reply_taken() -> InvalidRequest:
     return InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
 
 
-def record_row(entry: Commit, leaf: bytes) -> tuple[Any, ...]:
-    """Its columns but the index."""
-    return entry.record_id, entry.kind, entry.tenant, entry.at_ns, leaf, entry.record
+def record_rows(entries: Sequence[Commit], leaves: Sequence[bytes], index: int) -> list[tuple[Any, ...]]:
+    """Records with their leaf hashes, the first at an index."""
+    return [
+        (n, *_named(entry), leaf, entry.record)
+        for n, (entry, leaf) in enumerate(zip(entries, leaves, strict=True), index)
+    ]
 
 
-def value_rows(entry: Commit, index: int) -> list[tuple[Any, ...]]:
-    """The entry's values, each with its place in the table: 16 times the record's index and on.
+def value_rows(entries: Sequence[Commit], index: int) -> list[tuple[Any, ...]]:
+    """Values of entries, the first of which is at an index, each with its place in the table: 16 times its record's
+    index and on.
 
     Raises Fault `store.entry` where they are more or another record's."""
-    if len(entry.values) > VALUES_PER_RECORD or any(v.record_id != entry.record_id for v in entry.values):
-        raise Fault("store.entry", "values: at most 16, all of the record they are committed with")
-    places = enumerate(entry.values, VALUES_PER_RECORD * index)
-    return [(place, v.path, v.tenant, v.subject, v.salt, v.data) for place, v in places]
+    found = []
+    for n, entry in enumerate(entries, index):
+        of = entry.record_id
+        for place, v in enumerate(entry.values):
+            if place == VALUES_PER_RECORD or v.record_id != of:
+                raise Fault("store.entry", "values: at most 16, all of the record they are committed with")
+            found.append((VALUES_PER_RECORD * n + place, v.path, v.tenant, v.subject, v.salt, v.data))
+    return found
 
 
-def call_row(call: CallRow) -> tuple[Any, ...]:
-    """Its columns."""
-    return call.index, call.tenant, call.subject, call.salt, call.digest, call.created_ns
-
-
-def reply_row(r: ReplyRow) -> tuple[Any, ...]:
-    """Its columns."""
-    return r.key, r.content, r.kind, r.effect, r.reply, r.epochs, r.valid_until_ns, r.created_ns
+# The columns of a row, of the type that `core.record.stored` has for it.
+_named = attrgetter("record_id", "kind", "tenant", "at_ns")
+call_row = attrgetter("index", *CALLS.columns[1:])
+reply_row = attrgetter(*REPLIES.columns)
+session_row = attrgetter("index", *SESSIONS.columns[1:])
+opening_row = attrgetter("index", *OPENINGS.columns[1:])
+label_row = attrgetter(*LABELS.columns)
+_revocation_row = attrgetter("index", "tenant", "event", "by", "until_issued_ns", "until_ns")
 
 
 def person_row(p: PersonRow) -> tuple[Any, ...]:
@@ -510,28 +520,8 @@ def person_row(p: PersonRow) -> tuple[Any, ...]:
     return p.pseudonym, p.tenant, p.subject, p.kind, json.dumps(p.issuer), json.dumps(p.id)
 
 
-def session_row(s: SessionRow) -> tuple[Any, ...]:
-    """Its columns."""
-    times = s.until_ns, s.state, s.opened_ns, s.used_ns, s.over_ns
-    return s.index, s.owner, *times, s.calls, s.denials, s.parent, s.tree, s.task, s.scopes, s.address
-
-
-def opening_row(o: SessionOpening) -> tuple[Any, ...]:
-    """Its columns."""
-    return o.index, o.opened_ns, o.tenant, o.caller, o.session, o.due_ns
-
-
-def label_row(label: LabelRow) -> tuple[Any, ...]:
-    """Its columns."""
-    return label.pair, label.label, label.code, label.pack, label.decision_id, label.at_ns, label.shown
-
-
 def _switch_row(s: SwitchRow) -> tuple[Any, ...]:
     return s.tenant, s.scope, s.server, s.value, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns
-
-
-def _revocation_row(r: RevocationRow) -> tuple[Any, ...]:
-    return r.index, r.tenant, r.event, r.by, r.until_issued_ns, r.until_ns
 
 
 def settable(name: str) -> str:

@@ -31,7 +31,7 @@ from pdp.store.rows import (
     call_row,
     opening_row,
     person_row,
-    record_row,
+    record_rows,
     reply_row,
     session_row,
     value_rows,
@@ -144,8 +144,8 @@ def statement_arguments(
     if len(replies) < sum(entry.reply is not None for entry in entries):
         return None
     new = {
-        RECORDS: [(n, *record_row(entry, leaf)) for n, (entry, leaf) in enumerate(zip(entries, leaves, strict=True))],
-        VALUES: [row for n, entry in enumerate(entries) for row in value_rows(entry, n)],
+        RECORDS: record_rows(entries, leaves, 0),
+        VALUES: value_rows(entries, 0),
         CALLS: list(map(call_row, calls.values())),
         REPLIES: list(map(reply_row, replies.values())),
         SESSIONS: list(map(session_row, sessions.values())),

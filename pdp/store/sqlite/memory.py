@@ -12,6 +12,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from itertools import chain
+from operator import attrgetter, itemgetter
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -24,6 +25,10 @@ MOST_BYTES = 1 << 20  # of one tenant: some 1,500 sessions
 TENANTS = 64
 _ENTRY = 200  # bytes that an entry takes besides its texts
 _PARENT, _TREE, _UNTIL = map(SESSIONS.columns.index, ("parent", "tree", "until_ns"))
+_TEXTS = itemgetter(
+    *map(SESSIONS.columns.index, ("idx", "owner", "state", "parent", "tree", "task", "scopes", "address"))
+)
+_LABEL_TEXTS = attrgetter("label", "code", "pack", "decision_id", "shown")
 _NONE = (None,) * len(SESSIONS.columns)
 
 SessionColumns = tuple[Any, ...]  # of `SESSIONS`
@@ -47,9 +52,10 @@ class KnownSession(NamedTuple):
 
 
 def _size(row: tuple[Any, ...]) -> int:
-    labels = (each for each in row if isinstance(each, LabelRow))
-    texts = chain(row, *((each.label, each.code, each.pack, each.decision_id, each.shown) for each in labels))
-    return _ENTRY * (1 + len(row) // 4) + sum(len(each) for each in texts if isinstance(each, str))
+    """Of a session's columns, or of labels."""
+    of_labels = not row or isinstance(row[0], LabelRow)
+    texts = chain.from_iterable(map(_LABEL_TEXTS, row)) if of_labels else _TEXTS(row)
+    return _ENTRY * (1 + len(row) // 4) + sum(map(len, texts))
 
 
 class SessionMemory:

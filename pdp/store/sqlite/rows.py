@@ -29,7 +29,7 @@ from pdp.store.rows import (
     call_taken,
     opening_row,
     person_row,
-    record_row,
+    record_rows,
     reply_row,
     reply_taken,
     session_row,
@@ -61,6 +61,13 @@ def numbered(text: str) -> str:
 def _insert_of(into: Insert, count: int) -> str:
     """The statement for so many rows; each is written once, and prepared once (`opening.STATEMENTS`)."""
     return numbered(into.rows(count, "sqlite")) + _TOGETHER[into]
+
+
+def _inserts(into: Insert, rows: Sequence[tuple[Any, ...]], *now: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The statements that insert rows, with their parameters."""
+    for start in range(0, len(rows), MOST_ROWS):
+        some = rows[start : start + MOST_ROWS]
+        yield _insert_of(into, len(some)), (*chain.from_iterable(some), *now)
 
 
 class SqliteRows(Rows):
@@ -112,19 +119,18 @@ class SqliteRows(Rows):
     def write_plain(self, entries: Sequence[Commit], index: int, believed_ns: int) -> tuple[RecordRef, ...]:
         """A few statements for all of them: at each one, the thread lets go of Python's lock and has to get it back
         from the event loop's."""
-        refs = [RecordRef(self._origin, n, leaf_hash(entry.record)) for n, entry in enumerate(entries, index)]
+        leaves = [leaf_hash(entry.record) for entry in entries]
         tenants = {entry.session.index: entry.tenant for entry in entries if entry.session is not None}
         sessions = [session_row(entry.session) for entry in entries if entry.session is not None]
         bound = 0
-        for text, values in self._together(SESSIONS, sessions, believed_ns):
+        for text, values in _inserts(SESSIONS, sessions, believed_ns):
             found = self._db.execute(text, values).fetchall()
             self._bound.update((row[0], (tenants[row[0]], row)) for row in found)
             bound += len(found)
         if bound < len(sessions):
             raise session_taken()
-        written = zip(refs, entries, strict=True)
-        self._insert_all(RECORDS, [(ref.index, *record_row(entry, ref.leaf_hash)) for ref, entry in written])
-        self._insert_all(VALUES, [row for n, entry in enumerate(entries, index) for row in value_rows(entry, n)])
+        self._insert_all(RECORDS, record_rows(entries, leaves, index))
+        self._insert_all(VALUES, value_rows(entries, index))
         self._insert_all(OPENINGS, [opening_row(entry.opens) for entry in entries if entry.opens is not None])
         self._insert_all(PEOPLE, [person_row(each) for entry in entries for each in entry.people])
         calls = [call_row(entry.call) for entry in entries if entry.call is not None]
@@ -133,19 +139,14 @@ class SqliteRows(Rows):
         replies = [reply_row(entry.reply) for entry in entries if entry.reply is not None]
         if self._insert_all(REPLIES, replies) < len(replies):
             raise reply_taken()
-        return tuple(refs)
+        return tuple([RecordRef(self._origin, n, leaf) for n, leaf in enumerate(leaves, index)])
 
     def _insert_all(self, into: Insert, rows: Sequence[tuple[Any, ...]]) -> int:
         """How many of them are there now as they are."""
-        return sum(self._db.execute(text, values).rowcount for text, values in self._together(into, rows))
-
-    def _together(
-        self, into: Insert, rows: Sequence[tuple[Any, ...]], *now: int
-    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The statements that insert rows, with their parameters."""
-        for start in range(0, len(rows), MOST_ROWS):
-            some = rows[start : start + MOST_ROWS]
-            yield _insert_of(into, len(some)), (*chain.from_iterable(some), *now)
+        count = 0
+        for text, values in _inserts(into, rows):
+            count += self._db.execute(text, values).rowcount
+        return count
 
     @override
     def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
