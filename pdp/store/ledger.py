@@ -114,7 +114,7 @@ class Ledger:
             self._next, self._latest_ns, self._touched, self._told, self._bound, self._answers = before
             self._reserved = reserved
             del self._wrote[wrote:]
-            self._rows.doubt()
+            self._rows.taken_back(entries)
             raise
 
     def believed_ns(self) -> int:
@@ -256,8 +256,12 @@ class Ledger:
             self.head = Head(max(head.size, self.head.size), max(head.changes, self.head.changes))
 
     def undone(self) -> None:
-        """Forget the batch."""
+        """Forget the batch; nobody can tell whether it is durable."""
         self._rows.undone()
+        self.rolled_back()
+
+    def rolled_back(self) -> None:
+        """Forget the batch, which the database does not have."""
         self._next = self.head.size
         self.refusals.undone()
         self._forget()

@@ -289,7 +289,11 @@ class Rows(ABC):
 
     @abstractmethod
     def doubt(self) -> None:
-        """The transaction changed something besides entries, or one of them was taken back."""
+        """The transaction changed something besides entries."""
+
+    @abstractmethod
+    def taken_back(self, entries: Sequence[Commit]) -> None:
+        """What was begun of these entries does not stand; the rest of the transaction does, or is taken back too."""
 
     @abstractmethod
     def durable(self) -> None:

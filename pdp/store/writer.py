@@ -269,7 +269,7 @@ class Writer:
             # One entry is at fault. Once more, each in a savepoint of its own, so that the others stand; savepoints
             # copy pages, so a batch without faults does not have them.
             self._db.rollback()
-            self._ledger.undone()
+            self._ledger.rolled_back()
             self._begin()
             made = [self._entry(work) for work in batch]
         self._ledger.before_commit(len(batch))

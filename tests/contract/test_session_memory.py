@@ -181,9 +181,27 @@ async def test_what_is_not_followed_is_read_again(place: Any) -> None:
         assert not known(store, keys)
         assert (await store.for_call(keys)) == rows_of(store, keys)
         await store.commit(entry(20 + store.size(), pairs=(PairChange("p", inspected=(an_id(9),)),)))
+    await store.for_call(keys)
     with pytest.raises(Fault):
-        await store.commit_all((entry(11), entry(11)))
+        await store.commit_all((entry(11, session=BOUND), entry(11)))
     assert not known(store, keys)
+    refused = store.commit(entry(1, session=replace(BOUND, calls=7), labels=(LabelRow("p", "c", "", "", "", AT),)))
+    with pytest.raises(Fault):
+        await asyncio.gather(store.commit(entry(12, session=BOUND)), refused)
+    assert (await store.for_call(keys)) == rows_of(store, keys)
+
+
+async def test_a_refused_entry_empties_nothing_of_others(place: Any) -> None:
+    store = place.open()
+    keys = await bound(store)
+    other = replace(BOUND, index="t", tree="q")
+    for n in range(100, 120):
+        found = await asyncio.gather(
+            store.commit(entry(n, session=other)), store.commit(entry(1, session=other)), return_exceptions=True
+        )
+        assert [isinstance(each, Fault) for each in found] == [False, True]
+        assert known(store, keys)
+        assert (await store.for_call(replace(keys, session="t"))).session.calls == n - 99
 
 
 ERASED = PersonRow("p-1", "acme", "alice-index", "account", "", "alice")

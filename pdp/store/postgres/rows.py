@@ -78,6 +78,10 @@ class PostgresRows(Rows):
         """Nothing of it is in memory: others write the same rows."""
 
     @override
+    def taken_back(self, entries: Sequence[Commit]) -> None:
+        """As `doubt` says."""
+
+    @override
     def durable(self) -> None:
         """As `doubt` says."""
 

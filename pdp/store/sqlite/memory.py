@@ -2,8 +2,9 @@
 last is what the file says.
 
 Sessions are kept as the commit that wrote them returned them, labels as they were read. A commit that changes what is
-known of a pair drops the pair; one with a statement on these rows that no entry made drops all (`changes`), and so
-does an erasure, another index key, and a commit that failed, or of which nobody can tell. What is not here is read.
+known of a pair drops the pair, and the session of an entry that was taken back; one with a statement on these rows
+that no entry made drops all (`changes`), and so does an erasure, another index key, and a commit that failed, or of
+which nobody can tell. What is not here is read.
 """
 
 from __future__ import annotations
@@ -107,14 +108,14 @@ class SessionMemory:
                 for pair in _pairs(keys, session, parent):
                     self._put(keys.tenant, pair, tuple([row for row in stored.labels if row.pair == pair]))
 
-    def wrote(self, sessions: Mapping[str, tuple[str, SessionColumns]], pairs: Collection[str]) -> None:
-        """What a durable commit left of sessions, by index, with their tenants; and which pairs it changed."""
+    def wrote(self, sessions: Mapping[str, tuple[str, SessionColumns]], changed: Collection[str]) -> None:
+        """What a durable commit left of sessions, by index, with their tenants; and what else it changed."""
         with self._lock:
             self.version += 1
             for index, (tenant, row) in sessions.items():
                 self._put(tenant, index, row)
-            for pair in pairs:
-                self._drop(pair)
+            for index in changed:
+                self._drop(index)
 
     def clear(self) -> None:
         """Forget everything."""

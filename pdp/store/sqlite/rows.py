@@ -80,7 +80,7 @@ class SqliteRows(Rows):
         self.memory = SessionMemory()
         self._tenant = ""  # of the entry that is written
         self._bound: dict[str, tuple[str, SessionColumns]] = {}  # of this transaction
-        self._pairs: set[str] = set()  # changed in it
+        self._changed: set[str] = set()  # pairs that it changed, and sessions of what was taken back in it
         self._doubt = False  # it changed, or may have, what is not followed here
         event.listen(opened.people, "before_cursor_execute", self._runs)
 
@@ -101,7 +101,7 @@ class SqliteRows(Rows):
     @override
     def lock(self, known: Head, last: Last | None) -> Head:
         """The file is this process's alone. Raises LogWentBack where somebody has put another's content into it."""
-        self._bound, self._pairs, self._doubt = {}, set(), False
+        self._bound, self._changed, self._doubt = {}, set(), False
         if last is not None:
             leaf = self._db.execute(_LEAF, (last.index,)).fetchall()
             if leaf != [(last.leaf,)]:
@@ -111,8 +111,8 @@ class SqliteRows(Rows):
     @override
     def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
         self._tenant = entry.tenant
-        self._pairs.update(change.pair for change in entry.pairs)
-        self._pairs.update(label.pair for label in entry.labels)
+        self._changed.update(change.pair for change in entry.pairs)
+        self._changed.update(label.pair for label in entry.labels)
         return super().write(entry, index, believed_ns)
 
     @override
@@ -161,11 +161,15 @@ class SqliteRows(Rows):
         self._doubt = True
 
     @override
+    def taken_back(self, entries: Sequence[Commit]) -> None:
+        self._changed.update(entry.session.index for entry in entries if entry.session is not None)
+
+    @override
     def durable(self) -> None:
         if self._doubt:
             self.memory.clear()
-        elif self._bound or self._pairs:
-            self.memory.wrote(self._bound, self._pairs)
+        elif self._bound or self._changed:
+            self.memory.wrote(self._bound, self._changed)
 
     @override
     def undone(self) -> None:
