@@ -4,7 +4,6 @@ and there shall be none.)"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -20,6 +19,7 @@ from pdp.core.call.task import of_task
 from pdp.core.outcome import conclude, question
 from pdp.core.record.stored import Commit, RecordRef
 from pdp.decide.decision import Decision
+from pdp.host import event_loop
 from pdp.runtime import bootstrap
 from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings
@@ -63,7 +63,7 @@ class _Meter:
 
 def stages(world: World, times: int) -> tuple[list[StageFigure], bytes]:
     """CPU by stage, and the input document that the engine was asked with."""
-    return asyncio.run(_stages(world, times))
+    return event_loop.run(_stages(world, times))
 
 
 async def _stages(world: World, times: int) -> tuple[list[StageFigure], bytes]:

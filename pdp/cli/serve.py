@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
 import click
 
 from pdp.cli.commands import FILE
+from pdp.host import event_loop
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 from pdp.runtime.telemetry import logs
@@ -35,4 +35,4 @@ def serve(path: Path, ready_file: Path | None, log_level: str, log_format: str) 
     """Run the decision point until SIGTERM; SIGHUP is `pdp reload`."""
     logs.configure(log_level, log_format)
     loaded = settings.load(path, os.environ)
-    asyncio.run(bootstrap.run(loaded, ready=ready_file))
+    event_loop.run(bootstrap.run(loaded, ready=ready_file))

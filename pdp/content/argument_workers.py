@@ -93,7 +93,7 @@ class ArgumentWorker:
         personal: Sequence[str] | None,
     ) -> tuple[Finding, ...]:
         """What it finds. Raises WorkerError, OSError, TimeoutError; then it is of no use any more."""
-        if self._process.stdin is None:
+        if self._process.stdin is None or self._process.stdin.is_closing():
             raise WorkerError
         ident = next(self._ids)
         head = {

@@ -84,7 +84,7 @@ class JudgeConnection:
 
     async def ask(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
         """One session. Status `unavailable` when the process goes away, `timeout` when it is late."""
-        if self.gone.is_set():
+        if self.gone.is_set() or self._writer.is_closing():  # to what is closed uvloop does not write in silence
             return SessionResult("unavailable")
         ident = next(self._ids)
         try:
@@ -199,13 +199,15 @@ async def _listening(process: asyncio.subprocess.Process, settings: Mapping[str,
 async def _end(process: asyncio.subprocess.Process | None) -> None:
     """End its input; kill it when that is not enough."""
     if process is not None:
+        if process.stdin is not None:
+            process.stdin.close()
         try:
             async with asyncio.timeout(_END_SECONDS):
-                await process.communicate(b"")  # ends its input, and hears it out
+                await process.communicate()  # hears it out
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.communicate(b"")
+            await process.communicate()
 
 
 class JudgeSupervisor:

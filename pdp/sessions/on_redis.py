@@ -288,7 +288,7 @@ class RedisSessions:
             async with asyncio.timeout(self._timeout):
                 answer = await asked
             problem = check(answer)
-        except (RedisError, OSError, TimeoutError) as e:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as e:  # the last: uvloop's, of a closed connection
             answer, problem = None, _why(e)
             await self._redis.connection_pool.disconnect(inuse_connections=False)  # to a server that is no more
         if problem:

@@ -30,6 +30,7 @@ from devtools import sandbox
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
+from pdp.host import event_loop
 from pdp.operate.reload import RELOADABLES
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
@@ -348,7 +349,7 @@ class Served(Asking):
         self._fault: BaseException | None = None
         self.kills: list[str] = []  # why workers of `activate` were lost
         self._hosts: list[EngineHost] = []
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="served")
+        self._thread = threading.Thread(target=lambda: event_loop.run(self._main()), name="served")
         self._thread.start()
         self._started.wait(START_SECONDS)
         if self._fault is not None:

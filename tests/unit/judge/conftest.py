@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.llm import LlmStandIn
+from support.service_loop import pytest_asyncio_loop_factories  # noqa: F401 - a hook
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.service_loop import pytest_asyncio_loop_factories  # noqa: F401 - a hook
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.outcome.elements import EngineQuery

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from support.service_loop import pytest_asyncio_loop_factories  # noqa: F401 - a hook
 
 from pdp.content import ArgumentContent
 from pdp.core.call.facts import AgentFact, AgentRegistration, Identity, ServerFact, SubjectFact, TargetFact
