@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from typing_extensions import override
 
@@ -46,29 +47,53 @@ class Slots:
 
 
 class Admitted(AbstractAsyncContextManager[Caller]):
-    """One call within `Admission`."""
+    """One call within `Admission`: its caller, which has a place from now on."""
 
-    __slots__ = ("_admission", "holders", "peer", "remaining_s", "role", "rpc", "slots", "who")
+    __slots__ = ("_admission", "_holders", "_peer", "_remaining_s", "_role", "_rpc", "_slots", "_who")
 
     def __init__(
         self, admission: Admission, peer: Peer, role: Role, rpc: str, remaining_s: float | None, slots: Slots
     ) -> None:
-        self._admission, self.peer, self.role, self.rpc = admission, peer, role, rpc
-        self.remaining_s, self.slots = remaining_s, slots
-        self.who = _NOBODY
-        self.holders: tuple[Holder, ...] = ()
+        self._admission, self._peer, self._role, self._rpc = admission, peer, role, rpc
+        self._remaining_s, self._slots = remaining_s, slots
+        self._who = _NOBODY
+        self._holders: tuple[Holder, ...] = ()
 
     @override
     async def __aenter__(self) -> Caller:
-        return await self._admission.enter(self)
+        admission, slots = self._admission, self._slots
+        if self._remaining_s is not None and self._remaining_s * 1000 < admission.limits.min_budget_ms:
+            raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
+        if slots.taken >= slots.most:
+            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
+        slots.taken += 1
+        try:
+            who = self._who = await admission.callers.authenticate(self._peer, admission.clock.now_ns())
+            if self._role not in who.roles:
+                _refuse(self._role)
+            holders = callers(who)
+            slots.shares.enter(holders)
+            self._holders = holders
+        except BaseException as fault:
+            await self._leave(fault)
+            raise
+        return who
 
     @override
     async def __aexit__(self, _: object, fault: BaseException | None, __: object) -> None:
-        self.slots.shares.leave(self.holders)
+        self._slots.shares.leave(self._holders)
         if fault is None:
-            self.slots.taken -= 1
+            self._slots.taken -= 1
         else:
-            await self._admission.leave(self, fault)
+            await self._leave(fault)
+
+    async def _leave(self, fault: BaseException) -> None:
+        """Give the place back, once a refusal is recorded."""
+        try:
+            if isinstance(fault, RECORDED):
+                await self._admission.note(self._who, fault, self._rpc)
+        finally:
+            self._slots.taken -= 1
 
 
 class Admission:
@@ -77,11 +102,11 @@ class Admission:
     def __init__(
         self, callers: Callers, store: Store, recorder: Recorder, clock: Clock, limits: Limits, shares: Shares
     ) -> None:
-        self._callers = callers
+        self.callers = callers
         self._store = store
         self._recorder = recorder
-        self._clock = clock
-        self._limits = limits
+        self.clock = clock
+        self.limits = limits
         self._decisions = Slots(limits.max_in_flight, shares)
         self._waiting = Slots(limits.max_waiting, shares.for_waiting(limits.max_waiting))
 
@@ -98,40 +123,14 @@ class Admission:
         """
         return Admitted(self, peer, role, rpc, remaining_s, self._waiting if waits else self._decisions)
 
-    async def enter(self, admitted: Admitted) -> Caller:
-        """The caller, which has a place from now on. Raises what is then to be told to `refused`."""
-        remaining_s, slots = admitted.remaining_s, admitted.slots
-        if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
-            raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
-        if slots.taken >= slots.most:
-            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
-        slots.taken += 1
-        try:
-            who = admitted.who = await self._callers.authenticate(admitted.peer, self._clock.now_ns())
-            _require_role(who, admitted.role)
-            holders = callers(who)
-            slots.shares.enter(holders)
-            admitted.holders = holders
-        except BaseException as fault:
-            await self.leave(admitted, fault)
-            raise
-        return who
-
-    async def leave(self, admitted: Admitted, fault: BaseException | None) -> None:
-        """Give the place back, once a refusal is recorded."""
-        try:
-            if isinstance(fault, RECORDED):
-                await self._note(admitted.who, fault, admitted.rpc)
-        finally:
-            admitted.slots.taken -= 1
-
     def until(self, remaining_s: float | None) -> int:
         """The monotonic instant at which a caller stops waiting, or has waited as long as anybody may."""
-        longest = self._limits.max_budget_ms / 1000
-        return self._clock.monotonic_ns() + int(min(longest if remaining_s is None else remaining_s, longest) * NS)
+        longest = self.limits.max_budget_ms / 1000
+        return self.clock.monotonic_ns() + int(min(longest if remaining_s is None else remaining_s, longest) * NS)
 
-    async def _note(self, caller: Caller, fault: Fault, rpc: str) -> None:
-        at = self._clock.now_ns()
+    async def note(self, caller: Caller, fault: Fault, rpc: str) -> None:
+        """Record a refusal, unless too many of its kind are."""
+        at = self.clock.now_ns()
         if self._store.note_refusal(caller.tenant, caller.name, fault.code, at):
             await self._recorder.refusal(caller, fault, rpc, at)
 
@@ -162,9 +161,8 @@ class WorkerCrashQuota:
             self._kills.setdefault((caller.tenant, caller.name), deque()).append(at_ns)
 
 
-def _require_role(caller: Caller, role: Role) -> None:
-    if role not in caller.roles:
-        raise Forbidden("caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles.")
+def _refuse(role: Role) -> NoReturn:
+    raise Forbidden("caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles.")
 
 
 def require_server(caller: Caller, server: str) -> None:

@@ -1,4 +1,4 @@
-"""The interceptors of every call: a request arrives in time or is given up, and every fault leaves through here.
+"""The interceptor of every call: a request arrives in time or is given up, and every fault leaves through here.
 
 grpc.aio begins the handler of a single request only when its body has arrived, and waits without limit: a client that
 opens `max_concurrent` calls and sends nothing would keep everybody out, known or not. The handler of a stream of
@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from typing_extensions import override
 
 from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest, Unavailable
@@ -43,7 +43,9 @@ _answered_by: ContextVar[float | None] = ContextVar("pdp_answered_by", default=N
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_Parse = Callable[[bytes], Any] | None
+_Parse = Callable[[bytes], Any]
+Unary: TypeAlias = "Callable[[Any, Context], Awaitable[Any]]"
+Around: TypeAlias = "Callable[[Unary, str], Unary]"  # of what answers, by its method
 _NO_MESSAGE = "is not a message of this call; use the stubs of pdp.v1"
 _HEALTH = "/grpc.health.v1.Health/"
 _OWN = "/pdp.v1."  # of others' protocols only what is read is vendored
@@ -78,62 +80,6 @@ class Starting(grpc.aio.ServerInterceptor):
         return _STARTING
 
 
-class Bodies(grpc.aio.ServerInterceptor):
-    """Gives up calls whose request is not there after BODY_SECONDS. The outermost interceptor: within it, requests
-    are there."""
-
-    def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}  # by method; only known ones, so it stays small
-
-    @override
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Take the handler of a single request for one of a stream. What lies within is asked once a method."""
-        method = handler_call_details.method
-        handler = self._handlers.get(method)
-        if handler is None:
-            handler = await continuation(handler_call_details)
-            if handler is not None:
-                handler = self._handlers[method] = self._around(handler)
-        return handler
-
-    def _around(self, handler: Any) -> Handler:
-        parse, write = handler.request_deserializer, handler.response_serializer
-        if handler.request_streaming:
-            found: Handler = handler
-            return found
-        if handler.response_streaming:
-            many = handler.unary_stream
-
-            async def watched(_requests: object, context: Context) -> AsyncIterator[Any]:
-                async for answer in many(await _arrived(context), context):
-                    yield answer
-
-            return grpc.stream_stream_rpc_method_handler(watched, parse, write)
-        one = handler.unary_unary
-
-        async def asked(_requests: object, context: Context) -> Any:
-            return await one(await _arrived(context), context)
-
-        return grpc.stream_unary_rpc_method_handler(asked, parse, write)
-
-
-async def _arrived(context: Context) -> Any:
-    fault: Fault
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            found = await context.read()  # a third of what it costs through the iterator
-        if found is not grpc.aio.EOF:
-            return found
-        fault = InvalidRequest("request", "is missing")
-    except TimeoutError:
-        fault = DeadlineTooShort("service.body", "The request did not arrive in time; send it at once and whole.")
-    raise await _refused(fault, context)
-
-
 async def _refused(fault: Fault, context: Context) -> Fault:
     said = refusal(fault, "")
     await context.abort(said.status, said.message, said.metadata)
@@ -147,18 +93,65 @@ async def _starting(_requests: object, context: Context) -> None:
 _STARTING: Handler = grpc.stream_unary_rpc_method_handler(_starting)
 
 
-class Faults(grpc.aio.ServerInterceptor):
-    """Maps every fault by `status.TABLE`, and gives up calls that take longer than `max_call_seconds`.
+class TimeLimit:
+    """The longest time of blocks, in seconds: one that takes longer is cancelled, and raises DeadlineTooShort. A task
+    is in it once at a time.
 
-    Streams of answers have no such bound; they end with their caller or with the server. What is no message goes
-    to the `door`, where it is refused and recorded.
+    As all have the same time, the first to begin is the first to end, so one timer serves them all.
     """
 
-    def __init__(self, entropy: Entropy, max_call_seconds: float, door: Door) -> None:
-        self._entropy = entropy
-        self._max_call_seconds = max_call_seconds
+    def __init__(self, seconds: float, code: str, message: str) -> None:
+        self._seconds, self._fault = seconds, (code, message)
+        self._ends: dict[asyncio.Task[Any] | None, float] = {}  # by the loop's clock, the next one first
+        self._late: set[asyncio.Task[Any] | None] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> float:
+        """When it ends."""
+        loop = asyncio.get_running_loop()
+        end = self._ends[asyncio.current_task()] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_at(end, self._due)
+        return end
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: object) -> None:
+        task = asyncio.current_task()
+        if self._ends.pop(task, None) is None and task is not None:
+            self._late.remove(task)
+            if task.uncancel() == 0 and kind is asyncio.CancelledError:  # nobody else cancelled it
+                raise DeadlineTooShort(*self._fault) from None
+
+    def _due(self) -> None:
+        loop, self._timer = asyncio.get_running_loop(), None
+        now = loop.time()
+        while self._ends:
+            task, end = next(iter(self._ends.items()))
+            if end > now:
+                self._timer = loop.call_at(end, self._due)
+                return
+            del self._ends[task]
+            self._late.add(task)
+            if task is not None:
+                task.cancel()
+
+
+class Calls(grpc.aio.ServerInterceptor):
+    """Around every call: gives up one whose request is not there after BODY_SECONDS, or that takes longer than
+    `max_call_seconds`, and maps every fault by `status.TABLE`.
+
+    A caller's nearer deadline is gRPC's to keep. Streams of answers have no bound; they end with their caller or with
+    the server. What is no message goes to the `door`, where it is refused and recorded. `around` is what traces calls
+    with one answer.
+    """
+
+    def __init__(self, entropy: Entropy, max_call_seconds: float, door: Door, around: Around | None = None) -> None:
+        self._entropy, self._door, self._around = entropy, door, around
+        self._bodies = TimeLimit(
+            BODY_SECONDS, "service.body", "The request did not arrive in time; send it at once and whole."
+        )
+        self._calls = TimeLimit(max_call_seconds, "service.timeout", "The call took too long and was given up.")
         self._margin = min(1.0, max_call_seconds / 10)  # for an answer that was held as long as it may
-        self._door = door
+        self._handlers: dict[str, Handler] = {}  # by method; only known ones, so it stays small
 
     @override
     async def intercept_service(
@@ -166,73 +159,108 @@ class Faults(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap the handler of a known method; an unknown one is UNIMPLEMENTED by gRPC itself."""
-        handler = await continuation(handler_call_details)
-        return None if handler is None else self._guard(handler, handler_call_details.method)
+        """Wrap the handler of a known method, once; an unknown one is UNIMPLEMENTED by gRPC itself."""
+        method = handler_call_details.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = await continuation(handler_call_details)
+            if handler is not None:
+                handler = self._handlers[method] = self._guard(handler, method)
+        return handler
 
     def _guard(self, handler: Any, method: str) -> Handler:
-        # a single request is parsed inside the guard, so that what does not parse is a fault like any other
+        # a single request is read here, so that what does not come or does not parse is a fault like any other
         parse, write = handler.request_deserializer, handler.response_serializer
         if handler.request_streaming and handler.response_streaming:
-            stream = self._stream(handler.stream_stream, method, None)
+            stream = self._stream(handler.stream_stream, method)
             return grpc.stream_stream_rpc_method_handler(stream, _strict(parse, method), write)
-        if handler.response_streaming:
-            stream = self._stream(handler.unary_stream, method, parse)
-            return grpc.unary_stream_rpc_method_handler(stream, None, write)
         if handler.request_streaming:
-            unary = self._unary(handler.stream_unary, method, None)
+            unary = self._unary(handler.stream_unary, method)
             return grpc.stream_unary_rpc_method_handler(unary, _strict(parse, method), write)
-        unary = self._unary(handler.unary_unary, method, parse)
-        return grpc.unary_unary_rpc_method_handler(unary, None, write)
+        if not handler.response_streaming:
+            read = self._reading(self._unary(handler.unary_unary, method), parse)
+            return grpc.stream_unary_rpc_method_handler(read, None, write)
+        many = self._stream(handler.unary_stream, method)
 
-    def _unary(self, inner: Callable[..., Awaitable[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
-        async def guarded(request: Any, context: Context) -> Any:
-            _answered_by.set(asyncio.get_running_loop().time() + self._max_call_seconds - self._margin)
-            left = context.time_remaining()
-            sooner = left is not None and left <= self._max_call_seconds  # then gRPC itself ends the call
-            limit = asyncio.timeout(None if sooner else self._max_call_seconds)
+        async def begun(request: Any, context: Context) -> Any:
+            return many(request, context)
+
+        begin = self._reading(begun, parse)
+
+        async def watched(requests: object, context: Context) -> AsyncIterator[Any]:
+            async for answer in await begin(requests, context):
+                yield answer
+
+        return grpc.stream_stream_rpc_method_handler(watched, None, write)
+
+    def _reading(self, inner: Unary, parse: _Parse) -> Unary:
+        """`inner`, of the one request of a call once that is there; of InvalidRequest where it is none."""
+
+        async def read(_requests: object, context: Context) -> Any:
             try:
-                async with limit:
-                    return await inner(await self._read(parse, request, method, context), context)
+                with self._bodies:
+                    raw = await context.read()  # a third of what it costs through the iterator
+            except DeadlineTooShort as fault:
+                raise await _refused(fault, context) from None
+            if raw is grpc.aio.EOF:
+                raise await _refused(InvalidRequest("request", "is missing"), context)
+            request: Any
+            try:
+                request = parse(raw)
+            except DecodeError:
+                request = InvalidRequest("request", _NO_MESSAGE)
+            return await inner(request, context)
+
+        return read
+
+    def _unary(self, inner: Unary, method: str) -> Unary:
+        async def guarded(request: Any, context: Context) -> Any:
+            try:
+                with self._calls as end:
+                    _answered_by.set(end - self._margin)
+                    if fault := _malformed(request, method):
+                        await self._door(context, method, fault)
+                    return await inner(request, context)
             except BaseException as error:  # noqa: BLE001 - the caller gets a status without the text of the exception
-                await self._leave(error, method, context, expired=limit.expired())
+                await self._leave(error, method, context)
 
-        return guarded
+        return guarded if self._around is None else self._around(guarded, method)
 
-    def _stream(self, inner: Callable[..., AsyncIterator[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
+    def _stream(self, inner: Callable[..., AsyncIterator[Any]], method: str) -> Callable[..., Any]:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             try:
-                async for answer in inner(await self._read(parse, request, method, context), context):
+                if fault := _malformed(request, method):
+                    await self._door(context, method, fault)
+                async for answer in inner(request, context):
                     yield answer
             except GeneratorExit:
                 raise  # the caller no longer reads
             except BaseException as error:  # noqa: BLE001 - as above
-                await self._leave(error, method, context, expired=False)
+                await self._leave(error, method, context)
 
         return guarded
 
-    async def _read(self, parse: _Parse, request: Any, method: str, context: Context) -> Any:
-        if parse is None:
-            return request
-        try:
-            message = parse(request)
-        except DecodeError:
-            await self._door(context, method, InvalidRequest("request", _NO_MESSAGE))
-        if method.startswith(_OWN) and _has_unknown(message):
-            await self._door(context, method, InvalidRequest("request", _UNKNOWN))
-        return message
-
-    async def _leave(self, error: BaseException, method: str, context: Context, *, expired: bool) -> NoReturn:
+    async def _leave(self, error: BaseException, method: str, context: Context) -> NoReturn:
         """Abort the call. Raises AbortError, or goes on with a cancellation that is the caller's or the server's."""
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        if expired and isinstance(error, TimeoutError):
-            error = DeadlineTooShort("service.timeout", "The call took too long and was given up.")
         said = logged(error, method, self._entropy)
         await context.abort(said.status, said.message, said.metadata)
 
 
-def _strict(parse: Callable[[bytes], Any], method: str) -> Callable[[bytes], Any]:
+def _malformed(request: object, method: str) -> InvalidRequest | None:
+    """What makes it no request of this method. It has no fields any more that are not in its definition, nor has a
+    message within it."""
+    if isinstance(request, InvalidRequest):
+        return request
+    if not method.startswith(_OWN) or not isinstance(request, Message):
+        return None
+    size = request.ByteSize()
+    request.DiscardUnknownFields()
+    return None if request.ByteSize() == size else InvalidRequest("request", _UNKNOWN)
+
+
+def _strict(parse: _Parse, method: str) -> _Parse:
     """Strict parsing for the items of a stream, which gRPC parses."""
 
     def parsed(raw: bytes) -> Any:
@@ -240,18 +268,11 @@ def _strict(parse: Callable[[bytes], Any], method: str) -> Callable[[bytes], Any
             message = parse(raw)
         except DecodeError:
             raise InvalidRequest("request", _NO_MESSAGE) from None
-        if method.startswith(_OWN) and _has_unknown(message):
-            raise InvalidRequest("request", _UNKNOWN)
+        if fault := _malformed(message, method):
+            raise fault
         return message
 
     return parsed
-
-
-def _has_unknown(message: Any) -> bool:
-    """Whether the message, or one within it, held fields that are not in its definition; it has them no more."""
-    size = message.ByteSize()
-    message.DiscardUnknownFields()
-    return bool(message.ByteSize() != size)
 
 
 def logged(error: BaseException, method: str, entropy: Entropy) -> FaultStatus:

@@ -21,7 +21,7 @@ from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addres
 from pdp.wire.grpc.admin_servicers import AdminRpcs, AuditRpcs, ExplainRpcs
 from pdp.wire.grpc.approval_servicers import ApprovalRpcs, ConsentRpcs
 from pdp.wire.grpc.health import Health
-from pdp.wire.grpc.interceptors import Bodies, Faults, Starting
+from pdp.wire.grpc.interceptors import Calls, Starting
 from pdp.wire.grpc.mandate_servicers import MandateRpcs
 from pdp.wire.grpc.options import ServerOptions, TlsOptions
 from pdp.wire.grpc.server_tls import ServerTls
@@ -149,10 +149,10 @@ class GrpcServer(Listener):
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
         names = (*SERVICES, *(service.name for service in more))
         roles = {service.name: service.role for service in more}
-        traces = () if telemetry is SILENT else (Traces(telemetry),)
+        around = None if telemetry is SILENT else Traces(telemetry).around
         unreadable = RpcAdmission(services.admission, roles).unreadable
-        faults = Faults(entropy, options.max_call_seconds, unreadable)
-        super().__init__(options, Health(answers, names), [Bodies(), *traces, faults])
+        calls = Calls(entropy, options.max_call_seconds, unreadable, around)
+        super().__init__(options, Health(answers, names), [calls])
         by_name: Any = _ByName(self._server)
         _register(by_name, services, self._health)
         for service in more:
@@ -169,8 +169,8 @@ class StartingServer(Listener):
 
     def __init__(self, options: ServerOptions, entropy: Entropy) -> None:
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
-        health, faults = Health(lambda: False, ()), Faults(entropy, options.max_call_seconds, _refuse)
-        super().__init__(options, health, [Starting(), Bodies(), faults])
+        health, calls = Health(lambda: False, ()), Calls(entropy, options.max_call_seconds, _refuse)
+        super().__init__(options, health, [Starting(), calls])
         by_name: Any = _ByName(self._server)
         health.register(by_name)
 

@@ -1,18 +1,14 @@
-"""The interceptor around all others: one span, one duration and, for an error, one refusal per RPC.
+"""The trace of a call: one span, one duration and, for an error, one refusal per RPC.
 
-It stands outside the fault interceptor and so sees exactly what leaves. It reads ids, codes and effects of answers,
+It stands around what maps faults and so sees exactly what leaves. It reads ids, codes and effects of answers,
 and of a request nothing but the trace context.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
-import grpc.aio
-from google.protobuf.message import DecodeError
-from typing_extensions import override
 
 from pdp.core.bytes import trace_context
 from pdp.core.bytes.trace_context import TraceParent
@@ -20,52 +16,33 @@ from pdp.core.outcome import Effect
 from pdp.core.ports.telemetry import Span, Telemetry
 from pdp.v1 import decision_pb2
 from pdp.wire.grpc.codec.enums import EFFECTS
-from pdp.wire.grpc.interceptors import Context
+from pdp.wire.grpc.interceptors import Context, Unary
 from pdp.wire.grpc.status import METADATA_KEY
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _OURS = "/pdp.v1."
 _STATUS = "rpc.response.status_code"
 _CODES = {status.value[0]: status.name for status in grpc.StatusCode}
 # by the conventions, only these are errors of the server
 _FAILURES = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 _CANCELLED = "CANCELLED"
-_WITH_CONTEXT: dict[str, Any] = {
-    "/pdp.v1.DecisionService/Decide": decision_pb2.DecideRequest,
-    "/pdp.v1.DecisionService/FilterTools": decision_pb2.FilterToolsRequest,
-}
+_WithContext = decision_pb2.DecideRequest | decision_pb2.FilterToolsRequest
 _Answered = decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse
 
 
-class Traces(grpc.aio.ServerInterceptor):
+class Traces:
     """Traces the calls of `pdp.v1` with one answer; health, reflection and streams of answers are left alone."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
 
-    @override
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler: Any = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or handler.response_streaming or not method.startswith(_OURS):
-            return handler  # type: ignore[no-any-return] # the stubs of grpcio have no fields for handlers
-        return self._around(handler, method)
-
-    def _around(self, handler: Any, method: str) -> Handler:
-        parse, write = handler.request_deserializer, handler.response_serializer
-        if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(self._tracing(handler.stream_unary, method), parse, write)
-        return grpc.unary_unary_rpc_method_handler(self._tracing(handler.unary_unary, method), parse, write)
-
-    def _tracing(self, inner: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Any]:
+    def around(self, inner: Unary, method: str) -> Unary:
+        """The same, traced."""
+        if not method.startswith(_OURS):
+            return inner
         name = method.removeprefix("/")
 
-        async def traced(request: bytes | AsyncIterator[Any], context: Context) -> Any:
-            with self._telemetry.call(name, _parent(request, method, context)) as span:
+        async def traced(request: object, context: Context) -> Any:
+            with self._telemetry.call(name, _parent(request, context)) as span:
                 try:
                     answer = await inner(request, context)
                 except BaseException:
@@ -95,19 +72,14 @@ def _left(context: Context) -> int:
     return number if isinstance(number, int) and number else -1
 
 
-def _parent(request: object, method: str, context: Context) -> TraceParent | None:
+def _parent(request: object, context: Context) -> TraceParent | None:
     """The caller's span: of the RPC's metadata, or else of the MCP request's `_meta`."""
     said = [value for key, value in context.invocation_metadata() or () if key == trace_context.KEY]
     if said:
         return trace_context.parse(said[0]) if len(said) == 1 else None
-    message = _WITH_CONTEXT.get(method)
-    if message is None or not isinstance(request, bytes):
+    if not isinstance(request, _WithContext):
         return None
-    try:
-        parsed = message.FromString(request)
-    except DecodeError:
-        return None  # the fault interceptor says so
-    return trace_context.from_meta(parsed.context.meta_json)
+    return trace_context.from_meta(request.context.meta_json)
 
 
 def _describe(span: Span, answer: _Answered) -> None:

@@ -70,7 +70,7 @@ async def test_who_is_refused_takes_no_place(admission: Admission) -> None:
 
 
 async def test_a_deadline_that_is_nearer_than_the_least_is_refused(admission: Admission) -> None:
-    peer, least_s = Peer("unix", (), "a/1"), admission._limits.min_budget_ms / 1000
+    peer, least_s = Peer("unix", (), "a/1"), admission.limits.min_budget_ms / 1000
     with pytest.raises(DeadlineTooShort):
         async with admission.admit(peer, Role.DECIDE, "Decide", least_s * 0.9):
             pass

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from support.watching import Watch
 
-from pdp.wire.grpc.interceptors import Faults
+from pdp.wire.grpc.interceptors import Calls
 from pdp.wire.grpc.traces import Traces
 
 NAME = "pdp.v1.TestService/Do"
@@ -32,7 +32,7 @@ async def never(_context: object, _method: str, fault: Exception) -> NoReturn:
 
 @asynccontextmanager
 async def serving(watch: Watch, do: Callable[..., Awaitable[bytes]]) -> AsyncIterator[grpc.aio.Channel]:
-    server = grpc.aio.server(interceptors=[Traces(watch.telemetry), Faults(Entropy(), 0.3, never)])
+    server = grpc.aio.server(interceptors=[Calls(Entropy(), 0.3, never, Traces(watch.telemetry).around)])
     handler = grpc.unary_unary_rpc_method_handler(
         do, request_deserializer=Empty.FromString, response_serializer=bytes
     )
