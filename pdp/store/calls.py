@@ -104,29 +104,31 @@ STATEMENTS = {
     )
     for dialect, rows in _ROWS.items()
 }
-# Of the first parameters alone, for a call whose session is known, and that has no atoms and no budgets.
+# For a call whose session is known, and that has no atoms and no budgets.
 BESIDE_SESSIONS = _STATEMENT.format(people="", of_sessions="", joined="", mandates=_ROWS["sqlite"].format(_MANDATE))
-BESIDE_PARAMETERS = 12
 
 _place = attrgetter("index", "task")
 Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
 
 
-def arguments(keys: CallKeys, several: Callable[[Sequence[int | str]], Any]) -> tuple[Any, ...]:
-    """The parameters of the statement, with people or without. `several` makes one parameter of several values."""
+def arguments_beside(keys: CallKeys) -> tuple[Any, ...]:
+    """The parameters of `BESIDE_SESSIONS`, which are the first of the others."""
     call = keys.call
     like = ("",) * 5 if call is None else (
         call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
     )  # fmt: skip
-    texts: tuple[str, ...] = (
-        *(keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed),
-        *(keys.pair, keys.also, keys.parent, keys.tree),
-    )
+    texts: tuple[str, ...] = (keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed)
     joined = "".join(texts)
     if not joined.isascii() or "\0" in joined:
         texts = tuple(map(_storable, texts))
+    return *texts[:4], keys.since_ns, *texts[4:]
+
+
+def arguments(keys: CallKeys, several: Callable[[Sequence[int | str]], Any]) -> tuple[Any, ...]:
+    """The parameters of the statement, with people or without. `several` makes one parameter of several values."""
+    of_sessions = map(_storable, (keys.pair, keys.also, keys.parent, keys.tree))
     people = (*keys.people, *(None,) * (PEOPLE_AT_ONCE - len(keys.people))) if keys.people else ()
-    return *texts[:4], keys.since_ns, *texts[4:], several(keys.atoms), several(keys.budgets), *people
+    return *arguments_beside(keys), *of_sessions, several(keys.atoms), several(keys.budgets), *people
 
 
 def with_session(row: tuple[Any, ...], session: tuple[Any, ...], parent: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -23,10 +23,10 @@ from pdp.core.record.stored import CallKeys, SessionRow, StoredCall
 from pdp.store.alchemy import on, said
 from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.calls import (
-    BESIDE_PARAMETERS,
     BESIDE_SESSIONS,
     STATEMENTS,
     arguments,
+    arguments_beside,
     sessions_of,
     stored_call,
     with_session,
@@ -132,7 +132,7 @@ class SqliteStore(LogStore):
         known = self._memory.look(keys, marks.get(MARK, 0))
         if known is None:
             return None
-        (row,) = self._reader.execute(_BESIDE_SESSIONS, arguments(keys, json.dumps)[:BESIDE_PARAMETERS]).fetchall()
+        (row,) = self._reader.execute(_BESIDE_SESSIONS, arguments_beside(keys)).fetchall()
         row = with_session(row, known.session, known.parent)
         # memory knows none whose time is over
         stored, asked = stored_call(row, keys, _session, marks.get(RESTORED, 0), known.labels)
