@@ -138,7 +138,9 @@ def _target(request: decision_pb2.DecideRequest) -> Target:
 
 def credential(given: types_pb2.Credential) -> Credential:
     """On whose behalf, or who acts. Nothing set is NoCredential. Raises InvalidRequest naming the field."""
-    return fields.checked_credential(credential_of(given))
+    found = credential_of(given)
+    fields.check_subject(found)
+    return found
 
 
 def credential_of(given: types_pb2.Credential) -> Credential:
@@ -155,7 +157,9 @@ def credential_of(given: types_pb2.Credential) -> Credential:
 
 def session(given: types_pb2.Session) -> SessionAsk:
     """The session as the caller names it. Raises InvalidRequest."""
-    return fields.checked_session(SessionAsk(*_SESSION(given)))
+    found = SessionAsk(*_SESSION(given))
+    fields.check_subject(NoCredential(), found)
+    return found
 
 
 def _client_answers(answers: Iterable[decision_pb2.ClientAnswer]) -> tuple[ClientAnswer, ...]:

@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -228,13 +229,6 @@ _ASKS = {
 _SUBJECTS = {credential: (*whose, *_SESSION) for credential, whose in _CREDENTIALS.items()}
 
 
-class _Part(NamedTuple):
-    """A part of a request by itself."""
-
-    credential: Credential = NoCredential()
-    session: SessionAsk = SessionAsk()
-
-
 def checked(ask: Ask) -> Ask:
     """The same request about a call. Raises InvalidRequest."""
     request_id(ask.request_id)
@@ -273,13 +267,6 @@ def checked_result(ask: ResultAsk) -> ResultAsk:
     return ask
 
 
-def checked_credential(given: Credential) -> Credential:
-    """The same credential. Raises InvalidRequest."""
-    check(_Part(credential=given), _CREDENTIALS[type(given)])
-    return given
-
-
-def checked_session(given: SessionAsk) -> SessionAsk:
-    """The same session as the caller names it. Raises InvalidRequest."""
-    check(_Part(session=given), _SESSION)
-    return given
+def check_subject(credential: Credential, session: SessionAsk = SessionAsk()) -> None:  # noqa: B008 - immutable
+    """A credential, and a session, by themselves. Raises InvalidRequest."""
+    check(SimpleNamespace(credential=credential, session=session), _SUBJECTS[type(credential)])
