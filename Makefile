@@ -10,7 +10,7 @@ QUICK  := -m "not starts_server and not sweep and not slow"
 NIGHTLY := $(PYTEST) -rs -m "(starts_server or sweep) and not essential"
 # what samples itself unless SWEEPS=all; tests/support/sweeps.py
 SWEPT  := tests/properties/test_composition.py tests/properties/test_kept.py tests/properties/test_looser.py \
-  tests/properties/test_plans.py \
+  tests/properties/test_kinds.py \
   tests/unit/rego/test_profiles.py tests/unit/people/console/test_queue_cost.py
 CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

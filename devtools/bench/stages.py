@@ -97,9 +97,11 @@ async def _walk(process: Process, world: World, meter: _Meter) -> bytes:
     identity = await meter.waits("identity (subject's JWT)", lambda: identify(ask.credential))
     fresh = iter([Bearer(world.tokens.subject(at + i)) for i in range(meter.times)])
     await meter.waits(_NEW_TOKEN, lambda: identify(next(fresh)))
-    claim = decide.idempotency.claim(ask, caller, identity)
-    meter.runs("repeat's key", lambda: decide.idempotency.claim(ask, caller, identity))
-    decision = Decision(ask, caller, identity, snapshot, at, claim)
+    meter.runs("kind (made anew)", lambda: decide.facts.make(ask, caller, identity, snapshot, at))
+    kind = await decide.facts.kind(ask, caller, snapshot, at)
+    claim = decide.idempotency.claim(ask, kind)
+    meter.runs("repeat's key", lambda: decide.idempotency.claim(ask, kind))
+    decision = Decision(ask, kind, snapshot, at, claim)
     await meter.waits("facts (pin, schema, keys)", lambda: decide.facts.prepare(decision))
     decision.stored = await meter.waits("store read", lambda: decide.recorder.for_call(decision))
     meter.runs("facts (session, digest)", lambda: decide.facts.build(decision))
@@ -110,7 +112,7 @@ async def _walk(process: Process, world: World, meter: _Meter) -> bytes:
     policy = snapshot.policy
     asked = meter.runs(
         "question (input checked)",
-        lambda: question(decision.facts, (), at, revision=policy.revision, packs=policy.packs, valid=policy.valid),
+        lambda: question(decision.kind.shared, decision.facts, (), at, policy),
     )
     said = await meter.waits("engine (Rego, in a worker)", lambda: policy.engine.evaluate(asked))
     decision.document = asked.document

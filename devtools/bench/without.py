@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from pdp.cli.main import main
-from pdp.decide.plan import Plans
+from pdp.decide.kind import Kinds
 from pdp.policy.kept import KeptAnswers
 from pdp.proof.index import SearchIndex
 from pdp.proof.publisher import Publisher
@@ -26,7 +26,7 @@ def _synced() -> None:
 
 def _compared() -> None:
     """1 in 64 answers by a plan, and 1 in 64 kept results, are made anew and compared."""
-    Plans.due = KeptAnswers.due = lambda _: False  # type: ignore[method-assign, assignment]
+    Kinds.due = KeptAnswers.due = lambda _: False  # type: ignore[method-assign, assignment]
 
 
 def _followed() -> None:

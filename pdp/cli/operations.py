@@ -184,7 +184,7 @@ def _policy(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield f"{'policy':10}{policy.policy.revision}, since {_at(policy.activated_at)}"
         yield _more(f"{engine.engine}, workers: {engine.workers}, lost since the start: {engine.worker_deaths}")
         yield _more(_kept("kept results", engine.kept))
-        yield _more(_kept("plans of calls", engine.plans))
+        yield _more(_kept("kinds of calls", engine.plans))
     else:
         yield f"{'policy':10}none: everything is denied"
     for pack in policy.packs:

@@ -18,8 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppres
 from dataclasses import dataclass, field, replace
 
 from pdp.core.call.budgets import rows_after
-from pdp.core.call.facts import Identity
-from pdp.core.call.request import Ask, Caller, Credential
+from pdp.core.call.request import Ask, Caller
 from pdp.core.call.sessions import SessionEffects, after, atoms_after
 from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
 from pdp.core.outcome import Outcome
@@ -186,25 +185,18 @@ class Batch:
         redeeming: frozenset[str],
         turn: Turn,
     ) -> list[Decision | Fault]:
-        """The identity of each request: one verification for each credential and server."""
-        known: dict[tuple[Credential, str], tuple[Identity, Identity]] = {}
+        """Each request with its verified kind."""
         decisions: list[Decision | Fault] = []
         for number, ask in questions:
             try:
                 if isinstance(ask, Fault):
                     raise ask
-                key = ask.credential, ask.target.server
                 require_server(caller, ask.target.server)
-                plan = self.decide.plans.find(ask, caller, snapshot, at_ns)
-                if key not in known:
-                    identity, verified, _ = await self.decide.facts.identified(ask, caller, snapshot, at_ns, plan)
-                    known[key] = identity, verified
-                identity, verified = known[key]
-                if plan is not None and (plan.verified, plan.identity) != (verified, identity):
-                    plan = None
+                kind = await self.decide.facts.kind(ask, caller, snapshot, at_ns)
+                identity = kind.facts.identity
                 turn.ask(caller, identity, self.decide.facts.named(ask.session, caller, identity).id, number)
-                claim = self.decide.idempotency.claim(ask, caller, identity, plan)
-                decisions.append(Decision(ask, caller, identity, snapshot, at_ns, claim, redeeming, plan, verified))
+                claim = self.decide.idempotency.claim(ask, kind)
+                decisions.append(Decision(ask, kind, snapshot, at_ns, claim, redeeming))
             except _REFUSALS as fault:
                 decisions.append(fault)
         return decisions
@@ -297,8 +289,6 @@ class Batch:
         run.outdated = run.outdated or decide.judged_long(decision)
         await decide.resolve(decision)
         entries = decide.entries(decision)
-        if decision.plan is not None and decide.plans.due():
-            entries = await decide.compared(decision, entries)
         run.results[each.place], run.entries[each.place] = decision, entries
         # what follows sees what this has opened or spent, as single calls would
         if len(entries) > 1 or entries[0].steps:
@@ -323,9 +313,6 @@ class Batch:
         places = [place for place in sorted(run.results) if run.end is None or place <= run.end]
         entries = [entry for place in places for entry in self._entries(run, place)]
         refs = await self.decide.recorder.commit_all(tuple(entries))
-        for place in places:
-            if isinstance(made := run.results[place], Decision) and place in run.entries:
-                self.decide.learn(made)
         run.noted.update(dict.fromkeys(run.noted, ()))  # they are recorded
         known = {entry.record_id: ref for entry, ref in zip(entries, refs, strict=True)}
         located = [await self._located(run.results[place], known) for place in places]

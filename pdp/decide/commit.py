@@ -10,7 +10,6 @@ from typing import Any
 
 from pdp.core.approvals.steps import Activate, Step
 from pdp.core.bytes.digest import canonical, commitment, json_text, lasting_index
-from pdp.core.bytes.template import Template
 from pdp.core.call.facts import Facts, Identity
 from pdp.core.call.registered import RegistryChange
 from pdp.core.call.request import Caller, ListAsk
@@ -18,13 +17,13 @@ from pdp.core.call.sessions import BY_TIME, SETTLED_NS, SessionEffects, end_of, 
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.outcome import Effect, Outcome, denied
-from pdp.core.outcome.answer import ENFORCED, ListAnswer
+from pdp.core.outcome.answer import ListAnswer
 from pdp.core.outcome.elements import SaidElement, elements_of
 from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.core.record import encoding as record
 from pdp.core.record import events
 from pdp.core.record.artefact import Artefact
-from pdp.core.record.encoding import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
+from pdp.core.record.encoding import RANDOM_BYTES, Sealed, Stamp, Told, uuid7
 from pdp.core.record.stored import (
     CallRow,
     Commit,
@@ -40,9 +39,8 @@ from pdp.core.record.stored import (
 from pdp.decide.decision import Decision
 from pdp.decide.facts import SALT_BYTES
 from pdp.decide.mandates import mandate_steps
-from pdp.decide.plan import Marks, RecordTemplate, record_places, reply_places
 from pdp.decide.pseudonyms import Key, Pseudonyms, RecordStamp
-from pdp.decide.state import Snapshot
+from pdp.decide.state import Snapshot, pins_of
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
 CLOCK_STEP_NS = 5 * NS
@@ -126,22 +124,18 @@ class Recorder:
         if stamp is None or stamp.id != decision.id:
             stamp = decision.stamp = self._stamp(decision.id, decision.at_ns, tenant)
         sealed, values = self._seal(decision)
-        usual = not (effects.labels or decision.entries) and answer.enforcement == ENFORCED
-        kept = decision.template if usual else None
-        data = kept.filled(stamp, facts, sealed, answer.valid_until_ns) if kept is not None else b""
-        if not 0 < len(data) <= record.MAX_BYTES:
-            data = record.decision(
-                stamp,
-                facts,
-                decision.outcome,
-                pins_of(decision.snapshot, tenant),
-                sealed,
-                valid_until_ns=answer.valid_until_ns,
-                evidence=tuple(map(attrgetter("element"), decision.evidence)),
-                elements=_elements(decision),
-                labels=effects.record_labels(decision.keys) if effects.labels else (),
-                enforcement=answer.enforcement,
-            )
+        kind, outcome = decision.kind, decision.outcome
+        data = record.decision(
+            stamp,
+            facts,
+            kind.record,
+            kind.told(decision.said, outcome, lambda: Told.of(outcome, _elements(decision))),
+            sealed,
+            valid_until_ns=answer.valid_until_ns,
+            evidence=tuple(map(attrgetter("element"), decision.evidence)),
+            labels=effects.record_labels(decision.keys) if effects.labels else (),
+            enforcement=answer.enforcement,
+        )
         # what was decided before a switch, or a revocation, must not become durable after it; nor what left a label
         # out that is to be set anew
         binds = answer.effect is Effect.DENY and not answer.permits
@@ -164,53 +158,6 @@ class Recorder:
             entry = replace(entry, opens=SessionOpening(*opens))
         happens = effects.pairs or (effects.session is not None and effects.session.state != "open")
         return (entry, *(self._session_events(decision) if happens else ()), *decision.entries)
-
-    def template(self, decision: Decision, marks: Marks) -> RecordTemplate | None:
-        """The template of records and kept answers like those of this decision, which rests on no evidence; None
-        where there is none."""
-        facts, sealed = decision.facts, self._seal(decision)[0]
-        person, stamp_id, commit, size, until_ns = *marks.texts(3), marks.number(), marks.number()
-        stamp = Stamp(
-            self._store.origin,
-            stamp_id,
-            marks.number(),
-            marks.number(),
-            self.boot,
-            decision.caller.tenant,
-            lambda *_: person,
-        )
-        marked = replace(facts, call_digest=marks.text(), arguments=replace(facts.arguments, size=size))
-        sealed = Sealed(
-            request=marks.text(),
-            session=None if sealed.session is None else marks.text(),
-            arguments=commit,
-            input=marks.text(),
-            token=None if sealed.token is None else marks.text(),
-        )
-        data = record.decision(
-            stamp,
-            marked,
-            decision.outcome,
-            pins_of(decision.snapshot, decision.caller.tenant),
-            sealed,
-            valid_until_ns=until_ns,
-            elements=_elements(decision),
-        )
-        answer = replace(
-            decision.answer,
-            decision_id=stamp_id,
-            valid_until_ns=until_ns,
-            call_digest=marked.call_digest,
-            session_handle=person,
-        )
-        places = record_places(stamp, person, marked, sealed, until_ns)
-        whole = Template.of(data.decode(), places)
-        reply = Template.of(answer.to_bytes().decode(), reply_places(answer))
-        if (
-            whole is None or reply is None or len(data) > record.MAX_BYTES // 2
-        ):  # a long one may have to leave some out
-            return None
-        return RecordTemplate(decision.outcome, whole, reply)
 
     def _session_events(self, decision: Decision) -> Iterator[Commit]:
         """What the answer does to its session besides counting."""
@@ -503,19 +450,3 @@ def _elements(decision: Decision) -> tuple[SaidElement, ...]:
     """What packs said of the call."""
     facts = decision.facts
     return elements_of(decision.said, facts.server.id, frozenset(map(attrgetter("key"), facts.targets)))
-
-
-def pins_of(snapshot: Snapshot, tenant: str) -> Pins:
-    """The versions that an answer rests on."""
-    policy, registry = snapshot.policy, snapshot.registry.pins(tenant)
-    return Pins(
-        revision=policy.revision,
-        policy_digest=policy.digest,
-        engine=policy.engine.name,
-        engine_version=policy.engine.version,
-        org_digest=policy.org_digest,
-        registry_serial=registry.serial,
-        registry_digest=registry.digest,
-        switch_epoch=snapshot.switches.epoch,
-        degraded=snapshot.degraded(tenant),
-    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.call.request import Ask, Caller
 from pdp.core.check import NS
-from pdp.core.errors import Conflict, DeadlineTooShort, InvalidRequest
+from pdp.core.errors import Conflict, DeadlineTooShort
 from pdp.core.outcome import Effect, Outcome, denied, observable
 from pdp.core.outcome.answer import ENFORCED, OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.ports import Clock, EvidenceSource
@@ -21,17 +20,13 @@ from pdp.decide.commit import Recorder
 from pdp.decide.decision import Approvals, Decision
 from pdp.decide.evaluate import settle
 from pdp.decide.facts import FactBuilder
-from pdp.decide.idempotency import Idempotency, content_text
-from pdp.decide.plan import CallPlan, Plans, record_kind, reply_places
+from pdp.decide.idempotency import Idempotency
+from pdp.decide.kind import DIFFERS
 from pdp.decide.sessions import effects_of
 from pdp.decide.shares import Shares, Turn
 from pdp.decide.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
-PLAN = (
-    "policy.plan",
-    "An answer by a plan differs from one made anew; no plan is used until the process starts again. Report it.",
-)
 TRIES = 5  # evaluations of one request, each overtaken by another commit
 
 
@@ -49,7 +44,6 @@ class Decide:
     crash_quota: WorkerCrashQuota
     terms: Terms
     shares: Shares
-    plans: Plans
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
         """Answer one request; the record is durable when this returns.
@@ -65,12 +59,12 @@ class Decide:
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.crash_quota.check(caller, at)
-            plan = self.plans.find(ask, caller, snapshot, at)
-            identity, verified, plan = await self.facts.identified(ask, caller, snapshot, at, plan)
+            kind = await self.facts.kind(ask, caller, snapshot, at)
+            identity = kind.facts.identity
             session = self.facts.named(ask.session, caller, identity) if ask.session.handle else ask.session
             turn.ask(caller, identity, session.id)
-            claim = self.idempotency.claim(ask, caller, identity, plan)
-            decision = Decision(ask, caller, identity, snapshot, at, claim, redeeming, plan, verified)
+            claim = self.idempotency.claim(ask, kind)
+            decision = Decision(ask, kind, snapshot, at, claim, redeeming)
             tries += 1
             async with self.idempotency.single_flight(claim):
                 # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
@@ -133,19 +127,16 @@ class Decide:
             decision.id = self.recorder.new_id(decision.at_ns)
             await self.resolve(decision)
             decision.input_salt = self.recorder.new_salt()
-            entries = self.entries(decision)
-            if decision.plan is not None and self.plans.due():
-                entries = await self.compared(decision, entries)
-            ref = (await self.recorder.commit_all(entries))[0]
-            if decision.template is None:
-                self.learn(decision)
-            return ref
+            return (await self.recorder.commit_all(self.entries(decision)))[0]
         finally:
             self.facts.release(decision)
 
     def resumed(self, decision: Decision) -> Answer | Outcome | None:
-        """What a call that comes back is told without an evaluation."""
+        """What a call is told without an evaluation: one that comes back, or whose kind was kept otherwise."""
         call = decision.call
+        if not decision.kind.sound:
+            log.error("%s: %s", *DIFFERS)
+            return denied(*DIFFERS)
         if call is None or not (decision.ask.resume_token or call.stored.approvals or call.stored.redeemed):
             return None
         return self.approvals.resume(decision, call)
@@ -154,7 +145,7 @@ class Decide:
         """The answer to an evaluation, what is kept for repeats, and what is committed with the record. Raises
         Conflict when people have answered meanwhile."""
         call, outcome, caller, at = decision.call, decision.outcome, decision.caller, decision.at_ns
-        decision.reply, decision.entries, decision.template = None, (), None
+        decision.reply, decision.entries = None, ()
         self._answer(decision)
         # nobody is asked about what may be carried out in any case
         observed = caller.observed(decision.target.server, at) and observable(outcome.reasons)
@@ -163,8 +154,8 @@ class Decide:
             return  # an allow by an answer is one for every caller
         if call is not None and outcome.effect is Effect.PENDING and not observed:
             refused = await self.approvals.open(decision, call)
-            if refused is not None:  # by what people are asked: on no plan
-                decision.outcome, decision.plan = refused, None
+            if refused is not None:
+                decision.outcome = refused
                 self._answer(decision)
         if observed:  # a repeat is evaluated again, since the observation may be over by then
             ends = (
@@ -176,11 +167,7 @@ class Decide:
             until_ns = min(filter(None, ends))
             decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
             return
-        plan = decision.plan
-        kept = decision.template = plan.record_of(decision) if plan is not None else None
-        reply = kept.reply.filled(*reply_places(decision.answer)).encode() if kept is not None else b""
-        epochs = plan.epochs if plan is not None else ""
-        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at, reply, epochs)
+        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at)
 
     def _answer(self, decision: Decision) -> None:
         """The plain answer of an evaluation."""
@@ -196,12 +183,8 @@ class Decide:
             decision.effects = effects_of(decision)
             return self.recorder.decided(decision)
         except RecordTooLargeError as fault:
-            return self._denied(decision, fault.code, fault.message)
-
-    def _denied(self, decision: Decision, code: str, message: str) -> tuple[Commit, ...]:
-        """The commit of a denial by the service, in place of the answer."""
-        decision.outcome, decision.evidence, decision.said = denied(code, message), (), b""
-        decision.reply, decision.entries, decision.plan, decision.template = None, (), None, None
+            decision.outcome = denied(fault.code, fault.message)
+        decision.evidence, decision.said, decision.reply, decision.entries = (), b"", None, ()
         decision.answer = replace(
             decision.answer,
             effect=decision.outcome.effect,
@@ -216,61 +199,6 @@ class Decide:
         )
         decision.effects = effects_of(decision)
         return self.recorder.decided(decision)
-
-    async def compared(self, decision: Decision, entries: tuple[Commit, ...]) -> tuple[Commit, ...]:
-        """The commit of an answer by a plan, which the plain path makes as well; a denial where the two differ. The
-        instant, what the store said and what was drawn are the same for both. Where the engine does not answer the
-        same question a second time, nothing was compared."""
-        ask, caller, snapshot, at = decision.ask, decision.caller, decision.snapshot, decision.at_ns
-        if decision.evidence or decision.entries or decision.outcome.requirements:
-            return entries  # people's and the judge's parts are on no plan
-        identity, verified, _ = await self.facts.identified(ask, caller, snapshot, at, None)
-        claim = self.idempotency.claim(ask, caller, identity)
-        plain = Decision(
-            ask, caller, identity, snapshot, at, claim, decision.redeeming, None, verified, decision.call
-        )
-        plain.stored, plain.id, plain.input_salt = decision.stored, decision.id, decision.input_salt
-        plain.stamp = decision.stamp
-        with suppress(InvalidRequest):  # which a plan did not find invalid
-            await self.facts.prepare(plain)
-            if plain.keys == decision.keys:
-                self.facts.build(plain)
-                if plain.facts.judge_prompts != decision.facts.judge_prompts:
-                    return entries  # loaded anew meanwhile
-                await settle(plain, self.evidence)
-                if decision.said and not plain.said and plain.document == decision.document:
-                    return entries
-                if plain.outcome == decision.outcome:
-                    await self.resolve(plain)
-                    if plain.answer == decision.answer and _alike(self.entries(plain)) == _alike(entries):
-                        return entries
-        self.plans.give_up()
-        log.error("%s: %s", *PLAN)
-        return self._denied(decision, *PLAN)
-
-    def learn(self, decision: Decision) -> None:
-        """Keep what the next calls of this kind have in common with it. Nothing here may fail what is durable."""
-        if decision.template is not None:
-            return
-        try:
-            if self.plans.on:
-                self._learn(decision, decision.plan)
-        except Exception:
-            log.exception("plans: internal error; none is used until the process starts again")
-            self.plans.give_up()
-
-    def _learn(self, decision: Decision, plan: CallPlan | None) -> None:
-        marks = self.plans.marks
-        if plan is None:
-            if self.plans.comes_again(decision.ask, decision.caller):
-                plan = self.facts.plan(decision, marks, content_text)
-            if plan is not None:
-                self.plans.keep(decision.ask, plan)
-        elif self.plans.wants_record(decision, plan):
-            found = self.recorder.template(decision, marks)
-            if found is not None:
-                plan.records[record_kind(decision)] = found
-                self.plans.keep(decision.ask, plan)
 
     def judged_long(self, decision: Decision) -> bool:
         """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is
@@ -297,11 +225,6 @@ class Decide:
 
 
 _policy_ref = lru_cache(16)(PolicyRef)
-
-
-def _alike(entries: tuple[Commit, ...]) -> list[Commit]:
-    """Commits without what no answer rests on: each reads the clock."""
-    return [replace(entry, high_water=()) for entry in entries]
 
 
 def overtaken() -> Conflict:

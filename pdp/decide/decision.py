@@ -9,7 +9,7 @@ from typing import Protocol
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetKey
-from pdp.core.call.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
+from pdp.core.call.facts import ArgumentsFact, Facts, Identity, TargetFact
 from pdp.core.call.request import Ask, Caller
 from pdp.core.call.sessions import SessionEffects
 from pdp.core.outcome import Outcome
@@ -17,7 +17,7 @@ from pdp.core.outcome.answer import Answer
 from pdp.core.record.atoms import AtomHashes, AtomQuery, KnownAtoms
 from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
 from pdp.decide.idempotency import Claim
-from pdp.decide.plan import CallPlan, RecordTemplate
+from pdp.decide.kind import CallKind
 from pdp.decide.pseudonyms import RecordStamp
 from pdp.decide.state import Snapshot
 
@@ -28,27 +28,26 @@ class Decision:
     own; a field that no step has filled in yet cannot be read."""
 
     ask: Ask
-    caller: Caller
-    identity: Identity
+    kind: CallKind
     snapshot: Snapshot
     at_ns: int
     claim: Claim | None = None
     # approvals that an allow was to redeem in an earlier try: one that is redeemed by now went to another call
     redeeming: frozenset[str] = frozenset()
-    plan: CallPlan | None = None  # of its kind: None on the plain path
-    verified: Identity | None = None  # as its credential says, before the signed list of agents
-    like: CallContext | None = None  # of a call that a plan has answered, and that is answered anew: what was bound
 
-    # facts.prepare: what the request and the snapshot say, and the keys of what is kept
+    # of its kind
+    caller: Caller = field(init=False)
+    identity: Identity = field(init=False)
     target: TargetFact = field(init=False)
-    server: ServerFact = field(init=False)
+    definition: Mapping[str, Json] = field(init=False)  # the pinned one
+    subject_index: str = field(init=False)
+    hashes: AtomHashes = field(init=False)  # of the atoms of its subject
+
+    # facts.prepare: what the request says, and the keys of what is kept
     checked: ArgumentsFact = field(init=False)
     arguments: bytes = field(init=False)  # canonical, or as received when they are no JSON we accept
-    definition: Mapping[str, Json] = field(init=False)  # the pinned one
     budgets: tuple[BudgetKey, ...] = field(init=False)  # those that count the call
     bound: bytes = field(init=False)  # what the call's digest binds besides the arguments: a list that goes on
-    subject_index: str = field(init=False)
-    hashes: AtomHashes = field(init=False)  # of its subject
     asked: AtomQuery = field(init=False)  # atoms that the origins of its values may depend on
     keys: CallKeys = field(init=False)  # `index` is empty where a check has failed
 
@@ -75,12 +74,17 @@ class Decision:
     answer: Answer = field(init=False)
     reply: ReplyRow | None = None
     entries: tuple[Commit, ...] = ()
-    template: RecordTemplate | None = None  # of its plan, for what it comes to
 
     # commit
     effects: SessionEffects = field(init=False)  # of the answer
     input_salt: bytes = field(init=False)  # of the commitment to the input document
     stamp: RecordStamp | None = None  # of its record, once that is made
+
+    def __post_init__(self) -> None:
+        kind = self.kind
+        self.caller, self.identity, self.target = kind.caller, kind.facts.identity, kind.facts.targets[0]
+        self.definition = kind.pinned.definition if kind.pinned is not None else {}
+        self.subject_index, self.hashes = kind.subject_index, kind.hashes
 
 
 class Approvals(Protocol):

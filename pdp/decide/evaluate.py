@@ -10,11 +10,10 @@ from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.bytes.digest import Json
 from pdp.core.call.facts import Facts
 from pdp.core.errors import EngineFault, Unavailable
-from pdp.core.outcome import Effect, Outcome, conclude, denied, planned_question, question
+from pdp.core.outcome import Effect, Outcome, SharedFacts, conclude, denied, question
 from pdp.core.outcome.evidence import Evidence, well_formed
 from pdp.core.ports import EvidenceSource, LoadedPolicy
 from pdp.decide.decision import Decision
-from pdp.decide.plan import CallPlan
 
 log = logging.getLogger("pdp.policy")
 MAX_ROUNDS = 8  # stages that can be answered at once within one call
@@ -44,16 +43,13 @@ async def evaluate(
     *,
     evidence: tuple[Evidence, ...] = (),
     supported: frozenset[str] = frozenset(),
-    plan: CallPlan | None = None,
+    shared: SharedFacts | None = None,
 ) -> tuple[Outcome, bytes, bytes]:
     """Ask the engine once: the outcome, the input document, and the engine's answer, empty where there is none. Any
-    failure of the engine denies."""
+    failure of the engine denies. Facts may be `shared` with other calls by the same policy."""
     document = answer = b""
     try:
-        if plan is not None and not evidence:
-            asked = planned_question(plan.query, facts, at_ns, valid=policy.valid, valid_varying=policy.valid_varying)
-        else:
-            asked = question(facts, evidence, at_ns, revision=policy.revision, packs=policy.packs, valid=policy.valid)
+        asked = question(shared or SharedFacts(facts), facts, evidence, at_ns, policy)
         document = asked.document
         answer = await policy.engine.evaluate(asked)
         outcome = conclude(asked, answer, supported)
@@ -103,7 +99,7 @@ async def _weigh(decision: Decision, evidence: tuple[SourcedEvidence, ...]) -> N
         decision.at_ns,
         evidence=tuple(map(attrgetter("element"), sound)),
         supported=frozenset(decision.ask.supported_obligations),
-        plan=decision.plan,
+        shared=decision.kind.shared,
     )
     decision.evidence = sound
     if len(sound) < len(evidence):

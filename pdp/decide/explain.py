@@ -206,8 +206,7 @@ class Explain:
     ) -> tuple[Explanation, tuple[str, Explained]]:
         require_server(caller, ask.target.server)
         snapshot = self.state.snapshot()
-        identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
-        decision = Decision(ask, caller, identity, snapshot, at_ns)
+        decision = Decision(ask, await self.facts.kind(ask, caller, snapshot, at_ns), snapshot, at_ns)
         await self.suppose(decision)
         supported = frozenset(ask.supported_obligations)
         case = ExplainedCase(snapshot.policy, decision.document, decision.outcome, supported, decision.said)

@@ -23,7 +23,6 @@ from pdp.core.bytes.digest import (
     sha256_hex,
 )
 from pdp.core.bytes.strict_json import MAX_BYTES
-from pdp.core.bytes.template import Template
 from pdp.core.bytes.uri_template import is_template, match
 from pdp.core.call.facts import (
     Actor,
@@ -39,7 +38,6 @@ from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.call.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
 from pdp.core.call.origins import binding_values
 from pdp.core.call.questions import UNREAD, QuestionsFact
-from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import (
     Ask,
     Bearer,
@@ -52,7 +50,7 @@ from pdp.core.call.request import (
     SessionAsk,
     ToolTarget,
 )
-from pdp.core.call.sessions import session_index, since
+from pdp.core.call.sessions import since
 from pdp.core.call.task import StatedTask, vouched_task
 from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
@@ -67,14 +65,15 @@ from pdp.core.record.atoms import (
     lookup_keys,
     origins,
 )
+from pdp.core.record.encoding import shared
 from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.budgets import keyed, standing_for
 from pdp.decide.decision import Decision
-from pdp.decide.idempotency import request_head
+from pdp.decide.idempotency import content_form, request_head, rights_of
+from pdp.decide.kind import CallKind, Kinds, steady_until
 from pdp.decide.mandates import mandate_fact, slot_query
-from pdp.decide.plan import CallPlan, Marks, marked_content, marked_query, until_of
-from pdp.decide.state import Snapshot
+from pdp.decide.state import Snapshot, pins_of
 
 SALT_BYTES = 32
 _META = "context.meta_json"
@@ -92,6 +91,7 @@ class FactBuilder:
         *,
         entropy: Entropy,
         index_key: bytes,
+        kinds: Kinds,
         judge: Judge | None = None,
         renew_ns: int = 0,
         max_fact_bytes: int = 2 * MAX_BYTES,
@@ -104,6 +104,7 @@ class FactBuilder:
         self._entropy = entropy
         self._index_key = index_key
         self._judge = judge
+        self._kinds = kinds
         self._renew_ns = renew_ns
         self._max_fact_bytes = max_fact_bytes
         self.questions: Callable[[CallKeys, StoredCall], QuestionsFact] = lambda _keys, _stored: UNREAD
@@ -117,16 +118,54 @@ class FactBuilder:
         found = await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
         return found.listed(registry.registration(caller.tenant, found.agent, server, at_ns))
 
-    async def identified(
-        self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int, plan: CallPlan | None
-    ) -> tuple[Identity, Identity, CallPlan | None]:
-        """The same for a call: the identity, as the credential alone says it, and the plan where it is of that."""
-        registry, server = snapshot.registry, ask.target.server
-        audiences = _audiences(caller, server, registry, at_ns) if plan is None else plan.audiences
-        found = await self._subjects.identify(ask.credential, caller=caller, audiences=audiences, at_ns=at_ns)
-        if plan is not None and (found is plan.verified or found == plan.verified):
-            return plan.identity, found, plan
-        return found.listed(registry.registration(caller.tenant, found.agent, server, at_ns)), found, None
+    async def kind(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> CallKind:
+        """Verify the subject's credential of a call, and find or make its kind. Raises InvalidRequest."""
+        audiences = _audiences(caller, ask.target.server, snapshot.registry, at_ns)
+        verified = await self._subjects.identify(ask.credential, caller=caller, audiences=audiences, at_ns=at_ns)
+        return self._kinds.of(ask, caller, verified, snapshot, at_ns, self.make)
+
+    def make(self, ask: Ask, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> CallKind:
+        """What a call has in common with others of its kind. Raises InvalidRequest."""
+        registry, tenant, server_id = snapshot.registry, caller.tenant, ask.target.server
+        identity = verified.listed(registry.registration(tenant, verified.agent, server_id, at_ns))
+        target = self._target(ask, caller, snapshot, at_ns)
+        server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
+        checks = (identity.subject.check, identity.agent.check, server.check, target.check)
+        sound = all(map(attrgetter("ok"), checks))
+        call = _call(caller, identity, target) if sound else None
+        facts = Facts(
+            phase="call",
+            method=ask.method,
+            caller=caller_fact(caller),
+            identity=identity,
+            server=server,
+            switch=switch_check(snapshot, caller, server_id, identity, at_ns),
+            targets=(target,),
+            arguments=ArgumentsFact(OK),
+            session=SessionFact(OK),
+            asserted=self._asserted(ask),
+            waivers=registry.pins(tenant).waivers,
+            judge_prompts=self._judge.prompts() if self._judge is not None and call is not None else {},
+        )
+        named = identity.subject.check.ok and identity.agent.check.ok
+        steady = call is not None and facts.switch.ok
+        return CallKind(
+            caller=caller,
+            verified=verified,
+            facts=facts,
+            pinned=registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None,
+            own_tokens=own_tokens(ask.credential, caller),
+            call=call,
+            pair=self._sessions.shared(caller, identity, target),
+            subject_index=self.subject_index(caller, identity),
+            hashes=atom_hashes(self._index_key, tenant, identity.subject.issuer, identity.subject.id),
+            rights=rights_of(identity) if named else "",
+            request=request_head(caller, identity),
+            content=content_form(ask),
+            bound=_bound(ask, caller, identity, target),
+            record=shared(facts, pins_of(snapshot, tenant)),
+            until_ns=steady_until(snapshot, facts, tenant, at_ns) if steady else 0,
+        )
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:
         """The erasable tables' key of a subject; "" when none was verified."""
@@ -144,12 +183,7 @@ class FactBuilder:
 
         Raises InvalidRequest for what is malformed or too large.
         """
-        ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
-        plan, seen = decision.plan, await self._seen(decision)
-        if plan is not None and seen is not None and seen.check.ok and not seen.findings:
-            self._planned(decision, plan, seen)
-            return
-        decision.plan = None
+        ask, kind, caller, at_ns = decision.ask, decision.kind, decision.caller, decision.at_ns
         if ask.fact_bytes > self._max_fact_bytes:
             raise InvalidRequest(
                 "request",
@@ -157,128 +191,38 @@ class FactBuilder:
                 f"{self._max_fact_bytes} bytes; send less of the observation",
             )
         # unused by policy, but no other parser may read it differently
-        self._content.object(ask.meta, _META)
-        registry, tenant = decision.snapshot.registry, caller.tenant
-        target = self._target(ask, caller, decision.snapshot, at_ns)
-        server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
-        pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
-        # once is enough: it may have taken its whole time
-        seen = seen if plan is not None and pinned == plan.pinned else None
-        personal = decision.snapshot.policy.personal
-        raw, arguments = await self._arguments(ask, caller, target.name, pinned, seen, personal)
-        if ask.session.handle:
-            ask = decision.ask = replace(ask, session=self.named(ask.session, caller, identity))
-        reply = decision.claim.key if decision.claim is not None else ""
-        keys = CallKeys(tenant, at_ns, at_ns - REFUSALS_NS, reply=reply)
-        keys = self._sessions.keys(keys, caller, identity, ask.session, target)
-        bound = b""
-        checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
-        if all(map(attrgetter("ok"), checks)):
-            bound = _bound(ask, caller, identity, target)
-            keys = replace(keys, **self._keys(decision, _call(caller, identity, target), bound, raw))
-            asked_ns = max(1, at_ns - WINDOW_NS) if decision.snapshot.policy.reads_questions else 0
-            keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys
-        decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
-        decision.definition = pinned.definition if pinned is not None else {}
-        decision.hashes, decision.asked = self.hashes(caller, identity), {}
-        if keys.pair and caller.inspects_results and arguments.check.ok:
-            decision.asked = _atoms(arguments, decision.hashes)
-            keys = replace(keys, atoms=lookup_keys(decision.asked))
-        decision.budgets = ()
-        if decision.snapshot.policy.budgets:
-            decision.budgets = keyed(decision, keys, self._index_key)
-            keys = replace(keys, budgets=tuple(each.index for each in decision.budgets))
-        decision.bound, decision.keys = bound, keys
-        decision.subject_index = self.subject_index(caller, identity)
-
-    async def _seen(self, decision: Decision) -> ArgumentsFact | None:
-        """What the arguments of a call with a plan are."""
-        ask, caller, plan = decision.ask, decision.caller, decision.plan
-        if plan is None or decision.claim is None or ask.fact_bytes > self._max_fact_bytes:
-            return None
         if ask.meta:
             self._content.object(ask.meta, _META)
-        whose = f"{caller.tenant}/{caller.name}"
-        personal = decision.snapshot.policy.personal
-        return await self._content.checked(ask.target.arguments, plan.pinned, plan.own, whose, personal)
-
-    def _planned(self, decision: Decision, plan: CallPlan, arguments: ArgumentsFact) -> None:
-        """The same by the plan of its kind, of arguments in which nothing is unusual."""
-        ask, caller, at_ns, claim = decision.ask, decision.caller, decision.at_ns, decision.claim
-        assert claim is not None  # noqa: S101 - or nothing was seen
-        session, raw = ask.session.id, canonical(arguments.value)
-        bound = plan.bound.filled(json_text(session)).encode()
-        decision.target, decision.server, decision.checked, decision.arguments = (
-            plan.target, plan.server, arguments, raw
-        )  # fmt: skip
-        decision.definition, decision.bound, decision.budgets = plan.pinned.definition, bound, ()
-        decision.hashes, decision.subject_index = plan.hashes, plan.subject_index
-        traced = plan.pair and caller.inspects_results
-        decision.asked = _atoms(arguments, plan.hashes) if traced else {}
-        decision.keys = CallKeys(
-            caller.tenant,
-            at_ns,
-            at_ns - REFUSALS_NS,
-            reply=claim.key,
-            session=session_index(self._index_key, caller, session),
-            pair=plan.pair,
-            also=plan.also,
-            atoms=lookup_keys(decision.asked) if traced else (),
-            **self._keys(decision, plan.call, bound, raw),
-        )
-
-    def plan(self, decision: Decision, marks: Marks, content: Callable[[Ask], str]) -> CallPlan | None:
-        """The plan of a decision's kind; None where none may be made of it. `content` is what a claim covers."""
-        until_ns, ask, caller, identity = until_of(decision), decision.ask, decision.caller, decision.identity
-        target, keys, claim, call = decision.target, decision.keys, decision.claim, decision.call
-        if until_ns <= decision.at_ns or claim is None or call is None or decision.verified is None:
-            return None
-        registry, mark = decision.snapshot.registry, marks.text()
-        pinned = registry.pinned(caller.tenant, target.server, target.name, target.kind)
-        marked = replace(ask, session=replace(ask.session, id=mark))
-        bound = Template.of(_bound(marked, caller, identity, target).decode(), (f'"{mark}"',))
-        asked, query = marked_content(ask, content, marks), marked_query(decision, marks)
-        if pinned is None or bound is None or asked is None or query is None:
-            return None
-        return CallPlan(
-            snapshot=decision.snapshot,
-            since_ns=decision.at_ns,
-            until_ns=until_ns,
-            caller=caller,
-            verified=decision.verified,
-            identity=identity,
-            prompts=decision.facts.judge_prompts,
-            audiences=_audiences(caller, target.server, registry, decision.at_ns),
-            caller_fact=decision.facts.caller,
-            server=decision.server,
-            switch=decision.facts.switch,
-            target=target,
-            pinned=pinned,
-            own=own_tokens(ask.credential, caller),
-            asserted=decision.facts.asserted,
-            call=replace(call.call, session="", digest=""),
-            pair=keys.pair,
-            also=keys.also,
-            subject_index=decision.subject_index,
-            hashes=decision.hashes,
-            rights=claim.rights,
-            epochs=decision.snapshot.epochs(caller.tenant),
-            bound=bound,
-            query=query,
-            request=request_head(caller, identity),
-            content=asked,
-        )
+        policy = decision.snapshot.policy
+        raw, arguments = await self._arguments(ask, kind, policy.personal)
+        if ask.session.handle:
+            ask = decision.ask = replace(ask, session=self.named(ask.session, caller, decision.identity))
+        keys: dict[str, Any] = self._sessions.keys(caller, decision.identity, ask.session, kind.pair)
+        decision.bound, decision.asked, decision.budgets = b"", {}, ()
+        if kind.call is not None and arguments.check.ok:
+            decision.bound = bound_to(kind.bound, ask.session.id)
+            keys |= self._keys(decision, kind.call, decision.bound, raw)
+            keys["asked_ns"] = max(1, at_ns - WINDOW_NS) if policy.reads_questions else 0
+        if keys and caller.inspects_results and arguments.check.ok:
+            decision.asked = _atoms(arguments, kind.hashes)
+            keys["atoms"] = lookup_keys(decision.asked)
+        keys["reply"] = decision.claim.key if decision.claim is not None else ""
+        decision.checked, decision.arguments = arguments, raw
+        decision.keys = CallKeys(caller.tenant, at_ns, at_ns - REFUSALS_NS, **keys)
+        if policy.budgets:
+            decision.budgets = keyed(decision, decision.keys, self._index_key)
+            decision.keys = replace(decision.keys, budgets=tuple(each.index for each in decision.budgets))
 
     def named(self, session: SessionAsk, caller: Caller, identity: Identity) -> SessionAsk:
         """A session by its id, where it is named by a handle; see the port."""
         return self._sessions.named(caller, identity, session)
 
     def fills_slots(self, decision: Decision, stored: StoredCall) -> bool:
-        """Take note of the mandate of the call's session: such a call has no plan. Whether the store is to be read
-        again, for what results hold for the mandate's slots."""
+        """Take note of the mandate of the call's session. Whether the store is to be read again, for what results
+        hold for the mandate's slots."""
         if stored.mandate is None:
             return False
-        decision.plan, mandate = None, stored.mandate.mandate
+        mandate = stored.mandate.mandate
         query = slot_query(decision, mandate) if mandate is not None else {}
         decision.asked = {**decision.asked, **query}
         decision.keys = replace(decision.keys, atoms=lookup_keys(decision.asked)) if query else decision.keys
@@ -294,39 +238,28 @@ class FactBuilder:
 
     def build(self, decision: Decision) -> None:
         """The facts, the call's digest and the rows to store. Raises InvalidRequest for what is malformed."""
-        ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
+        ask, common = decision.ask, decision.kind.facts
         session, decision.session = self.session(decision)
         if session.started_ns:
             decision.stored = since(decision.stored, session.started_ns)
-        if not session.check.ok:
-            decision.plan = None
-        plan = decision.plan
         told, of_call = self._bound_to(decision, session)
-        if plan is None:
-            made = caller_fact(caller)
-            check = switch_check(decision.snapshot, caller, decision.target.server, identity, at_ns)
-            asserted, waivers = self._asserted(ask, caller), decision.snapshot.registry.pins(caller.tenant).waivers
-        else:
-            made, check, asserted, waivers = plan.caller_fact, plan.switch, plan.asserted, ()
         decision.facts = Facts(
-            phase="call",
-            method=ask.method,
-            caller=made,
-            identity=identity,
-            server=decision.server,
-            switch=check,
-            targets=(decision.target,),
+            phase=common.phase,
+            method=common.method,
+            caller=common.caller,
+            identity=common.identity,
+            server=common.server,
+            switch=common.switch,
+            targets=common.targets,
             arguments=_traced(decision, session),
             session=session,
-            asserted=asserted,
-            waivers=waivers,
+            asserted=self._said(decision),
+            waivers=common.waivers,
             budgets=standing_for(decision, session) if decision.budgets else (),
             questions=self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD,
             mandate=NO_MANDATE if decision.stored.mandate is None else mandate_fact(decision, session),
             **told,
         )
-        if plan is not None and plan.prompts != decision.facts.judge_prompts:
-            decision.plan = None  # they were loaded anew since the plan was found
         decision.call = None
         if of_call:
             decision.call = CallContext(
@@ -336,7 +269,7 @@ class FactBuilder:
                 arguments=decision.arguments,
                 facts=decision.facts,
                 observation=ask.observation,
-                observation_vouched=caller.may_assert.observation,
+                observation_vouched=decision.caller.may_assert.observation,
                 working_folder=ask.working_folder,
                 definition=decision.definition,
                 until_ns=ask.until_ns,
@@ -439,15 +372,9 @@ class FactBuilder:
         return fact if check.ok else replace(fact, check=check)
 
     async def _arguments(
-        self,
-        ask: Ask,
-        caller: Caller,
-        name: str,
-        pinned: PinnedTool | None,
-        seen: ArgumentsFact | None,
-        personal: tuple[str, ...] | None,
+        self, ask: Ask, kind: CallKind, personal: tuple[str, ...] | None
     ) -> tuple[bytes, ArgumentsFact]:
-        """Of a URI they are the values of the variables of its template `name`. `seen` where they are known."""
+        """Canonical, and as a fact. Of a URI they are the values of the variables of its template."""
         target, begun = ask.target, ask.method == COMPLETE
         if isinstance(target, GenericTarget) and not target.server:
             return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
@@ -455,22 +382,32 @@ class FactBuilder:
         if isinstance(target, ResourceTarget) and not begun:
             if given:
                 raise InvalidRequest("target.resource.arguments_json", "goes with a completion; leave it empty")
-            given = canonical(dict(match(name, target.name) or {}))
-        pinned = pinned.begun if pinned is not None and begun else pinned
-        whose = f"{caller.tenant}/{caller.name}"
-        own = own_tokens(ask.credential, caller)
-        arguments = seen or await self._content.checked(given, pinned, own, whose, personal)
+            given = canonical(dict(match(kind.target.name, target.name) or {}))
+        pinned = kind.pinned.begun if kind.pinned is not None and begun else kind.pinned
+        whose = f"{kind.caller.tenant}/{kind.caller.name}"
+        arguments = await self._content.checked(given, pinned, kind.own_tokens, whose, personal)
         return canonical(arguments.value), arguments
 
-    def _asserted(self, ask: Ask, caller: Caller) -> Asserted:
+    def _asserted(self, ask: Ask) -> Asserted:
+        """What calls of a kind have in common of what callers assert."""
         digest_only = ask.target.definition_digest if isinstance(ask.target, ToolTarget) else ""
         return Asserted(
-            task=None if caller.may_assert.task and not ask.session.task_by_agent else ask.session.task or None,
-            observation=ask.observation or None,
             client_address=ask.client_address or None,
             definition_digest=digest_only or None,
             protocol_version=ask.protocol_version or None,
             client_capabilities=self._content.object(ask.client_capabilities, "client_capabilities_json"),
+        )
+
+    def _said(self, decision: Decision) -> Asserted:
+        """With what is asserted of the call alone."""
+        ask, asserted = decision.ask, decision.kind.facts.asserted
+        task = ask.session.task and (ask.session.task_by_agent or not decision.caller.may_assert.task)
+        if not (task or ask.observation or ask.extra):
+            return asserted
+        return replace(
+            asserted,
+            task=ask.session.task if task else None,
+            observation=ask.observation or None,
             extra=self._content.object(ask.extra, "context.extra_json"),
         )
 
@@ -498,8 +435,7 @@ class FactBuilder:
             decision.commitment = commitment(decision.salt, "arguments", raw)
             decision.row = None
             return {}, {}
-        like = decision.like
-        row = self._fresh.get(keys.index) if like is None else like.fresh
+        row = self._fresh.get(keys.index)
         known = row is None and stored.row is not None
         if row is None:
             row = stored.row or self._drawn(decision)
@@ -513,7 +449,7 @@ class FactBuilder:
         old = known and 0 < self._renew_ns < decision.at_ns - row.created_ns
         fresh = None if known else row
         decision.row = replace(row, created_ns=decision.at_ns) if old else fresh
-        if not known and like is None:
+        if not known:
             self._fresh[keys.index] = row
         told: dict[str, Any] = {
             "call_digest": call_digest,
@@ -522,7 +458,9 @@ class FactBuilder:
             "people_withdrawals": stored.turned_down.withdrawals,
         }
         if self._judge is not None:
-            told |= {"judge_prompts": self._judge.prompts(), "judge_refusals": stored.judge_refusals}
+            prompts, common = self._judge.prompts(), decision.kind.facts.judge_prompts
+            told["judge_prompts"] = common if prompts == common else prompts  # loaded anew meanwhile
+            told["judge_refusals"] = stored.judge_refusals
         of = keys.call
         who = of.subject, of.actors, of.agent, of.caller
         call = Call(call_digest, *who, decision.ask.session.id, of.server, of.tool, of.manifest_sha256)
@@ -544,8 +482,7 @@ class ObservedFacts(FactBuilder):
     @override
     async def prepare(self, decision: Decision) -> None:
         with self._telemetry.stage("facts", {"pdp.phase": "call"}):
-            if decision.plan is not None:
-                self._name(decision.ask, decision.plan.target)
+            self._name(decision.ask, decision.target)
             await super().prepare(decision)
 
     @override
@@ -567,7 +504,6 @@ class ObservedFacts(FactBuilder):
         with self._telemetry.stage("registry") as span:
             found = super()._target(ask, caller, snapshot, at_ns)
             span.set("pdp.check", "ok" if found.check.ok else found.check.code)
-        self._name(ask, found)
         return found
 
     def _name(self, ask: Ask, found: TargetFact) -> None:
@@ -601,16 +537,18 @@ def _atoms(arguments: ArgumentsFact, hashes: AtomHashes) -> AtomQuery:
     return atom_query((value for _, value in binding_values(arguments.value, None) or ()), hashes)
 
 
-def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> bytes:
-    """The fields that a call's digest binds, besides its arguments: a canonical list that goes on."""
-    bound: list[Json] = [
-        caller.tenant,
-        identity.subject.issuer,
-        identity.subject.id,
-        canonical(list(map(Actor.fact, identity.actors))).decode() if identity.actors else "[]",
-        identity.agent.id,
-        caller.name,
-        ask.session.id,
+def bound_to(fields: tuple[bytes, bytes], session: str) -> bytes:
+    """What the digest of a call of a session binds: a canonical list that goes on."""
+    before, after = fields
+    return before + json_text(session).encode() + after
+
+
+def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> tuple[bytes, bytes]:
+    """The fields that a call's digest binds besides its arguments, before and after its session."""
+    subject = identity.subject
+    actors = canonical(list(map(Actor.fact, identity.actors))).decode() if identity.actors else "[]"
+    before = [caller.tenant, subject.issuer, subject.id, actors, identity.agent.id, caller.name]
+    after: list[Json] = [
         target.server,
         target.key,
         target.manifest_sha256,
@@ -619,7 +557,7 @@ def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> 
         # a path in the arguments may mean another file there
         *(({"working_folder": ask.working_folder},) if ask.working_folder else ()),
     ]
-    return canonical(bound)[:-1]
+    return canonical(before)[:-1] + b",", b"," + canonical(after)[1:-1]
 
 
 def _call(caller: Caller, identity: Identity, target: TargetFact) -> Call:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache, partial
 from hashlib import sha256
@@ -18,7 +17,7 @@ from operator import attrgetter
 from typing import Any
 
 from pdp.core.approvals.call import CallContext
-from pdp.core.bytes.digest import Json, canonical, continued, digest, keyed_hex, text_encoder
+from pdp.core.bytes.digest import Json, canonical, continued, digest, keyed_hex, text_encoder, texts_encoder
 from pdp.core.bytes.trace_context import without_context
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Ask, Caller
@@ -26,7 +25,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
 from pdp.core.record.stored import ReplyRow
-from pdp.decide.plan import CallPlan
+from pdp.decide.kind import ARGUMENTS, OWN, CallKind
 from pdp.decide.state import Snapshot
 
 KIND = "decide"
@@ -80,20 +79,13 @@ class Idempotency:
         # waits until no request with the same claim is under way, then holds the place: a context manager
         self.single_flight = partial(SingleFlight, self._running)
 
-    def content(self, ask: Ask) -> str:
-        """The keyed HMAC of the request."""
-        return keyed_hex(self._key, content_text(ask).encode())
-
-    def claim(self, ask: Ask, caller: Caller, identity: Identity, plan: CallPlan | None = None) -> Claim | None:
+    def claim(self, ask: Ask, kind: CallKind) -> Claim | None:
         """The claim of this request, or None when there is nothing to repeat."""
-        if plan is not None:
-            asked, content = plan.claim(ask)
-            return Claim(caller.tenant, keyed_hex(self._key, asked), keyed_hex(self._key, content), plan.rights)
-        subject = identity.subject
-        if not ask.request_id or not subject.check.ok or not identity.agent.check.ok:
+        if not ask.request_id or not kind.rights:
             return None
-        key = keyed_hex(self._key, continued(request_head(caller, identity), ask.request_id))
-        return Claim(caller.tenant, key, self.content(ask), rights_of(identity))
+        key = keyed_hex(self._key, continued(kind.request, ask.request_id))
+        content = keyed_hex(self._key, content_text(ask, kind.content).encode())
+        return Claim(kind.caller.tenant, key, content, kind.rights)
 
     @staticmethod
     def cached(claim: Claim | None, row: ReplyRow | None, snapshot: Snapshot, at_ns: int) -> Answer | None:
@@ -113,11 +105,8 @@ class Idempotency:
         return Answer.from_bytes(row.reply) if row.effect == Effect.ALLOW and fresh else None
 
     @staticmethod
-    def entry(
-        claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int, reply: bytes = b"", epochs: str = ""
-    ) -> ReplyRow | None:
-        """The kept reply beside the record of `answer`; `reply` is its encoding, `epochs` the snapshot's, where these
-        are known."""
+    def entry(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
+        """The kept reply beside the record of `answer`."""
         if claim is None:
             return None
         return ReplyRow(
@@ -125,8 +114,8 @@ class Idempotency:
             content=claim.content,
             kind=KIND,
             effect=answer.effect.value,
-            reply=reply or answer.to_bytes(),
-            epochs=f"{epochs}.{claim.rights}" if epochs else claim.epochs(snapshot),
+            reply=answer.to_bytes(),
+            epochs=claim.epochs(snapshot),
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
         )
@@ -175,9 +164,29 @@ def request_head(caller: Caller, identity: Identity) -> bytes:
     return canonical(["request", caller.tenant, caller.name, subject.issuer, subject.id])[:-1]
 
 
-def content_text(ask: Ask) -> str:
-    """What was asked, as its keyed HMAC covers it."""
-    return _encode(["content", _content(ask)])
+_PLACE = "%s"
+
+
+def content_form(ask: Ask) -> str:
+    """What was asked, as its keyed HMAC covers it, with places for what is no part of a request's kind: everything
+    but credential, id and trace context. What came with later releases is there only where it is anything."""
+    texts = [_PLACE if name in OWN else _fixed(getattr(ask, name)) for name in _CONTENT]
+    kind: Any = type(ask.target)
+    of_target = [_PLACE if name == ARGUMENTS else _fixed(getattr(ask.target, name)) for name in _members(kind)]
+    texts[_CONTENT.index("target")] = f'["{kind.__name__}",{",".join(of_target)}]'
+    folder = f",{_fixed(['working_folder', ask.working_folder])}" if ask.working_folder else ""
+    return f'["content",[{",".join(texts)}{_PLACE}{folder}]]'
+
+
+def _fixed(value: object) -> str:
+    return _encode(value).replace("%", "%%")
+
+
+def content_text(ask: Ask, form: str) -> str:
+    """What was asked, as its keyed HMAC covers it, by the form of its kind."""
+    meta = without_context(ask.meta) if ask.meta else b""
+    later = f",{_encode(meta)}" if meta else ""  # replies that were kept before there was any know nothing of it
+    return form % (*_own_texts(_own(ask)), later)
 
 
 _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token
@@ -191,15 +200,8 @@ def rights_of(identity: Identity) -> str:
 
 
 _NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns", "working_folder"})
-_asked = attrgetter(*[field.name for field in fields(Ask) if field.name not in _NOT_CONTENT])
-
-
-def _content(ask: Ask) -> Sequence[object]:
-    """Everything that was asked, without credential, id and trace context."""
-    values = _asked(ask)
-    meta = without_context(ask.meta) if ask.meta else b""
-    later = [*((meta,) if meta else ()), *((["working_folder", ask.working_folder],) if ask.working_folder else ())]
-    return [*values, *later] if later else values  # replies that were kept before there was any know nothing of it
+_CONTENT = tuple([each.name for each in fields(Ask) if each.name not in _NOT_CONTENT])
+_own = attrgetter(*[f"{name}.{ARGUMENTS}" if name == "target" else name for name in _CONTENT if name in OWN])
 
 
 def _encodable(value: object) -> Json:
@@ -218,6 +220,5 @@ def _members(kind: type[Any]) -> tuple[str, ...]:
 
 
 # what a request consists of is canonical in this encoding: texts, flags and lists
-_encode = text_encoder(
-    json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_encodable)
-)
+_options = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_encodable)
+_encode, _own_texts = text_encoder(_options), texts_encoder(_options)

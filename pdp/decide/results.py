@@ -35,10 +35,10 @@ from pdp.core.record import encoding as record
 from pdp.core.record.encoding import Sealed
 from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
 from pdp.core.text.verbatim import Scalar
-from pdp.decide.commit import Recorder, pins_of, token_of
+from pdp.decide.commit import Recorder, token_of
 from pdp.decide.facts import FactBuilder, caller_fact, switch_check
 from pdp.decide.quarantine import EffectReport, quarantine
-from pdp.decide.state import Snapshot
+from pdp.decide.state import Snapshot, pins_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ class ResultFacts:
         """What was called, as it is now, and the keys of what the store knows of those who asked."""
         registry, tenant = snapshot.registry, caller.tenant
         target = registry.target(tenant, call.server, call.name, None, at_ns, kind=call.kind, listing=True)
-        keys = self.sessions.keys(CallKeys(tenant, at_ns, at_ns), caller, identity, ask.session, target)
+        shared = self.sessions.shared(caller, identity, target)
+        keys = CallKeys(tenant, at_ns, at_ns, **self.sessions.keys(caller, identity, ask.session, shared))
         return FactBuilder.switched(target, snapshot, tenant, at_ns), keys
 
     def result(  # noqa: PLR0913, PLR0917 - what the facts are made of

@@ -83,7 +83,8 @@ class EndSession:
         at = self.clock.now_ns()
         identity = await session_identity(self.subjects, self.state.snapshot(), credential, caller, at)
         ask = self.sessions.named(caller, identity, ask)
-        keys = self.sessions.keys(CallKeys(caller.tenant, at, at), caller, identity, ask, _NO_TARGET)
+        shared = self.sessions.shared(caller, identity, _NO_TARGET)
+        keys = CallKeys(caller.tenant, at, at, **self.sessions.keys(caller, identity, ask, shared))
         stored = await self.store.for_call(keys)
         if stored.away:
             raise away()

@@ -15,6 +15,7 @@ from pdp.core.call.switches import QUARANTINE, Switch, Switches
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.core.ports import LoadedPolicy, RegistryView, Store
+from pdp.core.record.encoding import Pins
 from pdp.host.part import Part
 
 PIN_NS = NS  # a kill switch takes effect within a second
@@ -120,6 +121,22 @@ class Snapshot:
     def epochs(self, tenant: str) -> str:
         """Changes with policy, registry and switches: everything that an answer depends on besides the request."""
         return _epochs(self.policy.digest, self.registry.pins(tenant).digest, self.switches.epoch)
+
+
+def pins_of(snapshot: Snapshot, tenant: str) -> Pins:
+    """The versions that an answer rests on."""
+    policy, registry = snapshot.policy, snapshot.registry.pins(tenant)
+    return Pins(
+        revision=policy.revision,
+        policy_digest=policy.digest,
+        engine=policy.engine.name,
+        engine_version=policy.engine.version,
+        org_digest=policy.org_digest,
+        registry_serial=registry.serial,
+        registry_digest=registry.digest,
+        switch_epoch=snapshot.switches.epoch,
+        degraded=snapshot.degraded(tenant),
+    )
 
 
 class ServiceState:

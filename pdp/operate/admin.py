@@ -71,7 +71,7 @@ class ServiceStatus:
     sessions_problem: str = ""  # code of what is wrong with sessions outside the store
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
     kept: KeptStatus = field(default_factory=KeptStatus)
-    plans: KeptStatus = field(default_factory=KeptStatus)  # of decisions
+    kinds: KeptStatus = field(default_factory=KeptStatus)  # of calls
     observed: tuple[Caller, ...] = ()  # callers that policy does not bind now
     not_inspecting: tuple[Caller, ...] = ()  # callers that may decide, and whose results nobody looks at
     judge: Mapping[str, Json] | None = None  # `ports.Judge.status`
@@ -94,7 +94,7 @@ class Admin:
     index_key: bytes
     worker_deaths: Callable[[], int] = lambda: 0
     kept: Callable[[], KeptStatus] = KeptStatus
-    plans: Callable[[], KeptStatus] = KeptStatus
+    kinds: Callable[[], KeptStatus] = KeptStatus
     callers: tuple[Caller, ...] = ()  # of the configuration
     judge: Judge | None = None
     shadows: Callable[[], tuple[ShadowStatus, ...]] = tuple
@@ -132,7 +132,7 @@ class Admin:
             sessions_problem=self.store.sessions_problem(),
             differences=self.state.fleet.differences(),
             kept=self.kept(),
-            plans=self.plans(),
+            kinds=self.kinds(),
             shadows=self.shadows(),
             release=self.reloads.release,
         )

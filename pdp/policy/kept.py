@@ -60,13 +60,13 @@ class AnswerKey:
 
     def of(self, asked: EngineQuery) -> bytes | None:
         """The key; None for a question whose answer is not kept."""
-        document = asked.members
-        if self._all or asked.fresh or not document or document["evidence"]:
+        document, kept = asked.members.values, asked.members.kept
+        if self._all or asked.fresh or document["evidence"]:
             return None
-        instant, kind = document["time"], asked.kind
+        instant = document["time"]
         try:  # what every document has
             varying = [read(document[name]) for name, read in self._varying]
-            start = None if kind is None else kind.get(self)
+            start = None if kept is None else kept.get(self)
             if start is None:
                 start = self._start.copy()
                 fixed = [read(document[name]) for name, read in self._fixed]
@@ -76,10 +76,10 @@ class AnswerKey:
                     self._asserted and document["asserted"] != NOTHING_ASSERTED,
                 ]
                 start.update(
-                    "\0".join((*_composed(asked.texts), encode(rest), "")).encode()
+                    "\0".join((*_composed(asked.members.texts), encode(rest), "")).encode()
                 )  # no JSON text holds NUL
-                if kind is not None:
-                    kind[self] = start
+                if kept is not None:
+                    kept[self] = start
         except (KeyError, TypeError):
             return None
         own: list[Any] = [

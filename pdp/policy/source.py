@@ -17,7 +17,6 @@ import jsonschema_rs
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.call.budgets import budgets_of
-from pdp.core.call.facts import VARYING
 from pdp.core.call.registered import Admits, admitted
 from pdp.core.check import Check
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
@@ -192,20 +191,19 @@ def unreleased(bundle: Bundle, admits: Admits | None) -> Iterator[Check]:
 def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
     """A bundle with the engine that answers for it."""
     schema = json.loads(bundle.input_schema)
-    validator, varying = jsonschema_rs.validator_for(schema), schema_of_varying(schema)
     return LoadedPolicy(
         revision=bundle.revision,
         digest=bundle.digest,
         org_digest=bundle.org_digest,
         packs=bundle.packs,
         engine=engine,
-        valid=validator.is_valid,
+        valid=jsonschema_rs.validator_for(schema).is_valid,
+        valid_members=jsonschema_rs.validator_for(schema_of_members(schema)).is_valid,
         artefact=bundle.to_bytes(),
         budgets=budgets_of(bundle.org),
         reads_questions=bundle.reads_questions,
         personal=protected_countries(bundle.org),
         playbooks=of_bundle(bundle),
-        valid_varying=None if varying is None else jsonschema_rs.validator_for(varying).is_valid,
     )
 
 
@@ -215,11 +213,12 @@ _APART = frozenset(
 )
 
 
-def schema_of_varying(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the schema says of the members that differ between calls of one kind; None where it is more than that."""
-    if not schema.keys() <= _APART or not schema["properties"].keys() >= set(VARYING):
-        return None
-    return {**schema, "required": list(VARYING), "properties": {name: schema["properties"][name] for name in VARYING}}
+def schema_of_members(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What the schema says of members of a document, whichever they are. Raises BundleFault for one that says how
+    they go together."""
+    if not schema.keys() <= _APART:
+        raise BundleFault("bundle.schema", "The schema of the input document says more than what each member is.")
+    return {**schema, "required": []}
 
 
 def signature(folder: Path) -> str:

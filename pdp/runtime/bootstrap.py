@@ -31,7 +31,7 @@ from pdp.decide.facts import FactBuilder
 from pdp.decide.filter import Filter
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.inspect import HeldBytes, Inspect
-from pdp.decide.plan import Plans
+from pdp.decide.kind import Kinds
 from pdp.decide.proposals import Mandates
 from pdp.decide.pseudonyms import ERASURES
 from pdp.decide.results import ResultFacts
@@ -255,13 +255,13 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     shares = Shares(options.shares.each(), options.max_in_flight, clock, telemetry)
     admission = Admission(ports.callers, store, recorder, clock, limits, shares)
     judge = environment.judge or _judge(settings, environment, telemetry, admits)
-    keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
+    prompts = judge.prompts if judge is not None else dict
+    kinds = Kinds(erasures=partial(store.high_water, ERASURES), prompts=prompts)
+    keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge, "kinds": kinds}
     keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
     keyed["max_fact_bytes"] = settings.content.max_fact_bytes
     facts = fact_builder(telemetry, ports.subjects, ports.content, sessions, **keyed)
     idempotency = Idempotency(index_key)
-    prompts = judge.prompts if judge is not None else dict
-    plans = Plans(index_key, erasures=partial(store.high_water, ERASURES), prompts=prompts)
     crash_quota = WorkerCrashQuota()
     approvals = wire_approvals(
         settings,
@@ -303,7 +303,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         index_key,
         lambda: losses.count,
         lambda: policy.answers.status,
-        lambda: plans.status,
+        lambda: kinds.status,
         tuple(options.caller(name) for name, options in settings.identity.callers.items()),
         judge,
         shadowing.status,
@@ -320,7 +320,6 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         crash_quota,
         terms,
         shares,
-        plans,
     )
     index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)
@@ -422,7 +421,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         Part("identity", close=identity.close),
         Part("engines", close=policy.host.close),
         state.part,
-        plans.part,
+        kinds.part,
         *background.watching(reloads, options.watch_seconds),
         shadowing.part,
         *background.judging(judge, settings.judge, max(PROMPTS_SECONDS, options.watch_seconds)),

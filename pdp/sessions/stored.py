@@ -84,21 +84,23 @@ class StoredSessions:
             return replace(ask, id="")
         return replace(ask, id=found.id, handle="")
 
-    def keys(
-        self, keys: CallKeys, caller: Caller, identity: Identity, ask: SessionAsk, target: TargetFact
-    ) -> CallKeys:
-        """With those of the session, and of subject and agent; as they are where these were not verified."""
+    def shared(self, caller: Caller, identity: Identity, target: TargetFact) -> tuple[str, str]:
+        """The indexes of subject and agent, and of the memory of the target's server; empty where these were not
+        verified."""
         if not _verified(identity):
-            return keys
+            return "", ""
+        pair = pair_index(self._key, caller.tenant, *_owner(identity))
+        return pair, self._memory(caller, identity, target)
+
+    def keys(self, caller: Caller, identity: Identity, ask: SessionAsk, shared: tuple[str, str]) -> dict[str, Any]:
+        """Those of the session, and what is `shared` with others of its subject and agent."""
+        pair, also = shared
+        if not pair:
+            return {}
         parent = self._opened(caller, identity, ask.parent) if ask.parent else None
-        return replace(
-            keys,
-            parent=parent.first if parent is not None else "",
-            tree=parent.tree if parent is not None else "",
-            session=session_index(self._key, caller, ask.id),
-            pair=pair_index(self._key, caller.tenant, *_owner(identity)),
-            also=self._memory(caller, identity, target),
-        )
+        first, tree = ("", "") if parent is None else (parent.first, parent.tree)
+        session = session_index(self._key, caller, ask.id)
+        return {"parent": first, "tree": tree, "session": session, "pair": pair, "also": also}
 
     def look(  # noqa: C901, PLR0913, PLR0917 - the port
         self,

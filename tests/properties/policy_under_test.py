@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import jsonschema_rs
 from support.gate import with_listed
 
 from pdp.core.call.facts import Facts
-from pdp.core.outcome import Effect, Outcome, conclude, denied, question
+from pdp.core.outcome import Effect, Outcome, SharedFacts, conclude, denied, question
 from pdp.core.outcome.elements import SEPARATOR
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build
 from pdp.policy.evaluation import Status
+from pdp.policy.source import schema_of_members
 
 ACME_ONLY: Mapping[str, str] = {}
 TOLD = 1_000  # answers that a policy remembers
@@ -50,7 +51,8 @@ class Policy:
         self._engines = build(self.bundle)
         self._evaluator = Evaluator(self._engines, EvaluationCaps())
         self._told: dict[bytes, tuple[Status, bytes]] = {}
-        self._valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema)).is_valid
+        valid = jsonschema_rs.validator_for(schema_of_members(json.loads(bundle.input_schema))).is_valid
+        self._policy: Any = SimpleNamespace(revision=bundle.revision, packs=bundle.packs, valid_members=valid)
 
     def ask(
         self,
@@ -60,14 +62,7 @@ class Policy:
         supported: frozenset[str] = frozenset(),
     ) -> Outcome:
         """What the service would be told."""
-        asked = question(
-            facts,
-            evidence,
-            at_ns,
-            revision=self.bundle.revision,
-            packs=self.bundle.packs,
-            valid=self._valid,
-        )
+        asked = question(SharedFacts(facts), facts, evidence, at_ns, self._policy)
         status, body = self._tell(asked.payload)
         self.asked, self._answered = asked, body
         return conclude(asked, body, supported) if status is Status.OK else denied(f"policy.{status.name}")

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from json import encoder
@@ -56,7 +56,7 @@ def texts_encoder(options: json.JSONEncoder) -> Callable[[Iterable[Any]], Iterat
     return lambda values: map(join, map(chunks, values, repeat(0)))
 
 
-# the C encoder, which writes canonical bytes of what `_is_plain`
+# the C encoder, which writes canonical bytes of what `_are_plain`
 _plain = _chunks(json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")))
 _escape = json_text = encoder.encode_basestring  # RFC 8785 escapes exactly what this does
 
@@ -67,22 +67,32 @@ def canonical(value: Json) -> bytes:
     Raises InvalidRequest for what has no canonical form: NaN, infinities, integers beyond int64, lone
     surrogates, keys that are not strings, values that are not JSON.
     """
-    if _is_plain(value):
-        text = "".join(_plain(value, 0))
-    else:
-        out: list[str] = []
-        _write(value, out)
-        text = "".join(out)
+    return utf8(next(canonical_texts((value,))))
+
+
+def canonical_texts(values: Collection[Json]) -> Iterator[str]:
+    """The same of each value, as text in which a lone surrogate may stand that `utf8` refuses."""
+    return map("".join, map(_plain, values, repeat(0)) if _are_plain(values) else map(_written, values))
+
+
+def _written(value: Json) -> list[str]:
+    out: list[str] = []
+    _write(value, out)
+    return out
+
+
+def utf8(text: str) -> bytes:
+    """Raises InvalidRequest for lone surrogates."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidRequest("json", "contains a lone surrogate; send well-formed UTF-8") from None
 
 
-def _is_plain(root: Json) -> bool:  # noqa: C901 - one walk
-    """Whether this is made only of what the C encoder writes as `_write` does, three times as fast: of the very
+def _are_plain(roots: Collection[Json]) -> bool:  # noqa: C901 - one walk
+    """Whether these are made only of what the C encoder writes as `_write` does, three times as fast: of the very
     types of JSON, with integers within int64 and ASCII keys, and without floats."""
-    groups: list[Iterable[Json]] = [(root,)]  # grows while it is walked: the members of each container
+    groups: list[Iterable[Json]] = [roots]  # grows while it is walked: the members of each container
     for values in groups:
         for value in values:
             kind = type(value)

@@ -21,7 +21,7 @@ from pdp.core.call.origins import OriginsFact
 from pdp.core.call.questions import UNREAD, QuestionsFact
 from pdp.core.call.revocation import Revocable
 from pdp.core.call.vetting import NOT_VETTED, PackageVetting
-from pdp.core.check import NS, WORST_COUNT, Check, missing
+from pdp.core.check import NS, OK, WORST_COUNT, Check, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,9 +447,11 @@ class Facts:
 
 
 SCHEMA = "pdp.input/1"
-# of most calls
 _UNREAD, _NO_RESULT, _NO_BUDGETS = UNREAD.fact(), NO_RESULT.fact(), standing_of(())
 _NO_MANDATE = NO_MANDATE.fact()
+_PASSED = OK.as_json
+_SOUND: Json = {"arguments": _PASSED, "session": _PASSED, "result": NO_RESULT.check.as_json}
+VARYING = ("time", "call", "arguments", "session")  # members that differ between any two calls
 
 
 def document(
@@ -461,11 +463,17 @@ def document(
     packs: tuple[str, ...],
 ) -> dict[str, Json]:
     """The input document (`pdp.input/1`) for one evaluation at one instant."""
-    identity, own = facts.identity, varying(facts, at_ns)
+    return {**common(facts, revision=revision, packs=packs), **own(facts, evidence, at_ns, facts)}
+
+
+def common(facts: Facts, *, revision: str, packs: tuple[str, ...]) -> dict[str, Json]:
+    """The input document as far as it rests on caller, identity, server and targets: in order, with null for what
+    `VARYING` names, and what `own` may put in their place as it is of most calls."""
+    identity = facts.identity
     return {
         "schema": SCHEMA,
         "phase": facts.phase,
-        "time": own["time"],
+        "time": None,
         "policy": {"revision": revision, "packs": list(packs)},
         "caller": facts.caller.fact(),
         "checks": {
@@ -475,51 +483,32 @@ def document(
             "server": facts.server.check.as_json,
             "switch": facts.switch.as_json,
         },
-        "call_checks": {
-            "arguments": facts.arguments.check.as_json,
-            "session": facts.session.check.as_json,
-            "result": facts.result.check.as_json,
-        },
+        "call_checks": _SOUND,
         "subject": identity.subject.fact(),
         "actors": list(map(Actor.fact, identity.actors)) if identity.subject.check.ok else [],
         "agent": identity.agent.fact(),
         "server": facts.server.fact(),
         "targets": list(map(TargetFact.fact, facts.targets)),
-        "call": own["call"],
-        "arguments": own["arguments"],
-        "session": own["session"],
-        "budgets": standing_of(facts.budgets) if facts.budgets else _NO_BUDGETS,
-        "questions": _UNREAD if facts.questions is UNREAD else facts.questions.fact(),
-        "mandate": _NO_MANDATE if facts.mandate is NO_MANDATE else facts.mandate.fact(),
-        "result": _NO_RESULT if facts.result is NO_RESULT else facts.result.fact(),
+        "call": None,
+        "arguments": None,
+        "session": None,
+        "budgets": _NO_BUDGETS,
+        "questions": _UNREAD,
+        "mandate": _NO_MANDATE,
+        "result": _NO_RESULT,
         "consents": [],
         "grants": [],
-        "evidence": list(map(dict, evidence)),
+        "evidence": [],
         "judge": {"prompts": dict(facts.judge_prompts)},
         "waivers": list(map(Waiver.fact, facts.waivers)),
         "asserted": facts.asserted.fact(),
     }
 
 
-_ADDED: Mapping[str, Mapping[str, Json]] = {
-    "call": {"judge_configured": False},
-    "session": {"client_address": "none"},
-}
-
-
-def completed(told: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of an earlier release, with what facts of later ones were where nothing was known of them."""
-    members = {name: {**_ADDED[name], **each} if name in _ADDED else each for name, each in told.items()}
-    return {"mandate": _NO_MANDATE, **members}
-
-
-VARYING = ("time", "call", "arguments", "session")
-
-
-def varying(facts: Facts, at_ns: int) -> dict[str, dict[str, Json]]:
-    """The members of the input document that differ between two sound calls of one kind: a plan fills in these, and
-    has all others."""
-    return {
+def own(facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, shared: Facts) -> dict[str, Json]:
+    """The members of the input document that are not as `common` has them of the facts that the call shares with
+    others: what `VARYING` names, and of the rest what is otherwise."""
+    found: dict[str, Json] = {
         "time": time_fact(at_ns),
         "call": {
             "method": facts.method,
@@ -533,6 +522,40 @@ def varying(facts: Facts, at_ns: int) -> dict[str, dict[str, Json]]:
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),
     }
+    if not (facts.arguments.check.ok and facts.session.check.ok and facts.result is NO_RESULT):
+        found["call_checks"] = {
+            "arguments": facts.arguments.check.as_json,
+            "session": facts.session.check.as_json,
+            "result": facts.result.check.as_json,
+        }
+        found["result"] = facts.result.fact()
+    if facts.asserted is not shared.asserted:
+        found["asserted"] = facts.asserted.fact()
+    if facts.judge_prompts is not shared.judge_prompts:
+        found["judge"] = {"prompts": dict(facts.judge_prompts)}
+    if evidence:
+        found["evidence"] = list(map(dict, evidence))
+    for name, fact, usual in (
+        ("questions", facts.questions, UNREAD),
+        ("mandate", facts.mandate, NO_MANDATE),
+    ):
+        if fact is not usual:
+            found[name] = fact.fact()
+    if facts.budgets:
+        found["budgets"] = standing_of(facts.budgets)
+    return found
+
+
+_ADDED: Mapping[str, Mapping[str, Json]] = {
+    "call": {"judge_configured": False},
+    "session": {"client_address": "none"},
+}
+
+
+def completed(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of an earlier release, with what facts of later ones were where nothing was known of them."""
+    members = {name: {**_ADDED[name], **each} if name in _ADDED else each for name, each in told.items()}
+    return {"mandate": _NO_MANDATE, **members}
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from operator import itemgetter
-from typing import TypeVar, cast
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pdp.core.approvals.requirement import KINDS
 from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
-from pdp.core.call.facts import Facts, document, varying
+from pdp.core.call.facts import VARYING, Facts, common, own
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.codes import control_of
-from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, QueryTemplate, decision_of
+from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, Members, decision_of
 from pdp.core.outcome.evidence import Evidence
+
+if TYPE_CHECKING:
+    from pdp.core.ports import LoadedPolicy
 
 T = TypeVar("T")
 NOT_GRANTED = "policy.not_granted"
@@ -94,50 +97,56 @@ def observable(reasons: Iterable[Reason]) -> bool:
     return all(reason.rule == "pdp.gate" and reason.code == NOT_GRANTED for reason in named)
 
 
+@dataclass(slots=True, eq=False)
+class SharedFacts:
+    """Facts that calls have in common; and the members of their input documents, which the first of them encodes."""
+
+    facts: Facts
+    members: Members | None = None
+
+
 def question(
+    shared: SharedFacts,
     facts: Facts,
     evidence: tuple[Evidence, ...],
     at_ns: int,
-    *,
-    revision: str,
-    packs: tuple[str, ...],
-    valid: Callable[[Mapping[str, Json]], bool],
+    policy: LoadedPolicy,
 ) -> EngineQuery:
-    """Build the question. `valid` checks the document against its JSON Schema; a document that is not total is a
-    fault of ours and raises EngineFault (`policy.input`), which `decide` answers with DENY."""
-    doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
-    if not valid(doc):
-        raise EngineFault("policy.input", "The input document does not match its schema.")
-    return EngineQuery.of(doc, _advice(facts), fresh=facts.phase == "result")
+    """Build the question about facts, of which some are `shared` with other calls by the same policy.
+
+    Every member of the document is checked against its JSON Schema. One that does not match it is a fault of ours and
+    raises EngineFault (`policy.input`), which `decide` answers with DENY."""
+    told = own(facts, evidence, at_ns, shared.facts)
+    if shared.members is None:
+        most = common(shared.facts, revision=policy.revision, packs=policy.packs)
+        fixed = {name: value for name, value in most.items() if name not in VARYING}
+        if not policy.valid_members(fixed):
+            raise _invalid()
+        shared.members = Members.of(most, {})
+    if not policy.valid_members(told):
+        raise _invalid()
+    return EngineQuery(shared.members.joined(Members.of(told)), _advice(facts), fresh=facts.phase == "result")
 
 
-def planned_question(
-    template: QueryTemplate,
-    facts: Facts,
-    at_ns: int,
-    *,
-    valid: Callable[[Mapping[str, Json]], bool],
-    valid_varying: Callable[[Mapping[str, Json]], bool] | None = None,
-) -> EngineQuery:
-    """What `question` builds of a call without evidence whose checks all passed, by the plan of its kind. All but
-    what varies was valid when the plan was made, by the same policy."""
-    own = varying(facts, at_ns)
-    doc, asked = template.filled(own)
-    if not (valid(doc) if valid_varying is None else valid_varying(own)):
-        raise EngineFault("policy.input", "The input document does not match its schema.")
-    return asked
+def _invalid() -> EngineFault:
+    return EngineFault("policy.input", "The input document does not match its schema.")
 
 
 def _advice(facts: Facts) -> Mapping[str, str]:
     """The message of a failed check, with its fix. Policy sees only a check's code, so its words would say less."""
     identity = facts.identity
     checks = [identity.subject.check, identity.agent.check, facts.server.check, facts.switch]
-    checks += [target.check for target in facts.targets]
+    checks += map(_check, facts.targets)
     if facts.phase != "list":
         checks += [facts.arguments.check, facts.session.check]
     if facts.phase == "result":
         checks.append(facts.result.check)
+    if all(map(_ok, checks)):
+        return {}
     return {check.code: check.message for check in checks if not check.ok and check.message}
+
+
+_check, _ok = attrgetter("check"), attrgetter("ok")
 
 
 _EFFECTS = {"call": frozenset(Effect), "result": frozenset({Effect.ALLOW, Effect.DENY})}  # nobody is asked of results
@@ -179,7 +188,7 @@ def _obliging(outcome: Outcome, asked: EngineQuery, supported_obligations: froze
 
 def _exchangeable(obligation: Mapping[str, Json], asked: EngineQuery) -> bool:
     """Whether the manifest names the service that a token is exchanged for, and policy names none."""
-    targets = asked.members.get("targets", ())
+    targets = asked.members.values["targets"]
     named = [each for each in targets if each.get("downstream", {}).get("audience")]
     return asked.phase == "call" and bool(named) and obligation.keys() <= _ELEMENT
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pdp.core.approvals.call import SourcedEvidence
@@ -112,7 +113,8 @@ class Answer:
 def _encodable(value: Answer | ResultAnswer | PutLabel | Reason | OpenRequirement | PolicyRef) -> Json:
     if isinstance(value, PolicyRef):
         return [value.revision, value.digest, value.engine]
-    return {name: getattr(value, name) for name in value.__slots__}
+    names: tuple[str, ...] = value.__slots__
+    return dict(zip(names, map(partial(getattr, value), names), strict=True))
 
 
 _encode = text_encoder(json.JSONEncoder(check_circular=False, separators=(",", ":"), default=_encodable))

@@ -7,14 +7,13 @@ Step 2 composes the decision from elements, checks, evidence and waivers, in an 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder, texts_encoder
-from pdp.core.bytes.template import Template
 from pdp.core.call.budgets import standing_of
 from pdp.core.call.facts import NO_RESULT, VARYING, Asserted
 from pdp.core.call.mandates import NO_MANDATE
@@ -30,10 +29,12 @@ FACTS = (
 )  # fmt: skip
 ASSERTED = "asserted"  # likewise, where there is any
 COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
-# one member of a fact each, and of a target those that name it
-_EXCERPTS = {"time": "ns", "server": "id", "call": "digest", "session": "task_source"}
+# no more of the facts than names the call: one member of each, and of a target those that name it
+_EXCERPTS = (("time", "ns"), ("server", "id"), ("call", "digest"), ("session", "task_source"))
+_SEEN = (*dict(_EXCERPTS), "targets")
 _TARGET = ("key", "status", "code", "server", "kind")
 _target = itemgetter(*_TARGET)
+_VARYING = frozenset(VARYING)
 ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with what callers assert
 # JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
 _options = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
@@ -44,112 +45,94 @@ SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text hold
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """Members of an input document, each with its text (`"name":value`) and that of what the composition sees of it,
+    where this is less. What calls have in common is encoded once, and `joined` with what is a call's own."""
+
+    values: Mapping[str, Any]
+    texts: Mapping[str, str]
+    seen: Mapping[str, str]
+    # what others made of them; None of what no other call has
+    kept: dict[Any, Any] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], kept: dict[Any, Any] | None = None) -> Members:
+        """Raises EngineFault (`policy.input`) for what is not JSON."""
+        seen: dict[str, Any] = {
+            name: {member: values[name][member]} for name, member in _EXCERPTS if values.get(name) is not None
+        }
+        if "targets" in values:
+            seen["targets"] = [dict(zip(_TARGET, each, strict=True)) for each in map(_target, values["targets"])]
+        try:
+            texts = tuple(map('"{}":{}'.format, (*values, *seen), encode_all([*values.values(), *seen.values()])))
+        except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
+            raise EngineFault("policy.input", "The input document is not JSON.") from None
+        own, excerpts = texts[: len(values)], texts[len(values) :]
+        return cls(values, dict(zip(values, own, strict=True)), dict(zip(seen, excerpts, strict=True)), kept)
+
+    def joined(self, own: Members) -> Members:
+        """The same with a call's own in their places."""
+        alike = own.values.keys() == _VARYING
+        values, texts = {**self.values, **own.values}, {**self.texts, **own.texts}
+        return Members(values, texts, {**self.seen, **own.seen}, self.kept if alike else None)
+
+
+@dataclass(slots=True, eq=False)
 class EngineQuery:
-    """What an engine is asked.
+    """What an engine is asked about a total input document. The engine echoes `sha256` of `payload`, so no answer can
+    belong to another question."""
 
-    `payload` is, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the phase, the facts
-    that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call or a result the asserted
-    facts vary: as if nothing were asserted, and where something is, as they are. For a list the target: packs are
-    asked about each by itself, as they would be asked about a call of it, unless `Bundle.together` says that this
-    makes no difference.
-    The first part alone, its elements included, asks for the composition only. The answer is the decision, and the
-    elements: of a call without asserted facts and with them, of a list of all targets. The engine echoes `sha256` of
-    `payload`, so no answer can belong to another question.
-    """
-
-    document: bytes  # the input document whole, JSON, UTF-8: for records
-    payload: bytes
-    sha256: str
-    phase: str
-    keys: frozenset[str]  # the target keys asked about
+    members: Members  # of the document, all of them, in order
     advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
     fresh: bool = False  # whether it must be evaluated now: no kept answer will do
-    members: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the document, as values
-    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # the same as JSON
-    # of queries that differ in `facts.VARYING` alone, one value: what others made of the rest; None of any other
-    kind: dict[Any, Any] | None = field(default=None, repr=False, compare=False)
+    phase: str = field(init=False)
+    keys: frozenset[str] = field(init=False)  # the target keys asked about
+    _payload: bytes = field(default=b"", init=False, repr=False)
+    _sha256: str = field(default="", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.phase, targets = self.members.values["phase"], self.members.values["targets"]
+        self.keys = frozenset(map(itemgetter("key"), targets))
 
     @classmethod
     def of(cls, document: Mapping[str, Any], advice: Mapping[str, str], *, fresh: bool = False) -> EngineQuery:
-        """The query about a total input document. Raises EngineFault (`policy.input`) for one that is not JSON."""
-        phase, excerpts = document["phase"], excerpts_of(document)
-        try:
-            texts = dict(zip(document, encode_all(document.values()), strict=True))
-            excerpt_texts = dict(zip(excerpts, encode_all(excerpts.values()), strict=True))
-        except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
-            raise EngineFault("policy.input", "The input document is not JSON.") from None
-        composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
-        shared = (
-            dict(zip(FACTS, _facts_texts(texts if "mandate" in texts else _EARLIER | texts), strict=True))
-            | _FACTS_SCHEMA
-        )
+        """The query about a document of its own. Raises EngineFault (`policy.input`) for one that is not JSON."""
+        return cls(Members.of(document), advice, fresh)
+
+    @property
+    def document(self) -> bytes:
+        """The input document whole, JSON, UTF-8: for records."""
+        return _object(self.members.texts.values()).encode()
+
+    @property
+    def payload(self) -> bytes:
+        """The parts of the question, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the
+        phase, the facts that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call or a
+        result the asserted facts vary: as if nothing were asserted, and where something is, as they are. For a list
+        the target: packs are asked about each by itself, as they would be asked about a call of it, unless
+        `Bundle.together` says that this makes no difference.
+        The first part alone, its elements included, asks for the composition only. The answer is the decision, and
+        the elements: of a call without asserted facts and with them, of a list of all targets."""
+        self._payload = self._payload or self._parts()
+        return self._payload
+
+    @property
+    def sha256(self) -> str:
+        self._sha256 = self._sha256 or sha256_hex(self.payload)
+        return self._sha256
+
+    def _parts(self) -> bytes:
+        values, texts, seen, phase = self.members.values, self.members.texts, self.members.seen, self.phase
+        composed = _object((*_composed_texts(texts), _COMPOSITION_SCHEMA, *map(seen.__getitem__, _SEEN)))
+        facts = list(_facts_texts(texts if "mandate" in texts else {**_EARLIER, **texts}))
         if phase in ABOUT_ONE:
             varied = [_NOTHING_ASSERTED]
-            if document[ASSERTED] != NOTHING_ASSERTED:
-                varied.append(texts[ASSERTED])
+            if values[ASSERTED] != NOTHING_ASSERTED:
+                varied.append(texts[ASSERTED].partition(":")[2])
         else:  # what is listed rests on nothing asserted
-            shared = {**shared, ASSERTED: _NOTHING_ASSERTED}
-            del shared["targets"]
-            varied = list(encode_all(document["targets"]))
-        payload = SEPARATOR.decode().join((composed, phase, _object(shared), *varied)).encode()
-        keys = frozenset(map(itemgetter("key"), document["targets"]))
-        return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice, fresh, document, texts)
-
-
-# a member that varies, and what the composition sees of it: what `varying` gives, and these marks, in one order
-_EXCERPTED = (("time", "ns"), ("call", "digest"), ("session", "task_source"))
-
-
-@dataclass(frozen=True, slots=True)
-class QueryTemplate:
-    """The queries about calls of one kind, which differ in what `facts.varying` gives."""
-
-    members: Mapping[str, Any]  # of a document
-    keys: frozenset[str]
-    _texts: Mapping[str, str]
-    _document: Template
-    _payload: Template
-    _kind: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any], marks: Sequence[str]) -> QueryTemplate | None:
-        """By a document of that kind, and seven marks that nobody can know."""
-        marked: dict[str, Any] = {"arguments": {"mark": marks[0]}}
-        for (name, member), mark, other in zip(_EXCERPTED, marks[1:4], marks[4:7], strict=True):
-            marked[name] = {member: mark, "mark": other}
-        asked = EngineQuery.of({**document, **marked}, {})
-        varied = [encode(marked[name]) for name in VARYING]
-        excerpts = [encode({member: marked[name][member]}) for name, member in _EXCERPTED]
-        whole = Template.of(asked.document.decode(), varied)
-        payload = Template.of(asked.payload.decode(), (*varied, *excerpts))
-        if whole is None or payload is None:
-            return None
-        return cls(document, asked.keys, asked.texts, whole, payload)
-
-    def __len__(self) -> int:
-        return 2 * (len(self._document) + len(self._payload))
-
-    def filled(self, varying: Mapping[str, Any]) -> tuple[Mapping[str, Any], EngineQuery]:
-        """The document of one call, and the query about it: what `EngineQuery.of` makes of that document. Raises
-        EngineFault (`policy.input`)."""
-        excerpts = [{member: varying[name][member]} for name, member in _EXCERPTED]
-        try:
-            texts = tuple(encode_all([*varying.values(), *excerpts]))
-        except (TypeError, ValueError, RecursionError):  # as of any other
-            raise EngineFault("policy.input", "The input document is not JSON.") from None
-        own = texts[: len(varying)]
-        payload = self._payload.filled(*texts).encode()
-        members = {**self.members, **varying}
-        return members, EngineQuery(
-            self._document.filled(*own).encode(),
-            payload,
-            sha256_hex(payload),
-            "call",
-            self.keys,
-            members=members,
-            texts={**self._texts, **dict(zip(varying, own, strict=True))},
-            kind=self._kind,
-        )
+            facts[FACTS.index("targets")] = f'"{ASSERTED}":{_NOTHING_ASSERTED}'
+            varied = list(encode_all(values["targets"]))
+        return SEPARATOR.decode().join((composed, phase, _object((*facts, _FACTS_SCHEMA)), *varied)).encode()
 
 
 def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
@@ -207,19 +190,21 @@ def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _object(texts: Mapping[str, str]) -> str:
-    """A JSON object of members that are JSON text already: each is encoded once."""
-    return "{" + ",".join(map('"{}":{}'.format, texts, texts.values())) + "}"
+def _object(texts: Iterable[str]) -> str:
+    """A JSON object of members that are texts already: each is encoded once."""
+    return "{" + ",".join(texts) + "}"
 
 
 _NOTHING_ASSERTED = encode(NOTHING_ASSERTED)
-_EARLIER = {
-    "result": encode(NO_RESULT.fact()),
-    "budgets": encode(standing_of(())),
-    "questions": encode(UNREAD.fact()),
-    "mandate": encode(NO_MANDATE.fact()),
-}  # of a document that an older release kept
-_FACTS_SCHEMA = {"schema": encode(FACTS_SCHEMA)}
+_EARLIER = Members.of(
+    {
+        "result": NO_RESULT.fact(),
+        "budgets": standing_of(()),
+        "questions": UNREAD.fact(),
+        "mandate": NO_MANDATE.fact(),
+    }
+).texts  # of a document that an older release kept
+_COMPOSITION_SCHEMA, _FACTS_SCHEMA = (f'"schema":{encode(each)}' for each in (COMPOSITION_SCHEMA, FACTS_SCHEMA))
 _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
 
 
@@ -301,16 +286,6 @@ def _object_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def excerpts_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of the composition's input that are no whole members of the input document: no more of the facts
-    than names the call."""
-    return {
-        "schema": COMPOSITION_SCHEMA,
-        **{name: {member: document[name][member]} for name, member in _EXCERPTS.items()},
-        "targets": [dict(zip(_TARGET, members, strict=True)) for members in map(_target, document["targets"])],
-    }
-
-
 def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON Schema of `pdp.composition/1` with its elements, from that of the input document. It names the paths
     that the composition may read; what stands in elements is the composition's to look at."""
@@ -322,7 +297,7 @@ def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
         "properties": {
             "schema": {"type": "string", "const": COMPOSITION_SCHEMA},
             **{name: properties[name] for name in COMPOSED},
-            **{name: _only(properties[name], (member,)) for name, member in _EXCERPTS.items()},
+            **{name: _only(properties[name], (member,)) for name, member in _EXCERPTS},
             "targets": targets | {"items": _only(targets["items"], _TARGET)},
             "elements": {"type": "object", "additionalProperties": True},
             "asserted_elements": {"type": ["object", "null"], "additionalProperties": True},

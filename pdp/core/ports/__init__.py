@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import Budget
@@ -149,14 +149,13 @@ class LoadedPolicy:
     packs: tuple[str, ...]
     engine: Engine
     valid: Callable[[Mapping[str, Json]], bool]  # does an input document match the schema
+    valid_members: Callable[[Mapping[str, Json]], bool]  # do these members of one
     artefact: bytes  # the bundle, to be kept by digest
     about: tuple[Pack, ...] = ()  # for operators; empty for a kept bundle
     budgets: tuple[Budget, ...] = ()  # of the organisation's data
     reads_questions: bool = False  # whether packs read how often people are asked
     personal: tuple[str, ...] | None = None  # countries whose personal data the organisation protects; None: none
     playbooks: Mapping[str, Playbook] = field(default_factory=dict)  # by name, pack/name
-    # the same of what differs between calls of one kind alone (`facts.VARYING`); None where that says nothing
-    valid_varying: Callable[[Mapping[str, Json]], bool] | None = None
 
 
 class PolicySource(Protocol):
@@ -391,10 +390,14 @@ class Sessions(Protocol):
         verify."""
         ...
 
-    def keys(
-        self, keys: CallKeys, caller: Caller, identity: Identity, ask: SessionAsk, target: TargetFact
-    ) -> CallKeys:
-        """With the keys under which the store knows the session, and subject and agent."""
+    def shared(self, caller: Caller, identity: Identity, target: TargetFact) -> tuple[str, str]:
+        """The keys under which the store knows subject and agent, and what a server may remember of them; empty where
+        these were not verified."""
+        ...
+
+    def keys(self, caller: Caller, identity: Identity, ask: SessionAsk, shared: tuple[str, str]) -> dict[str, Any]:
+        """The fields of `CallKeys` under which the store knows the session, with what is `shared`; none where subject
+        and agent were not verified."""
         ...
 
     def look(  # noqa: PLR0913, PLR0917 - what a session is known by

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
+from itertools import starmap
 from operator import attrgetter
+from typing import NamedTuple
 
-from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.bytes.digest import Json, canonical, canonical_texts, digest, sha256_hex, utf8
 from pdp.core.call.budgets import BudgetFact
 from pdp.core.call.facts import Actor, AgentFact, Facts, SubjectFact
 from pdp.core.check import NS
@@ -34,6 +36,7 @@ RANDOM_BYTES = 8  # what `uuid7` needs
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Fields = dict[str, Json]
+Texts = tuple[str, ...]  # members of a record, canonical: `"name":value`
 # The pseudonym of (kind, issuer, id), kinds and issuer as in `stored.PersonRow`.
 Pseudonyms = Callable[[str, str, str], str]
 
@@ -121,42 +124,71 @@ class Sealed:
     result: str | None = None
 
 
+def shared(facts: Facts, pins: Pins) -> Texts:
+    """The members of a decision's record that all calls with these facts of caller, agent, server and target have in
+    common."""
+    target = facts.targets[0]
+    return (
+        *_shared(facts, pins),
+        *_texts(
+            {
+                "target": _bounded(
+                    {
+                        **target.check.as_json,
+                        "key": target.key,
+                        "kind": target.kind,
+                        "name": target.name,
+                        "manifest_sha256": target.manifest_sha256,
+                        "risk": target.risk,
+                    }
+                )
+            }
+        ),
+    )
+
+
+class Told(NamedTuple):
+    """The members of a decision's record that say what it came to; where they take too much, with less of what packs
+    said besides."""
+
+    outcome: Outcome
+    texts: Texts
+    less: Texts
+
+    @classmethod
+    def of(cls, outcome: Outcome, elements: Iterable[SaidElement] = ()) -> Told:
+        """`elements` names as many as fit; `count` and `sha256` (over all, canonical) are complete."""
+        said = portion(list(map(_element, elements)))
+        fields = {
+            **_told(outcome), "requirements": list(outcome.requirements), "obligations": list(outcome.obligations)
+        }  # fmt: skip
+        texts = _texts(fields)
+        return cls(
+            outcome, (*texts, *_texts({"elements": said})), (*texts, *_texts({"elements": {**said, "items": []}}))
+        )
+
+
 def decision(  # noqa: PLR0913 - what an answer is made of
     stamp: Stamp,
     facts: Facts,
-    outcome: Outcome,
-    pins: Pins,
+    common: Texts,
+    told: Told,
     sealed: Sealed,
     *,
     valid_until_ns: int,
     evidence: Iterable[Evidence] = (),
-    elements: Iterable[SaidElement] = (),
     labels: Iterable[tuple[str, str, str, str]] = (),
     enforcement: str = "enforced",  # "enforced" | "observed"
 ) -> bytes:
-    """The record of one Decide. Raises RecordTooLargeError.
+    """The record of one Decide, with what is `shared`. Raises RecordTooLargeError.
 
-    `elements` names as many as fit; `count` and `sha256` (over all, canonical) are complete. So does `labels`, those
-    that the answer newly puts on (on what, label, code, pack), and `budgets`, what an allow reserves; without any
-    they are not there.
+    Like elements, `labels` names those that the answer newly puts on (on what, label, code, pack), and `budgets` what
+    an allow reserves; without any they are not there.
     """
-    target, arguments = facts.targets[0], facts.arguments
-    said: list[Json] = list(map(_element, elements))
-    put: list[Json] = [
-        {"on": on, "label": cut(label), "code": code, "pack": pack} for on, label, code, pack in sorted(labels)
-    ]
+    arguments = facts.arguments
+    put: list[Json] = list(starmap(_put, sorted(labels)))
     body: Fields = {
-        **_answer(stamp, facts, outcome, pins, sealed, valid_until_ns, enforcement),
-        "target": _bounded(
-            {
-                **target.check.as_json,
-                "key": target.key,
-                "kind": target.kind,
-                "name": target.name,
-                "manifest_sha256": target.manifest_sha256,
-                "risk": target.risk,
-            }
-        ),
+        **_own(stamp, facts, sealed, valid_until_ns, enforcement),
         "call_digest": facts.call_digest or None,
         "arguments": {
             **arguments.check.as_json,
@@ -164,20 +196,21 @@ def decision(  # noqa: PLR0913 - what an answer is made of
             "size": arguments.size,
             "findings": dict(Counter(map(attrgetter("kind"), arguments.findings))),
         },
-        "requirements": list(outcome.requirements),
-        "obligations": list(outcome.obligations),
         "evidence": list(map(_evidence, evidence)),
-        "elements": portion(said),
     }
     if put:
         body["labels"] = portion(put)
-    if outcome.effect is Effect.ALLOW and facts.budgets:
+    if told.outcome.effect is Effect.ALLOW and facts.budgets:
         body["budgets"] = list(map(BudgetFact.recorded, facts.budgets))
     try:
-        return encode(stamp, "decision", body)
+        return encode(stamp, "decision", body, (*common, *told.texts))
     except RecordTooLargeError:  # what is said besides must not deny a call
         less = {"labels": portion(put, 0)} if put else {}
-        return encode(stamp, "decision", {**body, **less, "elements": portion(said, 0)})
+        return encode(stamp, "decision", {**body, **less}, (*common, *told.less))
+
+
+def _put(on: str, label: str, code: str, pack: str) -> Fields:
+    return {"on": on, "label": cut(label), "code": code, "pack": pack}
 
 
 def listing(  # noqa: PLR0913 - what an answer is made of
@@ -199,8 +232,13 @@ def listing(  # noqa: PLR0913 - what an answer is made of
         for h in sorted(outcome.hidden, key=lambda h: h.key)
     ]
     visible: list[Json] = [cut(key) for key in sorted(outcome.visible)]
-    answer = _answer(stamp, facts, outcome, pins, sealed, valid_until_ns, enforcement)
-    return encode(stamp, "list", {**answer, "visible": portion(visible), "hidden": portion(hidden)})
+    body = {
+        **_own(stamp, facts, sealed, valid_until_ns, enforcement),
+        **_told(outcome),
+        "visible": portion(visible),
+        "hidden": portion(hidden),
+    }
+    return encode(stamp, "list", body, _shared(facts, pins))
 
 
 def inspection(  # noqa: PLR0913 - what an answer is made of
@@ -222,7 +260,8 @@ def inspection(  # noqa: PLR0913 - what an answer is made of
     said: list[Json] = list(map(_element, elements))
     put: list[Json] = [{"label": cut(label), "code": code, "pack": pack} for label, code, pack in sorted(labels)]
     body: Fields = {
-        **_answer(stamp, facts, outcome, pins, sealed, 0, "enforced"),
+        **_own(stamp, facts, sealed, 0, "enforced"),
+        **_told(outcome),
         "decision_id": of_decision,
         "target": _bounded({**target.check.as_json, "key": target.key, "manifest_sha256": target.manifest_sha256}),
         "call_digest": facts.call_digest or None,
@@ -240,49 +279,55 @@ def inspection(  # noqa: PLR0913 - what an answer is made of
         **({} if effects is None else {"effects": effects}),
     }
     try:
-        return encode(stamp, "inspection", body)
+        return encode(stamp, "inspection", body, _shared(facts, pins))
     except RecordTooLargeError:  # what is said besides must not withhold a result
-        return encode(stamp, "inspection", body | {"elements": portion(said, 0)})
+        return encode(stamp, "inspection", body | {"elements": portion(said, 0)}, _shared(facts, pins))
 
 
-def _answer(  # noqa: PLR0913, PLR0917 - what an answer is made of
-    stamp: Stamp,
-    facts: Facts,
-    outcome: Outcome,
-    pins: Pins,
-    sealed: Sealed,
-    valid_until_ns: int,
-    enforcement: str,
-) -> Fields:
-    """The fields common to a decision and a list."""
-    identity = facts.identity
+def _shared(facts: Facts, pins: Pins) -> Texts:
+    """The members of an answer's record that rest on caller, agent, server and versions."""
+    return _texts(
+        {
+            "caller": facts.caller.name,
+            "method": cut(facts.method),
+            "agent": _agent(facts.identity.agent),
+            "server": _bounded({"id": facts.server.id, **facts.server.check.as_json}),
+            "switch": facts.switch.as_json,
+            "policy": {
+                "revision": cut(pins.revision),
+                "digest": pins.policy_digest,
+                "engine": pins.engine,
+                "engine_version": pins.engine_version,
+            },
+            "org_digest": pins.org_digest,
+            "registry": {"serial": pins.registry_serial, "digest": pins.registry_digest},
+            "switch_epoch": pins.switch_epoch,
+            "degraded": list(pins.degraded),
+        }
+    )
+
+
+def _told(outcome: Outcome) -> Fields:
+    """What an answer came to."""
     return {
-        "caller": facts.caller.name,
-        "method": cut(facts.method),
-        "subject": _subject(stamp, identity.subject, sealed.token),
-        "actors": list(map(partial(_actor, stamp), identity.actors)) if identity.subject.check.ok else [],
-        "agent": _agent(identity.agent),
-        "session": {**facts.session.check.as_json, "index": sealed.session, "known": facts.session.known},
-        "server": _bounded({"id": facts.server.id, **facts.server.check.as_json}),
-        "switch": facts.switch.as_json,
-        "request": sealed.request,
-        "input": sealed.input,
         "effect": outcome.effect.value,
         "decided_by": _decided_by(outcome),
         "reasons": list(map(_reason, outcome.reasons)),
         "waived": list(outcome.waived),
-        "policy": {
-            "revision": cut(pins.revision),
-            "digest": pins.policy_digest,
-            "engine": pins.engine,
-            "engine_version": pins.engine_version,
-        },
-        "org_digest": pins.org_digest,
-        "registry": {"serial": pins.registry_serial, "digest": pins.registry_digest},
-        "switch_epoch": pins.switch_epoch,
+    }
+
+
+def _own(stamp: Stamp, facts: Facts, sealed: Sealed, valid_until_ns: int, enforcement: str) -> Fields:
+    """What else the record of an answer has in common with others."""
+    identity = facts.identity
+    return {
+        "subject": _subject(stamp, identity.subject, sealed.token),
+        "actors": list(map(partial(_actor, stamp), identity.actors)) if identity.subject.check.ok else [],
+        "session": {**facts.session.check.as_json, "index": sealed.session, "known": facts.session.known},
+        "request": sealed.request,
+        "input": sealed.input,
         "valid_until_ns": valid_until_ns,
         "enforcement": enforcement,
-        "degraded": list(pins.degraded),
     }
 
 
@@ -393,8 +438,9 @@ def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
-def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
-    """The bytes of one record. Raises RecordTooLargeError; InvalidRequest for what has no canonical form."""
+def encode(stamp: Stamp, kind: str, body: Fields, known: Texts = ()) -> bytes:
+    """The bytes of one record; `known` are members of it that were encoded before. Raises RecordTooLargeError;
+    InvalidRequest for what has no canonical form."""
     fields: Fields = {
         "schema": SCHEMA,
         "kind": kind,
@@ -407,7 +453,12 @@ def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
         "tenant": stamp.tenant,
         **body,
     }
-    data = canonical(fields)
+    # by their names: a quotation mark ends each, and comes before all that names are made of
+    data = utf8("{" + ",".join(sorted((*known, *_texts(fields)))) + "}")
     if len(data) > MAX_BYTES:
         raise RecordTooLargeError
     return data
+
+
+def _texts(fields: Fields) -> Texts:
+    return tuple(map('"{}":{}'.format, fields, canonical_texts(fields.values())))

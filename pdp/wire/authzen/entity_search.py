@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from hmac import compare_digest
 
 from pdp.core.bytes.digest import Json, digest, keyed_index
-from pdp.core.call.facts import Identity
 from pdp.core.call.methods import OPERATION, operation_of
-from pdp.core.call.request import Ask, Caller, Credential
+from pdp.core.call.request import Ask, Caller
 from pdp.core.errors import InvalidRequest, Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.outcome.policy import Bundle
@@ -72,28 +71,16 @@ class Supposition:
         return tuple(found)
 
     async def _each(self, asks: Sequence[Ask], caller: Caller, snapshot: Snapshot) -> AsyncIterator[bool]:
-        at_ns, known = self.explain.clock.now_ns(), dict[tuple[Credential, str], Identity]()
+        at_ns = self.explain.clock.now_ns()
         for start in range(0, len(asks), TOGETHER):
             self.explain.kills.check(caller, at_ns)
             some = asks[start : start + TOGETHER]
-            for ask in some:
-                key = ask.credential, ask.target.server
-                if key not in known:
-                    known[key] = await self.explain.facts.identity(
-                        ask.credential, caller, ask.target.server, snapshot.registry, at_ns
-                    )
-            for allowed in await asyncio.gather(*(self._one(ask, caller, snapshot, at_ns, known) for ask in some)):
+            for allowed in await asyncio.gather(*(self._one(ask, caller, snapshot, at_ns) for ask in some)):
                 yield allowed
 
-    async def _one(
-        self,
-        ask: Ask,
-        caller: Caller,
-        snapshot: Snapshot,
-        at_ns: int,
-        known: Mapping[tuple[Credential, str], Identity],
-    ) -> bool:
-        decision = Decision(ask, caller, known[ask.credential, ask.target.server], snapshot, at_ns)
+    async def _one(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> bool:
+        kind = await self.explain.facts.kind(ask, caller, snapshot, at_ns)
+        decision = Decision(ask, kind, snapshot, at_ns)
         await self.explain.suppose(decision)
         self.explain.kills.note(caller, decision.outcome, at_ns)
         return decision.outcome.effect is Effect.ALLOW

@@ -25,6 +25,7 @@ from pdp.core.call.facts import (
     Waiver,
 )
 from pdp.core.check import OK
+from pdp.policy.source import schema_of_members
 
 AT = 1_782_907_200_123_456_789  # Wednesday, 2026-07-01, 12:00 UTC
 _SCHEMA = json.loads((Path(__file__).parents[3] / "rego" / "schemas" / "input.json").read_text())
@@ -37,7 +38,7 @@ def schema() -> Any:
 
 @pytest.fixture(scope="session")
 def valid() -> Any:
-    return jsonschema_rs.validator_for(_SCHEMA).is_valid
+    return jsonschema_rs.validator_for(schema_of_members(_SCHEMA)).is_valid
 
 
 @pytest.fixture

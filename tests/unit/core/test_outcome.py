@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from support.for_each import for_each
+from support.queries import raw_query
 
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, conclude, denied, read
-from pdp.core.outcome.elements import EngineQuery
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60, "pack": "acme"}
 REASON = {"code": "acme.role", "message": "m", "rule": "packs.acme.allow", "control": ""}
@@ -55,7 +55,7 @@ def test_an_allow() -> None:
 def test_reasons_stand_in_one_order_whatever_the_engine_gives_them_in() -> None:
     packs = [{**REASON, "code": code, "rule": "packs.acme.deny"} for code in ("acme.b", "acme.a")]
     gate = {**REASON, "code": "switch.tool", "rule": "pdp.gate"}
-    asked = EngineQuery(b"{}", b"{}", "", "call", frozenset({"tool:a"}))
+    asked = raw_query(b"{}", keys=["tool:a"])
     found = conclude(asked, encoded(decision(effect="deny", visible=[], reasons=[*packs, gate])), frozenset())
     assert [reason.code for reason in found.reasons] == ["switch.tool", "acme.a", "acme.b"]
 

@@ -3,28 +3,45 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jsonschema_rs import validator_for
 from support.for_each import for_each
+from support.queries import raw_query
 
 from pdp.core.bytes.digest import sha256_hex
-from pdp.core.call.facts import Asserted, Downstream, TargetFact, document, varying
+from pdp.core.call.facts import (
+    ArgumentsFact,
+    Asserted,
+    Downstream,
+    SessionFact,
+    TargetFact,
+    common,
+    document,
+    own,
+)
+from pdp.core.call.mandates import NO_MANDATE
+from pdp.core.call.questions import UNREAD
 from pdp.core.check import OK, failed
-from pdp.core.errors import EngineFault
-from pdp.core.outcome import EXCHANGE, Effect, Reason, conclude, question
-from pdp.core.outcome.elements import ASSERTED, COMPOSED, FACTS, EngineQuery, excerpts_of, parts
+from pdp.core.errors import BundleFault, EngineFault
+from pdp.core.outcome import EXCHANGE, Effect, Reason, SharedFacts, conclude, question
+from pdp.core.outcome.elements import ASSERTED, COMPOSED, FACTS, parts
 from pdp.policy.query_rules import RULE
-from pdp.policy.source import schema_of_varying
+from pdp.policy.source import schema_of_members
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
 REDACT = {"kind": "redact", "code": "acme.redact"}
 NOTIFY = {"kind": "notify", "code": "acme.notify"}
 
 
+def policy(valid: Any) -> Any:
+    return SimpleNamespace(revision="r1", packs=("baseline",), valid_members=valid)
+
+
 def ask(facts: Any, at: int, valid: Any, evidence: Any = ()) -> Any:
-    return question(facts, evidence, at, revision="r1", packs=("baseline",), valid=valid)
+    return question(SharedFacts(facts), facts, evidence, at, policy(valid))
 
 
 def answer(**changes: Any) -> Any:
@@ -41,7 +58,7 @@ def answer(**changes: Any) -> Any:
 
 
 def asked(phase: Any = "call", keys: Any = ("tool:a",)) -> Any:
-    return EngineQuery(b"{}", b"{}", sha256_hex(b"{}"), phase, frozenset(keys))
+    return raw_query(b"{}", phase, keys)
 
 
 def codes(outcome: Any) -> Any:
@@ -99,7 +116,7 @@ def test_no_text_of_a_caller_makes_a_part(facts: Any, at: int) -> None:
 def test_every_part_of_the_document_is_told_to_one_of_both(facts: Any, at: int) -> None:
     whole = document(facts, (), at, revision="r1", packs=("baseline",))
     unread = {"schema", "consents", "grants"}
-    assert whole.keys() == {*FACTS, ASSERTED} | {*COMPOSED} | excerpts_of(whole).keys() | unread
+    assert whole.keys() == {*FACTS, ASSERTED} | {*COMPOSED} | unread
 
 
 def test_a_list_asks_about_all_its_targets(facts: Any, at: int, valid: Any) -> None:
@@ -120,8 +137,9 @@ def test_a_list_asks_about_all_its_targets(facts: Any, at: int, valid: Any) -> N
 
 
 def test_the_same_facts_are_the_same_question(facts: Any, at: int, valid: Any) -> None:
-    assert ask(facts, at, valid) == ask(facts, at, valid)
-    assert ask(facts, at, valid) != ask(facts, at + 1, valid)
+    asked_of = [ask(facts, each, valid) for each in (at, at, at + 1)]
+    assert asked_of[0].payload == asked_of[1].payload != asked_of[2].payload
+    assert asked_of[0].document == asked_of[1].document != asked_of[2].document
 
 
 def test_a_document_that_is_not_valid_is_not_asked(facts: Any, at: int) -> None:
@@ -225,8 +243,9 @@ def test_what_a_token_is_exchanged_for_only_a_manifest_says(
     else:
         assert (found.effect, codes(found), found.obligations) == (Effect.DENY, ["obligation.audience"], ())
     # nor is there a token to exchange once a tool has answered
+    result = replace(query.members, values={**query.members.values, "phase": "result"})
     later = conclude(
-        replace(query, phase="result"), answer(obligations=[wanted], visible=[behind.key]), frozenset({EXCHANGE})
+        replace(query, members=result), answer(obligations=[wanted], visible=[behind.key]), frozenset({EXCHANGE})
     )
     assert codes(later) == ["obligation.audience"]
 
@@ -297,24 +316,42 @@ def test_advice_changes_nothing_but_words(facts: Any, at: int) -> None:
     assert (found.effect, found.visible, found.waived) == (Effect.ALLOW, {"tool:git_status"}, ({"waiver": "w"},))
 
 
-def test_what_differs_between_calls_of_one_kind_is_checked_as_within_the_document(
-    facts: Any, at: Any, schema: Any
-) -> None:
-    part = schema_of_varying(schema)
-    assert part is not None
-    whole, own = validator_for(schema).is_valid, validator_for(part).is_valid
-    told = varying(facts, at)
-    told["call"]["digest"] = "0" * 64
-    rest = document(facts, (), at, revision="r1", packs=("baseline",))
-    assert (whole({**rest, **told}), own(told)) == (True, True)
-    broken = [{**told, name: {**members, "more": 1}} for name, members in told.items()]
-    broken += [
-        {**told, name: {**members, member: wrong}}
-        for name, members in told.items()
-        for member in members
-        for wrong in (object, {"a": []}, -1.5)
-    ]
-    for each in broken:
-        made = json.loads(json.dumps(each, default=str))
-        assert whole({**rest, **made}) is own(made), made
-    assert schema_of_varying({**schema, "allOf": [{}]}) is None
+def test_members_are_checked_as_within_the_document(facts: Any, at: Any, schema: Any) -> None:
+    whole, some = (validator_for(each).is_valid for each in (schema, schema_of_members(schema)))
+    told = document(replace(facts, call_digest="0" * 64), (), at, revision="r1", packs=("baseline",))
+    assert whole(told)
+    assert told.keys() == set(schema["required"])
+    for name, value in told.items():
+        assert some({name: value}), name
+        members = value if isinstance(value, dict) else {}
+        wrongs = [{**members, "more": 1}, *({**members, each: {"a": [1.5]}} for each in members), -1.5, None]
+        for wrong in wrongs:
+            assert whole({**told, name: wrong}) is some({name: wrong}), (name, wrong)
+    assert not some({"more": 1})
+    with pytest.raises(BundleFault):
+        schema_of_members({**schema, "allOf": [{}]})
+
+
+@for_each(
+    ("name", "change"),
+    [
+        ("asserted", {"asserted": Asserted(observation="x")}),
+        ("judge", {"judge_prompts": {"fit": "11"}}),
+        ("call_checks", {"arguments": ArgumentsFact(BAD)}),
+        ("call_checks", {"session": SessionFact(BAD)}),
+        ("questions", {"questions": replace(UNREAD)}),
+        ("mandate", {"mandate": replace(NO_MANDATE)}),
+    ],
+)
+def test_what_is_not_shared_is_a_calls_own(facts: Any, at: int, valid: Any, name: str, change: Any) -> None:
+    shared = SharedFacts(facts)
+    usual = question(shared, facts, (), at, policy(valid))
+    bent = replace(facts, **change)
+    mine = question(shared, bent, (), at, policy(valid))
+    assert json.loads(mine.document) == document(bent, (), at, revision="r1", packs=("baseline",))
+    assert name in own(bent, (), at, facts)
+    assert (usual.members.kept is None, mine.members.kept) == (False, None)
+    assert question(SharedFacts(bent), bent, (), at, policy(valid)).payload == mine.payload
+    again = question(shared, facts, (), at, policy(valid))
+    assert (again.payload, again.members.kept is usual.members.kept) == (usual.payload, True)
+    assert common(facts, revision="r1", packs=("baseline",)).keys() == again.members.values.keys()

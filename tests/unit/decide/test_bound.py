@@ -6,7 +6,7 @@ from typing import Any
 from pdp.core.call.facts import Actor, AgentFact, Identity, SubjectFact, TargetFact
 from pdp.core.call.request import Ask, Bearer, Caller, PromptTarget, Role, SessionAsk, ToolTarget
 from pdp.core.check import OK
-from pdp.decide.facts import _bound
+from pdp.decide.facts import _bound, bound_to
 
 CALLER = Caller("gw", "acme", frozenset({Role.DECIDE}), frozenset({"*"}))
 WHO = Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(OK, "verified", "agent"))
@@ -31,7 +31,8 @@ def test_each_fact_by_which_calls_differ_is_bound() -> None:
         {"target": replace(PROMPT, manifest_sha256="bb")},
     ]
     same = {"ask": ASK, "caller": CALLER, "identity": WHO, "target": PROMPT}
-    assert len({_bound(**{**same, **change}) for change in changes}) == len(changes)
+    found = [(_bound(**{**same, **change}), change.get("ask", ASK).session.id) for change in changes]
+    assert len({bound_to(*each) for each in found}) == len(changes)
 
 
 def test_what_differs_by_chance_is_not_bound() -> None:

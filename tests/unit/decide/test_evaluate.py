@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from support.kinds import kind_of
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Account, Call
@@ -136,7 +137,7 @@ class Answers:
 
 
 def policy(engine: Any) -> LoadedPolicy:
-    return LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: True, b"{}")
+    return LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: True, lambda _: True, b"{}")
 
 
 async def run(engine: Staged, source: Answers, made: Facts | None = None) -> Decision:
@@ -144,7 +145,7 @@ async def run(engine: Staged, source: Answers, made: Facts | None = None) -> Dec
     ask = Ask("", "", "tools/call", ToolTarget("git", "git_status", None, "", b"{}"), NoCredential(), SessionAsk())
     caller = Caller("gw", "acme", frozenset(), frozenset({"*"}))
     registry: Any = None  # is not looked at
-    found = Decision(ask, caller, facts_made.identity, Snapshot(policy(engine), registry, Switches()), T)
+    found = Decision(ask, kind_of(ask, caller, facts_made), Snapshot(policy(engine), registry, Switches()), T)
     found.facts, found.call = facts_made, about(facts_made) if facts_made.call_digest else None
     await settle(found, source)
     return found
@@ -209,7 +210,7 @@ async def test_a_fault_of_the_engine_denies_and_is_logged(caplog: pytest.LogCapt
 
 async def test_a_document_that_does_not_fit_its_schema_is_never_asked() -> None:
     engine = Staged()
-    loaded = LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: False, b"{}")
+    loaded = LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: False, lambda _: False, b"{}")
     outcome, document, answer = await evaluate(loaded, facts(), T)
     assert [r.code for r in outcome.reasons] == ["policy.input"]
     assert engine.asked == []

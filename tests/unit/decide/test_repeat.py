@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
+from support.kinds import facts_of, kind_of
 
 from pdp.core.call.facts import AgentFact, Identity, SubjectFact
 from pdp.core.call.request import (
@@ -76,14 +77,24 @@ def changed() -> dict[str, Ask]:
     return made
 
 
+def claimed(repeats: Idempotency, ask: Ask, caller: Caller = CALLER, who: Identity = WHO) -> Claim | None:
+    return repeats.claim(ask, kind_of(ask, caller, facts_of(ask, caller, who)))
+
+
+def content(repeats: Idempotency, ask: Ask) -> str:
+    claim = claimed(repeats, ask)
+    assert claim is not None
+    return claim.content
+
+
 def test_any_field_makes_other_content(repeats: Idempotency) -> None:
     made = {"": ASK, **changed()}
-    contents = {repeats.content(ask) for ask in made.values()}
+    contents = {content(repeats, ask) for ask in made.values()}
     assert len(contents) == len(made)
 
 
 def test_credential_and_id_are_no_content(repeats: Idempotency) -> None:
-    assert repeats.content(ASK) == repeats.content(replace(ASK, credential=Bearer("u"), request_id="q"))
+    assert content(repeats, ASK) == content(repeats, replace(ASK, credential=Bearer("u"), request_id="q"))
 
 
 def test_text_and_bytes_do_not_pass_for_each_other() -> None:
@@ -101,7 +112,7 @@ def test_what_is_not_known_is_a_bug_rather_than_no_content() -> None:
 
 def test_the_scope_of_an_id(repeats: Idempotency) -> None:
     def key(caller: Caller = CALLER, who: Identity = WHO, ask: Ask = ASK) -> str:
-        claim = repeats.claim(ask, caller, who)
+        claim = claimed(repeats, ask, caller, who)
         assert claim is not None
         return claim.key
 
@@ -128,7 +139,7 @@ def test_the_scope_of_an_id(repeats: Idempotency) -> None:
     ],
 )
 def test_who_is_not_verified_has_no_repeats(repeats: Idempotency, who: Identity) -> None:
-    assert repeats.claim(ASK, CALLER, who) is None
+    assert claimed(repeats, ASK, CALLER, who) is None
 
 
 async def test_only_one_of_the_same_claim_is_under_way(repeats: Idempotency) -> None:

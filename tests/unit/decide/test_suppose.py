@@ -87,7 +87,7 @@ def case(engine: Deny, size: int) -> tuple[ExplainedCase, dict[str, Any]]:
         "evidence": [],
         "asserted": {"observation": None},
     }
-    policy = LoadedPolicy("r", "d" * 64, "o", ("a",), engine, lambda _: True, b"")
+    policy = LoadedPolicy("r", "d" * 64, "o", ("a",), engine, lambda _: True, lambda _: True, b"")
     return ExplainedCase(policy, json.dumps(document).encode(), denied("no"), None), document
 
 

@@ -10,7 +10,7 @@ from devtools.bench.measure import PROMISES
 SAID = """
 import sys
 from devtools.bench import without
-from pdp.decide.plan import Plans
+from pdp.decide.kind import Kinds
 from pdp.policy.kept import KeptAnswers
 from pdp.proof.index import SearchIndex
 from pdp.proof.publisher import Publisher
@@ -19,7 +19,7 @@ from pdp.store.sqlite import opening
 
 def state():
     loops = (SearchIndex.run, Publisher.run, Push.run)
-    return opening.WRITER_PRAGMAS, (Plans.due, KeptAnswers.due), loops
+    return opening.WRITER_PRAGMAS, (Kinds.due, KeptAnswers.due), loops
 
 before = state()
 without.GIVE_UP[sys.argv[1]]()

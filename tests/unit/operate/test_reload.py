@@ -110,7 +110,7 @@ class People:
 
 
 def loaded(digest: str) -> LoadedPolicy:
-    return LoadedPolicy("r", digest, "o", ("p",), Engine(), lambda _: True, b"{}")
+    return LoadedPolicy("r", digest, "o", ("p",), Engine(), lambda _: True, lambda _: True, b"{}")
 
 
 def change(tenant: str, serial: int, problem: str = "") -> RegistryChange:

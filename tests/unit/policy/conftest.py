@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.queries import raw_query
 from support.service_loop import pytest_asyncio_loop_factories  # noqa: F401 - a hook
 
-from pdp.core.bytes.digest import sha256_hex
 from pdp.core.outcome.elements import EngineQuery
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
@@ -34,7 +34,7 @@ def ask() -> Callable[..., EngineQuery]:
 
     def make(document: bytes | None = None, *, phase: str = "call", **facts: object) -> EngineQuery:
         data = json.dumps(facts).encode() if document is None else document
-        return EngineQuery(data, data, sha256_hex(data), phase, frozenset())
+        return raw_query(data, phase)
 
     return make
 

@@ -217,7 +217,7 @@ async def main():
     host = EngineHost(EmbeddedOptions(workers=2, pool=PoolOptions(deadline_ms=60_000)))
     engine = await host.load(bundle)
     data = json.dumps({"do": sys.argv[3], "n": 1}).encode()
-    busy = asyncio.ensure_future(engine.evaluate(EngineQuery(data, data, sha256_hex(data), "call", frozenset())))
+    busy = asyncio.ensure_future(engine.evaluate(raw_query(data)))
     await asyncio.sleep(0.2)
     print(engine.zygote_pid, flush=True)
     await asyncio.sleep(60)

@@ -14,7 +14,6 @@ from support.environment import SeededEntropy
 from support.for_each import for_each
 from support.gate import reads_of, with_listed
 
-from pdp.core.bytes.digest import sha256_hex
 from pdp.core.call.facts import (
     AgentFact,
     ArgumentsFact,
@@ -173,7 +172,8 @@ async def test_some_hits_are_evaluated_again(engine: EmbeddedEngine, bundle: Bun
 
 async def test_what_fails_is_not_kept(kept: KeptEngine, bundle: Bundle, told: list[str]) -> None:
     good = call(bundle, {})
-    broken = replace(good, payload=b"{", sha256=sha256_hex(b"{"))
+    broken = EngineQuery(good.members)
+    broken._payload = b"{"
     for _ in range(2):
         with pytest.raises(EngineFault):
             await kept.evaluate(broken)

@@ -24,8 +24,8 @@ from pydantic import ValidationError
 from support.environment import SeededEntropy
 from support.for_each import for_each
 from support.outside import need
+from support.queries import raw_query
 
-from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import ConfigurationFault, EngineFault
 from pdp.core.outcome.elements import EngineQuery
 from pdp.core.outcome.policy import Bundle
@@ -397,7 +397,7 @@ async def test_a_long_list_has_more_time(load: Load, liar: Any, rego: Rego) -> N
         return await liar.honest(request)
 
     def asked(tools: int) -> EngineQuery:
-        return EngineQuery(b"{}", b"{}", sha256_hex(b"{}"), "list", frozenset(f"tool:{n}" for n in range(tools)))
+        return raw_query(b"{}", "list", (f"tool:{n}" for n in range(tools)))
 
     engine = await load(liar.url, rego(ECHO), deadline_ms=1000)
     liar.say = slow

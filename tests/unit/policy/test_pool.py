@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
+from support.queries import raw_query
 
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.elements import EngineQuery
@@ -313,7 +314,7 @@ async def test_a_long_list_costs_no_worker_by_its_length(
     hasty: Bench, ask: Ask, targets: int, since: float, condemned: list[str]
 ) -> None:
     link = await hasty.connect(wire.replies)
-    asked = replace(ask(n=1), keys=frozenset(f"tool:{n}" for n in range(targets)))
+    asked = raw_query(ask(n=1).payload, keys=(f"tool:{n}" for n in range(targets)))
     waiting = asyncio.ensure_future(hasty.pool.evaluate(asked))
     await until(lambda: link.flight)
     link.progress.write(1, 0, asyncio.get_running_loop().time() - since)

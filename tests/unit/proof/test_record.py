@@ -138,8 +138,14 @@ def facts(**fields: Any) -> Any:
     return Facts(**{**known, **fields})
 
 
+def recorded(*, outcome: Any, facts: Any, pins: Any, elements: Any = (), **fields: Any) -> bytes:
+    """The record of a decision."""
+    told = record.Told.of(outcome, elements)
+    return record.decision(facts=facts, common=record.shared(facts, pins), told=told, **fields)
+
+
 def decided(outcome: Any, **fields: Any) -> Any:
-    """The arguments of `record.decision` and `record.listing`."""
+    """The arguments of `recorded` and `record.listing`."""
     known = {"stamp": STAMP, "facts": facts(), "outcome": outcome, "pins": PINS, "sealed": SEALED}
     return {**known, "valid_until_ns": AT + 10**9, **fields}
 
@@ -170,12 +176,12 @@ def cases() -> Any:
     degraded = replace(PINS, degraded=("registry.stale",))
     tool = [("git/git_push", "tool.expired")]
     return {
-        "decision allow": record.decision(**decided(obliged, evidence=evidence, pins=degraded)),
-        "decision with its elements": record.decision(**decided(allow(), elements=ELEMENTS)),
-        "decision with its labels": record.decision(**decided(allow(), labels=LABELS)),
-        "decision plain": record.decision(**decided(allow(), enforcement="observed")),
-        "decision pending": record.decision(**decided(pending)),
-        "decision denied": record.decision(**refused),
+        "decision allow": recorded(**decided(obliged, evidence=evidence, pins=degraded)),
+        "decision with its elements": recorded(**decided(allow(), elements=ELEMENTS)),
+        "decision with its labels": recorded(**decided(allow(), labels=LABELS)),
+        "decision plain": recorded(**decided(allow(), enforcement="observed")),
+        "decision pending": recorded(**decided(pending)),
+        "decision denied": recorded(**refused),
         "list": record.listing(**tool_list),
         "refusal": events.refusal(STAMP, caller="", rpc="Decide", code="caller.unauthenticated"),
         "refusals": events.refusals(STAMP, [("acme", "gw", "caller.role", 12), ("", "", "request.malformed", 3)]),
@@ -374,11 +380,11 @@ def test_of_an_element_no_message_and_nothing_computed_is_recorded() -> None:
 
 def test_elements_that_do_not_fit_deny_nothing() -> None:
     said = [SaidElement("acme", "require", {"code": f"acme.{n}", "scope": "x" * 900}) for n in range(60)]
-    found = json.loads(record.decision(**decided(allow(), elements=said)))
+    found = json.loads(recorded(**decided(allow(), elements=said)))
     assert found["elements"]["count"] == 60
     assert 0 < len(found["elements"]["items"]) < 60
     full = replace(allow(), obligations=({"kind": "log", "code": "c", "text": "x" * 50_000},))
-    data = record.decision(**decided(full, elements=said))
+    data = recorded(**decided(full, elements=said))
     assert check(data) == []
     assert json.loads(data)["elements"] == {**found["elements"], "items": []}
 
@@ -387,14 +393,14 @@ def test_labels_that_an_answer_puts_on_are_in_its_record() -> None:
     found = json.loads(CASES["decision with its labels"])["labels"]
     assert found["count"] == 3
     assert found["items"][0] == {"on": "agent", "label": "untrusted", "code": "manifest.labels", "pack": ""}
-    assert "labels" not in json.loads(record.decision(**decided(allow())))
+    assert "labels" not in json.loads(recorded(**decided(allow())))
     first = {key: value for key, value in json.loads(OLDER["decision allow"]).items() if key != "elements"}
     first["schema"] = "pdp.record/1"
     assert check(canonical(first)) == []
     assert check(canonical({**first, "labels": found})) != []
     many = [("agent", f"{n}" + "x" * 900, "manifest.labels", "") for n in range(64)]
     full = replace(allow(), obligations=({"kind": "log", "code": "c", "text": "x" * 50_000},))
-    data = record.decision(**decided(full, labels=many))
+    data = recorded(**decided(full, labels=many))
     assert check(data) == []
     assert (json.loads(data)["labels"]["count"], json.loads(data)["labels"]["items"]) == (64, [])
 
@@ -549,7 +555,7 @@ def test_evidence_names_its_requirement_by_digest() -> None:
 def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits() -> None:
     large = replace(allow(), reasons=tuple(Reason(f"c{n}", "m" * 900) for n in range(100)))
     with pytest.raises(record.RecordTooLargeError) as e:
-        record.decision(**decided(large))
+        recorded(**decided(large))
     assert e.value.code == "record.too_large"
     long = "\x01" * 30_000  # each takes six bytes
     subject = SubjectFact(OK, "verified", long, long, token_id=long)
@@ -561,7 +567,7 @@ def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits() -> No
         server=ServerFact(OK, long),
     )
     many = [("agent", f"{n}" + long, "manifest.labels", "") for n in range(64)]
-    assert check(record.decision(**decided(denied("record.too_large"), facts=everything, labels=many))) == []
+    assert check(recorded(**decided(denied("record.too_large"), facts=everything, labels=many))) == []
 
 
 def test_a_long_list_keeps_count_and_digest() -> None:
@@ -591,7 +597,7 @@ def test_the_quick_encoding_is_the_canonical_one(id_: Any, name: Any, message: A
     subject = SubjectFact(OK, "verified", id_, name, token_id=message)
     with_them = facts(identity=Identity(subject, AgentFact(OK, id=name)))
     outcome = Outcome(Effect.DENY, (Reason("c", message),))
-    data = record.decision(**decided(outcome, facts=with_them, stamp=replace(STAMP, tenant=tenant)))
+    data = recorded(**decided(outcome, facts=with_them, stamp=replace(STAMP, tenant=tenant)))
     assert data == canonical(json.loads(data))
 
 
@@ -630,7 +636,7 @@ def test_an_id_from_nothing_is_refused(at_ns: Any, random: Any) -> None:
 )
 def test_an_organisations_words_stay_out_of_a_record(rule: Any, kept: Any) -> None:
     outcome = Outcome(Effect.DENY, (Reason("acme.limit", "4711 is too much", rule, "MB-1.1"),))
-    data = record.decision(**decided(outcome))
+    data = recorded(**decided(outcome))
     (found,) = json.loads(data)["reasons"]
     assert found == {
         "code": "acme.limit",

@@ -48,6 +48,10 @@ def identity(
 ALICE, BOB = identity(), identity("bob")
 
 
+def keys_of(sessions: StoredSessions, caller: Any, who: Any, ask: Any, to: Any, at_ns: int = T) -> CallKeys:
+    return CallKeys("acme", at_ns, 0, **sessions.keys(caller, who, ask, sessions.shared(caller, who, to)))
+
+
 class Store:
     """Everything that was committed, and reads of it."""
 
@@ -80,7 +84,7 @@ class Store:
     def _look(
         self, who: Any, ask: SessionAsk, at_ns: int, caller: Caller, to: TargetFact, address: str | None = ""
     ) -> tuple[SessionFact, SessionRow | None, CallKeys, StoredCall]:
-        keys = self.sessions.keys(CallKeys("acme", at_ns, 0), caller, who, ask, to)
+        keys = keys_of(self.sessions, caller, who, ask, to, at_ns)
         stored = self.read(keys)
         return *self.sessions.look(caller, who, ask, at_ns, keys, stored, address), keys, stored
 
@@ -110,7 +114,7 @@ class Store:
 
     def inspect(self, who: Any = ALICE, caller: Caller = SEEING) -> None:
         """All results that are awaited were inspected, and nothing was found in them."""
-        keys = self.sessions.keys(CallKeys("acme", T, 0), caller, who, ASK, PLAIN)
+        keys = keys_of(self.sessions, caller, who, ASK, PLAIN)
         awaits = [
             name for left in self.commits for each in left.pairs if each.pair == keys.pair for name in each.awaits
         ]
@@ -160,7 +164,7 @@ def test_nothing_is_kept_but_keyed_indexes() -> None:
 )
 def test_what_needs_sessions_that_are_away_is_denied(caller: Any, ask: SessionAsk, who: Any, code: str) -> None:
     store = Store()
-    keys = store.sessions.keys(CallKeys("acme", T, 0), caller, who, ask, PLAIN)
+    keys = keys_of(store.sessions, caller, who, ask, PLAIN)
     fact, row = store.sessions.look(caller, who, ask, T, keys, StoredCall(away=True))
     assert (fact.check.code or "", row) == (code, None)
     assert fact.labels == WORST_LABELS
@@ -494,7 +498,7 @@ def test_a_child_shares_the_labels_of_its_task_in_both_directions() -> None:
 
 
 def _pair(store: Store, who: Any) -> str:
-    return store.sessions.keys(CallKeys("acme", T, 0), SEEING, who, ASK, PLAIN).pair
+    return keys_of(store.sessions, SEEING, who, ASK, PLAIN).pair
 
 
 @pytest.mark.parametrize("effect", ["pending", "deny"])

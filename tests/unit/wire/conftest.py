@@ -37,7 +37,7 @@ from pdp.decide.facts import FactBuilder
 from pdp.decide.filter import Filter
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.inspect import HeldBytes, Inspect
-from pdp.decide.plan import Plans
+from pdp.decide.kind import Kinds
 from pdp.decide.proposals import Mandates
 from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
@@ -148,6 +148,9 @@ class View:
     def servers(self, _tenant: Any) -> Any:
         return ("git",)
 
+    def steady_until(self, *_: Any) -> Any:
+        return 0
+
     def registration(self, _tenant: Any, _agent: Any, _server: Any, _at_ns: Any) -> Any:
         return AgentRegistration("no_list")
 
@@ -228,6 +231,10 @@ def denial(code: Any) -> Any:
     return {**ALLOWED, "effect": "deny", "visible": [], "reasons": [reason]}
 
 
+def sound(_document: Any) -> bool:
+    return True
+
+
 class Policies:
     def __init__(self, engine: Any) -> None:
         self.engine = engine
@@ -236,7 +243,7 @@ class Policies:
         if active == "sha256:p":
             return None
         about = (Pack("acme", "team@acme.example", ("git",)),)
-        return LoadedPolicy("r1", "sha256:p", "sha256:o", ("acme",), self.engine, lambda _: True, b"bundle", about)
+        return LoadedPolicy("r1", "sha256:p", "sha256:o", ("acme",), self.engine, sound, sound, b"bundle", about)
 
 
 @dataclass
@@ -269,7 +276,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     state, kills = ServiceState(store), WorkerCrashQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     content = ArgumentContent()
-    establish = FactBuilder(subjects, content, sessions, entropy=entropy, index_key=key)
+    establish = FactBuilder(subjects, content, sessions, entropy=entropy, index_key=key, kinds=Kinds())
 
     async def reload_keys(_at_ns: Any) -> None:
         pass
@@ -284,7 +291,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     )  # fmt: skip
     source, resolve = wired.evidence, wired.resolve
     shares = Shares(DEFAULTS, Limits().max_in_flight, clock)
-    decide = Decide(state, establish, repeats, source, resolve, recorder, clock, kills, Terms(), shares, Plans(key))
+    decide = Decide(state, establish, repeats, source, resolve, recorder, clock, kills, Terms(), shares)
     yield Services(
         admission=Admission(edges.callers, store, recorder, clock, Limits(), shares),
         decide=decide,

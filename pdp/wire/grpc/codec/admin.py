@@ -141,7 +141,7 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
         engine=admin_pb2.EngineStatus(
             worker_deaths=status.worker_deaths,
             kept=admin_pb2.KeptResults(**asdict(status.kept)),
-            plans=admin_pb2.KeptResults(**asdict(status.plans)),
+            plans=admin_pb2.KeptResults(**asdict(status.kinds)),
         ),
         differences=(
             admin_pb2.Difference(part=each.part, tenant=each.tenant, here=each.here, fleet=each.fleet)

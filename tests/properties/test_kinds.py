@@ -1,5 +1,5 @@
-"""A plan changes nothing: the same requests with plans, without, and answered on both paths give the same bytes, and
-whatever a plan was made of ends it, or changes its answers, when it changes.
+"""A kept kind changes nothing: the same requests with kinds that are kept, made for each call, and made again to be
+compared give the same bytes, and whatever a kind was made of ends it when it changes.
 
 300 requests, with `make sweeps` 20,000: the response, the record, the input document and the arguments behind it.
 """
@@ -22,12 +22,11 @@ from support.tools import GIT, resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, running, serving
 
 from devtools.sandbox import ALICE, BOB, Sandbox
-from pdp.core.bytes.template import Template
 from pdp.core.call.request import Ask, Caller, SessionAsk, ToolTarget
-from pdp.core.errors import EngineFault
 from pdp.core.outcome.elements import EngineQuery
-from pdp.decide import plan as plans
-from pdp.decide.plan import Plans
+from pdp.decide import kind as kinds
+from pdp.decide.kind import Kinds, key_of
+from pdp.decide.state import Snapshot
 from pdp.registry.pin import pin
 from pdp.registry.review import Review
 from pdp.v1 import decision_pb2, types_pb2
@@ -103,12 +102,12 @@ async def told(world: World, asked: decision_pb2.DecideRequest) -> tuple[Any, ..
     return found.SerializeToString(deterministic=True), world.record_bytes(at), rows
 
 
-async def run(made: Sandbox, seed: int, count: int, way: Callable[[Plans], None]) -> tuple[list[Any], Plans]:
-    """What a new process says to the requests of a seed, and its plans."""
+async def run(made: Sandbox, seed: int, count: int, way: Callable[[Kinds], None]) -> tuple[list[Any], Kinds]:
+    """What a new process says to the requests of a seed, and its kinds."""
     shutil.rmtree(made.folder / "store", ignore_errors=True)
-    stage = Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy("plans"))
+    stage = Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy("kinds"))
     async with serving(made, Plan(settings=INSPECTING), stage) as world:
-        kept = world.process.services.decide.plans
+        kept = world.process.services.decide.facts._kinds
         way(kept)
         found: list[Any] = []
         for asked in requests(world, count, seed):
@@ -119,46 +118,45 @@ async def run(made: Sandbox, seed: int, count: int, way: Callable[[Plans], None]
         return found, kept
 
 
-def off(kept: Plans) -> None:
+def off(kept: Kinds) -> None:
     kept.on = False
 
 
-def never(kept: Plans) -> None:
+def never(kept: Kinds) -> None:
     kept._checked = 10**9
 
 
-def always(kept: Plans) -> None:
+def always(kept: Kinds) -> None:
     kept._checked = 1
 
 
-async def test_answers_by_plans_are_those_of_the_plain_path(tmp_path: Path) -> None:
+async def test_answers_by_kept_kinds_are_those_by_new_ones(tmp_path: Path) -> None:
     made = create(tmp_path / "w", Plan(settings=INSPECTING), WEDNESDAY_NS)
     for seed in range(REQUESTS // ROUND):
-        plain, _ = await run(made, seed, ROUND, off)
-        planned, kept = await run(made, seed, ROUND, never)
-        both, checked = await run(made, seed, ROUND, always)
-        for number, (one, two, three) in enumerate(zip(plain, planned, both, strict=True)):
+        new, _ = await run(made, seed, ROUND, off)
+        by_kept, kept = await run(made, seed, ROUND, never)
+        compared, checked = await run(made, seed, ROUND, always)
+        for number, (one, two, three) in enumerate(zip(new, by_kept, compared, strict=True)):
             assert one == two == three, (seed, number)
         assert (kept.on, checked.on, checked.differed) == (True, True, False)
         assert kept.hits > ROUND // 3
-        assert any(each.records for tenant in kept._tenants.values() for each in tenant.values())
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with running(tmp_path, Plan(settings=INSPECTING)) as found:
-        always(found.process.services.decide.plans)
+        always(found.process.services.decide.facts._kinds)
         yield found
 
 
 async def warmed(world: World) -> decision_pb2.DecideRequest:
-    """A request of a kind that has a plan with a template."""
+    """A request of a kind that is kept."""
     asked = world.ask(ALICE, "git_status", READ, session="s")
-    for _ in range(5):  # the second of a kind makes the plan, the fourth its template
+    for _ in range(2):
         asked.request_id = world.fresh("request")
         assert (await answered(world, asked)).effect == ALLOW
-    kept = world.process.services.decide.plans
-    assert (kept.hits, kept.on) == (3, True)
+    kept = world.process.services.decide.facts._kinds
+    assert (kept.hits, kept.on) == (1, True)
     asked.request_id = world.fresh("request")
     return asked
 
@@ -239,13 +237,13 @@ def by(scope: str, value: str = "") -> Change:
     ],
     ids=lambda each: getattr(each, "__name__", each),
 )
-async def test_what_changes_under_a_plan_is_obeyed(world: World, change: Change, code: str) -> None:
+async def test_what_changes_under_a_kind_is_obeyed(world: World, change: Change, code: str) -> None:
     asked = await warmed(world)
     await change(world, asked)
     answer = await answered(world, asked)
     assert answer.effect == DENY
     assert code in codes(answer)
-    assert not world.process.services.decide.plans.differed
+    assert not world.process.services.decide.facts._kinds.differed
 
 
 def changed_asks(ask: Ask) -> Iterator[tuple[str, Ask]]:
@@ -270,20 +268,25 @@ def changed_asks(ask: Ask) -> Iterator[tuple[str, Ask]]:
             yield path + name, made if not path else replace(ask, **{path[:-1]: made})  # type: ignore[misc]
 
 
-async def test_each_input_of_a_plan_is_in_its_key_filled_in_or_ends_it(world: World) -> None:
+async def test_each_input_of_a_kind_is_in_its_key_or_ends_it(world: World) -> None:
     asked = await warmed(world)
     decide = world.process.services.decide
-    kept, snapshot, at = decide.plans, decide.state.snapshot(), world.now_ns
+    kept, snapshot, at = decide.facts._kinds, decide.state.snapshot(), world.now_ns
     async with world._admitted("gateway", "Decide") as caller:
         ask = decisions.ask(asked)
-        found = kept.find(ask, caller, snapshot, at)
-        assert found is not None
+        made = await decide.facts.kind(ask, caller, snapshot, at)
+
+        def found(ask: Ask = ask, caller: Caller = caller, snapshot: Snapshot = snapshot, at: int = at) -> bool:
+            return kept._find(key_of(ask, caller), caller, made.verified, snapshot, at) is not None
+
+        assert found()
 
         # of the request
-        for path, other in changed_asks(ask):
-            assert (kept.find(other, caller, snapshot, at) is found) is (path in plans.FILLED), path
+        own = {path for path, other in changed_asks(ask) if found(other)}
         paths = {path for path, _ in changed_asks(ask)}
-        assert paths == {*plans.KEYED, *plans.FILLED, *plans.EMPTY}
+        parts = {each for each in paths if each.startswith("session.") or each == "target.arguments"}
+        assert own == parts | ({*kinds.OWN} - {"session", "target"})
+        assert paths - own == {*kinds.KEYED} | {each for each in paths - parts if each.startswith("target.")}
         assert {each.name for each in fields(SessionAsk)} | {each.name for each in fields(ToolTarget)} <= {
             path.partition(".")[2] for path in paths
         }
@@ -296,7 +299,11 @@ async def test_each_input_of_a_plan_is_in_its_key_filled_in_or_ends_it(world: Wo
                 new = replace(value, effects=True)
             elif isinstance(value, bool):
                 new = not value
-            assert kept.find(ask, replace(caller, **{each.name: new}), snapshot, at) is None, each.name
+            assert not found(caller=replace(caller, **{each.name: new})), each.name
+
+        # of what the credential says
+        other = replace(made.verified, subject=replace(made.verified.subject, groups=("other",)))
+        assert kept._find(key_of(ask, caller), caller, other, snapshot, at) is None
 
         # of the snapshot
         for each in fields(snapshot):
@@ -306,61 +313,42 @@ async def test_each_input_of_a_plan_is_in_its_key_filled_in_or_ends_it(world: Wo
                 new = replace(value, tenants={}, _pins={})
             elif new is None:
                 new = replace(value)
-            assert kept.find(ask, caller, replace(snapshot, **{each.name: new}), at) is None, each.name
-        assert kept.find(ask, caller, replace(snapshot, registry=replace(snapshot.registry, at_ns=at)), at) is found
-        assert kept.find(ask, caller, snapshot, at) is found
+            assert not found(snapshot=replace(snapshot, **{each.name: new})), each.name
+        assert found(snapshot=replace(snapshot, registry=replace(snapshot.registry, at_ns=at)))
+        assert found()
 
         # of the instant, the judge, and erasures
-        assert kept.find(ask, caller, snapshot, found.until_ns) is None
-        assert kept.find(ask, caller, snapshot, found.since_ns - 1) is None
+        (entry,) = kept._tenants["acme"].values()
+        assert not found(at=entry.until_ns)
+        assert not found(at=entry.since_ns - 1)
         kept._prompts = lambda: {"task-fit": "11"}
-        assert kept.find(ask, caller, snapshot, at) is None
+        assert not found()
         kept._prompts = dict
         kept._erasures = lambda: 1
-        assert kept.find(ask, caller, snapshot, at) is None
+        assert not found()
         assert not any(kept._tenants.values())
 
 
-async def test_a_plan_that_differs_denies_and_ends_all_plans(world: World) -> None:
+async def test_a_kind_that_differs_denies_and_ends_all(world: World) -> None:
     asked = await warmed(world)
-    kept = world.process.services.decide.plans
+    kept = world.process.services.decide.facts._kinds
     (found,) = kept._tenants["acme"].values()
-    found.server = replace(found.server, owner="mallory")
-    found.rights = "others"
+    found.kind.rights = "others"
     answer = await answered(world, asked)
-    assert (answer.effect, codes(answer)) == (DENY, ["policy.plan"])
+    assert (answer.effect, codes(answer)) == (DENY, ["policy.kind"])
     assert world.record(answer.decision_id)["effect"] == "deny"
     assert (kept.on, kept.differed, kept._tenants) == (False, True, {})
     asked.request_id = world.fresh("request")
     assert (await answered(world, asked)).effect == ALLOW
 
 
-async def test_an_engine_that_is_late_with_the_second_answer_shows_no_difference(world: World) -> None:
-    asked = await warmed(world)
-    decide = world.process.services.decide
-    kept, engine = decide.plans, decide.state.snapshot().policy.engine
-    answers = engine.evaluate
-    asked_of_it: list[bytes] = []
-
-    async def late(question: EngineQuery) -> bytes:
-        asked_of_it.append(question.document)
-        if len(asked_of_it) > 1:
-            raise EngineFault("policy.timeout", "It took longer than its deadline.")
-        return await answers(question)
-
-    engine.evaluate = late  # type: ignore[method-assign]
-    answer = await answered(world, asked)
-    assert (answer.effect, len(asked_of_it)) == (ALLOW, 2)
-    assert asked_of_it[0] == asked_of_it[1]
-    assert (kept.on, kept.differed) == (True, False)
-    asked.request_id = world.fresh("request")
-    assert (await answered(world, asked)).effect == DENY  # the first answer is what counts
-
-
 async def test_two_first_calls_at_once_show_no_difference(world: World) -> None:
     """Both bind one salt; the one that is durable first takes it from among those that are not."""
     await warmed(world)
-    kept, engine = world.process.services.decide.plans, world.process.services.decide.state.snapshot().policy.engine
+    kept, engine = (
+        world.process.services.decide.facts._kinds,
+        world.process.services.decide.state.snapshot().policy.engine,
+    )
     answers, weighed, done = engine.evaluate, asyncio.Event(), asyncio.Event()
 
     async def first_waits(question: EngineQuery) -> bytes:
@@ -385,7 +373,7 @@ async def test_two_first_calls_at_once_show_no_difference(world: World) -> None:
 
 async def test_a_call_that_people_are_not_asked_about_any_more_shows_no_difference(world: World) -> None:
     """The policy lets it wait, by a plan and without; too many wait already, which is no answer of a plan."""
-    kept, effects = world.process.services.decide.plans, []
+    kept, effects = world.process.services.decide.facts._kinds, []
     for number in range(23):
         asked = world.ask(ALICE, "git_reset", {"repo_path": f"/src/{number}"}, session="s")
         asked.request_id = world.fresh("request")
@@ -396,9 +384,9 @@ async def test_a_call_that_people_are_not_asked_about_any_more_shows_no_differen
     assert kept.hits > 10
 
 
-async def test_items_of_a_batch_have_plans_too(world: World) -> None:
+async def test_items_of_a_batch_have_kinds_too(world: World) -> None:
     asked = await warmed(world)
-    kept, hits = world.process.services.decide.plans, world.process.services.decide.plans.hits
+    kept, hits = world.process.services.decide.facts._kinds, world.process.services.decide.facts._kinds.hits
     several = decision_pb2.DecideBatchRequest()
     for number in range(8):
         asked.request_id = f"item-{number}"
@@ -409,37 +397,13 @@ async def test_items_of_a_batch_have_plans_too(world: World) -> None:
     assert (kept.hits, kept.differed) == (hits + 8, False)
 
 
-async def test_what_came_once_has_no_plan(world: World) -> None:
-    kept = world.process.services.decide.plans
-    asked = world.ask(ALICE, "git_status", READ, session="s")
-    for plans_then in (0, 1, 1):
-        asked.request_id = world.fresh("request")
-        assert (await answered(world, asked)).effect == ALLOW
-        assert sum(map(len, kept._tenants.values())) == plans_then
-
-
-async def test_one_tenants_plans_push_out_no_others(world: World) -> None:
-    await warmed(world)
-    kept = world.process.services.decide.plans
-    (found,) = kept._tenants["acme"].values()
+async def test_one_tenants_kinds_push_out_no_others(world: World) -> None:
+    asked = await warmed(world)
+    decide, at = world.process.services.decide, world.now_ns
     async with world._admitted("gateway", "Decide") as caller:
-        asked = decisions.ask(world.ask(ALICE, "git_status", READ))
-        theirs = Plans(b"k" * 32, budget=2 * found.size)
-        other = replace(caller, tenant="other")
-        found.caller = other
-        theirs.keep(asked, found)
-        for number in range(9):
-            mine = replace(caller, name=f"caller-{number}")
-            found.caller = mine
-            theirs.keep(asked, found)
-        assert len(theirs._tenants["acme"]) == 2
-        assert len(theirs._tenants["other"]) == 1
-
-
-def test_a_template_stands_for_each_mark_that_is_there_once() -> None:
-    found = Template.of('{"a":"M","b":N,"c":"%s"}', ('"M"', "N"))
-    assert found is not None
-    assert found.filled('"%b"', 5) == '{"a":"%b","b":5,"c":"%s"}'
-    assert Template.of("NM", ("M", "N")) is not None
-    for text, marks in (("MM", ("M",)), ("x", ("M",)), ("MN", ("MN", "N"))):
-        assert Template.of(text, marks) is None
+        ask, snapshot = decisions.ask(asked), decide.state.snapshot()
+        made = await decide.facts.kind(ask, caller, snapshot, at)
+        theirs = Kinds(budget=2 * made.size)
+        for who in (replace(caller, tenant="other"), *(replace(caller, name=f"caller-{n}") for n in range(9))):
+            theirs.of(ask, who, made.verified, snapshot, at, decide.facts.make)
+        assert {name: len(each) for name, each in theirs._tenants.items()} == {"acme": 2}
