@@ -188,8 +188,11 @@ def _private_mb(pid: int) -> tuple[float, float]:
     """Private memory of the server's process, and of all that it started."""
     sizes = {}
     for each in family(pid):
-        lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-        sizes[each] = sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1e3
+        try:
+            lines, of = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines(), "Private_"
+        except PermissionError:  # of one that closes its memory to others
+            lines, of = Path(f"/proc/{each}/status").read_text().splitlines(), "RssAnon"
+        sizes[each] = sum(int(line.split()[1]) for line in lines if line.startswith(of)) / 1e3
     return sizes.pop(pid), sum(sizes.values())
 
 

@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping
 from pdp.cli.main import main
 from pdp.decide.kind import Kinds
 from pdp.policy.kept import KeptAnswers
-from pdp.proof.index import SearchIndex
-from pdp.proof.publisher import Publisher
-from pdp.proof.pushes import Push
+from pdp.runtime.log_process import LogProcess
 from pdp.store.sqlite import opening
 
 
@@ -32,11 +30,10 @@ def _compared() -> None:
 def _followed() -> None:
     """The log is signed, searched and pushed."""
 
-    async def idle(_consumer: SearchIndex | Publisher | Push) -> None:
+    async def idle(*_: object) -> None:
         await asyncio.Event().wait()
 
-    for consumer in (SearchIndex, Publisher, Push):
-        consumer.run = idle  # type: ignore[assignment]
+    LogProcess.run = idle  # type: ignore[assignment]
 
 
 GIVE_UP: Mapping[str, Callable[[], None]] = {"synced": _synced, "compared": _compared, "followed": _followed}

@@ -139,6 +139,8 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     yield from _failure(store)
     if store.HasField("sessions"):
         yield _more(f"sessions: {_fault(store.sessions)}")
+    if store.HasField("log_process"):
+        yield _more(f"log: {_fault(store.log_process)}")
     yield from _differences(status)
     yield from _callers(status)
     yield from _switches(status)

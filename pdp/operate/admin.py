@@ -69,6 +69,7 @@ class ServiceStatus:
     store_problem: str  # code of why records cannot be written or read; empty while they can
     policy_since_ns: int = 0
     sessions_problem: str = ""  # code of what is wrong with sessions outside the store
+    log_problem: str = ""  # code of why nobody follows the log
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
     kept: KeptStatus = field(default_factory=KeptStatus)
     kinds: KeptStatus = field(default_factory=KeptStatus)  # of calls
@@ -98,6 +99,7 @@ class Admin:
     callers: tuple[Caller, ...] = ()  # of the configuration
     judge: Judge | None = None
     shadows: Callable[[], tuple[ShadowStatus, ...]] = tuple
+    log_problem: Callable[[], str] = str
     draining: bool = False
     _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
@@ -130,6 +132,7 @@ class Admin:
             worker_deaths=self.worker_deaths(),
             store_problem=problem,
             sessions_problem=self.store.sessions_problem(),
+            log_problem=self.log_problem(),
             differences=self.state.fleet.differences(),
             kept=self.kept(),
             kinds=self.kinds(),

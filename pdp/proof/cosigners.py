@@ -28,7 +28,6 @@ class _Cosigner:
 
     entry: WitnessEntry
     size: int = 0  # of the last checkpoint that it cosigned
-    agreed: bool = False  # with this process, on records
     of: str = ""
     line: str = ""
     at: int = 0
@@ -44,7 +43,7 @@ class _Cosigner:
 @dataclass(frozen=True, slots=True)
 class Collected:
     """What came of asking: the lines to put under a checkpoint; sizes of witnesses that have cosigned more than it,
-    and of those that cosigned other records. `first` are witnesses that never agreed with this process."""
+    and of those that cosigned other records. `first` are witnesses that never agreed with the server."""
 
     lines: str
     ahead: Mapping[str, int]
@@ -65,6 +64,7 @@ class Cosigners:
     within: float = SECONDS
     seconds: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    agreed: frozenset[str] = frozenset()  # by name: those that agreed with the server on records
     _each: list[_Cosigner] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class Cosigners:
         """Ask all that are due. `prove` gives the consistency proof from a smaller tree."""
         text = checkpoint.text()
         wanted = [each for each in self._each if self._wanted(each, text)]
-        first = frozenset(each.entry.name for each in self._each if not each.agreed)
+        first = frozenset(each.entry.name for each in self._each) - self.agreed
         differ: dict[str, int] = {}
         await asyncio.gather(*(self._ask(each, note, checkpoint, prove, differ) for each in wanted))
         lines = "".join(each.line for each in self._each if each.of == text)
@@ -152,7 +152,8 @@ class Cosigners:
             return
         each.of, each.line, each.at, each.size = new.text(), line, at, new.size
         each.problem, each.failures, each.after = "", 0, 0.0
-        each.agreed = each.agreed or new.size > 0
+        if new.size:
+            self.agreed |= {each.entry.name}
 
     async def _post(self, each: _Cosigner, submission: Submission) -> tuple[int, str]:
         """Status and body; (0, "") without an answer."""

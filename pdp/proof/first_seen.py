@@ -1,4 +1,4 @@
-"""What a tenant's agents name for the first time, told once: a receiver of the log, in this process.
+"""What a tenant's agents name for the first time, told once: a receiver of the log that is sent nothing.
 
 It reads decisions behind the log, as pushes do (ADR 0063): nothing is written with a decision, and none waits. Names
 are kept in the store as keyed indexes, so a restart forgets nothing and a fleet tells once. What the log held when
@@ -11,19 +11,19 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain
 from typing import Any
 
+from pydantic_core import from_json
+
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.call.registered import Interpreter
-from pdp.core.ports import Store
+from pdp.core.ports import Log
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.first_seen import OK, Named, carried_out, named, reached
 from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow, LogRow
-from pdp.host.turns import in_turns
 from pdp.proof.receivers import RecordBatch
 
 log = logging.getLogger("pdp.seen")
@@ -31,11 +31,11 @@ log = logging.getLogger("pdp.seen")
 NAME = "first seen"  # of the receiver: no configured one has a space
 KINDS = frozenset({"decision", "list"})
 HISTORY = 100_000  # records before the beginning that are learnt from
-AT_ONCE = 32  # records of one batch: with each comes its input document
+AT_ONCE = 64  # records of one batch: with each comes its input document
 OVERFLOW = "overflow"
 _PORTION = 32  # names of one transaction
 _TENANTS = 2 * AT_ONCE  # whose names are held in memory; a batch may have half of them
-_Place = tuple[str, str, str, str]  # tenant, server, name and kind of a target
+Place = tuple[str, str, str, str]  # tenant, server, name and kind of a target
 Reading = Sequence[Interpreter]
 
 
@@ -47,37 +47,25 @@ class _Sighting:
 
 
 @dataclass(slots=True)
-class _Decisions:
-    """The records of a batch, in the log's order, and the input documents behind them by index: as they came from the
-    commit for the first attempt, None for any other, for they may have been erased since."""
-
-    rows: tuple[LogRow, ...]
-    documents: Mapping[int, bytes] | None
-
-
-@dataclass(slots=True)
 class FirstSeen:
-    """Implements `receivers.Receiver`. `begin` is the number of records when this process started."""
+    """Implements `receivers.Receiver`. `begin` is the number of records when the server started."""
 
-    store: Store
+    store: Log
     index_key: bytes
-    interpreters: Callable[[str, str, str, str], Reading]  # of the tenant's target: server, name and kind
+    interpreters: Callable[[Collection[Place]], Awaitable[Mapping[Place, Reading]]]  # of the tenants' targets
     begin: int
     telemetry: Telemetry = SILENT
     _told_from: int | None = None  # records before it are learnt from in silence
     _known: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)  # by tenant, as in the store
 
-    def encoded(self, batch: RecordBatch) -> _Decisions:
-        """The records, with the documents that came with them."""
-        documents = {row.index: row.document for row in batch.rows if row.document is not None}
-        rows = tuple([replace(row, document=None) for row in batch.rows])
-        return _Decisions(rows, documents if all(row.committed for row in batch.rows) else None)
+    def encoded(self, batch: RecordBatch) -> tuple[LogRow, ...]:
+        """The records."""
+        return batch.rows
 
-    async def send(self, body: _Decisions, at_ns: int) -> None:  # noqa: ARG002 - as of a receiver
+    async def send(self, body: tuple[LogRow, ...], at_ns: int) -> None:  # noqa: ARG002 - as of a receiver
         """Keep and tell what is new. Raises Fault: then the same is tried again."""
-        documents, body.documents = body.documents, None
-        reading = {place: self.interpreters(*place) for place in {_place(row.record) for row in body.rows}}
-        sightings = await self.store.in_thread(self._sightings, body.rows, documents, reading)
+        reading = await self.interpreters({_place(row.record) for row in body})
+        sightings = await self.store.in_thread(self._sightings, body, reading)
         if self._told_from is None:  # the cursor of another name stays where the first process put it
             self._told_from = await self.store.hold_cursor(f"{NAME} from", self.begin, at_ns=0, until_ns=0) or 0
         for tenant in {each.row.tenant for each in sightings}:
@@ -90,32 +78,24 @@ class FirstSeen:
 
     async def _keep(self, sightings: Sequence[_Sighting]) -> None:
         """Keep and tell what is new of these: few in one transaction, for decisions wait for that."""
-        from pdp.store.firsts import keep  # noqa: PLC0415 - the database library, which a check of settings does not need
-
         # anew, since another process may have kept it, and so that a table that is locked is met here, not in the
         # writer, which would refuse what decisions write at the same time
         for tenant in {each.row.tenant for each in sightings if self._known_of(each.row) is None}:
             await self._learn(tenant)
         unknown = [each.row for each in sightings if self._known_of(each.row) is None]
-        kept = dict(
-            zip(unknown, await self.store.transact(partial(keep, rows=unknown)) if unknown else (), strict=True)
-        )
+        kept = dict(zip(unknown, await self.store.keep_firsts(unknown) if unknown else (), strict=True))
         for each in sightings:
             self._settle(each, kept.get(each.row) or self._known_of(each.row) or each.row)
 
-    def _sightings(
-        self, rows: Sequence[LogRow], documents: Mapping[int, bytes] | None, reading: Mapping[_Place, Reading]
-    ) -> tuple[_Sighting, ...]:
-        """What is named, each once, by the first that does. Reads input documents of calls that were let through,
-        where they did not come with the records."""
+    def _sightings(self, rows: Sequence[LogRow], reading: Mapping[Place, Reading]) -> tuple[_Sighting, ...]:
+        """What is named, each once, by the first that does. Reads the input documents, and keeps nothing of them."""
         found: dict[tuple[Any, ...], _Sighting] = {}
-        if documents is None:
-            documents = self.store.inputs_from(rows[0].index, rows[-1].index - rows[0].index + 1)
-        for row in in_turns(rows):
+        documents = self.store.inputs_from(rows[0].index, rows[-1].index - rows[0].index + 1)
+        for row in rows:
             record, names = row.record, named(row.record)
             document = documents.get(row.index)  # None: it was erased, or is older than inputs are kept
             if document is not None and carried_out(record):
-                names = chain(names, reached(json.loads(document), reading[_place(record)]))
+                names = chain(names, reached(from_json(document), reading[_place(record)]))
             for each in _bounded(names):
                 if (key := (record["tenant"], each.sort, each.check == OK, each.name)) not in found:
                     first = FirstRow(record["tenant"], *self._indexed(record["tenant"], each), row.index)
@@ -168,7 +148,7 @@ def _bounded(names: Iterable[Named]) -> Iterator[Named]:
             yield each
 
 
-def _place(record: Mapping[str, Any]) -> _Place:
+def _place(record: Mapping[str, Any]) -> Place:
     target = record.get("target") or {}
     server = record["server"]["id"] or ""
     return record["tenant"], server, target.get("name") or "", target.get("kind") or "tool"

@@ -22,12 +22,11 @@ from pathlib import Path
 from threading import Lock
 
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.ports import Store
+from pdp.core.ports import Log
 from pdp.core.ports.telemetry import Telemetry
 from pdp.core.record.search import RecordQuery, terms
 from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
-from pdp.host.turns import in_turns
 
 log = logging.getLogger("pdp.search")
 
@@ -69,9 +68,8 @@ class _Open:
 class SearchIndex:
     """Implements `ports.RecordIndex`. `run` keeps it up; `find` may be asked at any time."""
 
-    def __init__(self, store: Store, folder: Path, key: bytes) -> None:
+    def __init__(self, store: Log, folder: Path, key: bytes) -> None:
         self._store = store
-        self._feed = store.follow()
         self._path = folder / FILE
         self._key = hashlib.sha256(b"pdp search index" + key).digest()
         self._hashes: dict[str, int] = {}
@@ -145,7 +143,7 @@ class SearchIndex:
                 raise
 
     async def _read(self, start: int, count: int) -> Sequence[LogRow]:
-        rows = await self._feed.rows(start, count)
+        rows = await self._store.rows(start, count)
         if not rows:
             raise Unavailable("store.unreadable", "records are missing; look at the store")
         return rows
@@ -218,7 +216,7 @@ class SearchIndex:
             self._extend(rows[max(0, self.size - start) :])
 
     def _extend(self, rows: Sequence[LogRow]) -> None:
-        for row in in_turns(rows):
+        for row in rows:
             row.check("the index")
             at_ns = row.record.get("time_ns", 0)
             numbers = {self._number(name, value) for name, value in terms(row.record, row.data)}

@@ -18,13 +18,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
-from pdp.core.ports import Store
-from pdp.core.record.stored import Cosigning, Proof, SignedCheckpoint
+from pdp.core.errors import Fault, Unavailable
+from pdp.core.ports import Log
+from pdp.core.record.stored import Cosigning, SignedCheckpoint
 from pdp.host.durable import SyncFailed
 from pdp.proof import merkle
 from pdp.proof.cosigners import Cosigners
 from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened, sign, split
+from pdp.proof.published import PublishedLog
 from pdp.proof.receipt import NEXT_KEY, text
 from pdp.proof.tiles import WIDTH, Leaf, LogFolder, last_bundle
 
@@ -48,34 +49,37 @@ class _Failure:
             log.log(logging.ERROR if problem else logging.INFO, "%s: %s", self.of, problem or "recovered")
 
 
-class Publisher:
-    """Implements `ports.SignedLog`. `run` publishes; everything else may be asked at any time."""
+class Publisher(PublishedLog):
+    """Publishes what it has the records and the key of: `run` does, again and again; all else may be asked at any
+    time. `told` hears after each look, whatever came of it."""
 
     def __init__(
         self,
-        store: Store,
+        store: Log,
         folder: LogFolder,
         key: Ed25519PrivateKey,
         *,
         cosigners: Cosigners | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(folder)
         self._store = store
-        self._feed = store.follow(archive=False)
-        self._folder = folder
         self._key = key
         self._now_ns = now_ns
-        self._latest: SignedCheckpoint | None = None
+        self._told = told
         self._resumed = False
         self._dropped = 0  # bundles that are archived, and no longer in the folder
         self._cosigners = cosigners
-        self.cosigning: Cosigning | None = None
         self._failure, self._uncosigned = _Failure("log"), _Failure("log: witnesses")
         self._turn = asyncio.Lock()  # of what signs
         self._over = False  # nothing is signed any more
-        self._wanted = asyncio.Event()  # somebody waits for a checkpoint
-        self._published = asyncio.Condition()
         self.verifier = LogKey(store.origin, key.public_key())
+
+    @property
+    def agreed(self) -> frozenset[str]:
+        """Witnesses that agreed with the server on records, by name."""
+        return frozenset() if self._cosigners is None else self._cosigners.agreed
 
     async def run(self) -> None:
         """Publish what is new, again and again, until a sync fails. Raises RolledBack where a witness knows more of
@@ -83,7 +87,7 @@ class Publisher:
         while await self._attempt():
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):  # Python 3.11's wait_for may swallow the end of this task
-                    await self._wanted.wait()
+                    await self.wanted.wait()
 
     async def finish(self) -> None:
         """Sign what came since, at an orderly end; nothing where nothing may be signed any more."""
@@ -93,7 +97,7 @@ class Publisher:
 
     async def _attempt(self) -> bool:
         """False where it must not be tried again."""
-        self._wanted.clear()
+        self.wanted.clear()
         try:
             await _to_its_end(self.publish())
             self._failure.tell("")
@@ -143,7 +147,10 @@ class Publisher:
     async def publish(self) -> SignedCheckpoint:
         """Cover what is durable now. Raises RolledBack, Fault (`log.inconsistent`, `store.unreadable`), OSError."""
         async with self._turn:
-            return await self._advance()
+            try:
+                return await self._advance()
+            finally:
+                self._told()
 
     async def renew(self, key: Ed25519PrivateKey, index: int | None) -> None:
         """Sign with another key from here on. Before that the former one signs which one comes, over a tree that
@@ -156,6 +163,7 @@ class Publisher:
                 await self._hand_over(following, index, head)
             self._key, self.verifier = key, following
             self._latest = await self._publish(await asyncio.to_thread(self._sign))
+            self._told()
 
     async def _hand_over(self, following: LogKey, index: int, head: SignedCheckpoint) -> None:
         proof = await self.inclusion(index, head.size)
@@ -193,9 +201,7 @@ class Publisher:
         if self._latest is not None and self._latest.note == head.note:
             return head
         await asyncio.to_thread(self._folder.publish, head.note)
-        self._latest = head
-        async with self._published:
-            self._published.notify_all()
+        self.take(head)
         return head
 
     async def _cosigned(self, head: SignedCheckpoint, cosigners: Cosigners) -> SignedCheckpoint:
@@ -256,7 +262,7 @@ class Publisher:
         """Leaves of the store; of those that are archived, their hashes."""
         if start == end:
             return ()
-        rows = await self._feed.rows(start, end - start)
+        rows = await self._store.rows(start, end - start, archive=False)
         archived = self._store.archived()
         for row in rows:
             if not row.data:
@@ -294,52 +300,6 @@ class Publisher:
         """Move the files of the folder's log of `size` records aside, where they still verify. Raises OSError."""
         self._resumed, self._latest = False, None
         return self._folder.set_aside(size)
-
-    def latest(self) -> SignedCheckpoint:
-        """The latest checkpoint. Raises NotFound before the first one."""
-        if self._latest is None:
-            raise NotFound("log.checkpoint", "There is no signed checkpoint yet.")
-        return self._latest
-
-    async def covering(self, index: int) -> SignedCheckpoint:
-        """The first checkpoint that covers a record, as soon as there is one."""
-        async with self._published:
-            while self._latest is None or self._latest.size <= index:
-                self._wanted.set()
-                await self._published.wait()
-            return self._latest
-
-    async def inclusion(self, index: int, size: int = 0) -> Proof:
-        """That a leaf is in the tree of the latest checkpoint. Raises NotFound, and OutOfRange where none covers it
-        yet, or `size` is not the latest one's."""
-        head = self._head(size)
-        if index >= head.size:
-            raise OutOfRange("log.uncovered", "No signed checkpoint covers the record yet; ask again in a second.")
-        return await self._proof(head, lambda node: merkle.inclusion(index, head.size, node), index)
-
-    async def consistency(self, first: int, size: int = 0) -> Proof:
-        """That the latest tree extends the one of `first` leaves; faults as of `inclusion`."""
-        head = self._head(size)
-        if not 0 < first <= head.size:
-            raise OutOfRange("log.uncovered", "There is no tree of that size; first_size is from 1 to the latest.")
-        return await self._proof(head, lambda node: merkle.consistency(first, head.size, node), first)
-
-    def _head(self, size: int) -> SignedCheckpoint:
-        head = self.latest()
-        if size not in (0, head.size):
-            raise OutOfRange("log.uncovered", "Only the latest checkpoint is proved; leave tree_size out.")
-        return head
-
-    async def _proof(
-        self, head: SignedCheckpoint, prove: Callable[[merkle.Node], tuple[bytes, ...]], number: int
-    ) -> Proof:
-        def work() -> tuple[bytes, ...]:
-            return prove(self._folder.node_of(head.size))
-
-        try:
-            return Proof(number, await asyncio.to_thread(work), head)
-        except (OSError, ValueError):
-            raise Unavailable("log.folder", "The tiles cannot be read; ask again in a second.") from None
 
 
 async def _to_its_end(work: Coroutine[Any, Any, Any]) -> None:

@@ -17,12 +17,10 @@ from typing import Any
 from pdp.core.approvals.notices import JITTER_BYTES, delay_ns
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.ports import Clock, Entropy, Store
-from pdp.core.ports.store import LogFeed
+from pdp.core.ports import Clock, Entropy, Log
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
-from pdp.host.turns import in_turns
 from pdp.proof.receivers import Receiver, RecordBatch, Selection
 
 log = logging.getLogger("pdp.push")
@@ -59,14 +57,13 @@ class Push:
     name: str
     receiver: Receiver[Any]
     selection: Selection
-    store: Store
+    store: Log
     clock: Clock
     entropy: Entropy
     most: int  # records of a batch
     begin: int  # where a receiver that is new begins
     telemetry: Telemetry = SILENT
     position: int | None = None  # None: another process has it, or nobody yet
-    _feed: LogFeed = field(init=False)
     _until_ns: int = 0
     _saved: tuple[int, int] = (0, 0)  # position and instant of the last save
     _next: _Next | None = None
@@ -75,9 +72,6 @@ class Push:
     _attempts: int = 0
     _due_ns: int = 0
     _told: str = ""
-
-    def __post_init__(self) -> None:
-        self._feed = self.store.follow()
 
     async def run(self) -> None:
         """Push until cancelled. What is under way then is pushed again by the next process."""
@@ -153,13 +147,12 @@ class Push:
             self._saved, self._until_ns = (position, at_ns), until
         else:
             self.position = None
-            self._feed.leave()
             log.warning("push %s: another process has it now", self.name)
 
     async def _read(self, start: int) -> _Next:
         """What comes next. Raises Unavailable `store.unreadable`, `store.corrupt`."""
         count = min(self.store.size() - start, _PAGE)
-        rows = await self._feed.rows(start, count)
+        rows = await self.store.rows(start, count)
         if len(rows) != count:
             raise Unavailable("store.unreadable", "records are missing; look at the store")
         return await asyncio.to_thread(self._batch, start, rows)
@@ -167,7 +160,7 @@ class Push:
     def _batch(self, start: int, rows: Sequence[LogRow]) -> _Next:
         taken: list[LogRow] = []
         size, end = 0, start
-        for row in in_turns(rows):
+        for row in rows:
             row.check("a new receiver")
             if self.selection.has(row.record):
                 if len(taken) == self._limit or (taken and size + len(row.data) > BATCH_BYTES):

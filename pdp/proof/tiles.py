@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from pdp.host.durable import replace_file, sync_folder
-from pdp.host.turns import in_turns
 from pdp.proof.merkle import Node, node_hash
 from pdp.proof.note import HASH_BYTES
 
@@ -153,7 +152,7 @@ class LogFolder:
     def extend(self, rows: Sequence[Leaf]) -> None:
         """Write what full tiles and bundles come of these leaves; `close_edge` writes the partial ones. A bundle with
         archived records is the archive's."""
-        for leaf, record in in_turns(rows):
+        for leaf, record in rows:
             self._records.append(record)
             if len(self._records) == WIDTH:
                 if all(self._records):

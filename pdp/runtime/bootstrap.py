@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -40,7 +39,8 @@ from pdp.decide.shadow import ShadowPolicies
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
 from pdp.host import feature
-from pdp.host.part import Part
+from pdp.host.part import Part, Step
+from pdp.host.system import settle
 from pdp.identity.authentication import Authentication
 from pdp.identity.revocations import Revocations, UnrevokedSubjects
 from pdp.identity.security_events import SignalOptions, marks
@@ -49,8 +49,6 @@ from pdp.operate.erasure import Erasures
 from pdp.operate.reload import Reloads
 from pdp.operate.runs import Runs
 from pdp.policy.source import Host, KeptBundles
-from pdp.proof.index import SearchIndex
-from pdp.proof.pushes import Pushes
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
 from pdp.registry.load import SignedRegistry
@@ -70,12 +68,13 @@ from pdp.runtime.instruments import (
     observed,
     wire_telemetry,
 )
+from pdp.runtime.log_process import LogProcess, PublishedBeside, interpreters, record_key
 from pdp.runtime.policy import shadows, wire_policy
 from pdp.runtime.renewal import server_tls, signers_keys
 from pdp.runtime.restored import finished
 from pdp.runtime.secrets.reference import secret, secrets_read
 from pdp.runtime.shared_sessions import shared_sessions
-from pdp.runtime.signed_log import WiredLog, first_seen, pushes, record_key, search_index, signed_log
+from pdp.runtime.signed_log import read_archive
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
@@ -106,10 +105,9 @@ class Process:
     approvals: WiredApprovals
     judge: Judge | None
     readings: Readings
-    pushes: Pushes
     background: Supervisor
-    signed: WiredLog | None
-    index: SearchIndex | None
+    log: LogProcess
+    signed: PublishedBeside | None
     redis: RedisSessions | None
     shadows: ShadowPolicies
     content: ArgumentContent
@@ -125,7 +123,6 @@ log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
 SIGN_SECONDS = 5.0  # at most, for the last records of a run
 LOCKED_SECONDS = 60.0  # at most, until a start is let write
-YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
@@ -144,20 +141,26 @@ async def _opened(settings: Settings, environment: Environment) -> Process:
         refuse_trials(settings)
     store = await _store(settings, environment)
     telemetry: Telemetry = SILENT
+    left: list[Step] = [store.close]
     try:
         await _unlocked(settings, lambda: finished(store))
         key = index_key_of(settings, environment.entropy)
         index_key = await _unlocked(settings, lambda: recognised(settings, store, key))
-        signed = signed_log(settings, store)
-        if signed is not None:
-            await signed.publisher.check()  # before anything is recorded
+        read_archive(settings, store)
+        consumers = LogProcess(settings, store, store_password(settings), index_key, environment.consumers)
+        left.append(consumers.close)
+        await consumers.begin()  # it starts while all else is wired
         telemetry = environment.telemetry or wire_telemetry(settings, environment.monotonic, store.boot)
+        left.append(partial(asyncio.to_thread, telemetry.close))
         redis = shared_sessions(settings, store, environment, telemetry, index_key)
-        return _build(settings, store, environment, telemetry, index_key, signed, redis)
+        process = _build(settings, store, environment, telemetry, index_key, consumers, redis)
+        left = [part.close for part in process.background.parts]
+        await consumers.open()  # before anything is recorded
     except BaseException:
-        await asyncio.to_thread(telemetry.close)
-        await store.close()
+        for close in reversed(left):
+            await close()
         raise
+    return process
 
 
 async def _store(settings: Settings, environment: Environment) -> AnyStore:
@@ -229,7 +232,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     environment: Environment,
     telemetry: Telemetry,
     index_key: bytes,
-    signed: WiredLog | None,
+    consumers: LogProcess,
     redis: RedisSessions | None,
 ) -> Process:
     entropy = environment.entropy
@@ -307,6 +310,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         tuple(options.caller(name) for name, options in settings.identity.callers.items()),
         judge,
         shadowing.status,
+        lambda: consumers.problem,
     )
     evidence = environment.evidence or approvals.evidence
     decide = Decide(
@@ -321,10 +325,8 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         terms,
         shares,
     )
-    index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)
-    seen = first_seen(state, store, index_key, telemetry)
-    pushing = pushes(settings, store, clock, entropy, telemetry, seen)
+    consumers.telemetry, consumers.interpreters = telemetry, partial(interpreters, state)
     services = Services(
         admission=admission,
         decide=decide,
@@ -335,8 +337,8 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         records=Records(
             store,
             readings,
-            signed.publisher if signed is not None else None,
-            Search(store, index, index_key) if index is not None else None,
+            consumers.signed,
+            None if consumers.index is None else Search(store, consumers.index, index_key),
         ),
         erasures=Erasures(ports.store, recorder, clock, index_key),
         explain=Explain(
@@ -433,9 +435,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         readings.part,
         levels.part(clock),
         archiving_part(settings, store, recorder, clock),
-        pushing.part,
-        *(() if index is None else (index.part,)),
-        *(() if signed is None else signed.parts(settings, recorder, clock)),
+        *consumers.parts(recorder, clock),
         Part("server", renews=server_tls(settings.server.tls, server.tls)),
         *wired,
     )
@@ -455,10 +455,9 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         approvals,
         judge,
         readings,
-        pushing,
         supervisor,
-        signed,
-        index,
+        consumers,
+        consumers.signed,
         redis,
         shadowing,
         content,
@@ -475,7 +474,7 @@ async def start(process: Process) -> None:
     await _unlocked(settings, partial(started, clean=store.clean, secrets=process.secrets_read))
     await _unlocked(settings, lambda: process.runs.configured(fingerprint, settings.stated()))
     if process.signed is not None:
-        key, recorder, at = process.signed.publisher.verifier, process.recorder, process.clock.now_ns()
+        key, recorder, at = process.signed.verifier, process.recorder, process.clock.now_ns()
         await _unlocked(settings, lambda: record_key(key, store, recorder, at))
     process.state.fleet.note("config", {"": settings.shared_fingerprint()})
     results, _ = await process.reloads((), by="")
@@ -532,19 +531,25 @@ async def run(
         await _unless(stop, start(process))
         if stop.is_set():
             return
-        _settle()
+        settle()
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
             await asyncio.to_thread(ready.touch)
         process.background.work(settings.service.watch_seconds)
         process.background.begin("reload", background.reload_at(reload, process.reloads))
-        if process.signed is not None:
-            process.background.begin("log", process.signed.run(faults, stop))
+        process.background.begin("log", _rolled_back(process.log, faults, stop))
         await stop.wait()
         if faults:
             raise faults[0]
     finally:
         await close(process, reason="signal" if stop.is_set() and not faults else "fault")
+
+
+async def _rolled_back(consumers: LogProcess, faults: list[Fault], stop: asyncio.Event) -> None:
+    """A store that a witness knows more of is served no longer."""
+    faults.append(await consumers.rolled_back)
+    stop.set()
+    await asyncio.Event().wait()
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
@@ -557,13 +562,6 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
         working.cancel()
         stopping.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
-
-
-def _settle() -> None:
-    """Freeze loaded objects, so that the garbage collector skips them; a call leaves it few, so it looks seldom."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
 
 
 async def close(process: Process, *, reason: str) -> None:
@@ -592,6 +590,6 @@ async def _sign(process: Process) -> None:
         return
     try:
         async with asyncio.timeout(SIGN_SECONDS):
-            await process.signed.publisher.finish()
-    except TimeoutError:
+            await process.signed.finish()
+    except (TimeoutError, Fault):
         log.error("the last records could not be signed in time; the next start signs them")

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from pdp.core.bytes.digest import chained
 from pdp.core.errors import ConfigurationFault
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Entropy, EvidenceSource, Judge
 from pdp.core.ports.telemetry import Telemetry
+from pdp.host.child import Child
 from pdp.host.durable import make_secret
+from pdp.host.system import SystemEntropy, elapsed_ns
 from pdp.policy.gate.process import check
 from pdp.policy.gate.report import GateReport
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.secrets.reference import secret
 
+__all__ = ["SYSTEM", "Environment", "SystemEntropy", "elapsed_ns", "index_key_of"]
+
 KEY_BYTES = 32
-
-
-class SystemEntropy:
-    """The operating system's randomness."""
-
-    bytes = staticmethod(os.urandom)
-
-
-# The monotonic clock, which also counts while the machine is suspended: waking up is no leap of its wall clock. Linux
-# has a clock of its own for that.
-elapsed_ns: Callable[[], int] = partial(time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +36,7 @@ class Environment:
     judge: Judge | None = None  # in place of the judge of the settings
     telemetry: Telemetry | None = None  # in place of what the settings say
     gate: Callable[[Bundle], GateReport] = check  # the load gate of policy bundles
+    consumers: Callable[[socket.socket], Awaitable[Child]] | None = None  # of the log, in place of their own process
 
 
 SYSTEM = Environment()

@@ -16,7 +16,8 @@ from pdp.proof.publisher import Publisher, RolledBack
 from pdp.runtime.approvals import recognised
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
-from pdp.runtime.signed_log import PART, signed_log
+from pdp.runtime.signed_log import PART, read_archive
+from pdp.runtime.signed_log import publisher as signed_by
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 
@@ -52,21 +53,22 @@ async def accept(
 ) -> AcceptedRollback | None:
     """The same with a store that is open; `signed`: it is a fault where nothing was signed. Without a reason what is
     found is raised."""
-    wired = signed_log(settings, store)
-    if wired is None and not signed:
+    read_archive(settings, store)
+    own = signed_by(settings, store)
+    if own is None and not signed:
         return None
-    if wired is None:
+    if own is None:
         raise ConfigurationFault("log.key", "audit.key: is not set, so nothing was signed that could be missed")
     try:
-        await wired.publisher.check()
+        await own.check()
     except RolledBack as fault:
         if not reason.strip():
             raise
-        _another_key(wired.publisher, store)
+        _another_key(own, store)
         records, index = store.size(), await _record(settings, store, reason, fault, environment)
         folder = None
         if fault.signed is not None:
-            folder = await asyncio.to_thread(wired.publisher.set_aside, fault.signed.size)
+            folder = await asyncio.to_thread(own.set_aside, fault.signed.size)
         return AcceptedRollback(records, fault, index, folder)
     return None
 

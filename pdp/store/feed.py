@@ -1,68 +1,55 @@
-"""The log as its consumers follow it: what this process committed comes from memory, all else from the store.
+"""The log as its consumers read it, one behind the other: each row is read, hashed and parsed once for all of them.
 
-From its first read on a feed takes in each durable batch, and lets go of what was read. What it does not have (of
-another process, from before a restart, or of longer ago than it has room for) is read from the store: a gap costs
-time and nothing else. An erasure empties it, so that nothing is told afterwards of what the store no longer has.
+Records alone are held, which nobody's erasure concerns, and so many bytes of them. A consumer that is further behind
+reads again. Archived records are not held: who wants their bytes has them from the archive, who does not from the
+store.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from threading import Lock
 
 from pdp.core.record.stored import LogRow
 
-MOST_BYTES = 8 << 20  # of records and documents that one consumer has not read yet
+MOST_BYTES = 2 << 20
 
-Rows = Sequence[tuple[bytes, bytes]]
+Read = Callable[[int, int], Awaitable[Sequence[tuple[bytes, bytes]]]]
 
 
 class LogFeed:
-    """Implements `ports.LogFeed`, for one consumer. `read` gives leaf hashes and records of the store."""
+    """`records` and `leaves` read from an index on, archived records too; `archived` is how many of them there
+    are."""
 
-    def __init__(self, read: Callable[[int, int], Awaitable[Rows]]) -> None:
-        self._read = read
-        self._rows: dict[int, LogRow] = {}  # in the log's order
+    def __init__(self, records: Read, leaves: Read, archived: Callable[[], int]) -> None:
+        self._records, self._leaves, self._archived = records, leaves, archived
+        self._held: dict[int, LogRow] = {}  # those that were read last come last
         self._bytes = 0
-        self._followed = False
-        self._lock = Lock()  # the writer's thread brings, the consumer takes
+        self._reading = asyncio.Lock()  # so that who comes second finds what the first one reads
 
-    def bring(self, rows: Sequence[LogRow]) -> None:
-        """Take in what is durable from now on."""
-        with self._lock:
-            if not self._followed:
-                return
-            for row in rows:
-                self._rows[row.index] = row
-                self._bytes += row.size
-            while self._bytes > MOST_BYTES:
-                self._drop(next(iter(self._rows)))
-
-    def _drop(self, index: int) -> None:
-        self._bytes -= self._rows.pop(index).size
-
-    async def rows(self, start: int, count: int) -> Sequence[LogRow]:
-        """As of the port."""
-        with self._lock:
-            self._followed = True
-            while self._rows and (first := next(iter(self._rows))) < start:
-                self._drop(first)
-            found = list[LogRow]()
-            while len(found) < count and (row := self._rows.get(start + len(found))) is not None:
+    async def rows(self, start: int, count: int, *, archive: bool = True) -> Sequence[LogRow]:
+        """As of `ports.Log`."""
+        gone = min(max(0, self._archived() - start), count)
+        found = await _read(self._records if archive else self._leaves, start, gone) if gone else []
+        if len(found) < gone:
+            return found
+        async with self._reading:
+            while len(found) < count and (row := self._held.get(start + len(found))) is not None:
                 found.append(row)
-        if len(found) < count:
-            start += len(found)
-            rest = await self._read(start, count - len(found))
-            found += [LogRow(index, leaf, data) for index, (leaf, data) in enumerate(rest, start)]
+            if len(found) < count:
+                read = await _read(self._leaves, start + len(found), count - len(found))
+                found += read
+                self._hold(read)
         return found
 
-    def leave(self) -> None:
-        """As of the port."""
-        with self._lock:
-            self._followed = False
-        self.empty()
+    def _hold(self, rows: Sequence[LogRow]) -> None:
+        for row in rows:
+            again = self._held.pop(row.index, None)
+            self._held[row.index] = row
+            self._bytes += len(row.data) - (0 if again is None else len(again.data))
+        while self._bytes > MOST_BYTES:
+            self._bytes -= len(self._held.pop(next(iter(self._held))).data)
 
-    def empty(self) -> None:
-        """Forget what was not read yet; it is read from the store."""
-        with self._lock:
-            self._rows, self._bytes = {}, 0
+
+async def _read(read: Read, start: int, count: int) -> list[LogRow]:
+    return [LogRow(index, leaf, data) for index, (leaf, data) in enumerate(await read(start, count), start)]

@@ -14,15 +14,14 @@ from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.call.switches import ended
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import Commit, LogRow, RecordRef
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.store import shared
 from pdp.store.clock import MARK
-from pdp.store.feed import LogFeed
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import Key, RefusalQuota
 from pdp.store.rows import Ages, Head, Marks, Rows, is_plain, switch_epoch
 from pdp.store.shared import Fingerprints, KeyReplaced, Last
-from pdp.store.tables import ERASURES, REKEYED, SWITCH_EPOCH
+from pdp.store.tables import REKEYED, SWITCH_EPOCH
 
 T = TypeVar("T")
 
@@ -40,14 +39,13 @@ class Ledger:
         self.marks = rows.marks()
         self.refusals = RefusalQuota(options.refusals_per_minute, rows.saved_refusals())
         self.on_commit: Callable[[int], None] | None = None  # is given the number of records of each durable batch
-        self.feeds: tuple[LogFeed, ...] = ()  # of the consumers of the log
         self.keys: int | None = None  # index keys that the store had so far, once this process is known to have them
         self._rows = rows
         self._options = options
         self._publishing = Lock()
         self._before = head  # of this transaction
         self._next = head.size
-        self._wrote: list[tuple[RecordRef, Commit]] = []  # in this transaction
+        self._wrote: list[RecordRef] = []  # in this transaction
         self._coming: Marks | None = None  # as of this transaction, where they changed
         self._latest_ns = 0
         self._touched = False  # switches, marks or what is in force changed in this batch
@@ -72,7 +70,7 @@ class Ledger:
         for epoch in {entry.epoch for entry in entries}:
             self._check_epoch(epoch)
         refs = self._rows.write_plain(entries, self._next, self.believed_ns())
-        self._wrote += zip(refs, entries, strict=True)
+        self._wrote += refs
         self._next += len(refs)
         self._latest_ns = max([self._latest_ns, *(entry.at_ns for entry in entries)])
         self._bound += sum(map(_begins, entries))
@@ -86,7 +84,7 @@ class Ledger:
 
     def _note(self, ref: RecordRef, entry: Commit) -> None:
         """What the transaction has written."""
-        self._wrote.append((ref, entry))
+        self._wrote.append(ref)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._bound += _begins(entry)
@@ -166,7 +164,7 @@ class Ledger:
     def plain_done(self, entries: Sequence[Commit], refs: tuple[RecordRef, ...]) -> None:
         """They are durable, and not announced yet."""
         self._latest_ns = max(self._latest_ns, *(entry.at_ns for entry in entries))
-        self._durable(list(zip(refs, entries, strict=True)), Head(refs[-1].index + 1, self.head.changes), None)
+        self._durable(refs, Head(refs[-1].index + 1, self.head.changes), None)
 
     def _housekeeping_due(self) -> bool:
         believed = self.believed_ns()
@@ -230,13 +228,9 @@ class Ledger:
         self.refusals.done(self._told)
         self._forget()
 
-    def _durable(self, wrote: Sequence[tuple[RecordRef, Commit]], head: Head, marks: Marks | None) -> None:
-        """Publish it, and bring it to the consumers of the log, which look for it once it is published."""
-        last = wrote[-1][0] if wrote else None
-        if wrote and self.feeds:
-            rows = [_row(ref, entry) for ref, entry in wrote]
-            for feed in self.feeds:
-                feed.bring(rows)
+    def _durable(self, wrote: Sequence[RecordRef], head: Head, marks: Marks | None) -> None:
+        """Publish it."""
+        last = wrote[-1] if wrote else None
         self.publish(head, marks, None if last is None else Last(last.index, last.leaf_hash))
         if self.on_commit is not None and wrote:
             with contextlib.suppress(Exception):  # an observer must not be able to stop the store
@@ -247,10 +241,7 @@ class Ledger:
         not change; a durable record as late as may be."""
         with self._publishing:
             if marks is not None and head.changes >= self.head.changes:
-                erased = marks.high_water.get(ERASURES) != self.marks.high_water.get(ERASURES)
                 self.marks = marks
-                for feed in self.feeds if erased else ():
-                    feed.empty()
             if last is not None and (self.last is None or last.index > self.last.index):
                 self.last = last
             self.head = Head(max(head.size, self.head.size), max(head.changes, self.head.changes))
@@ -282,8 +273,3 @@ class Ledger:
 
 def _begins(entry: Commit) -> bool:
     return entry.session is not None and entry.session.opened_ns == entry.session.used_ns
-
-
-def _row(ref: RecordRef, entry: Commit) -> LogRow:
-    document = next((value.data for value in entry.values if value.path == "input"), None)
-    return LogRow(ref.index, ref.leaf_hash, entry.record, committed=True, document=document)

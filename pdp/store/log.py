@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -33,12 +33,12 @@ from pdp.core.record.stored import (
 )
 from pdp.store import tables as t
 from pdp.store.approvals import tables as approvals
-from pdp.store.approvals.answers import PeopleReads
 from pdp.store.clock import MARK
-from pdp.store.cursors import cursor_key, hold, move, position_of
+from pdp.store.cursors import hold, move
 from pdp.store.erasing import erase, unname
-from pdp.store.feed import LogFeed
+from pdp.store.firsts import keep
 from pdp.store.ledger import Ledger
+from pdp.store.log_reads import LogReads
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.shared import Fingerprints, LogWentBack
 from pdp.store.tables import SWITCH_EPOCH
@@ -51,7 +51,7 @@ T = TypeVar("T")
 _AT_ONCE = 500  # people of one read
 
 
-class LogStore(PeopleReads, ABC):
+class LogStore(LogReads, ABC):
     """Implements `ports.Store`; reading the log and closing are each database's. `reads` is a pool of connections
     that only read."""
 
@@ -64,7 +64,6 @@ class LogStore(PeopleReads, ABC):
         self._boot = boot
         self._clean = clean
         self._sessions: SessionState | None = None
-        self._archived: Callable[[int, bytes], bytes] = lambda _index, _leaf: b""
 
     @abstractmethod
     def size_bytes(self) -> int:
@@ -78,34 +77,10 @@ class LogStore(PeopleReads, ABC):
         """A record by its index."""
         return self._record(select(t.records).where(t.records.c.idx == index))
 
-    def records_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """At most `count` records from an index on, as (leaf hash, bytes); b"" for one that is archived and cannot be
-        read here."""
-        return tuple((leaf, data or self._archived(n, leaf)) for n, (leaf, data) in self._page(index, count))
-
-    def leaves_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """The same as the store alone has them: b"" for each that was emptied."""
-        return tuple(row for _, row in self._page(index, count))
-
-    def _page(self, index: int, count: int) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
-        c = t.records.c
-        rows = self._rows(select(c.leaf, c.bytes).where(c.idx.between(index, index + count - 1)).order_by(c.idx))
-        return enumerate(((bytes(row["leaf"]), bytes(row["bytes"])) for row in rows), index)
-
-    def follow(self, *, archive: bool = True) -> LogFeed:
-        """The log for one more consumer; see `ports.Store`."""
-        page = self.records_from if archive else self.leaves_from
-        feed = LogFeed(lambda start, count: self.in_thread(page, start, count))
-        self._ledger.feeds = (*self._ledger.feeds, feed)
-        return feed
-
+    @override
     def archived(self) -> int:
         """Records below this index are archived."""
         return self.high_water(t.ARCHIVED)
-
-    def read_archive(self, record: Callable[[int, bytes], bytes]) -> None:
-        """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
-        self._archived = record
 
     def archived_tenant(self, record_id: str, index: int | None) -> str | None:
         """The tenant of a record that is archived, by id, or by index where there is one; None for any other."""
@@ -155,13 +130,6 @@ class LogStore(PeopleReads, ABC):
             return None
         return ValueRow(record_id, row["tenant"], row["subject"], row["path"], row["salt"], row["data"])
 
-    def inputs_from(self, index: int, count: int) -> Mapping[int, bytes]:
-        """Input documents behind the records from an index on, by index, as far as they are kept."""
-        v = t.values.c
-        span = v.seq.between(index * VALUES_PER_RECORD, (index + count) * VALUES_PER_RECORD - 1)
-        rows = self._rows(select(v.seq, v.data).where(span, v.path == "input"))
-        return {row["seq"] // VALUES_PER_RECORD: bytes(row["data"]) for row in rows}
-
     def call(self, index: str) -> CallRow | None:
         """The salt of a call that was asked about before."""
         c = t.calls.c
@@ -205,10 +173,6 @@ class LogStore(PeopleReads, ABC):
         """A bundle, set index or waiver set by digest."""
         row = self._one(select(t.artefacts).where(t.artefacts.c.digest == digest))
         return None if row is None else Artefact(**row)
-
-    def _one(self, query: Select[Any]) -> Any:
-        rows = self._rows(query)
-        return rows[0] if rows else None
 
     def keep_sessions(self, state: SessionState) -> None:
         """Keep sessions and awaited results there; once, before anything is read or written."""
@@ -379,6 +343,11 @@ class LogStore(PeopleReads, ABC):
         """Number of durable records."""
         return self._ledger.head.size
 
+    def last(self) -> tuple[int, bytes]:
+        """Number of records as of one that is known to be durable, and its leaf hash; 0 and b"" before the first."""
+        known = self._ledger.last
+        return (0, b"") if known is None else (known.index + 1, known.leaf)
+
     def switches(self) -> tuple[SwitchRow, ...]:
         """All engaged switches, oldest first; one whose `until_ns` has passed goes with a later commit."""
         return self._ledger.marks.switches
@@ -425,15 +394,9 @@ class LogStore(PeopleReads, ABC):
             lambda: self._ledger.on(lambda db: move(db, name, self.boot, position, until_ns))
         )
 
-    def cursor(self, name: str) -> int | None:
-        """The index at which a receiver goes on; None for one that never began."""
-        row = self._one(select(t.meta.c.value).where(t.meta.c.name == cursor_key(name)))
-        return None if row is None else position_of(bytes(row["value"]))
-
-    def firsts(self, tenant: str) -> tuple[FirstRow, ...]:
-        """What is known of a tenant's names."""
-        rows = self._rows(select(t.firsts).where(t.firsts.c.tenant == tenant))
-        return tuple([FirstRow(tenant, row["sort"], row["idx"], row["record"]) for row in rows])
+    async def keep_firsts(self, rows: Sequence[FirstRow]) -> tuple[FirstRow, ...]:
+        """Keep names that are not known yet; see `firsts.keep`. Raises Unavailable, Overloaded."""
+        return await self.transact(lambda db: keep(db, rows))
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """What `work` does with rows of a room's own tables. Raises Unavailable, Overloaded."""

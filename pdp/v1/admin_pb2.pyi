@@ -755,6 +755,7 @@ class StoreStatus(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_FIELD_NUMBER: _builtins.int
     SESSIONS_FIELD_NUMBER: _builtins.int
+    LOG_PROCESS_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """Origin of the log, as in its checkpoints."""
     records: _builtins.int
@@ -773,6 +774,10 @@ class StoreStatus(_message.Message):
         it was found to be lost; absent otherwise.
         """
 
+    @_builtins.property
+    def log_process(self) -> Global___Fault:
+        """Why nobody follows the log (signs it, indexes it, pushes it), such as `log.process`; absent while it is followed."""
+
     def __init__(
         self,
         *,
@@ -782,10 +787,11 @@ class StoreStatus(_message.Message):
         size_bytes: _builtins.int = ...,
         last_failure: Global___Fault | None = ...,
         sessions: Global___Fault | None = ...,
+        log_process: Global___Fault | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_failure", b"last_failure", "sessions", b"sessions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_failure", b"last_failure", "log_process", b"log_process", "sessions", b"sessions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_size", b"checkpoint_size", "last_failure", b"last_failure", "log", b"log", "records", b"records", "sessions", b"sessions", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_size", b"checkpoint_size", "last_failure", b"last_failure", "log", b"log", "log_process", b"log_process", "records", b"records", "sessions", b"sessions", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -618,13 +618,13 @@ async def test_an_auditor_searches_and_takes_a_receipt_along(
         await expect(page.get_by_role("heading", name=f"Record {index}")).to_be_visible()
         await expect(page.get_by_text('"effect": "pending"')).to_be_visible()
         assert await widest(page) <= 360
-        await signed.publisher.publish()
+        await signed.publish()
         async with page.expect_download() as got:
             await page.get_by_role("link", name="Its receipt").click()
         text = (await (await got.value).path()).read_text()
     stored = world.world.process.store.record_at(index)
     assert stored is not None
-    assert verify(text, stored.record, (signed.publisher.verifier,))[0] == index
+    assert verify(text, stored.record, (signed.verifier,))[0] == index
 
 
 async def widest(page: Page) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pdp.core.call.registered import Interpreter
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import FULL, Commit, FirstRow, ValueRow
 from pdp.core.record.stored import MOST_FIRSTS as MOST
-from pdp.proof.first_seen import AT_ONCE, KINDS, NAME, FirstSeen
+from pdp.proof.first_seen import AT_ONCE, KINDS, NAME, FirstSeen, Place, Reading
 from pdp.proof.pushes import EVERY, LEASE_NS, Push
 from pdp.proof.receivers import Selection
 from pdp.store.firsts import keep
@@ -42,11 +43,15 @@ class Counted:
         pass
 
 
+async def reading(places: Collection[Place]) -> Mapping[Place, Reading]:
+    """Of the tool `x` an argument is read as a path."""
+    return {place: [Interpreter("path", "/path")] if place[2] == "x" else [] for place in places}
+
+
 def follower(store: AnyStore, clock: Now, begin: int = 0, key: bytes = KEY) -> tuple[Push, Told]:
     """As the wiring makes it."""
     counted: Any = Counted()
-    reads = lambda *place: [Interpreter("path", "/path")] if place[2] == "x" else []  # noqa: E731
-    seen = FirstSeen(store, key, reads, begin, counted)
+    seen = FirstSeen(store, key, reading, begin, counted)
     own = Push(NAME, seen, Selection(kinds=KINDS), store, clock, Entropy(), AT_ONCE, 0, counted)
     return own, counted.new
 

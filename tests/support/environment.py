@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from support.consumers import in_process
 from support.gate import gate_once
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
@@ -113,5 +114,11 @@ class Stage:
         """For `bootstrap.build`."""
         evidence = None if self.approvals else self.evidence
         return Environment(
-            self.clock.wall, self.clock.monotonic, self.entropy, evidence, judge=self.judge, gate=gate_once
+            self.clock.wall,
+            self.clock.monotonic,
+            self.entropy,
+            evidence,
+            judge=self.judge,
+            gate=gate_once,
+            consumers=in_process,
         )

@@ -23,6 +23,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.consumers import in_process
 from support.gate import PDP, gate_once
 from support.pseudonyms import revealed
 
@@ -342,7 +343,7 @@ class Served(Asking):
     def __init__(self, world: Sandbox, *, environment: Environment | None = None, watch: bool = True) -> None:
         super().__init__(world)
         self._settings = settings.load(world.config, {})
-        self._environment = environment or Environment(gate=gate_once)
+        self._environment = environment or Environment(gate=gate_once, consumers=in_process)
         self._watch = watch
         self.now = self._environment.wall
         self._started = threading.Event()

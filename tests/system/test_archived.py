@@ -51,7 +51,7 @@ async def test_decisions_are_archived_and_the_service_goes_on(
             asked = world.ask(ALICE, "git_push", definition=b"") if n == UNKNOWN else world.ask(ALICE, "git_status")
             first = await answered(world, asked)
         assert world.process.signed is not None
-        await world.process.signed.publisher.publish()
+        await world.process.signed.publish()
         old = world.process.store.record_at(100)
         assert old is not None
     later = Stage(StillClock(WEDNESDAY_NS + DAYS * 24 * 3600 * NS))
@@ -102,7 +102,7 @@ async def test_decisions_are_archived_and_the_service_goes_on(
 
 async def absent(world: World, decision_id: str) -> None:
     """An archived decision, to a server without the archive."""
-    records, publisher = world.process.services.records, world.process.signed
+    records, signed = world.process.services.records, world.process.signed
     for caller in (AUDITOR, replace(AUDITOR, tenant="*")):
         with pytest.raises(Unsupported, match="archive"):
             await records.get(caller, decision_id=decision_id)
@@ -110,8 +110,8 @@ async def absent(world: World, decision_id: str) -> None:
         await records.get(replace(AUDITOR, tenant="globex"), decision_id=decision_id)
     with pytest.raises(Fault, match="archive"):
         await records.search(AUDITOR, SearchAsk(wanted={"decision": frozenset({decision_id})}), 10)
-    assert publisher is not None
-    await publisher.publisher.publish()
+    assert signed is not None
+    await signed.publish()
     assert (await records.inclusion(AUDITOR, 100, 0)).hashes
 
 

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.consumers import following
 from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, running
 from support.world import METADATA_KEY, WEDNESDAY_NS, Plan, World, create, serving
@@ -77,10 +78,8 @@ async def world(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> A
         async with serving(made, Plan(), stage) as found:
             assert await decide(found, "git_log") == ALLOW
             assert await decide(found, "git_reset") == PENDING
-            following = asyncio.create_task(found.process.pushes.run())
-            yield found
-            following.cancel()
-            await asyncio.wait({following})
+            async with following(found.process):
+                yield found
 
 
 @pytest_asyncio.fixture(loop_scope="module")

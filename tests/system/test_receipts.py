@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -19,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from served import ALLOW, Served, ask, make_world, served
 from support import c2sp
+from support.consumers import following
 from support.outside import need
 from support.profiles import profile
 
@@ -72,10 +72,8 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proved]:
         signed = server.process.signed
         assert signed is not None
 
-        async def begin() -> asyncio.Task[None]:
-            return asyncio.create_task(signed.publisher.run())
-
-        running = server.run(begin())
+        follow = following(server.process)
+        server.run(follow.__aenter__())
         for _ in range(3):
             server.decide(ask())
         request = ask(bearer=server.alice())
@@ -87,7 +85,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proved]:
         made = pdp("prove", answer.decision_id, "--out", out, *options)
         assert made.exit_code == 0, made.output
         yield Proved(server, answer, out, key, options)
-        server.loop.call_soon_threadsafe(running.cancel)
+        server.run(follow.__aexit__(None, None, None))
 
 
 def test_a_caller_that_waits_gets_its_receipt(proved: Proved) -> None:
@@ -163,7 +161,7 @@ def copy(proved: Proved, tmp_path: Path) -> Path:
     """The log's files as they are now, with the records since its last checkpoint covered."""
     signed = proved.server.process.signed
     assert signed is not None
-    proved.server.run(signed.publisher.covering(proved.server.process.store.size() - 1))
+    proved.server.run(signed.covering(proved.server.process.store.size() - 1))
     place = tmp_path / "copy"
     shutil.copytree(proved.folder, place)
     return place
@@ -232,7 +230,7 @@ def test_a_cut_tail_and_an_older_checkpoint_are_found(proved: Proved, copy: Path
     proved.server.decide(ask())
     signed = proved.server.process.signed
     assert signed is not None
-    proved.server.run(signed.publisher.covering(proved.server.process.store.size() - 1))
+    proved.server.run(signed.covering(proved.server.process.store.size() - 1))
     shutil.copytree(proved.folder, grown)
     assert pdp("verify", grown, "--key", proved.key, "--checkpoint", kept).exit_code == 0
     assert pdp("verify", copy, "--key", proved.key).exit_code == 0

@@ -24,6 +24,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support import c2sp
 from support.cases import load_cases
+from support.consumers import following
 from support.environment import Stage, StillClock
 from support.golden import INSTANTS, plan
 from support.outside import need
@@ -71,19 +72,18 @@ async def _ask(folder: Path, out: Path, name: str, at_ns: int) -> tuple[Path, st
         world.process.services.decide.facts.__class__ = JudgedFacts
         signed = world.process.signed
         assert signed is not None
-        publishing = asyncio.create_task(signed.publisher.run())
+        await stack.enter_async_context(following(world.process))
         for case in cases:
             made = await run(case, {name: world}, PROCESS, {})
             if not isinstance(made.answer, Refused):
                 ids.append(made.answer.decision_id)
-        await signed.publisher.covering(world.process.store.size() - 1)
+        await signed.covering(world.process.store.size() - 1)
         for decision_id in ids:
             stored = world.process.store.record(decision_id)
             assert stored is not None
-            proof = await signed.publisher.inclusion(stored.ref.index)
+            proof = await signed.inclusion(stored.ref.index)
             text = receipt.text(proof.number, proof.hashes, proof.head.note)
             (out / f"{decision_id}.tlog-proof").write_text(text)
-        publishing.cancel()
         return world.sandbox.folder / "store", world.process.store.origin
 
 

@@ -124,7 +124,7 @@ def verify(running: Served, key: str) -> tuple[int, str]:
 
 def test_the_log_goes_on_under_another_key_that_the_former_one_names(running: Served) -> None:
     assert running.process.signed is not None
-    publisher, folder = running.process.signed.publisher, running.world.folder / "store/log"
+    publisher, folder = running.process.signed, running.world.folder / "store/log"
     key, texts = running.world.folder / "store/log.pem", [publisher.verifier.text()]
     running.run(publisher.publish())
     assert verify(running, texts[0])[0] == 0
@@ -169,7 +169,7 @@ def test_the_log_goes_on_under_another_key_that_the_former_one_names(running: Se
 def test_a_record_alone_hands_nothing_over(running: Served) -> None:
     """Who may write to the store can write such a record, and the key signs trees over it like over any other."""
     assert running.process.signed is not None
-    publisher = running.process.signed.publisher
+    publisher = running.process.signed
     theirs = LogKey(publisher.verifier.name, Ed25519PrivateKey.generate().public_key()).text()
     now = publisher.verifier.text()
     ref = running.run(running.process.recorder.log_key(theirs, now, running.now()))
@@ -183,7 +183,7 @@ def test_a_record_alone_hands_nothing_over(running: Served) -> None:
 
 def test_the_folder_that_cannot_be_written_keeps_the_former_key(running: Served) -> None:
     assert running.process.signed is not None
-    publisher, folder = running.process.signed.publisher, running.world.folder / "store/log"
+    publisher, folder = running.process.signed, running.world.folder / "store/log"
     former = publisher.verifier.text()
     running.run(publisher.publish())
     (folder / "keys").write_text("in the way of a folder")
@@ -218,7 +218,7 @@ def test_a_watcher_takes_what_changed_without_being_asked(tmp_path: Path) -> Non
     world = make_world(tmp_path / "w")
     with served(world) as server:
         assert server.process.signed is not None
-        former = server.process.signed.publisher.verifier.text()
+        former = server.process.signed.verifier.text()
         write_key(store_file(world).parent / "log.pem")
         until(lambda: server.records("secrets"))
-        until(lambda: server.process.signed.publisher.verifier.text() != former)
+        until(lambda: server.process.signed.verifier.text() != former)

@@ -165,17 +165,12 @@ async def test_what_it_says_otherwise_is_recorded_and_answers_are_as_they_were(t
 async def searched(world: World, **wanted: str) -> list[str]:
     """Ids of the records that a search shows."""
     query = RecordQuery({name: frozenset({value}) for name, value in wanted.items()})
-    index, store = world.process.index, world.process.store
+    index, store = world.process.log.index, world.process.store
     if index is None:  # on PostgreSQL a process has one where it is told so
         every = (store.record_at(i) for i in range(store.size()))
         return [r.record_id for r in every if r and query.matches(json.loads(r.record), r.record)]
-    task = asyncio.create_task(index.run())
-    try:
-        await index.caught_up()
-        places, _ = await index.find(query, store.size(), 10)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    await index.caught_up()
+    places, _ = await index.find(query, store.size(), 10)
     return [r.record_id for r in store.records_at(tuple(places))]
 
 

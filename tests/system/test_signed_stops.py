@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from support.consumers import following
+from support.waiting import until
 from support.world import answered, running
 
 from devtools.sandbox import ALICE
@@ -29,17 +31,20 @@ async def test_an_orderly_stop_signs_its_last_records(tmp_path: Path) -> None:
     assert (head.size, json.loads(last)["kind"]) == (index + 1, "stop")
 
 
-async def test_a_stop_signs_nothing_after_a_failed_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_signs_nothing_after_a_failed_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """What a second sync says proves nothing."""
     async with running(tmp_path) as world:
         await answered(world, world.ask(ALICE, "git_status"))
         assert world.process.signed is not None
-        publisher, folder = world.process.signed.publisher, world.process.settings.store.path / "log"
+        folder = world.process.settings.store.path / "log"
 
         def fails(*_: object) -> None:
             raise SyncFailed(5, "Input/output error")
 
         with monkeypatch.context() as failing:
             failing.setattr(LogFolder, "extend", fails)
-            await publisher.run()
+            async with following(world.process):
+                await until(lambda: "a sync failed" in caplog.text)
     assert LogFolder(folder).checkpoint() == ""

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+from support.consumers import following
 from support.environment import Stage, StillClock
 from support.tools import resource
+from support.waiting import until
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
@@ -22,7 +24,6 @@ from devtools.sandbox import ALICE, BOB
 from pdp.core.check import NS
 from pdp.core.record.stored import Cosigning
 from pdp.local.installation import DAY_NS
-from pdp.proof.pushes import EVERY
 from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.runtime.telemetry.logs import JsonFormatter
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
@@ -265,6 +266,7 @@ async def test_everything_told_is_in_the_catalogue(tmp_path: Path) -> None:
         await ask(world, world.ask(ALICE, "git_status"))
         await world.decide(world.ask(ALICE, "git_status"), caller="auditor", way=GRPC)
         await watch.settled()
+        await world.process.log.tell_head()
         world.process.levels.tell(world.now_ns)
         known = {attribute.name for attribute in ATTRIBUTES}
         names = {f"pdp.{stage.name}" for stage in STAGES} | {DECIDE}
@@ -289,15 +291,17 @@ async def test_what_is_asked_about_for_the_first_time_is_counted_and_who_asks(tm
             await world.decide(world.ask(ALICE, tool, definition=b"" if tool == "git_stash" else None), way=GRPC)
         await world.decide(world.ask(ALICE, "git_status", server="other", definition=b""), way=GRPC)
         await watch.settled()
-        (follower,) = world.process.pushes.each
-        while await follower.step() != EVERY:
-            pass
-        new = {(labels["pdp.new"], labels["pdp.check"]): n for labels, n in watch.points("pdp.targets.new")}
         # of an unknown server nothing is known, its tools included
         one_each = dict.fromkeys(
             (("server", "ok"), ("target", "ok"), ("agent", "ok"), ("server", "server.unknown")), 1
         )
-        assert new == one_each | {("target", "tool.unknown"): 2}  # one of each server
+        new = one_each | {("target", "tool.unknown"): 2}  # one of each server
+
+        def told() -> dict[tuple[str, str], int]:
+            return {(labels["pdp.new"], labels["pdp.check"]): n for labels, n in watch.points("pdp.targets.new")}
+
+        async with following(world.process):
+            await until(lambda: told() == new)
         asked = {
             (labels["pdp.caller"], labels["pdp.effect"]): n for labels, n in watch.points("pdp.caller.decisions")
         }
@@ -307,15 +311,17 @@ async def test_what_is_asked_about_for_the_first_time_is_counted_and_who_asks(tm
 
 async def test_levels_of_what_follows_the_log(tmp_path: Path) -> None:
     async with watched(tmp_path) as (world, watch):
-        await world.process.signed.publisher.publish()
-        await world.process.index.caught_up()
+        await world.process.signed.publish()
+        await world.process.log.index.caught_up()
+        await world.process.log.tell_head()
         world.process.levels.tell(world.now_ns)
         for name in ("pdp.log.behind", "pdp.log.age", "pdp.log.uncosigned", "pdp.search.behind"):
             assert watch.points(name) == [({}, 0)], name
         await world.decide(world.ask(ALICE, "git_status"), way=GRPC)
         world.stage.clock.advance(90)
-        world.process.signed.publisher.cosigning = Cosigning(1, world.now_ns - 5 * NS, ("w",))
+        world.process.signed.cosigning = Cosigning(1, world.now_ns - 5 * NS, ("w",))
         world.process.levels.tell(world.now_ns)
+        await world.process.log.tell_head()
         assert watch.points("pdp.log.uncosigned") == [({}, 5)]
         assert watch.points("pdp.log.behind") == watch.points("pdp.search.behind") == [({}, 1)]
         assert watch.points("pdp.uptime") == [({}, 90)]

@@ -38,7 +38,7 @@ from pdp.core.ports.approvals import (
     Passkeys,
     ResumeTokens,
 )
-from pdp.core.ports.store import Archive, Store
+from pdp.core.ports.store import Archive, Log, Store
 from pdp.core.record.inspection import Inspection
 from pdp.core.record.search import RecordQuery
 from pdp.core.record.stored import CallKeys, Cosigning, Proof, SessionRow, SignedCheckpoint, StoredCall
@@ -60,6 +60,7 @@ __all__ = [
     "KeptPolicies",
     "KeptStatus",
     "LoadedPolicy",
+    "Log",
     "Passkeys",
     "PolicySource",
     "RecordIndex",

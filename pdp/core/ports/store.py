@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pdp.core.ports.approvals import Answers
 from pdp.core.record.artefact import Artefact
@@ -26,6 +26,7 @@ from pdp.core.record.stored import (
     ValueRow,
 )
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -69,26 +70,76 @@ class Archive(Protocol):
         ...
 
 
-class LogFeed(Protocol):
-    """The log for one consumer, which reads forwards: what this process committed comes from memory."""
-
-    async def rows(self, start: int, count: int, /) -> Sequence[LogRow]:
-        """Records from an index on, in their order; fewer where the log ends. Raises Unavailable, Overloaded."""
-        ...
-
-    def leave(self) -> None:
-        """Keep nothing for the consumer until it reads again."""
-        ...
-
-
-class Store(Answers, Protocol):
-    """The one commit port, and the reads. The event loop waits for no database: what a decision needs comes by
-    `for_call`, anything else goes through `read`, or runs in a thread. Reads see every commit that was answered."""
+class Log(Protocol):
+    """The log, and how far its consumers are: what they need of a store."""
 
     @property
     def origin(self) -> str:
         """The log's origin (its name in checkpoints)."""
         ...
+
+    def size(self) -> int:
+        """Number of records."""
+        ...
+
+    def records_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
+        """At most `count` records from an index on, as (leaf hash, bytes); b"" for one that is archived and cannot be
+        read here."""
+        ...
+
+    def leaves_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
+        """The same as the store alone has them: b"" for each that was emptied."""
+        ...
+
+    async def rows(self, start: int, count: int, /, *, archive: bool = True) -> Sequence[LogRow]:
+        """Records from an index on, in their order, read once for all consumers; fewer where the log ends. `archive`:
+        those that are archived as `records_from` has them, else as `leaves_from`. Raises Unavailable, Overloaded."""
+        ...
+
+    def archived(self) -> int:
+        """Records below this index are archived."""
+        ...
+
+    def read_archive(self, record: Callable[[int, bytes], bytes], /) -> None:
+        """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
+        ...
+
+    def inputs_from(self, index: int, count: int) -> Mapping[int, bytes]:
+        """Input documents behind the records from an index on, by index, as far as they are kept."""
+        ...
+
+    async def in_thread(self, reads: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """The result of `reads`, which calls the synchronous reads, in one of the threads for pages and background
+        tasks. Raises Overloaded `store.overloaded`."""
+        ...
+
+    async def hold_cursor(self, name: str, begin: int, *, at_ns: int, until_ns: int) -> int | None:
+        """The index at which a receiver of the log goes on, held by this process until `until_ns`; None while another
+        one holds it. A new receiver begins at `begin`. It is no record. Raises Unavailable, Overloaded."""
+        ...
+
+    async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
+        """Move forward what this process holds, and hold it until `until_ns`; False where it does not hold it any
+        more. Raises Unavailable, Overloaded."""
+        ...
+
+    def cursor(self, name: str) -> int | None:
+        """The index at which a receiver goes on; None for one that never began."""
+        ...
+
+    def firsts(self, tenant: str) -> tuple[FirstRow, ...]:
+        """What is known of a tenant's names; of those that have no place a mark, named `FULL`."""
+        ...
+
+    async def keep_firsts(self, rows: Sequence[FirstRow], /) -> tuple[FirstRow, ...]:
+        """Keep names that are not known yet. Returns the rows as they stand: with the record that named each first,
+        or as the mark where there is no place for it. Raises Unavailable, Overloaded."""
+        ...
+
+
+class Store(Log, Answers, Protocol):
+    """The one commit port, and the reads. The event loop waits for no database: what a decision needs comes by
+    `for_call`, anything else goes through `read`, or runs in a thread. Reads see every commit that was answered."""
 
     async def commit(self, entry: Commit) -> RecordRef:
         """Write durably (fsync'd) and return the position. Raises Unavailable (`record.unavailable`) when it
@@ -123,10 +174,6 @@ class Store(Answers, Protocol):
         """Code of what is wrong with sessions that lie outside the store (`SessionState.problem`); else empty."""
         ...
 
-    def size(self) -> int:
-        """Number of records."""
-        ...
-
     def size_bytes(self) -> int:
         """The size of the store on disk; 0 when that cannot be told."""
         ...
@@ -134,28 +181,6 @@ class Store(Answers, Protocol):
     def record(self, record_id: str) -> StoredRecord | None: ...
 
     def record_at(self, index: int) -> StoredRecord | None: ...
-
-    def records_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """At most `count` records from an index on, as (leaf hash, bytes); b"" for one that is archived and cannot be
-        read here."""
-        ...
-
-    def leaves_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """The same as the store alone has them: b"" for each that was emptied."""
-        ...
-
-    def follow(self, *, archive: bool = True) -> LogFeed:
-        """The log for one more consumer, for as long as the store is open; `archive`: as `records_from` has it, else
-        as `leaves_from`."""
-        ...
-
-    def archived(self) -> int:
-        """Records below this index are archived."""
-        ...
-
-    def read_archive(self, record: Callable[[int, bytes], bytes], /) -> None:
-        """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
-        ...
 
     def archived_tenant(self, record_id: str, index: int | None) -> str | None:
         """The tenant of a record that is archived, by id, or by index where there is one; None for any other."""
@@ -176,10 +201,6 @@ class Store(Answers, Protocol):
         ...
 
     def value(self, record_id: str, path: str) -> ValueRow | None: ...
-
-    def inputs_from(self, index: int, count: int) -> Mapping[int, bytes]:
-        """Input documents behind the records from an index on, by index, as far as they are kept."""
-        ...
 
     def call(self, index: str) -> CallRow | None: ...
 
@@ -241,24 +262,6 @@ class Store(Answers, Protocol):
 
     def in_force(self) -> Mapping[tuple[str, str], str]:
         """The versions in force, as last announced by any process."""
-        ...
-
-    async def hold_cursor(self, name: str, begin: int, *, at_ns: int, until_ns: int) -> int | None:
-        """The index at which a receiver of the log goes on, held by this process until `until_ns`; None while another
-        one holds it. A new receiver begins at `begin`. It is no record. Raises Unavailable, Overloaded."""
-        ...
-
-    async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
-        """Move forward what this process holds, and hold it until `until_ns`; False where it does not hold it any
-        more. Raises Unavailable, Overloaded."""
-        ...
-
-    def cursor(self, name: str) -> int | None:
-        """The index at which a receiver goes on; None for one that never began."""
-        ...
-
-    def firsts(self, tenant: str) -> tuple[FirstRow, ...]:
-        """What is known of a tenant's names; of those that have no place a mark, named `FULL`."""
         ...
 
     async def transact(self, work: Callable[[Any], _T], /) -> _T:

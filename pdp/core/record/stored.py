@@ -262,26 +262,21 @@ class StoredRecord:
 
 @dataclass(slots=True)
 class LogRow:
-    """A record as the consumers of the log follow it: read once, and parsed once for all of them. `data` is empty
-    where it is archived. `committed`: by this process, which made the leaf hash of these bytes; `document` is then
-    the input document behind it, where there is one."""
+    """A record as the consumers of the log read it: hashed once, and parsed once for all of them. `data` is empty
+    where it is archived."""
 
     index: int
     leaf: bytes
     data: bytes
-    committed: bool = False
-    document: bytes | None = None
+    _intact: bool | None = None
     _record: Mapping[str, Any] | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes that it holds."""
-        return len(self.data) + len(self.document or b"")
 
     @property
     def intact(self) -> bool:
         """Whether it is what was written."""
-        return self.committed or self.leaf == leaf_hash(self.data)
+        if self._intact is None:
+            self._intact = self.leaf == leaf_hash(self.data)
+        return self._intact
 
     def check(self, reader: str) -> None:
         """Raises Unavailable `record.archived`, for a `reader` that needs it, and `store.corrupt`."""

@@ -94,6 +94,13 @@ def configure(level: str, form: str) -> None:
     logging.getLogger("pdp").setLevel(level.upper())
 
 
+def configured() -> tuple[str, str]:
+    """The arguments of `configure` by which another process logs as this one does."""
+    level = logging.getLevelName(logging.getLogger("pdp").getEffectiveLevel()).lower()
+    found = [type(each.formatter) for each in logging.getLogger().handlers]
+    return level, next((form for form, kind in FORMATTERS.items() if kind in found), "text")
+
+
 def handler(form: str) -> logging.Handler:
     """A handler for standard error; `form` is a key of `FORMATTERS`."""
     stream = logging.StreamHandler()

@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -112,6 +113,12 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
     return OpenedFile(writer, copier, people, reads, reader, name, size, clean)
 
 
+def readers(directory: Path) -> Engine:
+    """Connections that only read a file that another process has opened; none of them makes one."""
+    place = f"file:{quote(str(directory / FILE))}?mode=ro"
+    return alchemy.pool(lambda: _connection(place, *READER_PRAGMAS))
+
+
 def fill(directory: Path, work: Callable[[Connection], T]) -> T:
     """What `work` does with the new tables of a file that has none, in one transaction. Raises ConfigurationFault
     `store.exists`, `store.foreign`, and those of the lock."""
@@ -147,8 +154,10 @@ def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:
     return name
 
 
-def _connection(path: Path, *pragmas: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS)
+def _connection(place: Path | str, *pragmas: str) -> sqlite3.Connection:
+    """`place` is a path, or a URI."""
+    uri = isinstance(place, str)
+    db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS, uri=uri)
     for pragma in pragmas:
         db.execute(pragma).fetchall()
     return db

@@ -33,6 +33,7 @@ _SESSIONS_ADVICE = {
     "session.unavailable": "Redis cannot be used, so calls of sessions are denied. Look at it, and at the log.",
     "session.lost": "Redis lost data: labels of whom it concerns are the worst until a context reset.",
 }
+_LOG_ADVICE = "Decisions go on, and the log is neither signed nor indexed nor pushed. Look at the log."
 
 
 def parts(request: admin_pb2.ReloadRequest) -> tuple[Reloadable, ...]:
@@ -137,6 +138,7 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
             sessions=_problem(
                 status.sessions_problem, status.at_ns, _SESSIONS_ADVICE.get(status.sessions_problem, "")
             ),
+            log_process=_problem(status.log_problem, status.at_ns, _LOG_ADVICE if status.log_problem else ""),
         ),
         engine=admin_pb2.EngineStatus(
             worker_deaths=status.worker_deaths,

@@ -100,12 +100,12 @@ async def test_an_auditor_finds_a_record_and_its_receipt_verifies(auditing: Audi
     assert data == stored.record
     signed = auditing.world.process.signed
     assert signed is not None
-    await signed.publisher.publish()
+    await signed.publish()
     got = await auditing.page(f"/records/{index}/receipt")
     assert got.headers["content-disposition"] == f'attachment; filename="record-{index}.tlog-proof"'
-    assert verify(got.text, data, (signed.publisher.verifier,))[0] == index
+    assert verify(got.text, data, (signed.verifier,))[0] == index
     with pytest.raises(Exception, match="not leaf"):
-        verify(got.text, data + b" ", (signed.publisher.verifier,))
+        verify(got.text, data + b" ", (signed.verifier,))
 
 
 async def test_what_a_caller_made_up_does_nothing_on_the_page(auditing: Auditing) -> None:

@@ -1,0 +1,356 @@
+"""The process that follows the log: it signs it, indexes it, and pushes it, and decides nothing.
+
+The process that writes the store starts it, tells it each second how far the log is, and answers what it asks. It
+reads the database itself. Here alone are the log's signing key and the secrets of receivers.
+
+    of the server   open · go · head · publish · finish · read_key · renew · caught_up · find · end   calls
+                    want                                                                              news
+    of this one     hold_cursor · move_cursor · keep_firsts · interpreters                            calls
+                    published · rolled_back · count                                                   news
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing_extensions import override
+
+from pdp.core.call.registered import Interpreter
+from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.core.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
+from pdp.core.record.search import RecordQuery
+from pdp.core.record.stored import FirstRow
+from pdp.host.channel import Channel
+from pdp.host.child import end_with, seal
+from pdp.host.system import SystemEntropy, elapsed_ns, settle
+from pdp.proof.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen, Place
+from pdp.proof.index import SearchIndex
+from pdp.proof.note import LogKey
+from pdp.proof.options import AuditOptions
+from pdp.proof.publisher import Publisher, RolledBack
+from pdp.proof.pushes import Push, Pushes
+from pdp.proof.receivers import Selection
+from pdp.runtime.secrets.options import VaultOptions
+from pdp.runtime.secrets.reference import secrets_read
+from pdp.runtime.signed_log import AWAY, index_folder, key_of, publisher, read_archive, receiver_of, signing
+from pdp.runtime.telemetry import logs
+from pdp.store.clock import StoreClock
+from pdp.store.followed import FollowedLog
+from pdp.store.options import StoreOptions
+
+log = logging.getLogger("pdp.log")
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """Implements `LogSettings`."""
+
+    production: bool
+    store: StoreOptions
+    audit: AuditOptions
+    vault: VaultOptions | None
+
+
+class _Keeper:
+    """Has the server keep what consumers want kept in the store; implements `followed.Keeper`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def hold_cursor(self, name: str, begin: int, *, at_ns: int, until_ns: int) -> int | None:
+        held: int | None = await self._channel.call(
+            "hold_cursor", name=name, begin=begin, at_ns=at_ns, until_ns=until_ns
+        )
+        return held
+
+    async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
+        return bool(await self._channel.call("move_cursor", name=name, position=position, until_ns=until_ns))
+
+    async def keep_firsts(self, rows: Sequence[FirstRow]) -> tuple[FirstRow, ...]:
+        kept = await self._channel.call("keep_firsts", rows=list(map(astuple, rows)))
+        return tuple([FirstRow(*row) for row in kept])
+
+
+class _Telemetry(Silent):
+    """Has the server count; what gauges were set since is `levels`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.levels: list[tuple[str, float, Attributes]] = []
+
+    @override
+    def count(self, name: str, attributes: Attributes = NONE) -> None:
+        self._channel.tell("count", name=name, attributes=attributes)
+
+    @override
+    def level(self, name: str, value: float, attributes: Attributes = NONE) -> None:
+        self.levels.append((name, value, attributes))
+
+
+class Consumers:
+    """All that follows the log in this process, as the server says."""
+
+    def __init__(self) -> None:
+        calls = (
+            self.open, self.go, self.head, self.publish, self.finish, self.read_key, self.renew, self.caught_up,
+            self.find, self.end,
+        )  # fmt: skip
+        self._channel = Channel({call.__name__: call for call in calls}, {"want": self._want}, AWAY)
+        self._work = list[asyncio.Task[None]]()
+        self._broken = asyncio.Event()
+        self._settings: _Settings
+        self._log: FollowedLog | None = None
+        self._clock: StoreClock
+        self._telemetry: Telemetry = SILENT
+        self._publisher: Publisher | None = None
+        self._index: SearchIndex | None = None
+        self._pushes = Pushes()
+        self._following: Ed25519PrivateKey | None = None  # the key that comes next
+        self._told: Mapping[str, Any] = {}  # of the latest checkpoint
+
+    async def serve(self, end: socket.socket) -> None:
+        """Until the server is gone, or something of this is broken."""
+        await self._channel.open(end)
+        ends = [asyncio.create_task(each.wait()) for each in (self._channel.gone, self._broken)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in ends:
+            task.cancel()
+
+    async def open(  # noqa: PLR0913, PLR0917 - what they rest on
+        self,
+        store: Mapping[str, Any],
+        audit: Mapping[str, Any],
+        vault: Mapping[str, Any] | None,
+        production: bool,
+        password: str,
+        index_key: str,
+        origin: str,
+        boot: str,
+        mark_ns: int,
+        telemetry: bool,
+        begin: int,
+        head: tuple[int, int, str],
+        agreed: Sequence[str],
+        check: bool,
+    ) -> Mapping[str, Any]:
+        """Begin to follow; `begin` is the number of records when the server started. Where it is to `check`, what was
+        signed is held against the store. Returns the verifier key, and the settings whose secrets were read. Raises
+        Fault."""
+        settings = self._settings = _Settings(
+            production,
+            StoreOptions.model_validate(store),
+            AuditOptions.model_validate(audit),
+            None if vault is None else VaultOptions.model_validate(vault),
+        )
+        self._clock = StoreClock(time.time_ns, elapsed_ns, mark_ns)
+        if telemetry:
+            self._telemetry = _Telemetry(self._channel)
+        keeper, key = _Keeper(self._channel), bytes.fromhex(index_key)
+        followed = self._log = FollowedLog.open(settings.store, bytes.fromhex(password), origin, keeper, boot)
+        read_archive(settings, followed)
+        await followed.take(head[0], head[1], bytes.fromhex(head[2]))
+        with secrets_read() as read:
+            self._publisher = publisher(settings, followed, self._tell, agreed)
+            self._pushes = self._receivers(followed, begin, key)
+        folder = index_folder(settings)
+        self._index = None if folder is None else _index(followed, folder, key)
+        if check and self._publisher is not None:
+            await self._publisher.check()
+        return {"verifier": self._verifier(), "read": sorted(read)}
+
+    def _receivers(self, followed: FollowedLog, begin: int, index_key: bytes) -> Pushes:
+        """A cursor for each receiver, none of them moving yet, and for what is seen for the first time. Raises
+        ConfigurationFault."""
+        common = (followed, self._clock, SystemEntropy())
+        configured = (
+            Push(
+                name,
+                receiver_of(self._settings, name, options),
+                Selection(frozenset(options.tenants), frozenset(options.kinds)),
+                *common,
+                options.max_records,
+                0 if options.from_start else begin,
+                self._telemetry,
+            )
+            for name, options in self._settings.audit.push.items()
+        )
+        first_seen = FirstSeen(followed, index_key, self._interpreters, begin, self._telemetry)
+        learnt = max(followed.archived(), begin - HISTORY, 0)
+        own = Push(NAME, first_seen, Selection(kinds=KINDS), *common, AT_ONCE, learnt, self._telemetry)
+        return Pushes((*configured, own))
+
+    async def _interpreters(self, places: Collection[Place]) -> Mapping[Place, Sequence[Interpreter]]:
+        """By the manifests that the server has loaded now."""
+        asked = list(places)
+        told = await self._channel.call("interpreters", places=asked)
+        return {place: [Interpreter(*each) for each in found] for place, found in zip(asked, told, strict=True)}
+
+    async def go(self) -> None:
+        """Follow the log from here on."""
+        if self._work:
+            return
+        if self._publisher is not None:
+            self._begin(self._publish(self._publisher))
+        if self._index is not None:
+            self._begin(self._index.run())
+        self._begin(self._pushes.run())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.append(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("internal error; the log is followed anew", exc_info=failure)
+            self._broken.set()
+
+    async def _publish(self, own: Publisher) -> None:
+        try:
+            await own.run()
+        except RolledBack as fault:
+            self._channel.tell("rolled_back", code=fault.code, message=fault.message)
+
+    async def head(self, size: int, archived: int, leaf: str) -> Sequence[tuple[str, float, Attributes]]:
+        """So far is the log; returns the gauges. Raises Unavailable where it is not so in the database."""
+        assert self._log is not None  # noqa: S101 - it is open
+        await self._log.take(size, archived, bytes.fromhex(leaf))
+        if not isinstance(self._telemetry, _Telemetry):
+            return ()
+        self._telemetry.levels = []
+        for part in (self._pushes.part, *(() if self._index is None else (self._index.part,))):
+            part.level(self._telemetry, self._clock.paced_ns())
+        return self._telemetry.levels
+
+    def _want(self) -> None:
+        """Somebody waits for a checkpoint."""
+        if self._publisher is not None:
+            self._publisher.wanted.set()
+
+    async def publish(self) -> None:
+        """Cover what is durable now. Raises Fault."""
+        await _with_files(self._signing().publish(), "audit.folder: cannot be written")
+
+    async def finish(self) -> None:
+        """Cover the last records of a run."""
+        await self._signing().finish()
+
+    async def read_key(self) -> str:
+        """Read the key that is in the file by now; returns its verifier key. Raises ConfigurationFault."""
+        own, options = self._signing(), signing(self._settings)
+        assert options is not None  # noqa: S101 - there is a publisher
+        self._following = key_of(self._settings, options.key)
+        return LogKey(own.verifier.name, self._following.public_key()).text()
+
+    async def renew(self, index: int | None) -> None:
+        """Sign with it from here on; see `Publisher.renew`. Raises Fault."""
+        if self._following is None:
+            raise Unavailable(*AWAY)
+        renewing = self._signing().renew(self._following, index)
+        await _with_files(renewing, "audit.folder: cannot be written; the former key signs")
+
+    async def caught_up(self) -> None:
+        """See `SearchIndex`."""
+        await self._searched().caught_up()
+
+    async def find(
+        self, wanted: Mapping[str, Sequence[str]], since_ns: int, until_ns: int, before: int, most: int
+    ) -> tuple[tuple[int, ...], int]:
+        """See `SearchIndex`."""
+        groups = {name: frozenset(values) for name, values in wanted.items()}
+        return await self._searched().find(RecordQuery(groups, since_ns, until_ns), before, most)
+
+    async def end(self) -> None:
+        """End well: others may go on with the receivers at once."""
+        await self._stop()
+        await self._pushes.close()
+        await self._let_go()
+
+    async def close(self) -> None:
+        """Let go of everything, where the process goes on."""
+        await self._stop()
+        await self._let_go()
+        await self._channel.close()
+
+    async def _stop(self) -> None:
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    async def _let_go(self) -> None:
+        if self._index is not None:
+            await self._index.close()
+        if self._log is not None:
+            await self._log.close()
+
+    def _tell(self) -> None:
+        """Tell the server of the latest checkpoint, where that or what its witnesses say changed."""
+        own = self._publisher
+        if own is None or (head := own.published) is None:
+            return
+        told = {
+            "note": head.note,
+            "size": head.size,
+            "root": head.root.hex(),
+            "at_ns": head.at_ns,
+            "cosigning": None if own.cosigning is None else astuple(own.cosigning),
+            "agreed": sorted(own.agreed),
+        }
+        if told != self._told:
+            self._told = told
+            self._channel.tell("published", **told)
+
+    def _verifier(self) -> str:
+        return "" if self._publisher is None else self._publisher.verifier.text()
+
+    def _signing(self) -> Publisher:
+        if self._publisher is None:
+            raise Unavailable(*AWAY)
+        return self._publisher
+
+    def _searched(self) -> SearchIndex:
+        if self._index is None:
+            raise Unavailable(*AWAY)
+        return self._index
+
+
+def _index(followed: FollowedLog, folder: Path, key: bytes) -> SearchIndex:
+    """The index, not yet running. Raises ConfigurationFault."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationFault("audit.index", f"audit.index: cannot be made ({error.strerror}).") from None
+    return SearchIndex(followed, folder, key)
+
+
+async def _with_files(work: Coroutine[Any, Any, object], problem: str) -> None:
+    """Raises Unavailable `log.folder` where files cannot be written."""
+    try:
+        await work
+    except OSError:
+        raise Unavailable("log.folder", problem) from None
+
+
+def run_as_child(descriptor: int, parent: int, level: str = "info", form: str = "text") -> None:
+    """Follow the log of the process that started this one, until it ends."""
+    end_with(parent)
+    seal()
+    logs.configure(level, form)
+    asyncio.run(_served(descriptor))
+
+
+async def _served(descriptor: int) -> None:
+    end = socket.socket(fileno=descriptor)
+    end.setblocking(False)
+    settle()
+    await Consumers().serve(end)
+    os._exit(0)  # what a thread is in the middle of is made again

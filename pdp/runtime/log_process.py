@@ -1,0 +1,433 @@
+"""The process that follows the log (`consumers`), as the one that writes it has it: started, told each second how far
+the log is, and started again where it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pdp.core.check import NS
+from pdp.core.errors import Fault, Unavailable
+from pdp.core.ports import Clock
+from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
+from pdp.core.record.search import RecordQuery
+from pdp.core.record.stored import Cosigning, FirstRow, SignedCheckpoint
+from pdp.decide.commit import CLOCK, Recorder
+from pdp.decide.state import ServiceState
+from pdp.host import channel, child
+from pdp.host.channel import Channel
+from pdp.host.child import Child
+from pdp.host.part import Part
+from pdp.host.renewed_files import RenewedFiles, Take
+from pdp.operate.quorum import QuorumRecords
+from pdp.proof.first_seen import Place, Reading
+from pdp.proof.note import LogKey
+from pdp.proof.published import PublishedLog
+from pdp.proof.tiles import LogFolder
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.secrets.reference import FILE, note_read
+from pdp.runtime.signed_log import AWAY, PART, RECORD, index_folder, signing
+from pdp.runtime.telemetry import logs
+from pdp.store.opening import AnyStore
+
+log = logging.getLogger("pdp.log")
+
+EVERY = 1.0  # seconds between two words of how far the log is
+SILENT_SECONDS = 15.0  # without an answer; then it hangs
+END_SECONDS = 5.0
+STARTS = 3  # at a start of the server, which waits for it
+_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_LONG_SECONDS = 5.0  # one that ends sooner is no better than one that does not start
+_MODULE = "pdp.runtime.consumers"
+
+Start = Callable[[socket.socket], Awaitable[Child]]
+
+
+async def _own_process(theirs: socket.socket) -> Child:
+    return await child.start(_MODULE, theirs, *logs.configured())
+
+
+class LogProcess:
+    """Keeps the process. `signed` is what it publishes, `index` the search in it; None where there is none."""
+
+    def __init__(
+        self, settings: Settings, store: AnyStore, password: bytes, index_key: bytes, start: Start | None
+    ) -> None:
+        self.problem = AWAY[0]  # code of why the log is not followed; "" while it is
+        self.rolled_back: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
+        self.telemetry: Telemetry = SILENT
+        self.interpreters: Callable[[Place], Reading] = lambda _place: ()
+        options = signing(settings)
+        folder = None if options is None else options.folder
+        if folder is None:
+            log.warning(
+                "no signed log: audit.key and audit.folder are not set, so nobody can prove records from outside"
+            )
+        self.signed = None if folder is None else PublishedBeside(folder, self)
+        if index_folder(settings) is None:
+            log.warning("no search: audit.index is not set, so nobody can search records")
+        self.index = None if index_folder(settings) is None else IndexBeside(self)
+        self._settings, self._store = settings, store
+        self._password, self._index_key = password, index_key
+        self._start = start or _own_process
+        self._begin = store.size()
+        self._channel: Channel | None = None
+        self._child: Child | None = None
+        self._wanted = asyncio.Event() if self.signed is None else self.signed.wanted
+        self._agreed: Sequence[str] = ()  # witnesses, with this server on records
+        self._said = ""
+
+    async def begin(self) -> None:
+        """Start it, where that is possible; `open` tries again."""
+        with contextlib.suppress(OSError):
+            await self._begun()
+
+    async def _begun(self) -> None:
+        """Start it. Raises OSError."""
+        await self._ended()
+        calls = (self._hold_cursor, self._move_cursor, self._keep_firsts, self._interpreters)
+        news = (self._published, self._rolled_back, self._count)
+        opened = Channel(
+            {call.__name__[1:]: call for call in calls}, {each.__name__[1:]: each for each in news}, AWAY
+        )
+        ours, theirs = channel.pair()
+        try:
+            with theirs:
+                self._child = await self._start(theirs)
+        except OSError:
+            ours.close()
+            raise
+        self._channel = opened
+        await opened.open(ours)
+
+    async def open(self) -> None:
+        """Have it hold what was signed against the store, before anything is written. Raises Fault."""
+        for _ in range(STARTS):
+            if self._channel is None:
+                await self.begin()
+            if await self._opened(check=True):
+                return
+        raise Unavailable("log.process", "the process that follows the log does not start; its own words say why")
+
+    async def _opened(self, *, check: bool) -> bool:
+        """Whether it follows the store now; False where it ended meanwhile. Raises Fault."""
+        opened = self._channel
+        if opened is None:
+            return False
+        try:
+            told = await opened.call("open", **self._told(check=check))
+        except Fault:
+            gone = opened.gone.is_set()
+            await self._ended()
+            if gone:
+                return False
+            raise
+        for name in told["read"]:
+            note_read(name)
+        if self.signed is not None:
+            self.signed.verifier = LogKey.read(told["verifier"])
+        return True
+
+    def _told(self, *, check: bool) -> Mapping[str, Any]:
+        settings, store = self._settings, self._store
+        options = settings.store.model_dump(mode="json")
+        if settings.store.url is not None:
+            del options["path"]
+        return {
+            "store": options,
+            "audit": settings.audit.model_dump(mode="json"),
+            "vault": None if settings.vault is None else settings.vault.model_dump(mode="json"),
+            "production": settings.production,
+            "password": self._password.hex(),
+            "index_key": self._index_key.hex(),
+            "origin": store.origin,
+            "boot": store.boot,
+            "mark_ns": store.high_water(CLOCK),
+            "telemetry": self.telemetry is not SILENT,
+            "begin": self._begin,
+            "head": self._head(),
+            "agreed": self._agreed,
+            "check": check,
+        }
+
+    def _head(self) -> tuple[int, int, str]:
+        size, leaf = self._store.last()
+        return size, self._store.archived(), leaf.hex()
+
+    async def call(self, name: str, /, **given: Any) -> Any:
+        """What it returns, once it knows how far the log is. Raises its fault, and Unavailable `log.process`."""
+        if self._channel is None:
+            raise Unavailable(*AWAY)
+        await self.tell_head()
+        return await self._channel.call(name, **given)
+
+    async def tell_head(self) -> None:
+        """Tell it how far the log is, and set the gauges that it returns. One that says nothing is ended. Raises
+        Fault."""
+        if self._channel is None or self._child is None:
+            raise Unavailable(*AWAY)
+        size, archived, leaf = self._head()
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                levels = await self._channel.call("head", size=size, archived=archived, leaf=leaf)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+            raise Unavailable(*AWAY) from None
+        for name, value, attributes in levels:
+            self.telemetry.level(name, value, attributes)
+
+    async def run(self, signs: Callable[[LogKey], Awaitable[object]]) -> NoReturn:
+        """Have it follow the log, whatever ends it. `signs` hears by which key it does, before it does."""
+        failures, loop = 0, asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._follow(signs)
+            except Fault as fault:
+                self._tell(fault)
+            except OSError as error:
+                self._tell(Unavailable(AWAY[0], f"it cannot be started ({error.strerror})"))
+            except Exception:
+                log.exception("the process that follows the log: internal error; it is started anew")
+            self.problem = AWAY[0]
+            await self._ended()
+            failures = 1 if loop.time() - began >= _LONG_SECONDS else failures + 1
+            await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1])
+
+    async def _follow(self, signs: Callable[[LogKey], Awaitable[object]]) -> None:
+        """Until it is gone, or does not answer."""
+        if self._channel is None or self._channel.gone.is_set():
+            await self._begun()
+            if not await self._opened(check=False):
+                raise Unavailable(*AWAY)
+        running = self._channel
+        assert running is not None  # noqa: S101 - it was opened
+        if self.signed is not None:
+            await signs(self.signed.verifier)
+        await running.call("go")
+        while not running.gone.is_set():
+            await self._told_more(running)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await _first(self._wanted, running.gone)
+        raise Unavailable(AWAY[0], "it has ended; it is started anew")
+
+    async def _told_more(self, running: Channel) -> None:
+        """One word of how far the log is. Raises Fault where the process is gone."""
+        wanted = self._wanted.is_set()
+        self._wanted.clear()
+        try:
+            await self.tell_head()
+        except Fault as fault:
+            if running.gone.is_set():
+                raise
+            self._tell(fault)  # the database is away, or is another one: it looks again
+        else:
+            self._tell(None)
+        if wanted:
+            running.tell("want")
+
+    def _tell(self, fault: Fault | None) -> None:
+        problem = "" if fault is None else f"{fault.code}: {fault.message}"
+        self.problem = "" if fault is None else fault.code
+        if problem != self._said:
+            self._said = problem
+            log.log(logging.ERROR if problem else logging.INFO, "log process: %s", problem or "follows the log")
+
+    def parts(self, recorder: Recorder, clock: Clock) -> Iterator[Part]:
+        """What a running process does with it."""
+        signed, audit = self.signed, self._settings.audit
+
+        async def signs(key: LogKey) -> None:
+            await record_key(key, self._store, recorder, clock.paced_ns())
+
+        key = None if signed is None else renewed_key(self._settings, signed, self._store, recorder, clock)
+        yield Part(
+            "log process",
+            work=partial(self.run, signs),
+            close=self.close,
+            level=partial(self._level, clock.now_ns()),
+            renews=() if key is None else (key,),
+        )
+        if signed is not None:
+            yield QuorumRecords(signed, self._store, recorder, clock, audit.witness_seconds * NS).part
+        if audit.listen and audit.folder is not None:
+            from pdp.host.log_files import LogFiles  # noqa: PLC0415 - an HTTP server, and only where it is served
+
+            yield LogFiles(audit.listen, audit.folder, audit.archive).part
+
+    def _level(self, began_ns: int, telemetry: Telemetry, at_ns: int) -> None:
+        telemetry.level("pdp.log.process", int(not self.problem))
+        signed = self.signed
+        if signed is None:
+            return
+        size, covered, signed_ns = self._store.size(), 0, began_ns
+        if (head := signed.published) is not None:
+            covered, signed_ns = head.size, head.at_ns
+        telemetry.level("pdp.log.behind", max(0, size - covered))
+        telemetry.level("pdp.log.age", max(0, at_ns - signed_ns) / NS if size > covered else 0)
+        missing_ns = signed.cosigning.missing_ns if signed.cosigning is not None else 0
+        telemetry.level("pdp.log.uncosigned", max(0, at_ns - missing_ns) / NS if missing_ns else 0)
+
+    async def close(self) -> None:
+        """End it well."""
+        if self._channel is not None and not self._channel.gone.is_set():
+            with contextlib.suppress(Fault, TimeoutError):
+                async with asyncio.timeout(END_SECONDS):
+                    await self._channel.call("end")
+        await self._ended()
+
+    async def _ended(self) -> None:
+        """End what is left of it."""
+        if self._channel is not None:
+            await self._channel.close()
+        if self._child is not None:
+            await child.ended(self._child, END_SECONDS)
+        self._channel = self._child = None
+
+    # what it asks
+
+    async def _hold_cursor(self, name: str, begin: int, at_ns: int, until_ns: int) -> int | None:
+        return await self._store.hold_cursor(name, begin, at_ns=at_ns, until_ns=until_ns)
+
+    async def _move_cursor(self, name: str, position: int, until_ns: int) -> bool:
+        return await self._store.move_cursor(name, position, until_ns=until_ns)
+
+    async def _keep_firsts(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        kept = await self._store.keep_firsts([FirstRow(*row) for row in rows])
+        return [(row.tenant, row.sort, row.name, row.index) for row in kept]
+
+    async def _interpreters(self, places: Sequence[Sequence[str]]) -> Sequence[Sequence[tuple[str, str]]]:
+        """Of each place by kind and argument."""
+        found = (self.interpreters((tenant, server, name, kind)) for tenant, server, name, kind in places)
+        return [[(each.kind, each.argument) for each in of] for of in found]
+
+    # what it tells
+
+    def _published(
+        self,
+        note: str,
+        size: int,
+        root: str,
+        at_ns: int,
+        cosigning: tuple[int, int, Sequence[str]] | None,
+        agreed: Sequence[str],
+    ) -> None:
+        if self.signed is None:
+            return
+        self._agreed = agreed
+        if cosigning is not None:
+            self.signed.cosigning = Cosigning(cosigning[0], cosigning[1], tuple(cosigning[2]))
+        self.signed.take(SignedCheckpoint(note, size, bytes.fromhex(root), at_ns))
+
+    def _rolled_back(self, code: str, message: str) -> None:
+        if not self.rolled_back.done():
+            self.rolled_back.set_result(Fault(code, message))
+
+    def _count(self, name: str, attributes: Attributes) -> None:
+        self.telemetry.count(name, attributes)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waiting = [asyncio.ensure_future(each.wait()) for each in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
+class PublishedBeside(PublishedLog):
+    """The signed log, published in the other process; proofs are of its files."""
+
+    verifier: LogKey
+
+    def __init__(self, folder: Path, process: LogProcess) -> None:
+        super().__init__(LogFolder(folder))
+        self._process = process
+
+    async def publish(self) -> SignedCheckpoint:
+        """Cover what is durable now. Raises Fault."""
+        await self._process.call("publish")
+        return self.latest()
+
+    async def finish(self) -> None:
+        """Cover the last records of a run. Raises Fault."""
+        await self._process.call("finish")
+
+    async def read_key(self) -> LogKey:
+        """The key that is in the file by now. Raises Fault."""
+        return LogKey.read(await self._process.call("read_key"))
+
+    async def renew(self, key: LogKey, index: int | None) -> None:
+        """Have it signed with the key that was read last. Raises Fault: then the former one signs on."""
+        await self._process.call("renew", index=index)
+        self.verifier = key
+
+
+@dataclass(frozen=True, slots=True)
+class IndexBeside:
+    """Implements `ports.RecordIndex` by the index in the other process."""
+
+    process: LogProcess
+
+    async def caught_up(self) -> None:
+        """As of the port."""
+        await self.process.call("caught_up")
+
+    async def find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
+        """As of the port."""
+        wanted = {name: sorted(values) for name, values in query.wanted.items()}
+        found, after = await self.process.call(
+            "find", wanted=wanted, since_ns=query.since_ns, until_ns=query.until_ns, before=before, most=most
+        )
+        return tuple(found), after
+
+
+def interpreters(state: ServiceState, place: Place) -> Reading:
+    """What reads the arguments of a target, by the manifests that are loaded now."""
+    tenant, server, name, kind = place
+    tool = state.snapshot().registry.pinned(tenant, server, name, kind)
+    return () if tool is None else tool.interpreters
+
+
+async def record_key(key: LogKey, store: AnyStore, recorder: Recorder, at_ns: int) -> int | None:
+    """Record that another key signs from here on; the first key is in force without a record. Returns the record's
+    index, also where another process of the store wrote it."""
+    now, known = key.text(), store.in_force()
+    before = known.get((PART, ""), "")
+    if now == before:
+        index = known.get((RECORD, ""), "")
+        return int(index) if index else None
+    ref = await recorder.log_key(now, before, at_ns) if before else None
+    await store.put_in_force({(PART, ""): now, (RECORD, ""): "" if ref is None else str(ref.index)})
+    return None if ref is None else ref.index
+
+
+def renewed_key(
+    settings: Settings, signed: PublishedBeside, store: AnyStore, recorder: Recorder, clock: Clock
+) -> RenewedFiles | None:
+    """The log's key, which may be replaced while the process runs; None where it is in no file."""
+    options, loop = signing(settings), asyncio.get_running_loop()
+    if options is None or not options.key.startswith(FILE):
+        return None
+
+    def prepare() -> Take:
+        following = asyncio.run_coroutine_threadsafe(signed.read_key(), loop).result()
+
+        async def take() -> None:
+            if following.text() != signed.verifier.text():
+                await signed.renew(following, await record_key(following, store, recorder, clock.now_ns()))
+
+        return take
+
+    return RenewedFiles("audit.key", (Path(options.key.removeprefix(FILE)),), prepare)
