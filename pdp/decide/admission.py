@@ -14,7 +14,7 @@ from pdp.core.call.shares import Holder
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
 from pdp.core.outcome import Effect, Outcome
-from pdp.core.ports import Callers, Clock, Store
+from pdp.core.ports import Callers, Clock
 from pdp.decide.commit import Recorder
 from pdp.decide.shares import Shares, callers
 
@@ -99,11 +99,8 @@ class Admitted(AbstractAsyncContextManager[Caller]):
 class Admission:
     """The first hop of every call."""
 
-    def __init__(
-        self, callers: Callers, store: Store, recorder: Recorder, clock: Clock, limits: Limits, shares: Shares
-    ) -> None:
+    def __init__(self, callers: Callers, recorder: Recorder, clock: Clock, limits: Limits, shares: Shares) -> None:
         self.callers = callers
-        self._store = store
         self._recorder = recorder
         self.clock = clock
         self.limits = limits
@@ -129,10 +126,8 @@ class Admission:
         return self.clock.monotonic_ns() + int(min(longest if remaining_s is None else remaining_s, longest) * NS)
 
     async def note(self, caller: Caller, fault: Fault, rpc: str) -> None:
-        """Record a refusal, unless too many of its kind are."""
-        at = self.clock.now_ns()
-        if self._store.note_refusal(caller.tenant, caller.name, fault.code, at):
-            await self._recorder.refusal(caller, fault, rpc, at)
+        """Record a refusal."""
+        await self._recorder.refusal(caller, fault, rpc, self.clock.now_ns())
 
 
 class WorkerCrashQuota:

@@ -224,22 +224,15 @@ class Recorder:
         """Commit such a record, with high-water marks and further fields of its `Commit`."""
         return await self._commit(replace(self._entry(stamp, kind, data, high_water=marks), **besides))
 
-    async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
-        """A request that was not answered: code and caller, nothing of its content."""
-        return await self._commit(self._refusal(caller, fault, rpc, at_ns))
-
-    def refused(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> Commit | None:
-        """The entry of such a request; None when it is beyond the quota and only counted."""
+    async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> None:
+        """A request that was not answered: code and caller, nothing of its content. Beyond the quota it is only
+        counted."""
         if not self._store.note_refusal(caller.tenant, caller.name, fault.code, at_ns):
-            return None
-        return self._refusal(caller, fault, rpc, at_ns)
-
-    def _refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> Commit:
+            return
         stamp = self._event(at_ns, caller.tenant)
         field = fault.field if isinstance(fault, InvalidRequest) else ""
-        return self._entry(
-            stamp, "refusal", events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
-        )
+        data = events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
+        await self._commit(self._entry(stamp, "refusal", data))
 
     async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
         """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""

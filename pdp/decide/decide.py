@@ -50,11 +50,13 @@ class Decide:
 
         Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
         """
-        require_server(caller, ask.target.server)
         with Turn(self.shares) as turn:
-            return await self._answered(ask, caller, turn)
+            decision, ref = await self.decision(ask, caller, turn)
+        return decision.answer, ref
 
-    async def _answered(self, ask: Ask, caller: Caller, turn: Turn) -> tuple[Answer, RecordRef]:
+    async def decision(self, ask: Ask, caller: Caller, turn: Turn, number: int = 0) -> tuple[Decision, RecordRef]:
+        """The decision on one question of a call, which is counted by its `number`, and where its record stands."""
+        require_server(caller, ask.target.server)
         tries, redeeming = 0, frozenset[str]()
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
@@ -62,7 +64,7 @@ class Decide:
             kind = await self.facts.kind(ask, caller, snapshot, at)
             identity = kind.facts.identity
             session = self.facts.named(ask.session, caller, identity) if ask.session.handle else ask.session
-            turn.ask(caller, identity, session.id)
+            turn.ask(caller, identity, session.id, number)
             claim = self.idempotency.claim(ask, kind)
             decision = Decision(ask, kind, snapshot, at, claim, redeeming)
             tries += 1
@@ -81,7 +83,7 @@ class Decide:
                     ref = await self._kept(decision) if decision.stored.reply is not None else None
                     ref = ref or await self._decided(decision, again=again)
                     if ref is not None and self.leaves(decision):
-                        return decision.answer, ref
+                        return decision, ref
                 except Conflict:
                     if not again:
                         raise

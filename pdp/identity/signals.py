@@ -72,7 +72,7 @@ class Signals:
             refused: SignalRefusal | None = read
         else:  # a transmitter that goes away does not take the rest with it
             refused = await asyncio.shield(asyncio.ensure_future(self._take(*read, token, at)))
-        if refused is not None and self.store.note_refusal("", "", refused.code, at):
+        if refused is not None:
             await self.recorder.refusal(_NOBODY, Fault(refused.code, refused.message), RPC, at)
         return refused
 

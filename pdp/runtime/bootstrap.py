@@ -256,7 +256,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds)
     shares = Shares(options.shares.each(), options.max_in_flight, clock, telemetry)
-    admission = Admission(ports.callers, store, recorder, clock, limits, shares)
+    admission = Admission(ports.callers, recorder, clock, limits, shares)
     judge = environment.judge or _judge(settings, environment, telemetry, admits)
     prompts = judge.prompts if judge is not None else dict
     kinds = Kinds(erasures=partial(store.high_water, ERASURES), prompts=prompts)

@@ -8,9 +8,10 @@ from random import Random
 from typing import Any
 
 import pytest
+from support.foretold import after
 from support.stored import AT, an_id, entry
 
-from pdp.core.call.sessions import SessionEffects, after
+from pdp.core.call.sessions import SessionEffects
 from pdp.core.record.atoms import OVERFLOW
 from pdp.core.record.stored import AtomRow, CallKeys, PairChange, SeenText, SessionRow
 from pdp.store import atoms as bounds

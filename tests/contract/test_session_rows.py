@@ -1,4 +1,4 @@
-"""State of sessions and labels: stores say what `core.sessions.after` says, and refuse what came too late."""
+"""State of sessions and labels: stores say what was foretold, and refuse what came too late."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from support.foretold import after
 from support.stored import AT, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.call.labels import LabelRow
-from pdp.core.call.sessions import SessionEffects, after
+from pdp.core.call.sessions import SessionEffects
 from pdp.core.errors import Conflict
 from pdp.core.record.stored import CallKeys, PairChange, SessionRow, StoredCall
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -204,16 +204,3 @@ def standing(rows: Iterable[BudgetRow], key: BudgetKey, task: str) -> tuple[int,
         if (row.index, row.task) == (key.index, task):
             return row.used, row.in_flight
     return 0, 0
-
-
-def rows_after(
-    rows: tuple[BudgetRow, ...], indexes: Sequence[str], reserved: Iterable[BudgetReservation]
-) -> tuple[BudgetRow, ...]:
-    """What the store would say of these indexes once more was reserved."""
-    found = {(row.index, row.task): row for row in rows}
-    for each in reserved:
-        if each.index in indexes:
-            key = each.index, each.task
-            row = found.get(key) or BudgetRow(*key, 0, 0)
-            found[key] = replace(row, in_flight=row.in_flight + each.amount)
-    return tuple(sorted(found.values(), key=lambda row: (row.index, row.task)))

@@ -96,12 +96,7 @@ class AccessRequests:
             return {"evaluations": each}
         found: list[Json] = []
         for one, ask in zip(several.each, asks, strict=True):
-            try:
-                (answered,) = await self._services.batch((ask,), caller)
-            except (Unavailable, Overloaded) as fault:
-                if not found:
-                    raise
-                answered = fault
+            (answered,) = await self._services.batch((ask,), caller)
             decision = await self._answered(one, answered, caller)
             found.append(decision)
             if decision["decision"] is stop:

@@ -13,12 +13,9 @@ from support.for_each import for_each
 from pdp.core.call.budgets import (
     MOST,
     Budget,
-    BudgetReservation,
-    BudgetRow,
     amount_of,
     budgets_of,
     exact,
-    rows_after,
     unsound,
     window_of,
 )
@@ -152,14 +149,3 @@ def test_data_of_an_older_release_has_none() -> None:
         "limit": 50_000,
     }
     assert budgets_of(json.dumps({"budgets": [told]}).encode()) == (PAYMENTS,)
-
-
-def test_rows_after_what_was_reserved_meanwhile() -> None:
-    rows = (BudgetRow("a", "", 5, 1),)
-    taken = [
-        BudgetReservation("a", "", 2, 9, 1),
-        BudgetReservation("a", "task", 3, 9, 1),
-        BudgetReservation("b", "", 4, 9, 1),
-        BudgetReservation("a", "", 1, 9, 1),
-    ]
-    assert rows_after(rows, ("a",), taken) == (BudgetRow("a", "", 5, 4), BudgetRow("a", "task", 0, 3))

@@ -27,7 +27,7 @@ class Known:
 @pytest.fixture
 def admission(store: SqliteStore, recorder: Recorder, clock: Any) -> Admission:
     limits = Limits(max_in_flight=16, max_waiting=8)
-    return Admission(Known(), store, recorder, clock, limits, Shares(DEFAULTS, limits.max_in_flight, clock))
+    return Admission(Known(), recorder, clock, limits, Shares(DEFAULTS, limits.max_in_flight, clock))
 
 
 async def entered(admission: Admission, inside: AsyncExitStack, who: str, *, waits: bool) -> bool:

@@ -15,14 +15,13 @@ from support.waiting import Held, meanwhile, until
 from support.world import NS, World, running
 
 from devtools.sandbox import ALICE
-from pdp.decide import batch as batches
-from pdp.decide.batch import TOGETHER_BYTES
 from pdp.decide.facts import FactBuilder
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch as codec
 
 ALLOW = types_pb2.EFFECT_ALLOW
 LATE = 4  # DEADLINE_EXCEEDED
+AWAY = 14  # UNAVAILABLE
 
 
 @pytest.fixture
@@ -37,8 +36,8 @@ async def batch(world: World, *asked: decision_pb2.DecideRequest) -> list[decisi
         return list(codec.response(await world.process.services.batch(codec.asks(request), who)).items)
 
 
-def questions(world: World, *, lifetime: int = 300) -> list[decision_pb2.DecideRequest]:
-    asked = [world.ask(ALICE, "git_status", {"repo_path": path}) for path in ("/a", "/b")]
+def questions(world: World, *, lifetime: int = 300, session: str = "") -> list[decision_pb2.DecideRequest]:
+    asked = [world.ask(ALICE, "git_status", {"repo_path": path}, session=session) for path in ("/a", "/b")]
     for request in asked:
         request.credential.bearer = world.sandbox.token(
             ALICE, world.now_ns, aud=resource("git"), lifetime_seconds=lifetime
@@ -74,7 +73,7 @@ async def test_time_that_passes_while_keys_are_fetched_counts(world: World) -> N
 
 
 async def test_a_batch_that_waited_for_a_twin_does_not_get_an_allow_of_the_past(world: World) -> None:
-    first, second = questions(world)
+    first, second = questions(world, session="s")
     held = world.process.recorder._store = Held(world.process.store, "commit_all")
     single = asyncio.create_task(world.decide(first))
     await held.reached.wait()
@@ -89,18 +88,21 @@ async def test_a_batch_that_waited_for_a_twin_does_not_get_an_allow_of_the_past(
 
 
 async def test_an_allow_of_the_past_does_not_leave_as_a_repeat_either(world: World) -> None:
-    """A commit that takes longer than its allows hold: neither they nor what repeats them in the same batch leave."""
+    """A commit that takes longer than its allows hold: they do not leave, and what repeats one is decided anew."""
     first, second = questions(world)
     held = world.process.recorder._store = Held(world.process.store, "commit_all")
     asking = asyncio.create_task(batch(world, first, second, first))
     await held.reached.wait()
     world.stage.clock.advance(30)
     held.release.set()
-    assert [item.error.code for item in await asking] == [LATE] * 3
+    *late, again = await asking
+    assert [item.error.code for item in late] == [LATE] * 2
+    assert again.response.valid_until.seconds * NS > world.now_ns
 
 
-async def test_a_kept_allow_that_ends_while_the_rest_is_decided_does_not_leave(world: World) -> None:
-    first, second = questions(world)
+@pytest.mark.parametrize("session", ["", "s"])
+async def test_a_kept_allow_that_ends_while_the_rest_is_decided_does_not_leave(world: World, session: str) -> None:
+    first, second = questions(world, session=session)
     assert (await world.decide(first)).effect == ALLOW
     world.stage.clock.advance(8)  # of the ten seconds that it holds
     held = world.process.recorder._store = Held(world.process.store, "commit_all")
@@ -122,20 +124,21 @@ async def test_a_switch_thrown_while_kept_allows_are_read_is_obeyed(world: World
     assert reasons(found) == {"switch.server"}
 
 
-async def test_a_kept_allow_beside_what_is_denied_obeys_a_switch(world: World) -> None:
+@pytest.mark.parametrize("arguments", [{"no": 1}, {"repo_path": "/b"}], ids=["denied", "allowed"])
+async def test_an_allow_that_waits_for_the_others_obeys_a_switch(world: World, arguments: Any) -> None:
     """A commit of denials alone waits for no switch."""
-    kept, denied = world.ask(ALICE, "git_status", {"repo_path": "/a"}), world.ask(ALICE, "git_status", {"no": 1})
-    assert (await world.decide(kept)).effect == ALLOW
+    first, other = world.ask(ALICE, "git_status", {"repo_path": "/a"}), world.ask(ALICE, "git_status", arguments)
+    assert (await world.decide(first)).effect == ALLOW
     thrown = partial(world.switch, "server", server="git")
-    found = await meanwhile(world.process.recorder, "_store", "commit_all", batch(world, denied, kept), thrown)
-    assert found[1].response.effect != ALLOW
-    assert "switch.server" in {reason.code for reason in found[1].response.reasons}
+    found = await meanwhile(world.process.recorder, "_store", "commit_all", batch(world, other, first), thrown)
+    assert found[0].response.effect == types_pb2.EFFECT_DENY
+    assert found[1].error.code == AWAY
 
 
 @pytest.mark.parametrize("durable", [False, True])
 async def test_a_refusal_of_a_batch_that_is_decided_again_is_counted_once(world: World, *, durable: bool) -> None:
     """Overtaken before its commit, or after it and before its answer."""
-    asked = batch(world, *questions(world), world.ask(ALICE, "git_status", b"{"))
+    asked = batch(world, *questions(world, session="s"), world.ask(ALICE, "git_status", b"{"))
     thrown, recorder = partial(world.switch, "server", server="git"), world.process.recorder
     *denied, refused = await meanwhile(recorder, "_store", "commit_all", asked, thrown, after=durable)
     assert reasons(denied) == {"switch.server"}
@@ -162,17 +165,12 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Large items and those that are refused, which nothing waits for, too."""
-    turns, at_call, evaluated = 0, [], []
-    decide = world.process.services.decide
-    real_prepare, real_settle = FactBuilder.prepare, batches.settle
+    turns, at_call = 0, []
+    real_prepare = FactBuilder.prepare
 
     def prepare(self: FactBuilder, *given: Any) -> Any:
         at_call.append(turns)
         return real_prepare(self, *given)
-
-    async def settle(*given: Any) -> None:
-        evaluated.append(turns)
-        await real_settle(*given)
 
     async def others() -> None:
         nonlocal turns
@@ -180,9 +178,8 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
             turns += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(type(decide.facts), "prepare", prepare)
-    monkeypatch.setattr(batches, "settle", settle)
-    large = b'{"repo_path":"%s"}' % (b"x" * TOGETHER_BYTES)
+    monkeypatch.setattr(FactBuilder, "prepare", prepare)
+    large = b'{"repo_path":"%s"}' % (b"x" * (64 << 10))
     asked = [world.ask(ALICE, "git_status", raw) for raw in (large, b"{", large, b"[]", large, b"x")]
     running = asyncio.create_task(others())
     try:
@@ -191,4 +188,3 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
         running.cancel()
     assert [item.WhichOneof("result") for item in found] == ["response", "error"] * 3
     assert len(set(at_call)) == 6
-    assert len(set(evaluated)) == 3

@@ -293,7 +293,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     shares = Shares(DEFAULTS, Limits().max_in_flight, clock)
     decide = Decide(state, establish, repeats, source, resolve, recorder, clock, kills, Terms(), shares)
     yield Services(
-        admission=Admission(edges.callers, store, recorder, clock, Limits(), shares),
+        admission=Admission(edges.callers, recorder, clock, Limits(), shares),
         decide=decide,
         batch=Batch(decide),
         filter=Filter(state, establish, recorder, clock, kills, Terms(), shares),
