@@ -427,7 +427,7 @@ Global___BatchItem: _TypeAlias = BatchItem  # noqa: Y015
 
 @_typing.final
 class BatchError(_message.Message):
-    """BatchError is the error of one question; the others are answered."""
+    """BatchError is the error of one question, which leaves the others as they are."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

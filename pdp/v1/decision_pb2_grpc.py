@@ -97,8 +97,10 @@ class DecisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DecideBatch(self, request, context):
-        """DecideBatch answers several questions in order, each seeing the labels and counters that those before
-        it left. The answers equal those of single calls; each has its own record.
+        """DecideBatch answers several questions, each like a call of its own, with its own record. Those of one session,
+        as they name it, are decided in order, each seeing the labels and counters that those before it left. Those of
+        different sessions, and those without one, are decided side by side: like calls that are sent at once, they may
+        not see each other's effects. What is recorded stays, whatever becomes of another question.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

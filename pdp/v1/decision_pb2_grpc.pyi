@@ -46,8 +46,10 @@ class DecisionServiceStub:
     longer than the deadline allows: it answers pending instead.
     """
     DecideBatch: _grpc.UnaryUnaryMultiCallable[_decision_pb2.DecideBatchRequest, _decision_pb2.DecideBatchResponse]
-    """DecideBatch answers several questions in order, each seeing the labels and counters that those before
-    it left. The answers equal those of single calls; each has its own record.
+    """DecideBatch answers several questions, each like a call of its own, with its own record. Those of one session,
+    as they name it, are decided in order, each seeing the labels and counters that those before it left. Those of
+    different sessions, and those without one, are decided side by side: like calls that are sent at once, they may
+    not see each other's effects. What is recorded stays, whatever becomes of another question.
     """
     FilterTools: _grpc.UnaryUnaryMultiCallable[_decision_pb2.FilterToolsRequest, _decision_pb2.FilterToolsResponse]
     """FilterTools answers which tools of one server the subject may see, which are exactly those that
@@ -86,8 +88,10 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     longer than the deadline allows: it answers pending instead.
     """
     DecideBatch: _aio.UnaryUnaryMultiCallable[_decision_pb2.DecideBatchRequest, _decision_pb2.DecideBatchResponse]  # type: ignore[assignment]
-    """DecideBatch answers several questions in order, each seeing the labels and counters that those before
-    it left. The answers equal those of single calls; each has its own record.
+    """DecideBatch answers several questions, each like a call of its own, with its own record. Those of one session,
+    as they name it, are decided in order, each seeing the labels and counters that those before it left. Those of
+    different sessions, and those without one, are decided side by side: like calls that are sent at once, they may
+    not see each other's effects. What is recorded stays, whatever becomes of another question.
     """
     FilterTools: _aio.UnaryUnaryMultiCallable[_decision_pb2.FilterToolsRequest, _decision_pb2.FilterToolsResponse]  # type: ignore[assignment]
     """FilterTools answers which tools of one server the subject may see, which are exactly those that
@@ -135,8 +139,10 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _decision_pb2.DecideBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_decision_pb2.DecideBatchResponse, _abc.Awaitable[_decision_pb2.DecideBatchResponse]]:
-        """DecideBatch answers several questions in order, each seeing the labels and counters that those before
-        it left. The answers equal those of single calls; each has its own record.
+        """DecideBatch answers several questions, each like a call of its own, with its own record. Those of one session,
+        as they name it, are decided in order, each seeing the labels and counters that those before it left. Those of
+        different sessions, and those without one, are decided side by side: like calls that are sent at once, they may
+        not see each other's effects. What is recorded stays, whatever becomes of another question.
         """
 
     @_abc_1.abstractmethod

@@ -36,9 +36,9 @@ BUDGETS = [
 LABELS = {"hour": "%Y-%m-%d %H", "day": "%Y-%m-%d", "week": "%G %V", "month": "%Y-%m"}
 MINUTE, DAY = 60, 24 * 3600
 WAITS = (0, 0, 0, 0, MINUTE, 59 * MINUTE, 9 * 60 * MINUTE, DAY, 8 * DAY)
-SPEND = st.tuples(st.integers(0, 1), st.integers(0, 1), st.sampled_from([0, 0.1, 1, 2.5, 3.3, 7, 13]))
+AMOUNTS = st.lists(st.sampled_from([0, 0.1, 1, 2.5, 3.3, 7, 13]), min_size=1, max_size=3)
 STEPS = st.one_of(
-    st.tuples(st.just("spend"), st.sampled_from(WAITS), st.lists(SPEND, min_size=1, max_size=3)),
+    st.tuples(st.just("spend"), st.sampled_from(WAITS), st.integers(0, 1), st.integers(0, 1), AMOUNTS),
     st.tuples(st.just("report"), st.sampled_from(["done", "failed", "unknown"]), st.integers(0, 9)),
 )
 
@@ -105,16 +105,17 @@ async def let_pass(world: World, seconds: int) -> None:
             await world.reload()
 
 
-async def spend(world: World, model: Model, wait: int, calls: list[Any]) -> None:
-    """One call, or several in a batch, which meet each other."""
+async def spend(world: World, model: Model, wait: int, who: int, agent: int, amounts: list[float]) -> None:
+    """One call, or several of a session in a batch, which meet each other."""
     await let_pass(world, wait)
     at = datetime.fromtimestamp(world.now_ns // NS, UTC)
     asked = [
-        call(world, None, PEOPLE[who], agent=f"agent-{agent}", name="meter", arguments={"n": n})
-        for who, agent, n in calls
+        call(world, None, PEOPLE[who], agent=f"agent-{agent}", name="meter", arguments={"n": n}) for n in amounts
     ]
+    for each in asked:
+        each.session.id = asked[0].request_id
     answers = [await answered(world, asked[0])] if len(asked) == 1 else await batch(world, asked)
-    for (who, agent, n), answer in zip(calls, answers, strict=True):
+    for n, answer in zip(amounts, answers, strict=True):
         whose, exact = {"subject": who, "agent": agent}, Fraction(str(n))
         told = json.loads(world.value(answer.decision_id, "input").data)["budgets"]["items"]
         fits = True
