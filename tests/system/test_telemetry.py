@@ -137,7 +137,7 @@ async def test_counts_equal_records(tmp_path: Path) -> None:
         spans = {span.name: span for span in watch.spans()}
         call = dict(spans["pdp.v1.DecisionService/DecideBatch"].attributes or {})
         assert (call["pdp.decision.id"], call["gen_ai.tool.name"]) == ("several", "git_status")
-        assert spans["pdp.commit"].attributes == {"pdp.record.kind": "several"}
+        assert spans["pdp.commit"].attributes == {"pdp.record.kind": "decision"}
         listing = decision_pb2.FilterToolsRequest(request_id="l", server="git", credential=world.credential(ALICE))
         assert not isinstance(await world.filter(listing, way=GRPC), Refused)
         assert isinstance(await world.decide(world.ask(ALICE, "git_status"), caller="auditor", way=GRPC), Refused)
