@@ -340,12 +340,15 @@ async def chores(run: Run) -> Reply:
 
 
 async def batch(run: Run) -> Reply:
-    """Several questions at once."""
+    """Several questions at once, of one session: those of others would go side by side, and draw as it comes."""
     several, draws = decision_pb2.DecideBatchRequest(), (plain, lab, pay, failed, warm, desk, again, unusual)
+    draw = run.draw.choice(draws)
     for number in range(run.draw.choice((1, 2, 4, 8))):
-        asked, _ = run.draw.choice(draws)(run)
-        if asked.request_id == run.id():
-            asked.request_id += str(number)
+        asked, _ = (draw if run.draw.random() < 0.8 else run.draw.choice(draws))(run)
+        first, named = several.requests[0].session if number else asked.session, asked.session.SerializeToString()
+        asked.session.handle, asked.session.id = first.handle, first.id or f"batch-{run.count}"
+        if asked.request_id == run.id() or asked.session.SerializeToString() != named:  # else an earlier one again
+            asked.request_id = f"{run.id()}{number}"
         several.requests.append(asked)
     found = await run.call("Decision", "DecideBatch", several, answer=decision_pb2.DecideBatchResponse)
     if isinstance(found.message, decision_pb2.DecideBatchResponse):
