@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from pdp.core.call.request import Ask, Caller
@@ -23,6 +24,7 @@ from pdp.decide.shares import Turn
 RPC = "DecideBatch"
 MAX_ITEMS = 64
 TOGETHER = 16  # lines at once
+LARGE = 4 << 10  # bytes of facts; of such items each begins in a turn of its own
 
 # Faults of one item, as of a single call. Any other exception is a bug and fails the batch.
 _REFUSALS = (Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort)
@@ -53,8 +55,8 @@ class Batch:
         async def follow() -> None:
             for line in waiting:
                 for number, question in line:
-                    async with beginning:  # of two items, in whatever lines: between them it is others' turn
-                        await asyncio.sleep(0)
+                    async with beginning if _large(question) else nullcontext():
+                        await asyncio.sleep(0)  # between two items it is others' turn
                     decided[number] = await self._decide(question, caller, turn, number)
 
         with Turn(self.decide.shares) as turn:
@@ -87,6 +89,10 @@ class Batch:
             return (decision.answer, ref) if self.decide.leaves(decision) else overtaken()
         except DeadlineTooShort as fault:
             return fault
+
+
+def _large(question: Question) -> bool:
+    return not isinstance(question, Fault) and question.fact_bytes >= LARGE
 
 
 def _lines(questions: Sequence[Question]) -> tuple[Line, ...]:

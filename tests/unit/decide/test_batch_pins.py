@@ -15,6 +15,7 @@ from support.waiting import Held, meanwhile, until
 from support.world import NS, World, running
 
 from devtools.sandbox import ALICE
+from pdp.decide.batch import LARGE
 from pdp.decide.facts import FactBuilder
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch as codec
@@ -164,7 +165,7 @@ async def test_an_allow_does_not_outlive_its_token_while_it_is_recorded(world: W
 async def test_others_have_their_turn_between_the_items_of_a_batch(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Large items and those that are refused, which nothing waits for, too."""
+    """Of those that take long, refused ones too, each begins in a turn of its own."""
     turns, at_call = 0, []
     real_prepare = FactBuilder.prepare
 
@@ -179,8 +180,8 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
             await asyncio.sleep(0)
 
     monkeypatch.setattr(FactBuilder, "prepare", prepare)
-    large = b'{"repo_path":"%s"}' % (b"x" * (64 << 10))
-    asked = [world.ask(ALICE, "git_status", raw) for raw in (large, b"{", large, b"[]", large, b"x")]
+    large, malformed = b'{"repo_path":"%s"}' % (b"x" * LARGE), b"[%s" % (b" " * LARGE)
+    asked = [world.ask(ALICE, "git_status", raw) for raw in (large, malformed) * 3]
     running = asyncio.create_task(others())
     try:
         found = await batch(world, *asked)
