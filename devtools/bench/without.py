@@ -23,7 +23,7 @@ def _synced() -> None:
 
 
 def _compared() -> None:
-    """1 in 64 answers by a plan, and 1 in 64 kept results, are made anew and compared."""
+    """1 in 64 kept kinds of calls, and 1 in 64 kept results, are made anew and compared."""
     Kinds.due = KeptAnswers.due = lambda _: False  # type: ignore[method-assign, assignment]
 
 

@@ -12,14 +12,11 @@ import sys
 from devtools.bench import without
 from pdp.decide.kind import Kinds
 from pdp.policy.kept import KeptAnswers
-from pdp.proof.index import SearchIndex
-from pdp.proof.publisher import Publisher
-from pdp.proof.pushes import Push
+from pdp.runtime.log_process import LogProcess
 from pdp.store.sqlite import opening
 
 def state():
-    loops = (SearchIndex.run, Publisher.run, Push.run)
-    return opening.WRITER_PRAGMAS, (Kinds.due, KeptAnswers.due), loops
+    return opening.WRITER_PRAGMAS, (Kinds.due, KeptAnswers.due), LogProcess.run
 
 before = state()
 without.GIVE_UP[sys.argv[1]]()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.foretold import after
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.call.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
@@ -15,7 +16,6 @@ from pdp.core.call.sessions import (
     MOST_AWAITED,
     MOST_LABELS,
     SessionEffects,
-    after,
     allowed,
     ended,
     narrowed,
