@@ -140,7 +140,7 @@ sweeps: .venv/ready ## every combination of the sweeps of which the tests run a 
 	CI=true SWEEPS=all KEPT=40 LOOSENING=200 $(BIN)/python -m pytest -q -n 2 -m sweep $(SWEPT)
 
 equality: .venv/ready ## the corpus of calls comes to what it came to, to the byte (WORLDS=0-2: some of it)
-	PYTHONPATH=tests $(BIN)/python -m support.equal check --worlds $(or $(WORLDS),0-9)
+	PYTHONPATH=tests $(BIN)/python -m support.equal check --worlds $(or $(WORLDS),0-11)
 
 races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQLite and PostgreSQL (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py

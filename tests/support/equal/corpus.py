@@ -29,12 +29,13 @@ from pathlib import Path
 from typing import Any
 
 from support.equal import world as worlds
+from support.equal.edges import EDGES
 from support.equal.kinds import KINDS, TOGETHER
 from support.equal.run import Reply, Run
 from support.world import serving
 
 FOLDER = Path(__file__).parents[2] / "corpora" / "calls"
-WORLDS, REQUESTS = 10, 2_000
+WORLDS, REQUESTS = 12, 2_000
 BATCHES = (8, 9)  # worlds with batches, apart: what changes of these changes nothing else
 PATHS = ("arguments", "changes", "effects", "input", "mandate", "rationale", "reason", "result")
 OF_KIND = {"decision": ("arguments", "input"), "list": ("input",), "inspection": ("input", "result")}  # else all
@@ -113,7 +114,8 @@ async def outcomes(number: int, count: int) -> list[Outcome]:
             entropy.begin(first - 1, "start")
             async with serving(made, plan, stage) as world:
                 if run is None:
-                    run = Run(world, number, {**KINDS, **(TOGETHER if number in BATCHES else {})})
+                    more = TOGETHER if number in BATCHES else EDGES if number in worlds.EDGES else {}
+                    run = Run(world, number, {**KINDS, **more})
                 run.world = world
                 for at in range(first, min(count, first + REQUESTS // 2)):
                     entropy.begin(at)

@@ -198,7 +198,7 @@ async def ends(run: Run) -> Reply:
     if not run.known.allowed:
         return await decides(warm)(run)
     before, caller, _ = run.draw.choice(run.known.allowed)
-    run.ended += before.session.id.startswith("warm")
+    run.ended += before.session.id.startswith(("warm", "tepid"))
     asked = decision_pb2.EndSessionRequest(
         request_id=run.id(), session=types_pb2.Session(id=before.session.id), credential=before.credential
     )
@@ -368,7 +368,7 @@ def decides(draw: Callable[[Run], tuple[Ask, str]]) -> Body:
 
 
 KINDS: Final[Mapping[str, tuple[float, Body]]] = {
-    "warm": (16, decides(warm)),
+    "warm": (22, decides(warm)),
     "plain": (20, decides(plain)),
     "again": (4, decides(again)),
     "unusual": (8, decides(unusual)),

@@ -55,9 +55,16 @@ TEXTS: Final = ("gina@x.example", "bill.txt", "mallory@attacker.net", "a page", 
 
 
 def warm(run: Run) -> tuple[Ask, str]:
-    """The most ordinary call, again and again."""
-    asked = run.world.ask(run.credential(ALICE), "git_status", READ, session=f"warm-{run.ended}")
+    """The most ordinary call, again and again; at times with what such a call may have besides."""
+    arguments = run.draw.choice((READ, READ, READ, {"repo_path": f"/src/{run.count % 5}"}, {}))
+    session = run.draw.choice(("warm", "warm", "warm", "tepid")) + f"-{run.ended}"
+    asked = run.world.ask(run.credential(ALICE), "git_status", arguments, session=session)
     asked.request_id = run.id()
+    if run.draw.random() < 0.2:
+        asked.call_id = f"call-{run.count % 3}"
+    if run.draw.random() < 0.2:
+        trace = b"00-%032x-%016x-01" % (7, run.count)
+        asked.context.meta_json = run.draw.choice((b'{"traceparent":"%b"}' % trace, b'{"a":{"b":[1,2]}}'))
     return asked, "gateway"
 
 

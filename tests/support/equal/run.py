@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 from support.tools import resource
 from support.world import METADATA_KEY, World
 
@@ -66,8 +67,10 @@ class Run:
         self.world, self.draw = world, random.Random(f"requests {number}")
         self.count, self.known = 0, Known()
         self.mandated = ""  # the session that got a mandate last
+        self.through: list[Struct] = []  # what a gateway keeps of requests
         self.ended = 0  # sessions of the most ordinary call
         self._tokens: dict[str, tuple[int, str]] = {}
+        self._callers: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {}
         self._undo: list[tuple[int, str, Body]] = []  # what is to be undone, and by which request
         self._names, self._weights = tuple(kinds), tuple(weight for weight, _ in kinds.values())
         self._bodies = {name: body for name, (_, body) in kinds.items()}
@@ -91,9 +94,11 @@ class Run:
     async def call(
         self, service: str, rpc: str, *requests: Message, answer: type[Message], caller: str = "gateway"
     ) -> Reply:
-        """One call over the socket; of several requests, a stream."""
-        path, write = f"/pdp.v1.{service}Service/{rpc}", type(requests[0]).SerializeToString
-        metadata = self.world.metadata(caller)
+        """One call over the socket, of a service of ours unless all of its name is given; of several requests, a
+        stream."""
+        name = service if "." in service else f"pdp.v1.{service}Service"
+        path, write = f"/{name}/{rpc}", type(requests[0]).SerializeToString
+        metadata = self.metadata(caller)
         try:
             if rpc == "InspectResult":
                 data = await self.world.channel.stream_unary(path, write)(iter(requests), metadata=metadata)
@@ -104,6 +109,8 @@ class Run:
             said = f"{error.code().name} {code}: {error.details()}"
             return Reply(code or error.code().name, said.encode(), said)
         message = answer.FromString(data)
+        if name == service:  # others' messages have maps, whose order is nobody's
+            data = message.SerializeToString(deterministic=True)
         return Reply(_said(message), data, message)
 
     async def decide(self, asked: Ask, caller: str = "gateway") -> Reply:
@@ -113,6 +120,14 @@ class Run:
         if isinstance(reply.message, Response):
             self.known.note(asked, caller, reply.message)
         return reply
+
+    def metadata(self, caller: str) -> tuple[tuple[str, str], ...]:
+        """With the caller's own token, likewise."""
+        until, found = self._callers.get(caller, (0, ()))
+        if until < self.world.now_ns:
+            found = self.world.metadata(caller)
+            self._callers[caller] = self.world.now_ns + TOKEN_NS, found
+        return found
 
     def bearer(self, who: SandboxPerson, server: str, **claims: Any) -> str:
         """A person's token, the same for some minutes."""
@@ -156,7 +171,8 @@ def _said(message: Message) -> str:
     """In a word: the effect, and of what is not allowed the first reason."""
     effect = getattr(message, "effect", None)
     if effect is None:
-        return "done"
+        parts = [part.name for part in message.DESCRIPTOR.oneofs if message.WhichOneof(part.name)]
+        return str(message.WhichOneof(parts[0])) if parts else "done"
     reasons: Sequence[types_pb2.Reason] = getattr(message, "reasons", ())
     name = types_pb2.Effect.Name(effect).removeprefix("EFFECT_").lower()
     return f"{name}:{reasons[0].code}" if reasons and name != "allow" else name

@@ -1,7 +1,8 @@
 """The worlds of the corpus of equality: one organisation with whatever its servers, callers and policy can want.
 
-The even ones are strict; the odd ones have a judge, and a profile in which mandates and results count. Two of three
-have budgets, and two of ten a pack that reads how often people were asked.
+The even ones are strict; the odd ones have a judge, and a profile in which mandates and results count. Every third
+is plain: it has no budgets and no waivers, which are in a call's facts wherever there are any. Two have a pack that
+reads how often people were asked.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from support import bank, golden
+from support import bank, golden, records
 from support.environment import Stage, StillClock
 from support.tools import CHANGING, GIT, READING, ServerPlan, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan, signed, unsigned
@@ -30,9 +32,11 @@ from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.local.installation import SIGNERS
-from pdp.registry import keys
+from pdp.policy.bundle import shipped_rego
+from pdp.registry import files, keys
 from pdp.registry.pin import pin
-from pdp.registry.review import Review
+from pdp.registry.review import Review, load_operations, load_review
+from pdp.wire.hooks.own_tools import own_tool
 
 HOUR_NS = 3600 * NS
 # Within business hours; on a Saturday; and so that midnight passes, when budgets of a day begin anew.
@@ -86,7 +90,37 @@ RESOURCES: Mapping[str, Mapping[str, Any]] = {
     "file:///plans": {"uri": "file:///plans", "name": "plans"},
     "notes://{name}": {"uriTemplate": "notes://{name}", "name": "notes"},
 }
+_UNSEEN = {"definition_check": "none"}  # Envoy shows no definition
+EDGE = ServerPlan("edge", GIT.tools, {name: {**review, **_UNSEEN} for name, review in GIT.reviews.items()})
+AGENT = ServerPlan(
+    "claude-code",
+    tuple(dict(own_tool("claude-code", name).definition) for name in ("Grep", "Bash")),
+    {"Grep": READING, "Bash": reviewed(READING, risk="high")},
+)
+EDGES = (10, 11)  # worlds that are asked by gateways, hooks and AuthZEN, too
+WORKLOADS = "spiffe://acme.example"
+_ITSELF = "urn:acme:hooks"
 _DESTROYS = reviewed(READING, annotations={"destructive": True, "open_world": False})
+
+SURFACES: Final[Mapping[str, Any]] = {
+    "gateways": {
+        "routes": [{"path": "/edge/mcp", "host": "mcp.acme.example", "server": "edge"}],
+        "backends": {"edge-backend": "edge"},
+        "principals_issuer": WORKLOADS,
+        "budget_ms": 50_000,
+    },
+    "hooks": {
+        "listen": "127.0.0.1:0",
+        "principals_issuer": _ITSELF,
+        "claude_code": {"servers": {"forge": "edge"}, "budget_ms": 9_000},
+    },
+    "authzen": {
+        "listen": "127.0.0.1:0",
+        "server": "records",
+        "url": "https://pdp.acme.example",
+        "subjects": {"user": {"issuer": records.USERS}},
+    },
+}
 
 OPEN = """package packs.open
 
@@ -97,6 +131,9 @@ allow contains {"target": t.key, "code": "open.all"} if {
 	input.subject.id != ""
 }
 """
+_KINDS = '["notes", "desk", "edge", "claude-code"], "kinds": ["tool", "prompt", "resource"]'
+EDGES_OPEN = OPEN.replace('["notes", "desk"]', _KINDS)
+OPERATION = 'startswith(action, "record/")'
 OFFER = """
 require contains {
 	"kind": "approval",
@@ -199,7 +236,20 @@ class ContentJudge:
 
 def plan(folder: Path, number: int) -> Plan:
     """The plan of a world; `folder` receives the policy."""
-    return Plan(servers=SERVERS, policy=_policy(folder, number), settings=_settings(number), finish=_finish)
+
+    def finish(made: Sandbox, at_ns: int) -> None:
+        if number in EDGES:
+            _edges(made, at_ns)
+        _finish(made, at_ns)
+        if _is_plain(number):
+            (made.registry / files.WAIVERS_FILE).unlink()
+
+    servers = (*SERVERS, EDGE, AGENT) if number in EDGES else SERVERS
+    return Plan(servers=servers, policy=_policy(folder, number), settings=_settings(number), finish=finish)
+
+
+def _is_plain(number: int) -> bool:
+    return number % 3 == 0
 
 
 def stage(number: int, entropy: Any) -> Stage:
@@ -224,17 +274,22 @@ def created(folder: Path, plan: Plan, at_ns: int) -> Sandbox:
 
 def repository(made: Sandbox, at_ns: int, **reviews: Mapping[str, Any]) -> None:
     """Pin the repository's tools, prompts and resources, with other reviews of some tools."""
-    said = {
-        "reviewed_by": "security@acme.example",
-        "tools": {**REPOSITORY.reviews, **reviews},
-        "prompts": {"summary": READING, "rewrite": _DESTROYS},
-        "resources": {"file:///readme": READING, "file:///plans": _DESTROYS, "notes://{name}": READING},
-    }
-    others = [("prompt", each) for each in PROMPTS.values()] + [("resource", each) for each in RESOURCES.values()]
-    review = Review.model_validate(said)
-    pinned = pin(made.registry, REPOSITORY.server, REPOSITORY.tools, review, at_ns=at_ns, others=others)
+    review = _with_others({**REPOSITORY.reviews, **reviews}, {})
+    pinned = pin(made.registry, REPOSITORY.server, REPOSITORY.tools, review, at_ns=at_ns, others=_others())
     if pinned.draft is not None:
         sign(made, at_ns)
+
+
+def _others() -> list[tuple[str, Mapping[str, Any]]]:
+    return [("prompt", each) for each in PROMPTS.values()] + [("resource", each) for each in RESOURCES.values()]
+
+
+def _with_others(tools: Mapping[str, Any], over: Mapping[str, Any]) -> Review:
+    reads, destroys = {**READING, **over}, {**_DESTROYS, **over}
+    prompts = {"summary": reads, "rewrite": destroys}
+    resources = {"file:///readme": reads, "file:///plans": destroys, "notes://{name}": reads}
+    said = {"reviewed_by": "security@acme.example", "tools": dict(tools), "prompts": prompts, "resources": resources}
+    return Review.model_validate(said)
 
 
 def sign(made: Sandbox, at_ns: int) -> None:
@@ -268,33 +323,63 @@ def _finish(made: Sandbox, at_ns: int) -> None:
     golden.finish(made, at_ns)
 
 
+def _edges(made: Sandbox, at_ns: int) -> None:
+    """What gateways and AuthZEN may ask about, and the users that an application names."""
+    for server, definitions, review, others in (
+        (EDGE.server, EDGE.tools, _with_others(EDGE.reviews, _UNSEEN), _others()),
+        (
+            records.RECORDS.server,
+            (),
+            load_review(records.SHIPPED / "review.yaml"),
+            load_operations(records.SHIPPED / "operations.yaml"),
+        ),
+    ):
+        pin(made.registry, server, definitions, review, at_ns=at_ns, others=others)
+        made.sign(at_ns)
+    settings = yaml.safe_load(made.config.read_text())
+    issuers = settings["identity"]["issuers"]
+    users = {"issuer": records.USERS, "subject_kind": {"otherwise": "human"}}
+    settings["identity"]["issuers"] = [*issuers, {**issuers[0], **users}]
+    made.config.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
 def _policy(folder: Path, number: int) -> Path:
     made = golden.policy(folder)
     asked = number in {4, 7}
     texts = {
         "desk": {"desk.rego": bank.DESK, "desk_test.rego": bank.DESK_TEST},
         "open": {
-            "open.rego": OPEN + OFFER + ASKED * asked,
+            "open.rego": (OPEN if number not in EDGES else EDGES_OPEN) + OFFER + ASKED * asked,
             "open_test.rego": OPEN_TEST + OFFER_TEST + ASKED_TEST * asked,
         },
     }
-    for pack, files in texts.items():
+    for pack, rules in texts.items():
         (made / "packs" / pack).mkdir()
-        for name, text in files.items():
+        for name, text in rules.items():
             (made / "packs" / pack / name).write_text(text)
     (made / "packs" / "open" / "playbooks").mkdir()
     (made / "packs" / "open" / "playbooks" / "bill.yaml").write_text(BILL)
     shutil.copytree(bank.PACKS / "packs" / "payments", made / "packs" / "payments")
+    if number in EDGES:
+        example = shipped_rego() / "examples" / "records"
+        shutil.copytree(example / "packs" / "records", made / "packs" / "records")
+        shutil.copytree(example / "schemas", made / "schemas")
+        rules = (
+            made / "packs" / "records" / "records.rego"
+        )  # which is alone there, and denies whatever it does not know
+        rules.write_text(rules.read_text().replace("\tnot permitted\n", f"\tnot permitted\n\t{OPERATION}\n"))
     data = made / "data" / "org.json"
     found = json.loads(data.read_text())
+    if number in EDGES:
+        found["entities"] = json.loads((example / "data" / "org.json").read_text())["entities"]
     found["budgets"] += json.loads((bank.PACKS / "data" / "org.json").read_text())["budgets"]
-    if number % 3 == 0:
+    if _is_plain(number):
         found["budgets"] = []
     if number % 2:
         found |= {"profile": "balanced", "judge": {**found["judge"], "people": "filter", "medium": "instead"}}
     data.write_text(json.dumps(found))
     tests = made / "packs" / "acme" / "acme_test.rego"
-    named = ["acme", "baseline", "desk", "lab", "open", "payments"]
+    named = sorted(["baseline", *(each.name for each in (made / "packs").iterdir())])
     tests.write_text(tests.read_text().replace('["acme", "baseline", "lab"]', json.dumps(named)))
     return made
 
@@ -310,10 +395,16 @@ def _settings(number: int) -> dict[str, Any]:
         "pilot": _caller("pilot", observe={"until": until.isoformat(), "servers": ["git", "lab"]}),
     }
     # how busy the machine is decides nothing
+    if number in EDGES:
+        callers |= {
+            "mesh": _caller("mesh", may_assert={"claims": [WORKLOADS]}),
+            "laptops": _caller("laptops", may_assert={"claims": [_ITSELF]}),
+            "app": _caller("app", may_assert={"claims": [records.USERS], "properties": True}),
+        }
     policy, server = {"workers": 1, "deadline_ms": 20_000}, {"max_call_seconds": 120}
     content = {"argument_seconds": 60}
     over = {"identity": {"callers": callers}, "policy": policy, "server": server, "content": content}
-    return sandbox._merged(golden._settings(), over)
+    return sandbox._merged(golden._settings(), over | (SURFACES if number in EDGES else {}))
 
 
 def _caller(name: str, **more: Any) -> dict[str, Any]:
