@@ -131,14 +131,13 @@ async def hook(run: Run) -> Reply:
 
 
 async def authzen(run: Run) -> Reply:
-    """An evaluation, or several."""
+    """An evaluation, by itself or in a list: several would go side by side, and draw as it comes."""
     body, _ = run.draw.choice(records.FIXTURE)
     if run.draw.random() < 0.3:
         body = {**body, "subject": {"type": "user", "id": run.draw.choice(TEXTS) or "x"}}
     path: str = records.EVALUATION
     if run.draw.random() < 0.3:
-        path, several = records.EVALUATIONS, [each for each, _ in run.draw.sample(records.FIXTURE, 3)]
-        body = {"evaluations": several}
+        path, body = records.EVALUATIONS, {"evaluations": [body]}
     caller = run.draw.choice(("app",) * 5 + ("gateway", "auditor", ""))
     return await _posted(run, "authzen", path, json.dumps(body).encode(), caller)
 

@@ -35,6 +35,7 @@ from support.equal.run import SESSIONS, TASK, Ask, Body, Reply, Run
 
 from devtools.sandbox import CAROL, DAVE, ERIN, SandboxPerson, definition_bytes
 from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.registry.manifest import render
 from pdp.registry.pin import set_agents
@@ -47,6 +48,7 @@ from pdp.v1 import (
     mandate_pb2,
     types_pb2,
 )
+from pdp.wire.grpc.codec import decisions
 
 RESULTS: Final = (
     "nothing to commit",
@@ -350,12 +352,22 @@ async def batch(run: Run) -> Reply:
         if asked.request_id == run.id() or asked.session.SerializeToString() != named:  # else an earlier one again
             asked.request_id = f"{run.id()}{number}"
         several.requests.append(asked)
+    if any(map(_is_malformed, several.requests)):  # which has no session either: alone, then
+        del several.requests[1:]
     found = await run.call("Decision", "DecideBatch", several, answer=decision_pb2.DecideBatchResponse)
     if isinstance(found.message, decision_pb2.DecideBatchResponse):
         for asked, item in zip(several.requests, found.message.items, strict=True):
             if item.HasField("response"):
                 run.known.note(asked, "gateway", item.response)
     return found
+
+
+def _is_malformed(asked: Ask) -> bool:
+    try:
+        decisions.ask(asked)
+    except InvalidRequest:
+        return True
+    return False
 
 
 def decides(draw: Callable[[Run], tuple[Ask, str]]) -> Body:
