@@ -216,12 +216,13 @@ JOBS: dict[str, tuple[Job, bool]] = {
     "put_in_force": (lambda store: store.put_in_force({("policy", "acme"): "digest"}), True),
     "hold_cursor": (lambda store: store.hold_cursor("a", 0, at_ns=AT, until_ns=AT), True),
     "move_cursor": (lambda store: store.move_cursor("a", 1, until_ns=AT), True),
-    "transact": (lambda store: store.transact(partial(keep, rows=[FirstRow("acme", "tool", "x", 0)])), True),
+    "keep_firsts": (lambda store: store.keep_firsts([FirstRow("acme", "tool", "x", 0)]), True),
+    "transact": (lambda store: store.transact(partial(keep, rows=[FirstRow("acme", "tool", "y", 0)])), True),
     "recognise": (lambda store: store.recognise(Fingerprints("index", ())), False),
     "erase_people": (lambda store: store.erase_people((ERASED,), ()), False),
     "erase_subject": (lambda store: store.erase_subject("acme", "alice-index"), False),
 }
-READS = {"for_call", "read", "in_thread", "close"}
+READS = {"for_call", "read", "in_thread", "rows", "close"}
 
 
 async def test_only_what_may_change_sessions_clears_it(place: Any) -> None:
