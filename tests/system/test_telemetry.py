@@ -76,7 +76,7 @@ async def test_spans_of_one_decide(tmp_path: Path) -> None:
             "pdp.engine": "embedded",
         }
         assert [s.name for s in spans[1:]] == [f"pdp.{stage.name}" for stage in STAGES]
-        inside = {"pdp.registry": "pdp.facts", "pdp.arguments": "pdp.facts"}
+        inside = {"pdp.arguments": "pdp.facts"}
         names = {span.context.span_id: span.name for span in spans}
         for span in spans[1:]:
             assert span.parent is not None
