@@ -453,6 +453,8 @@ def test_an_argument_may_be_as_deep_as_for_decide(server: Served) -> None:
 
 def test_an_answer_is_within_the_gateways_own_budget(server: Served) -> None:
     class Slow:
+        name = version = "slow"
+
         async def evaluate(self, *_: object) -> None:
             await asyncio.sleep(30)
 

@@ -204,11 +204,9 @@ async def test_terminal_and_service_signals_pass_workers_by(
 
 PARENT = """
 import asyncio, json, sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from pdp.core.outcome.elements import EngineQuery
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
+from support.queries import raw_query
 from pdp.core.outcome.policy import Bundle, Module
-from pdp.core.bytes.digest import sha256_hex
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 
@@ -228,7 +226,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("do", ["echo", "loop"])
 async def test_nothing_outlives_a_killed_parent(rego: Rego, children: Children, do: str) -> None:
-    root = str(Path(engine.__file__).parents[2])
+    root = str(Path(engine.__file__).parents[3])
     text = rego(WILD).modules[0].text
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, root, text, do, stdout=asyncio.subprocess.PIPE
