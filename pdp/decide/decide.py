@@ -76,7 +76,7 @@ class Decide:
                 await self.facts.prepare(decision)
                 stored = await self.recorder.for_call(decision)
                 if stored.mandate is not None:
-                    stored = await self.with_slots(decision, stored)
+                    stored = await self._with_slots(decision, stored)
                 self.facts.read(decision, stored)
                 again = tries < TRIES
                 try:
@@ -91,7 +91,7 @@ class Decide:
                     raise overtaken()
                 redeeming = decision.redeeming
 
-    async def with_slots(self, decision: Decision, stored: StoredCall) -> StoredCall:
+    async def _with_slots(self, decision: Decision, stored: StoredCall) -> StoredCall:
         """What the store has about a call, with what results hold for the slots of its session's mandate."""
         if not self.facts.fills_slots(decision, stored):
             return stored
@@ -113,7 +113,7 @@ class Decide:
             await self.approvals.hear(decision)
         self.facts.build(decision)
         try:
-            kept = self.resumed(decision)
+            kept = self._resumed(decision)
             if isinstance(kept, Answer):
                 decision.answer = kept
                 return await self.recorder.locate(kept.decision_id)
@@ -124,7 +124,7 @@ class Decide:
             self.crash_quota.note(decision.caller, decision.outcome, decision.at_ns)
             if not self.state.holds(decision.snapshot, decision.caller.tenant):
                 return None
-            if again and decision.evidence and self.judged_long(decision):
+            if again and decision.evidence and self._judged_long(decision):
                 return None
             decision.id = self.recorder.new_id(decision.at_ns)
             await self.resolve(decision)
@@ -133,7 +133,7 @@ class Decide:
         finally:
             self.facts.release(decision)
 
-    def resumed(self, decision: Decision) -> Answer | Outcome | None:
+    def _resumed(self, decision: Decision) -> Answer | Outcome | None:
         """What a call is told without an evaluation: one that comes back, or whose kind was kept otherwise."""
         call = decision.call
         if not decision.kind.sound:
@@ -202,7 +202,7 @@ class Decide:
         decision.effects = effects_of(decision)
         return self.recorder.decided(decision)
 
-    def judged_long(self, decision: Decision) -> bool:
+    def _judged_long(self, decision: Decision) -> bool:
         """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is
         durable, and will be found at once."""
         if decision.outcome.effect is not Effect.ALLOW or not decision.evidence:

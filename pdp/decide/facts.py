@@ -115,8 +115,8 @@ class FactBuilder:
     ) -> Identity:
         """Verify the subject's credential for this server (or for the caller that fronts it)."""
         audiences = _audiences(caller, server, registry, at_ns)
-        found = await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
-        return found.listed(registry.registration(caller.tenant, found.agent, server, at_ns))
+        verified = await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+        return _listed(verified, caller, server, registry, at_ns)
 
     async def kind(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> CallKind:
         """Verify the subject's credential of a call, and find or make its kind. Raises InvalidRequest."""
@@ -127,7 +127,7 @@ class FactBuilder:
     def make(self, ask: Ask, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> CallKind:
         """What a call has in common with others of its kind. Raises InvalidRequest."""
         registry, tenant, server_id = snapshot.registry, caller.tenant, ask.target.server
-        identity = verified.listed(registry.registration(tenant, verified.agent, server_id, at_ns))
+        identity = _listed(verified, caller, server_id, registry, at_ns)
         target = self._target(ask, caller, snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         checks = (identity.subject.check, identity.agent.check, server.check, target.check)
@@ -158,7 +158,7 @@ class FactBuilder:
             call=call,
             pair=self._sessions.shared(caller, identity, target),
             subject_index=self.subject_index(caller, identity),
-            hashes=atom_hashes(self._index_key, tenant, identity.subject.issuer, identity.subject.id),
+            hashes=self.hashes(caller, identity),
             rights=rights_of(identity) if named else "",
             request=request_head(caller, identity),
             content=content_form(ask),
@@ -524,6 +524,11 @@ def asker(index_key: bytes, tenant: str, call: Call) -> str:
 def call_id_of(ask: Ask) -> str:
     """The id of this one execution: the call id, or else the request's."""
     return ask.call_id or ask.request_id
+
+
+def _listed(verified: Identity, caller: Caller, server: str, registry: RegistryView, at_ns: int) -> Identity:
+    """With what the signed list says of the agent."""
+    return verified.listed(registry.registration(caller.tenant, verified.agent, server, at_ns))
 
 
 def _audiences(caller: Caller, server: str, registry: RegistryView, at_ns: int) -> tuple[str, ...]:

@@ -535,12 +535,10 @@ def own(facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, shar
         found["judge"] = {"prompts": dict(facts.judge_prompts)}
     if evidence:
         found["evidence"] = list(map(dict, evidence))
-    for name, fact, usual in (
-        ("questions", facts.questions, UNREAD),
-        ("mandate", facts.mandate, NO_MANDATE),
-    ):
-        if fact is not usual:
-            found[name] = fact.fact()
+    if facts.questions is not UNREAD:
+        found["questions"] = facts.questions.fact()
+    if facts.mandate is not NO_MANDATE:
+        found["mandate"] = facts.mandate.fact()
     if facts.budgets:
         found["budgets"] = standing_of(facts.budgets)
     return found
