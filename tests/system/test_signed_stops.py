@@ -12,7 +12,7 @@ from support.world import answered, running
 
 from devtools.sandbox import ALICE
 from pdp.host.durable import SyncFailed
-from pdp.proof.note import LogKey, read_private
+from pdp.proof.note import Checkpoint, LogKey, read_private, split
 from pdp.proof.tiles import LogFolder
 from pdp.proof.verification import read_checkpoint, verify_folder
 from pdp.store.options import StoreOptions
@@ -47,4 +47,6 @@ async def test_a_stop_signs_nothing_after_a_failed_sync(
             failing.setattr(LogFolder, "extend", fails)
             async with following(world.process):
                 await until(lambda: "a sync failed" in caplog.text)
-    assert LogFolder(folder).checkpoint() == ""
+            signed_before = LogFolder(folder).checkpoint()  # none, or of the log before its first record
+    assert LogFolder(folder).checkpoint() == signed_before
+    assert not signed_before or Checkpoint.read(split(signed_before)[0]).size == 0
