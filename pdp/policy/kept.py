@@ -33,7 +33,6 @@ _KEY_BYTES = 32
 # evidence alone, of which there is none, and the instant with the ends of waivers.
 COMPOSED_PATHS = (("server", "id"), ("session", "task_source"))
 _composed = itemgetter(*COMPOSED, "targets")
-_SUBJECT = (("subject", "id"), ("subject", "issuer"))
 _VARYING = {(name,) for name in VARYING}
 _Named = TypeVar("_Named", bound=tuple[Any, ...])
 _MEMBER = ("", "")  # a path of so many steps ends at a member of a fact, and the input document is total
@@ -49,8 +48,6 @@ class AnswerKey:
         self._ranged, self._bounds = [path for path, _ in reads.ranges], [bounds for _, bounds in reads.ranges]
         self._asserted = bundle.reads_asserted
         paths = {*reads.paths, *COMPOSED_PATHS, ("caller", "tenant")}
-        if any(path[0] in ("subject", "actors") for path in reads.paths if path):
-            paths |= set(_SUBJECT)  # nothing is shared between subjects
         paths.discard(("targets",))
         longer = sorted(path for path in paths if len(path) != len(_MEMBER))
         self._paths_varying, self._paths_fixed = _apart(longer)

@@ -409,26 +409,21 @@ def test_every_argument_that_is_compared_and_every_value_matters(
             assert misled(bundle, replace(reads, ranges=tuple(less.items())), asked), (path, value)
 
 
-def test_nothing_is_shared_between_bundles_tenants_and_subjects(bundle: Bundle, reads: Reads) -> None:
+def test_nothing_is_shared_between_bundles_and_tenants(bundle: Bundle, reads: Reads) -> None:
     other = replace(bundle, org=bundle.org.replace(b"1140", b"1141"))
     assert other.digest != bundle.digest
     good = document(good_call(), (), NOON, revision=bundle.revision, packs=bundle.packs)
-    subject, caller = good["subject"], good["caller"]
-    assert isinstance(subject, dict)
+    caller = good["caller"]
     assert isinstance(caller, dict)
-    strangers = [
-        {**good, "subject": {**subject, "id": "bob"}},
-        {**good, "subject": {**subject, "issuer": "https://other.example"}},
-        {**good, "caller": {**caller, "tenant": "globex"}},
-    ]
-    keys = {AnswerKey(SECRET, "embedded", bundle, reads).of(EngineQuery.of(each, {})) for each in (good, *strangers)}
+    strangers = {**good, "caller": {**caller, "tenant": "globex"}}
+    keys = {AnswerKey(SECRET, "embedded", bundle, reads).of(EngineQuery.of(each, {})) for each in (good, strangers)}
     keys |= {
         AnswerKey(secret, engine, of, reads).of(EngineQuery.of(good, {}))
         for secret, engine, of in (
             (SECRET, "embedded", other), (SECRET, "opa", bundle), (b"o" * 32, "embedded", bundle)
         )
     }  # fmt: skip
-    assert len(keys - {None}) == 4 + 3
+    assert len(keys - {None}) == 2 + 3
 
 
 def randomly(bundle: Bundle, seed: int, names: Iterable[str]) -> Iterator[EngineQuery]:

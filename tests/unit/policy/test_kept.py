@@ -279,14 +279,48 @@ async def test_whole_numbers_between_the_same_two_have_one_key(bundle: Bundle) -
         assert len({key.of(call(bundle, {"n": n})) for n in among}) == 1
 
 
-async def test_only_what_reads_the_subject_keeps_subjects_apart(bundle: Bundle) -> None:
-    def of(name: str) -> EngineQuery:
-        subject = SubjectFact(OK, "verified", name, "i", "human")
-        return call(bundle, {}, identity=Identity(subject, AgentFact(OK)))
+SUBJECT = SubjectFact(OK, "verified", "ada", "i", "human", ("developers",), ("git:read",))
+OTHERS = {
+    "id": "bob", "issuer": "j", "kind": "service", "groups": ("owners",), "scopes": ("git:write",), "acr": "high",
+    "amr": ("otp",), "issued_ns": 1, "expires_ns": 9,
+}  # fmt: skip
+PACK = 'package packs.some\n{}\nmeta := {{"servers": [], "owner": "o"}}\n'
 
-    for path, apart in ((("subject", "kind"), 2), (("actors",), 2), (("agent", "id"), 1)):
-        key = AnswerKey(b"k" * 32, "embedded", bundle, Reads((path,)))
-        assert len({key.of(of(name)) for name in ("ada", "bob")}) == apart
+
+@for_each(
+    ("text", "apart"),
+    [
+        ("x if input.agent.id", {"kind"}),  # which the library reads
+        ("x if input.subject.id", {"kind", "id"}),
+        ('x if input["subject"]["id"]', {"kind", "id"}),
+        ("import input.subject.id as me\nx if me", {"kind", "id"}),
+        ('x if "owners" in input.subject.groups', {"kind", "groups"}),
+        ("import input.subject as me\nx if me.id", {*OTHERS}),
+        ("x if { me := input.subject; me.id }", {*OTHERS}),
+        ("x if { some name; input.subject[name] }", {*OTHERS}),
+        ("x if { some value in input.subject; value }", {*OTHERS}),
+        ('x := object.get(input.subject, "id", "")', {*OTHERS}),
+        ("f(s) := s.id\nx := f(input.subject)", {*OTHERS}),
+        ('x := object.get(input, ["subject", "id"], "")', None),
+        ("x := walk(input)", None),
+    ],
+)
+async def test_subjects_are_kept_apart_by_what_packs_read_of_them(
+    bundle: Bundle, text: str, apart: set[str] | None
+) -> None:
+    """Another one's answer is told to a subject that differs in nothing else; None: no answer is kept at all."""
+    live = tuple(each for each in bundle.live if each.path.startswith(("pdp/", "lib/org", "lib/subject")))
+    module = Module("packs/some/some.rego", PACK.format(text))
+    some = replace(bundle, modules=(*live, module), packs=("some",), org=b"{}", org_schema=b"{}")
+    key = AnswerKey(b"k" * 32, "embedded", some, reads_of(some))
+
+    def of(**others: Any) -> bytes | None:
+        identity = Identity(replace(SUBJECT, **others), AgentFact(OK, "verified", "a", "oauth_client"))
+        return key.of(call(some, {}, identity=identity))
+
+    first = of()
+    assert (first is None) == (apart is None)
+    assert {name for name, value in OTHERS.items() if of(**{name: value}) != first} == (apart or set())
 
 
 COMPARED = {
