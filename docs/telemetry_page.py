@@ -18,6 +18,7 @@ PICTURE = ROOT / "docs" / "img" / "trace.svg"
 WARM_UP = 50  # calls before those of which the median is drawn
 CALLS = 51
 _SHOWN = ("pdp.check", "pdp.engine", "pdp.document.bytes", "pdp.record.kind")  # beside a stage
+_KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
 _LEFT, _BAR, _ROW, _TOP = 250, 470, 30, 92
 
 
@@ -34,10 +35,8 @@ class Drawn:
 
 def page(title: str, text: str) -> str:
     """A page with its marked tables made anew. Raises ValueError when a mark is missing."""
-    from pdp.runtime.telemetry.catalogue import page_tables  # noqa: PLC0415 - found only where the package is installed
-
     for name in PAGES[title]:
-        made = page_tables()[name]
+        made = _table(name)
         begin, end = f"<!-- {name}: made by docs/telemetry_page.py -->\n", f"<!-- end of {name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
@@ -45,6 +44,23 @@ def page(title: str, text: str) -> str:
             raise ValueError(f"{title}: the marks of '{name}' are missing; put them back")
         text = f"{before}{begin}\n{made}\n\n{end}{after}"
     return text
+
+
+def _table(name: str) -> str:
+    from pdp.runtime.telemetry import catalogue  # noqa: PLC0415 - found only where the package is installed
+
+    if name == "stages":
+        rows = ["| span | what happens |", "|---|---|", *(f"| `pdp.{s.name}` | {s.says} |" for s in catalogue.STAGES)]
+    elif name == "attributes":
+        rows = ["| attribute | of | value |", "|---|---|---|"]
+        rows += [f"| `{a.name}` | {a.where} | {a.says} |" for a in catalogue.ATTRIBUTES]
+    else:
+        rows = ["| metric | kind | unit | attributes | value |", "|---|---|---|---|---|"]
+        rows += [
+            f"| `{i.name}` | {_KINDS[i.kind]} | {i.unit} | {', '.join(f'`{a}`' for a in i.attributes)} | {i.says} |"
+            for i in catalogue.INSTRUMENTS
+        ]
+    return "\n".join(rows)
 
 
 async def capture(folder: Path) -> list[Drawn]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from pdp.core.call.request import Ask, Caller
+from pdp.core.call.request import Ask, Caller, SessionAsk
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
 from pdp.core.outcome.answer import Answer
 from pdp.core.record.stored import RecordRef
@@ -96,9 +96,12 @@ def _large(question: Question) -> bool:
 
 
 def _lines(questions: Sequence[Question]) -> tuple[Line, ...]:
-    """The questions of each session, as they name it, and each of the others."""
+    """The questions of each session, as they name it, and each of the others. Which session a handle names shows only
+    later: beside one, all that name a session are one line."""
     lines: dict[str | int, Line] = {}
-    for number, question in enumerate(questions):
-        session = "" if isinstance(question, Fault) else question.session.handle or question.session.id
-        lines.setdefault(session or number, []).append((number, question))
+    asks = [SessionAsk() if isinstance(each, Fault) else each.session for each in questions]
+    unclear = len({bool(ask.handle) for ask in asks if ask.handle or ask.id}) > 1
+    for number, (question, ask) in enumerate(zip(questions, asks, strict=True)):
+        name = ask.handle or ask.id
+        lines.setdefault("" if unclear and name else name or number, []).append((number, question))
     return tuple(lines.values())

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from support.environment import SeededEntropy, Stage, StillClock
 from support.sweeps import WHOLE
-from support.tools import GIT, resource
+from support.tools import GIT, ODD_PATHS, resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, running, serving
 
 from devtools.sandbox import ALICE, BOB, Sandbox
@@ -38,15 +38,8 @@ INSPECTING = {"identity": {"callers": {"gateway": {"inspects_results": True, "ma
 READ = {"repo_path": "/src/project"}
 ARGUMENTS: tuple[Any, ...] = (
     READ,
-    {},
-    {"repo_path": "/é \"'%s\\u0041\u2028/%%"},
-    {"repo_path": "x" * 3_000},
+    *ODD_PATHS,
     *({"repo_path": "/r", "max_count": n} for n in (1, 10, 100, 101, -1, "7", None, 1.5, 2**63 - 1)),
-    b'{ "repo_path" : "/a" }',
-    {"repo_path": "https://user:hunter2@h.example/.git/hooks/pre-commit"},
-    {"undeclared": True},
-    b'{"repo_path": "a", "repo_path": "b"}',
-    b"[]",
 )
 Change = Callable[[World, decision_pb2.DecideRequest], Awaitable[None]]
 TASKS = ("", "Look at the log of /src/project.", 'Say "%s" in /r', "é" * 40)

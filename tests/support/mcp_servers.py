@@ -18,8 +18,9 @@ from mcp.client.client import Client
 from mcp.server import Server
 from mcp.shared.memory import create_client_server_memory_streams
 from mcp.shared.message import SessionMessage
-from served import PROMPTS, RESOURCES, TOOLS, Served
+from served import TOOLS, Served
 from support.gateways import approve
+from support.tools import PROMPTS, RESOURCES
 
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client import AsyncClient

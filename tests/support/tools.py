@@ -42,6 +42,27 @@ READING: Mapping[str, Any] = {
 CHANGING: Mapping[str, Any] = {**READING, "annotations": {"destructive": False, "open_world": False}}
 DESTROYING: Mapping[str, Any] = {**READING, "annotations": {"destructive": True, "open_world": False}}
 
+PROMPTS: Mapping[str, Mapping[str, Any]] = {
+    "summary": {"name": "summary", "description": "Sums up.", "arguments": [{"name": "path", "required": True}]},
+    "rewrite": {"name": "rewrite", "description": "Rewrites.", "arguments": [{"name": "path"}]},
+}
+RESOURCES: Mapping[str, Mapping[str, Any]] = {
+    "file:///readme": {"uri": "file:///readme", "name": "readme"},
+    "file:///plans": {"uri": "file:///plans", "name": "plans"},
+    "notes://{name}": {"uriTemplate": "notes://{name}", "name": "notes"},
+}
+# Arguments of a tool that wants `repo_path`, of which most fail a check.
+ODD_PATHS: Sequence[Any] = (
+    {},
+    {"repo_path": "/é \"'%s\\u0041\u2028/%%"},
+    {"repo_path": "x" * 3_000},
+    b'{ "repo_path" : "/a" }',
+    {"repo_path": "https://user:hunter2@h.example/.git/hooks/pre-commit"},
+    {"undeclared": True},
+    b'{"repo_path": "a", "repo_path": "b"}',
+    b"[]",
+)
+
 
 def reviewed(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     """A review entry, with changes."""

@@ -26,6 +26,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.consumers import in_process
 from support.gate import PDP, gate_once
 from support.pseudonyms import revealed
+from support.tools import PROMPTS, RESOURCES
 
 from devtools import sandbox
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
@@ -93,15 +94,6 @@ REVIEW: Mapping[str, Any] = {
 
 
 # Prompts and resources of the same server; what asks for people is said to destroy.
-PROMPTS: Mapping[str, Mapping[str, Any]] = {
-    "summary": {"name": "summary", "description": "Sums up.", "arguments": [{"name": "path", "required": True}]},
-    "rewrite": {"name": "rewrite", "description": "Rewrites.", "arguments": [{"name": "path"}]},
-}
-RESOURCES: Mapping[str, Mapping[str, Any]] = {
-    "file:///readme": {"uri": "file:///readme", "name": "readme"},
-    "file:///plans": {"uri": "file:///plans", "name": "plans"},
-    "notes://{name}": {"uriTemplate": "notes://{name}", "name": "notes"},
-}
 OTHERS = (*(("prompt", one) for one in PROMPTS.values()), *(("resource", one) for one in RESOURCES.values()))
 _OTHERS_REVIEW: Mapping[str, Any] = {
     "prompts": {"summary": _READ, "rewrite": _DESTROYS | {"risk": "low"}},

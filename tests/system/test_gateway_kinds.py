@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from served import OTHERS, PROMPTS, SAFE, Served, make_world, served
+from served import OTHERS, SAFE, Served, make_world, served
 from support.for_each import for_each
 from support.gateways import HANDSHAKE, MODERN, approve, check, message
+from support.tools import PROMPTS
 from test_ext_authz import OVER as AUTHZ
 from test_ext_authz import Answer, asked
 from test_ext_mcp import ERRORS, checked, denied, metadata, request, stub

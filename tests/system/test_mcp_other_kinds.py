@@ -12,7 +12,7 @@ import mcp_types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from served import CONSOLE, PROMPTS, SAFE, Served, make_world, served
+from served import CONSOLE, SAFE, Served, make_world, served
 from support.mcp_servers import (
     LIMIT,
     MODERN,
@@ -25,6 +25,7 @@ from support.mcp_servers import (
     proxied,
     raw_client,
 )
+from support.tools import PROMPTS
 from test_other_kinds import add_everything
 
 from pdp.client.mcp.answers import DENIED

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from served import OTHERS, PROMPTS, RESOURCES, TOOLS, Refused, Served, make_world, served
+from served import OTHERS, TOOLS, Refused, Served, make_world, served
 from support.for_each import for_each
+from support.tools import PROMPTS, RESOURCES
 
 from devtools.sandbox import ALICE, BOB, Sandbox
 from pdp.v1 import admin_pb2, decision_pb2, types_pb2

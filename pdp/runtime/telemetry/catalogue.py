@@ -34,19 +34,3 @@ INSTRUMENTS = (
     *(Instrument(**row) for row in _ROWS["instruments"]),
     *(each for feature in FEATURES for each in feature.instruments),
 )
-_KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
-
-
-def page_tables() -> dict[str, str]:
-    """The tables of the two pages, by name."""
-    stages = [f"| `pdp.{s.name}` | {s.says} |" for s in STAGES]
-    attributes = [f"| `{a.name}` | {a.where} | {a.says} |" for a in ATTRIBUTES]
-    metrics = [
-        f"| `{i.name}` | {_KINDS[i.kind]} | {i.unit} | {', '.join(f'`{a}`' for a in i.attributes)} | {i.says} |"
-        for i in INSTRUMENTS
-    ]
-    return {
-        "stages": "\n".join(["| span | what happens |", "|---|---|", *stages]),
-        "attributes": "\n".join(["| attribute | of | value |", "|---|---|---|", *attributes]),
-        "metrics": "\n".join(["| metric | kind | unit | attributes | value |", "|---|---|---|---|---|", *metrics]),
-    }

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from support.cases import Asker, load_cases
-from support.equal import world as worlds
 from support.equal.run import TASK, Ask, Run
 from support.golden import PEOPLE, REVOKED_JTI
-from support.tools import resource
+from support.tools import ODD_PATHS, PROMPTS, RESOURCES, resource
 
 from devtools.sandbox import definition_bytes
 from pdp.core.check import NS
@@ -19,17 +18,7 @@ from pdp.v1 import decision_pb2, types_pb2
 
 ALICE, BOB, LEE, LOU, GUS = (PEOPLE[name] for name in ("alice", "bob", "lee", "lou", "gus"))
 READ = {"repo_path": "/src/project"}
-PATHS: Final[tuple[Any, ...]] = (
-    *[READ] * 6,
-    {},
-    {"repo_path": "/é \"'%s\\u0041\u2028/%%"},
-    {"repo_path": "x" * 3_000},
-    b'{ "repo_path" : "/a" }',
-    {"repo_path": "https://user:hunter2@h.example/.git/hooks/pre-commit"},
-    {"undeclared": True},
-    b'{"repo_path": "a", "repo_path": "b"}',
-    b"[]",
-)
+PATHS: Final[tuple[Any, ...]] = (*[READ] * 6, *ODD_PATHS)
 COUNTS: Final[tuple[Any, ...]] = (1, 10, 51, 100, 101, -1, "7", None, 1.5, 2**63 - 1)
 NOTES: Final[tuple[Any, ...]] = (
     {},
@@ -199,10 +188,10 @@ def other(run: Run) -> tuple[Ask, str]:
     asked = run.ask(run.draw.choice((ALICE, BOB, GUS)), "git_status", {})
     shown = b'"other"' if run.draw.random() < 0.1 else None
     if run.draw.random() < 0.5:
-        name = run.draw.choice((*worlds.PROMPTS, "unknown"))
+        name = run.draw.choice((*PROMPTS, "unknown"))
         raw = run.draw.choice((b"", b"{}", b'{"path": "/src"}', b'{"path": 7}', b'{"wrong": "x"}'))
         target = types_pb2.PromptTarget(server="git", name=name, arguments_json=raw)
-        target.definition_json = shown or definition_bytes(worlds.PROMPTS.get(name, {}))
+        target.definition_json = shown or definition_bytes(PROMPTS.get(name, {}))
         asked.target.CopyFrom(types_pb2.Target(prompt=target))
         asked.method = run.draw.choice(("prompts/get", "prompts/get", "completion/complete", "tools/call"))
     else:
@@ -212,7 +201,7 @@ def other(run: Run) -> tuple[Ask, str]:
         ))  # fmt: skip
         found = types_pb2.ResourceTarget(server="git", uri=uri)
         found.arguments_json = b'{"name": "public-"}' if uri == "notes://{name}" else b""
-        found.definition_json = shown or definition_bytes(worlds.RESOURCES.get(of or uri, {}))
+        found.definition_json = shown or definition_bytes(RESOURCES.get(of or uri, {}))
         asked.target.CopyFrom(types_pb2.Target(resource=found))
         methods = ("resources/read", "resources/read", "resources/subscribe", "resources/unsubscribe")
         asked.method = run.draw.choice((*methods, "completion/complete"))

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support import bank, golden, records
 from support.environment import Stage, StillClock
-from support.tools import CHANGING, GIT, READING, ServerPlan, reviewed, tool
+from support.tools import CHANGING, GIT, PROMPTS, READING, RESOURCES, ServerPlan, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan, signed, unsigned
 
 from devtools import sandbox
@@ -81,15 +81,6 @@ NOTES = ServerPlan(
 )
 DESK = ServerPlan("desk", (tool("pay", _PAY), tool("tell", _TEXT)), {"pay": CHANGING, "tell": CHANGING})
 SERVERS = (REPOSITORY, *golden.SERVERS[1:], bank.BANK, NOTES, DESK)
-PROMPTS: Mapping[str, Mapping[str, Any]] = {
-    "summary": {"name": "summary", "description": "Sums up.", "arguments": [{"name": "path", "required": True}]},
-    "rewrite": {"name": "rewrite", "description": "Rewrites.", "arguments": [{"name": "path"}]},
-}
-RESOURCES: Mapping[str, Mapping[str, Any]] = {
-    "file:///readme": {"uri": "file:///readme", "name": "readme"},
-    "file:///plans": {"uri": "file:///plans", "name": "plans"},
-    "notes://{name}": {"uriTemplate": "notes://{name}", "name": "notes"},
-}
 _UNSEEN = {"definition_check": "none"}  # Envoy shows no definition
 EDGE = ServerPlan("edge", GIT.tools, {name: {**review, **_UNSEEN} for name, review in GIT.reviews.items()})
 AGENT = ServerPlan(

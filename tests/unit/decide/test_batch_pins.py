@@ -189,3 +189,16 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
         running.cancel()
     assert [item.WhichOneof("result") for item in found] == ["response", "error"] * 3
     assert len(set(at_call)) == 6
+
+
+async def test_items_of_a_session_are_decided_in_turn_whichever_of_its_names_they_use(world: World) -> None:
+    known = await world.decide(world.ask(ALICE, "git_status", {"repo_path": "/a"}, session="s"))
+    asked = [world.ask(ALICE, "git_status", {"repo_path": f"/{number}"}, session="s") for number in range(8)]
+    for request in asked[4:]:
+        request.session.Clear()
+        request.session.handle = known.session_handle
+    found = [item.response for item in await batch(world, *asked)]
+    assert {each.effect for each in found} == {ALLOW}
+    assert len({each.session_handle for each in found}) == 1
+    positions = [each.record.index for each in found]
+    assert positions == sorted(positions)
