@@ -36,7 +36,7 @@ TIDY_WRITES = 400  # entries and commits after which it is due in any case: for 
 
 MAX_BATCH = 64  # entries of one commit
 COMPANY = 32  # entries that are worth no further wait
-IDLE_SECONDS, IDLE_TURNS = 50e-6, 8  # an event loop with so many turns in a row, each this short, has nothing to do
+IDLE_SECONDS, IDLE_TURNS = 50e-6, 3  # an event loop with so many turns in a row, each this short, has nothing to do
 
 UNAVAILABLE = "record.unavailable"
 _SWITCHES = attrgetter("switch", "revoked", "supersedes")  # as `Commit.switches`, of each commit without a call
