@@ -35,6 +35,7 @@ class Dialler:
     def __init__(self, process: subprocess.Popen[bytes], link: socket.socket) -> None:
         self._process, self._link = process, link
         self._ids = itertools.count()
+        self._asking = asyncio.Lock()  # a loop sends one thing at a time on a socket, and loses the others
         self._waiting: dict[int, asyncio.Future[socket.socket]] = {}
         self.gone = asyncio.Event()
 
@@ -66,7 +67,8 @@ class Dialler:
         answer: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
         self._waiting[ident] = answer
         try:
-            await asyncio.get_running_loop().sock_sendall(self._link, _ASK.pack(ident))
+            async with self._asking:
+                await asyncio.get_running_loop().sock_sendall(self._link, _ASK.pack(ident))
             return await answer
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
@@ -120,14 +122,14 @@ class _Unread(asyncio.Protocol):
 
 async def _serve(link: socket.socket, host: str, port: int) -> None:
     """Until the judge's process is gone."""
-    loop, dialling = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+    loop, dialling, saying = asyncio.get_running_loop(), set[asyncio.Task[None]](), asyncio.Lock()
     link.setblocking(False)
     asked = b""
     while data := await loop.sock_recv(link, 1 << 12):
         asked += data
         whole = len(asked) - len(asked) % _ASK.size
         for (ident,) in _ASK.iter_unpack(asked[:whole]):
-            task = loop.create_task(_dial(link, ident, host, port))
+            task = loop.create_task(_dial(link, saying, ident, host, port))
             dialling.add(task)
             task.add_done_callback(dialling.discard)
         asked = asked[whole:]
@@ -135,24 +137,42 @@ async def _serve(link: socket.socket, host: str, port: int) -> None:
         task.cancel()
 
 
-async def _dial(link: socket.socket, ident: int, host: str, port: int) -> None:
+async def _dial(link: socket.socket, saying: asyncio.Lock, ident: int, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             transport, _ = await loop.create_connection(_Unread, host, port, happy_eyeballs_delay=_EYEBALLS_SECONDS)
     except OSError:  # TimeoutError is one
-        await _say(link, _ANSWER.pack(ident, b"-"), ())
+        async with saying:
+            await _say(link, _ANSWER.pack(ident, b"-"), ())
         return
     try:
-        await _say(link, _ANSWER.pack(ident, b"+"), (transport.get_extra_info("socket").fileno(),))
+        async with saying:
+            await _say(link, _ANSWER.pack(ident, b"+"), (transport.get_extra_info("socket").fileno(),))
     finally:
         transport.abort()  # closes what is ours of it
 
 
 async def _say(link: socket.socket, answer: bytes, descriptors: Sequence[int]) -> None:
-    """A few bytes: they fit, or the judge's process does not read and is given up."""
-    with contextlib.suppress(OSError):
-        socket.send_fds(link, [answer], descriptors)
+    """Once it fits: of answers that nobody has read yet the pair takes fewer than 300."""
+    while True:
+        try:
+            socket.send_fds(link, [answer], descriptors)
+        except BlockingIOError:
+            await _writable(link)
+        except OSError:  # the judge's process is gone
+            return
+        else:
+            return
+
+
+async def _writable(link: socket.socket) -> None:
+    loop, room = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(link, room.set)
+    try:
+        await room.wait()
+    finally:
+        loop.remove_writer(link)
 
 
 def main() -> None:
