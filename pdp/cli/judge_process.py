@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -15,7 +17,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.host.own_process import ignore_signals, seal
 from pdp.judge.dialler import Dialler
 from pdp.judge.isolation import PARTS, isolate
 from pdp.judge.options import JudgeOptions, distribution_missing, key_text
@@ -29,6 +30,7 @@ from pdp.runtime.telemetry import logs
 if TYPE_CHECKING:
     from pdp.judge.endpoint import Dial, Endpoint
 
+_PR_SET_DUMPABLE = 4
 _IDENTIFIER_BYTES = 12
 log = logging.getLogger("pdp.judge")
 
@@ -105,10 +107,18 @@ def session_runner(options: JudgeOptions, model: Endpoint) -> SessionRunner:
     )
 
 
-def main() -> None:
+def seal() -> None:
+    """Close this process to others of this user: it leaves no core, and no debugger may attach."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def run_as_child() -> None:
     """Run as the child of `pdp serve`: standard input is one line, the request, and then open until the end."""
     seal()
-    ignore_signals()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)  # the server drains first
     logs.configure("info", "text")
     request = json.loads(sys.stdin.buffer.readline())
     options = JudgeOptions.model_validate(request["judge"])

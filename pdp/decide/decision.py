@@ -41,7 +41,6 @@ class Decision:
     target: TargetFact = field(init=False)
     definition: Mapping[str, Json] = field(init=False)  # the pinned one
     subject_index: str = field(init=False)
-    hashes: AtomHashes = field(init=False)  # of the atoms of its subject
 
     # facts.prepare: what the request says, and the keys of what is kept
     checked: ArgumentsFact = field(init=False)
@@ -84,7 +83,12 @@ class Decision:
         kind = self.kind
         self.caller, self.identity, self.target = kind.caller, kind.facts.identity, kind.facts.targets[0]
         self.definition = kind.pinned.definition if kind.pinned is not None else {}
-        self.subject_index, self.hashes = kind.subject_index, kind.hashes
+        self.subject_index = kind.subject_index
+
+    @property
+    def hashes(self) -> AtomHashes:
+        """Those of the atoms of its subject."""
+        return self.kind.hashes()
 
 
 class Approvals(Protocol):

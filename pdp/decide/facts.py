@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -25,6 +26,7 @@ from pdp.core.bytes.digest import (
 from pdp.core.bytes.strict_json import MAX_BYTES
 from pdp.core.bytes.uri_template import is_template, match
 from pdp.core.call.facts import (
+    NOBODY,
     Actor,
     ArgumentsFact,
     Asserted,
@@ -54,6 +56,7 @@ from pdp.core.call.sessions import since
 from pdp.core.call.task import StatedTask, vouched_task
 from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
+from pdp.core.outcome import SharedFacts
 from pdp.core.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.core.ports.telemetry import TARGET_NAMES, Telemetry
 from pdp.core.record.atoms import (
@@ -65,13 +68,13 @@ from pdp.core.record.atoms import (
     lookup_keys,
     origins,
 )
-from pdp.core.record.encoding import shared
+from pdp.core.record.encoding import of_subject, shared
 from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.budgets import keyed, standing_for
 from pdp.decide.decision import Decision
 from pdp.decide.idempotency import content_form, request_head, rights_of
-from pdp.decide.kind import CallKind, Kinds, steady_until
+from pdp.decide.kind import CallKind, Kinds, TargetKind, steady_until
 from pdp.decide.mandates import mandate_fact, slot_query
 from pdp.decide.state import Snapshot, pins_of
 
@@ -122,49 +125,69 @@ class FactBuilder:
         """Verify the subject's credential of a call, and find or make its kind. Raises InvalidRequest."""
         audiences = _audiences(caller, ask.target.server, snapshot.registry, at_ns)
         verified = await self._subjects.identify(ask.credential, caller=caller, audiences=audiences, at_ns=at_ns)
-        return self._kinds.of(ask, caller, verified, snapshot, at_ns, self.make)
+        return self._kinds.of(ask, caller, verified, snapshot, at_ns, self)
 
-    def make(self, ask: Ask, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> CallKind:
-        """What a call has in common with others of its kind. Raises InvalidRequest."""
-        registry, tenant, server_id = snapshot.registry, caller.tenant, ask.target.server
-        identity = _listed(verified, caller, server_id, registry, at_ns)
+    def target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetKind:
+        """What a call has in common with others by its caller about its target. Raises InvalidRequest."""
+        registry, tenant = snapshot.registry, caller.tenant
         target = self._target(ask, caller, snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
-        checks = (identity.subject.check, identity.agent.check, server.check, target.check)
-        sound = all(map(attrgetter("ok"), checks))
-        call = _call(caller, identity, target) if sound else None
         facts = Facts(
             phase="call",
             method=ask.method,
             caller=caller_fact(caller),
-            identity=identity,
+            identity=NOBODY,
             server=server,
-            switch=switch_check(snapshot, caller, server_id, identity, at_ns),
+            switch=OK,
             targets=(target,),
             arguments=ArgumentsFact(OK),
             session=SessionFact(OK),
             asserted=self._asserted(ask),
             waivers=registry.pins(tenant).waivers,
+        )
+        steady = server.check.ok and target.check.ok
+        return TargetKind(
+            caller=caller,
+            facts=facts,
+            pinned=registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None,
+            content=content_form(ask),
+            bound=_bound_to_target(ask, target),
+            record=shared(facts, pins_of(snapshot, tenant)),
+            until_ns=steady_until(snapshot, facts, tenant, at_ns) if steady else 0,
+        )
+
+    def make(self, ask: Ask, about: TargetKind, verified: Identity, snapshot: Snapshot, at_ns: int) -> CallKind:
+        """What a call has in common with others of its kind. Raises InvalidRequest."""
+        caller, server, [target] = about.caller, about.facts.server, about.facts.targets
+        identity = _listed(verified, caller, ask.target.server, snapshot.registry, at_ns)
+        named = identity.subject.check.ok and identity.agent.check.ok
+        call = _call(caller, identity, target) if named and server.check.ok and target.check.ok else None
+        facts = replace(
+            about.facts,
+            identity=identity,
+            switch=switch_check(snapshot, caller, ask.target.server, identity, at_ns),
             judge_prompts=self._judge.prompts() if self._judge is not None and call is not None else {},
         )
-        named = identity.subject.check.ok and identity.agent.check.ok
         steady = call is not None and facts.switch.ok
         return CallKind(
             caller=caller,
             verified=verified,
             facts=facts,
-            pinned=registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None,
+            pinned=about.pinned,
             own_tokens=own_tokens(ask.credential, caller),
             call=call,
             pair=self._sessions.shared(caller, identity, target),
             subject_index=self.subject_index(caller, identity),
-            hashes=self.hashes(caller, identity),
             rights=rights_of(identity) if named else "",
             request=request_head(caller, identity),
-            content=content_form(ask),
-            bound=_bound(ask, caller, identity, target),
-            record=shared(facts, pins_of(snapshot, tenant)),
-            until_ns=steady_until(snapshot, facts, tenant, at_ns) if steady else 0,
+            content=about.content,
+            bound=(_bound_to_subject(caller, identity), about.bound),
+            record=(*about.record, *of_subject(facts)),
+            until_ns=steady_until(snapshot, facts, caller.tenant, at_ns) if steady else 0,
+            size=about.size,
+            shared=SharedFacts(facts, about.shared),
+            hashes=partial(self.hashes, caller, identity),
+            sound=about.sound,
         )
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:
@@ -204,7 +227,7 @@ class FactBuilder:
             keys |= self._keys(decision, kind.call, decision.bound, raw)
             keys["asked_ns"] = max(1, at_ns - WINDOW_NS) if policy.reads_questions else 0
         if keys and caller.inspects_results and arguments.check.ok:
-            decision.asked = _atoms(arguments, kind.hashes)
+            decision.asked = _atoms(arguments, decision.hashes)
             keys["atoms"] = lookup_keys(decision.asked)
         keys["reply"] = decision.claim.key if decision.claim is not None else ""
         decision.checked, decision.arguments = arguments, raw
@@ -548,11 +571,15 @@ def bound_to(fields: tuple[bytes, bytes], session: str) -> bytes:
     return before + json_text(session).encode() + after
 
 
-def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> tuple[bytes, bytes]:
-    """The fields that a call's digest binds besides its arguments, before and after its session."""
+def _bound_to_subject(caller: Caller, identity: Identity) -> bytes:
+    """The fields that a call's digest binds before its session: a canonical list that goes on."""
     subject = identity.subject
     actors = canonical(list(map(Actor.fact, identity.actors))).decode() if identity.actors else "[]"
-    before = [caller.tenant, subject.issuer, subject.id, actors, identity.agent.id, caller.name]
+    return canonical([caller.tenant, subject.issuer, subject.id, actors, identity.agent.id, caller.name])[:-1] + b","
+
+
+def _bound_to_target(ask: Ask, target: TargetFact) -> bytes:
+    """Those after its session, but for its arguments."""
     after: list[Json] = [
         target.server,
         target.key,
@@ -562,7 +589,7 @@ def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> 
         # a path in the arguments may mean another file there
         *(({"working_folder": ask.working_folder},) if ask.working_folder else ()),
     ]
-    return canonical(before)[:-1] + b",", b"," + canonical(after)[1:-1]
+    return b"," + canonical(after)[1:-1]
 
 
 def _call(caller: Caller, identity: Identity, target: TargetFact) -> Call:

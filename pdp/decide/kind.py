@@ -1,8 +1,9 @@
 """What calls of one kind have in common: one caller, one verified identity, one target as presented, one snapshot.
 
-It is made of the first such call, used by that very call, and kept for the next ones. Nothing in it depends on
-arguments, session or instant; both tokens are in its key, and are verified on every call. Of some calls it is made
-again: where it differs, a bug of ours, the call is denied, and none is kept until the process starts again.
+It is made of the first such call, used by that very call, and kept for the next ones; and so is what it has in common
+with calls for other subjects. Nothing in it depends on arguments, session or instant; both tokens are in its key, and
+are verified on every call. Of some calls it is made again: where it differs, a bug of ours, the call is denied, and
+none is kept until the process starts again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import Any, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 from cachetools import LRUCache
 
@@ -19,7 +20,7 @@ from pdp.core.bytes.digest import json_text
 from pdp.core.call.facts import Facts, Identity, TargetFact
 from pdp.core.call.methods import label_of
 from pdp.core.call.registered import PinnedTool
-from pdp.core.call.request import Ask, Caller, Target
+from pdp.core.call.request import Ask, Caller, Credential, Target
 from pdp.core.outcome import Outcome, SharedFacts
 from pdp.core.ports import KeptStatus
 from pdp.core.record.atoms import AtomHashes
@@ -32,7 +33,7 @@ DIFFERS = (
     "policy.kind",
     "What was kept of such calls is not what they are; nothing is kept until the next start. Report it.",
 )
-CHECKED = 64  # of so many calls of kept kinds, for one the kind is made again
+CHECKED = 64  # of so many that are found kept, one is made again
 BUDGET = 16 << 20  # bytes of one tenant's kinds: what one tenant asks pushes out no other's
 MOST_TOLD = 8  # outcomes of one kind whose texts are kept
 _LARGEST = 64 << 10  # bytes of one kind
@@ -40,9 +41,10 @@ _ENTRY_BYTES = 16_384  # of a kind without the tool's definition
 
 # Of a request, what its kind is made of. Every other field is a call's own, and stands in `OWN`: a test says so.
 KEYED = (
-    "method", "credential", "protocol_version", "client_capabilities", "supported_obligations", "client_address",
-    "server_peer", "working_folder",
+    "method", "protocol_version", "client_capabilities", "supported_obligations", "client_address", "server_peer",
+    "working_folder",
 )  # fmt: skip
+CREDENTIAL = "credential"  # likewise, but for what rests on no subject
 OWN = (
     "request_id", "call_id", "target", "session", "observation", "extra", "resume_token", "client_answers", "meta",
     "until_ns",
@@ -50,6 +52,26 @@ OWN = (
 ARGUMENTS = "arguments"  # of a target, which is of the kind else
 _keyed = attrgetter(*KEYED)
 _PRESENTED = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != ARGUMENTS]) for kind in get_args(Target)}
+
+
+@dataclass(slots=True)
+class TargetKind:
+    """What calls by one caller about one target have in common, whoever they are for: nothing of a subject."""
+
+    caller: Caller
+    facts: Facts  # of nobody: without identity and the switches above a tool
+    pinned: PinnedTool | None
+    content: str  # what the key of a request's content is made over, with places for what is its own
+    bound: bytes  # what the call's digest binds, after the session
+    record: Texts
+    until_ns: int  # from then on something that it was made of is over; 0: it is not kept
+    size: int = field(init=False, compare=False)  # bytes, about
+    shared: SharedFacts = field(init=False, compare=False)
+    sound: bool = field(default=True, compare=False)  # False: it was kept otherwise
+
+    def __post_init__(self) -> None:
+        self.shared = SharedFacts(self.facts)
+        self.size = _ENTRY_BYTES + (len(json_text(str(self.pinned.definition))) if self.pinned is not None else 0)
 
 
 @dataclass(slots=True)
@@ -64,19 +86,17 @@ class CallKind:
     call: Call | None  # without session and digest
     pair: tuple[str, str]  # keys of subject and agent, and of their memory on the server
     subject_index: str
-    hashes: AtomHashes
     rights: str  # digest of what the identity may; "" where requests have no scope to be repeated in
     request: bytes  # what a request's key is made over, but for its id
-    content: str  # the same of its content, with places for what is its own
+    content: str
     bound: tuple[bytes, bytes]  # what the call's digest binds, before and after the session
     record: Texts
-    until_ns: int  # from then on something that it was made of is over; 0: it is not kept
-    shared: SharedFacts = field(init=False, compare=False)
-    sound: bool = field(default=True, compare=False)  # False: it was kept otherwise
+    until_ns: int
+    size: int = field(compare=False)
+    shared: SharedFacts = field(compare=False)
+    hashes: Callable[[], AtomHashes] = field(compare=False)  # which not every call needs
+    sound: bool = field(compare=False)
     _told: dict[bytes, Told] = field(default_factory=dict, compare=False)
-
-    def __post_init__(self) -> None:
-        self.shared = SharedFacts(self.facts)
 
     @property
     def target(self) -> TargetFact:
@@ -92,15 +112,23 @@ class CallKind:
             self._told[said] = made
         return made
 
-    @property
-    def size(self) -> int:
-        """Bytes, about."""
-        return _ENTRY_BYTES + (len(json_text(str(self.pinned.definition))) if self.pinned is not None else 0)
+
+class Maker(Protocol):
+    """What makes kinds. Both raise InvalidRequest."""
+
+    def target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int, /) -> TargetKind: ...
+
+    def make(
+        self, ask: Ask, about: TargetKind, verified: Identity, snapshot: Snapshot, at_ns: int, /
+    ) -> CallKind: ...
+
+
+_Either = TypeVar("_Either", CallKind, TargetKind)
 
 
 @dataclass(slots=True)
 class _Kept:
-    kind: CallKind
+    kind: CallKind | TargetKind
     snapshot: Snapshot
     since_ns: int
     until_ns: int
@@ -121,7 +149,7 @@ class Kinds:
         `budget` is in bytes for each tenant; 0 keeps none."""
         self.on = budget > 0
         self.differed = False
-        self.hits = self.misses = 0
+        self.hits = self.misses = self._found = 0
         self._erasures, self._prompts = erasures, prompts
         self._erased = erasures()
         self._budget, self._checked = budget, checked
@@ -145,44 +173,57 @@ class Kinds:
         verified: Identity,
         snapshot: Snapshot,
         at_ns: int,
-        make: Callable[[Ask, Caller, Identity, Snapshot, int], CallKind],
+        maker: Maker,
     ) -> CallKind:
         """The kind of a call. Raises InvalidRequest."""
-        key = key_of(ask, caller)
-        kept = self._find(key, caller, verified, snapshot, at_ns)
-        if kept is not None:
+        about, given = key_of(ask, caller)
+        kind = self._find((about, given), caller, snapshot, at_ns)
+        if isinstance(kind, CallKind) and self._same(kind, verified):
             self.hits += 1
             if not self.due():
-                return kept.kind
-        kind = make(ask, caller, verified, snapshot, at_ns)
-        if kept is None:
-            self.misses += 1
-            self._keep(key, _Kept(kind, snapshot, at_ns, kind.until_ns))
-        elif kind != kept.kind:
-            self.on, self.differed, kind.sound = False, True, False
-            self._tenants.clear()
+                return kind
+            target = maker.target(ask, caller, snapshot, at_ns)
+            return self._compared(kind, maker.make(ask, target, verified, snapshot, at_ns))
+        self.misses += 1
+        known = self._find(about, caller, snapshot, at_ns)
+        target = known if isinstance(known, TargetKind) else maker.target(ask, caller, snapshot, at_ns)
+        if target is not known:
+            self._keep(about, target, snapshot, at_ns)
+        elif self.due():
+            target = self._compared(target, maker.target(ask, caller, snapshot, at_ns))
+        kind = maker.make(ask, target, verified, snapshot, at_ns)
+        self._keep((about, given), kind, snapshot, at_ns)
         return kind
 
     def due(self) -> bool:
-        """Whether this kept kind is to be made again."""
-        return self.hits % self._checked == 0
+        """Whether what was found is to be made again."""
+        self._found += 1
+        return self._found % self._checked == 0
 
-    def _find(self, key: Any, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> _Kept | None:
+    def _compared(self, kept: _Either, again: _Either) -> _Either:
+        """What was made again; where it differs nothing is kept from now on."""
+        if kept != again:
+            self.on, self.differed, again.sound = False, True, False
+            self._tenants.clear()
+        return again
+
+    def _find(self, key: Any, caller: Caller, snapshot: Snapshot, at_ns: int) -> CallKind | TargetKind | None:
         if self._erased != self._erasures():
             self._tenants.clear()
             self._erased = self._erasures()
         kinds = self._tenants.get(caller.tenant)
         kept = None if kinds is None else kinds.get(key)
-        return kept if kept is not None and self._holds(kept, caller, verified, snapshot, at_ns) else None
+        return kept.kind if kept is not None and self._holds(kept, caller, snapshot, at_ns) else None
 
-    def _holds(self, kept: _Kept, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> bool:
-        """Whether a kind would be made of the same again."""
+    def _same(self, kind: CallKind, verified: Identity) -> bool:
+        """Whether what a kind alone rests on is what it was."""
+        same = kind.verified is verified or kind.verified == verified
+        return same and kind.facts.judge_prompts == self._prompts()
+
+    def _holds(self, kept: _Kept, caller: Caller, snapshot: Snapshot, at_ns: int) -> bool:
+        """Whether the rest of it would be made of the same again."""
         kind = kept.kind
-        if not (kept.since_ns <= at_ns < kept.until_ns and kind.facts.judge_prompts == self._prompts()):
-            return False
-        if not (kind.caller is caller or kind.caller == caller):
-            return False
-        if not (kind.verified is verified or kind.verified == verified):
+        if not (kept.since_ns <= at_ns < kept.until_ns and (kind.caller is caller or kind.caller == caller)):
             return False
         if kept.snapshot is snapshot:
             return True
@@ -194,19 +235,19 @@ class Kinds:
         kept.snapshot, kept.until_ns = snapshot, steady_until(snapshot, kind.facts, tenant, at_ns)
         return at_ns < kept.until_ns
 
-    def _keep(self, key: Any, kept: _Kept) -> None:
-        kind = kept.kind
-        if not self.on or kept.until_ns <= kept.since_ns or kind.size > min(_LARGEST, self._budget):
+    def _keep(self, key: Any, kind: CallKind | TargetKind, snapshot: Snapshot, at_ns: int) -> None:
+        if not self.on or kind.until_ns <= at_ns or kind.size > min(_LARGEST, self._budget):
             return
         tenant = kind.caller.tenant
         kinds = self._tenants.setdefault(tenant, LRUCache(self._budget, getsizeof=lambda each: each.kind.size))
-        kinds[key] = kept
+        kinds[key] = _Kept(kind, snapshot, at_ns, kind.until_ns)
 
 
-def key_of(ask: Ask, caller: Caller) -> tuple[Any, ...]:
-    """What a kind is found by."""
+def key_of(ask: Ask, caller: Caller) -> tuple[tuple[Any, ...], Credential]:
+    """What a kind is found by: the first of it, with those of others, whatever the credential."""
     target = ask.target
-    return (caller.name, caller.token, type(target), _PRESENTED[type(target)](target), *_keyed(ask))
+    about = (caller.name, caller.token, type(target), _PRESENTED[type(target)](target), *_keyed(ask))
+    return about, ask.credential
 
 
 def steady_until(snapshot: Snapshot, facts: Facts, tenant: str, at_ns: int) -> int:

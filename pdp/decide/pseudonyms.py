@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from itertools import filterfalse
 
 from pdp.core.bytes.digest import keyed_index
-from pdp.core.frozen import frozen
 from pdp.core.ports import Entropy, Store
 from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import PEOPLE_AT_ONCE, CallKeys, Commit, PersonRow, StoredCall
@@ -52,7 +51,7 @@ class RecordPeople:
         return row.pseudonym
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RecordStamp(Stamp):
     """The stamp of a record of this process, with the rows of its people."""
 

@@ -22,10 +22,11 @@ from support.tools import GIT, ODD_PATHS, resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, running, serving
 
 from devtools.sandbox import ALICE, BOB, Sandbox
+from pdp.core.call.facts import Identity
 from pdp.core.call.request import Ask, Caller, SessionAsk, ToolTarget
 from pdp.core.outcome.elements import EngineQuery
 from pdp.decide import kind as kinds
-from pdp.decide.kind import Kinds, key_of
+from pdp.decide.kind import CallKind, Kinds, TargetKind, key_of
 from pdp.decide.state import Snapshot
 from pdp.registry.pin import pin
 from pdp.registry.review import Review
@@ -53,9 +54,11 @@ def requests(world: World, count: int, seed: int) -> Iterator[decision_pb2.Decid
         if drawn.random() < 0.05:
             yield drawn.choice((0.0000001, 0.5, 1, 7, 59))
         tool = drawn.choice(("git_log", "git_log", "git_log", "git_status", "git_commit", "git_reset"))
-        asked = world.ask(
-            tokens[drawn.random() < 0.2], tool, drawn.choice(ARGUMENTS), session=drawn.choice(("", "a", 'b"%s', "é"))
-        )
+        token = tokens[drawn.random() < 0.2]
+        if drawn.random() < 0.1:
+            bearer = world.sandbox.token(ALICE, world.now_ns, aud=resource("git"), jti=f"{seed}-{number}")
+            token = types_pb2.Credential(bearer=bearer)
+        asked = world.ask(token, tool, drawn.choice(ARGUMENTS), session=drawn.choice(("", "a", 'b"%s', "é")))
         asked.request_id = f'{seed}-{number}"%s\\'
         asked.session.task = drawn.choice((*TASKS, "", ""))
         asked.call_id = drawn.choice(("", "", "call-1", "call-2"))
@@ -261,6 +264,28 @@ def changed_asks(ask: Ask) -> Iterator[tuple[str, Ask]]:
             yield path + name, made if not path else replace(ask, **{path[:-1]: made})  # type: ignore[misc]
 
 
+def changed_callers(caller: Caller) -> Iterator[Caller]:
+    """The caller with one field another one."""
+    for each in fields(Caller):
+        value = getattr(caller, each.name)
+        new = {str: "other", frozenset: frozenset({"o"}), tuple: ("o",), bool: True, int: 7}.get(type(value))
+        if each.name == "may_assert":
+            new = replace(value, effects=True)
+        elif isinstance(value, bool):
+            new = not value
+        yield replace(caller, **{each.name: new})
+
+
+def changed_identities(verified: Identity) -> Iterator[Identity]:
+    """The identity with one field another one."""
+    for part in ("subject", "agent"):
+        found = getattr(verified, part)
+        for each in fields(found):
+            yield replace(verified, **{part: replace(found, **{each.name: object()})})
+    for each in fields(verified):
+        yield replace(verified, **{each.name: object()})  # type: ignore[arg-type]
+
+
 async def test_each_input_of_a_kind_is_in_its_key_or_ends_it(world: World) -> None:
     asked = await warmed(world)
     decide = world.process.services.decide
@@ -269,9 +294,18 @@ async def test_each_input_of_a_kind_is_in_its_key_or_ends_it(world: World) -> No
         ask = decisions.ask(asked)
         made = await decide.facts.kind(ask, caller, snapshot, at)
 
-        def found(ask: Ask = ask, caller: Caller = caller, snapshot: Snapshot = snapshot, at: int = at) -> bool:
-            return kept._find(key_of(ask, caller), caller, made.verified, snapshot, at) is not None
+        def about(ask: Ask = ask, caller: Caller = caller, snapshot: Snapshot = snapshot, at: int = at) -> bool:
+            """Whether what is in common with other subjects is found."""
+            return isinstance(kept._find(key_of(ask, caller)[0], caller, snapshot, at), TargetKind)
 
+        def found(ask: Ask = ask, caller: Caller = caller, snapshot: Snapshot = snapshot, at: int = at) -> bool:
+            """Whether both are."""
+            there = kept._find(key_of(ask, caller), caller, snapshot, at)
+            both = isinstance(there, CallKind) and kept._same(there, made.verified)
+            assert about(ask, caller, snapshot, at) is (both or ask in others)
+            return both
+
+        others = [other for path, other in changed_asks(ask) if path == kinds.CREDENTIAL]
         assert found()
 
         # of the request
@@ -279,24 +313,18 @@ async def test_each_input_of_a_kind_is_in_its_key_or_ends_it(world: World) -> No
         paths = {path for path, _ in changed_asks(ask)}
         parts = {each for each in paths if each.startswith("session.") or each == "target.arguments"}
         assert own == parts | ({*kinds.OWN} - {"session", "target"})
-        assert paths - own == {*kinds.KEYED} | {each for each in paths - parts if each.startswith("target.")}
+        assert paths - own == {*kinds.KEYED, kinds.CREDENTIAL} | {
+            each for each in paths - parts if each.startswith("target.")
+        }
         assert {each.name for each in fields(SessionAsk)} | {each.name for each in fields(ToolTarget)} <= {
             path.partition(".")[2] for path in paths
         }
 
         # of the caller
-        for each in fields(Caller):
-            value = getattr(caller, each.name)
-            new = {str: "other", frozenset: frozenset({"o"}), tuple: ("o",), bool: True, int: 7}.get(type(value))
-            if each.name == "may_assert":
-                new = replace(value, effects=True)
-            elif isinstance(value, bool):
-                new = not value
-            assert not found(caller=replace(caller, **{each.name: new})), each.name
+        assert not any(found(caller=other) for other in changed_callers(caller))
 
         # of what the credential says
-        other = replace(made.verified, subject=replace(made.verified.subject, groups=("other",)))
-        assert kept._find(key_of(ask, caller), caller, other, snapshot, at) is None
+        assert not any(kept._same(made, other) for other in changed_identities(made.verified))
 
         # of the snapshot
         for each in fields(snapshot):
@@ -311,22 +339,25 @@ async def test_each_input_of_a_kind_is_in_its_key_or_ends_it(world: World) -> No
         assert found()
 
         # of the instant, the judge, and erasures
-        (entry,) = kept._tenants["acme"].values()
-        assert not found(at=entry.until_ns)
-        assert not found(at=entry.since_ns - 1)
-        kept._prompts = lambda: {"task-fit": "11"}
+        both = kept._tenants["acme"].values()
+        assert not any(found(at=entry.until_ns) or found(at=entry.since_ns - 1) for entry in both)
+        kept._prompts, others = lambda: {"task-fit": "11"}, [ask]
         assert not found()
-        kept._prompts = dict
+        kept._prompts, others = dict, []
         kept._erasures = lambda: 1
         assert not found()
         assert not any(kept._tenants.values())
 
 
-async def test_a_kind_that_differs_denies_and_ends_all(world: World) -> None:
+@pytest.mark.parametrize(("spoilt", "name"), [(CallKind, "rights"), (TargetKind, "content")])
+async def test_a_kind_that_differs_denies_and_ends_all(world: World, spoilt: type[Any], name: str) -> None:
     asked = await warmed(world)
     kept = world.process.services.decide.facts._kinds
-    (found,) = kept._tenants["acme"].values()
-    found.kind.rights = "others"
+    found = [each.kind for each in kept._tenants["acme"].values() if isinstance(each.kind, spoilt)]
+    for each in found:
+        setattr(each, name, "others")
+    if spoilt is TargetKind:
+        asked.credential.bearer = world.sandbox.token(ALICE, world.now_ns, aud=resource("git"), jti="other")
     answer = await answered(world, asked)
     assert (answer.effect, codes(answer)) == (DENY, ["policy.kind"])
     assert world.record(answer.decision_id)["effect"] == "deny"
@@ -390,6 +421,24 @@ async def test_items_of_a_batch_have_kinds_too(world: World) -> None:
     assert (kept.hits, kept.differed) == (hits + 8, False)
 
 
+async def test_what_is_in_common_with_other_subjects_is_made_once_and_names_none(world: World) -> None:
+    await warmed(world)
+    facts = world.process.services.decide.facts
+    never(facts._kinds)
+    (first,) = (each.kind for each in facts._kinds._tenants["acme"].values() if isinstance(each.kind, TargetKind))
+    tokens = [world.sandbox.token(BOB, world.now_ns, aud=resource("git"), jti=f"jti-{n}") for n in range(3)]
+    asked = [world.ask(types_pb2.Credential(bearer=each), "git_status", READ, session=each[-9:]) for each in tokens]
+    assert [(await answered(world, each)).effect for each in asked] == [ALLOW] * 3
+    found = [each.kind for each in facts._kinds._tenants["acme"].values()]
+    (shared,) = (each for each in found if isinstance(each, TargetKind))
+    assert shared is first
+    assert shared.shared.members is not None
+    subjects = [each.verified.subject for each in found if isinstance(each, CallKind)]
+    named = {each for subject in subjects for each in (subject.id, subject.issuer, subject.token_id, *subject.groups)}
+    assert len(subjects) == 4
+    assert not {each for each in named if f"'{each}'" in repr(shared) or f'"{each}"' in repr(shared)}
+
+
 async def test_one_tenants_kinds_push_out_no_others(world: World) -> None:
     asked = await warmed(world)
     decide, at = world.process.services.decide, world.now_ns
@@ -398,5 +447,5 @@ async def test_one_tenants_kinds_push_out_no_others(world: World) -> None:
         made = await decide.facts.kind(ask, caller, snapshot, at)
         theirs = Kinds(budget=2 * made.size)
         for who in (replace(caller, tenant="other"), *(replace(caller, name=f"caller-{n}") for n in range(9))):
-            theirs.of(ask, who, made.verified, snapshot, at, decide.facts.make)
+            theirs.of(ask, who, made.verified, snapshot, at, decide.facts)
         assert {name: len(each) for name, each in theirs._tenants.items()} == {"acme": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pdp.core.call.facts import (
@@ -16,6 +17,7 @@ from pdp.core.call.facts import (
 )
 from pdp.core.call.request import Ask, Caller
 from pdp.core.check import OK
+from pdp.core.outcome import SharedFacts
 from pdp.core.record.atoms import atom_hashes
 from pdp.decide.idempotency import content_form, request_head, rights_of
 from pdp.decide.kind import CallKind
@@ -52,7 +54,10 @@ def kind_of(ask: Ask, caller: Caller, facts: Facts) -> CallKind:
         caller=caller,
         verified=identity,
         facts=facts,
-        hashes=atom_hashes(b"k" * 32, caller.tenant, identity.subject.issuer, identity.subject.id),
+        hashes=partial(atom_hashes, b"k" * 32, caller.tenant, identity.subject.issuer, identity.subject.id),
+        size=0,
+        shared=SharedFacts(facts),
+        sound=True,
         rights=rights_of(identity) if named else "",
         request=request_head(caller, identity),
         content=content_form(ask),

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
 from pdp.core.call.facts import Facts
-from pdp.core.frozen import frozen
 from pdp.core.outcome.evidence import Evidence
 from pdp.core.record.stored import CallKeys, CallRow, StoredCall
 
 Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CallContext:
     """A call that has a digest. `arguments` are canonical; `stored` is what the store holds about it by `keys`."""
 
@@ -45,7 +44,7 @@ class CallContext:
         return self.facts.arguments.value
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SourcedEvidence:
     """Evidence, and the row behind it that an allow which rests on it redeems."""
 

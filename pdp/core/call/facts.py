@@ -8,7 +8,7 @@ its check is passed as its status alone: unverified claims never reach a pack.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -22,10 +22,9 @@ from pdp.core.call.questions import UNREAD, QuestionsFact
 from pdp.core.call.revocation import Revocable
 from pdp.core.call.vetting import NOT_VETTED, PackageVetting
 from pdp.core.check import NS, OK, WORST_COUNT, Check, missing
-from pdp.core.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Actor:
     """One link of the RFC 8693 `act` chain, the current actor first."""
 
@@ -36,7 +35,7 @@ class Actor:
         return {"id": self.id, "issuer": self.issuer}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SubjectFact:
     """The subject, for whom the agent acts. Times are Unix nanoseconds; 0 is the worst value (the beginning of
     time)."""
@@ -73,7 +72,7 @@ class SubjectFact:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AgentRegistration:
     """The agent in the tenant's signed list of agents. The defaults are the worst."""
 
@@ -86,7 +85,7 @@ class AgentRegistration:
         return {"status": self.status, "owner": self.owner, "server": self.server, "expires_ns": self.expires_ns}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AgentFact:
     """The client software that acts."""
 
@@ -107,7 +106,7 @@ class AgentFact:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Identity:
     """The verified identity of a credential."""
 
@@ -128,10 +127,12 @@ class Identity:
         return replace(self, agent=replace(self.agent, registration=registration))
 
 
+_UNNAMED = missing("subject.missing", "The request names no subject.")
+NOBODY = Identity(SubjectFact(_UNNAMED), AgentFact(_UNNAMED))
 _NOT_VETTED = NOT_VETTED.fact()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ServerFact:
     """A registered MCP server. `resource` is the audience a subject's token must name (RFC 8707)."""
 
@@ -151,7 +152,7 @@ class ServerFact:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Annotations:
     """Effective behaviour hints: the worst of what the server says and what the reviewer says.
 
@@ -175,7 +176,7 @@ class Annotations:
 RISKS = ("low", "medium", "high", "critical")  # risk_level is the index plus one
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sink:
     """The destination of an argument. `argument` is a JSON Pointer, empty for the tool as a whole."""
 
@@ -186,7 +187,7 @@ class Sink:
         return {"kind": self.kind, "argument": self.argument}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Downstream:
     """The service behind a tool, which takes tokens of its own: their audience, "" where there is none, and the
     scopes that a call needs."""
@@ -198,7 +199,7 @@ class Downstream:
         return {"audience": self.audience, "scopes": list(self.scopes)}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TargetFact:
     """One thing that may be asked for. Unknown targets hold the worst values."""
 
@@ -246,7 +247,7 @@ class TargetFact:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something noticed in arguments or in a result. `pointer` is a JSON Pointer; the value itself is never kept."""
 
@@ -262,7 +263,7 @@ _NO_ORIGINS = OriginsFact()
 _UNTRACED = _NO_ORIGINS.fact()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ArgumentsFact:
     """The arguments of a call. `value` reaches policy only when the check passed."""
 
@@ -284,7 +285,7 @@ class ArgumentsFact:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResultFact:
     """What a tool returned. Without a result (a call, a list) the check is "missing", and nothing is found."""
 
@@ -307,7 +308,7 @@ NO_RESULT = ResultFact(missing("result.missing", "There is no result in a call o
 WORST_LABELS = ("untrusted", "sensitive")  # what an unobserved session must be assumed to hold
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SessionFact:
     """Labels and counters of the session. No session means the worst labels and counters."""
 
@@ -352,7 +353,7 @@ class SessionFact:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Asserted:
     """Unvouched statements. They may only make an answer stricter."""
 
@@ -380,7 +381,7 @@ class Asserted:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Waiver:
     """A signed exception: softens one waivable baseline element on one server until a date."""
 
@@ -402,7 +403,7 @@ class Waiver:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CallerFact:
     """The authenticated caller; see `request.Caller`."""
 
@@ -420,7 +421,7 @@ class CallerFact:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything established about one request. `call_digest` is empty for lists."""
 
@@ -464,30 +465,24 @@ def document(
     packs: tuple[str, ...],
 ) -> dict[str, Json]:
     """The input document (`pdp.input/1`) for one evaluation at one instant."""
-    return {**common(facts, revision=revision, packs=packs), **own(facts, evidence, at_ns, facts)}
+    most = common(facts, revision=revision, packs=packs)
+    return {**most, **of_subject(facts), **own(facts, evidence, at_ns, facts)}
 
 
 def common(facts: Facts, *, revision: str, packs: tuple[str, ...]) -> dict[str, Json]:
-    """The input document as far as it rests on caller, identity, server and targets: in order, with null for what
-    `VARYING` names, and what `own` may put in their place as it is of most calls."""
-    identity = facts.identity
+    """The input document as far as it rests on caller, server and targets: in order, with null for what `VARYING`
+    names and `of_subject` has, and what `own` may put in their place as it is of most calls."""
     return {
         "schema": SCHEMA,
         "phase": facts.phase,
         "time": None,
         "policy": {"revision": revision, "packs": list(packs)},
         "caller": facts.caller.fact(),
-        "checks": {
-            "caller": facts.caller.check.as_json,
-            "subject": identity.subject.check.as_json,
-            "agent": identity.agent.check.as_json,
-            "server": facts.server.check.as_json,
-            "switch": facts.switch.as_json,
-        },
+        "checks": None,
         "call_checks": _SOUND,
-        "subject": identity.subject.fact(),
-        "actors": list(map(Actor.fact, identity.actors)) if identity.subject.check.ok else [],
-        "agent": identity.agent.fact(),
+        "subject": None,
+        "actors": None,
+        "agent": None,
         "server": facts.server.fact(),
         "targets": list(map(TargetFact.fact, facts.targets)),
         "call": None,
@@ -500,15 +495,33 @@ def common(facts: Facts, *, revision: str, packs: tuple[str, ...]) -> dict[str, 
         "consents": [],
         "grants": [],
         "evidence": [],
-        "judge": {"prompts": dict(facts.judge_prompts)},
+        "judge": None,
         "waivers": list(map(Waiver.fact, facts.waivers)),
         "asserted": facts.asserted.fact(),
     }
 
 
+def of_subject(facts: Facts) -> dict[str, Json]:
+    """The members of the input document that rest on the identity."""
+    subject, agent = facts.identity.subject, facts.identity.agent
+    return {
+        "checks": {
+            "caller": facts.caller.check.as_json,
+            "subject": subject.check.as_json,
+            "agent": agent.check.as_json,
+            "server": facts.server.check.as_json,
+            "switch": facts.switch.as_json,
+        },
+        "subject": subject.fact(),
+        "actors": list(map(Actor.fact, facts.identity.actors)) if subject.check.ok else [],
+        "agent": agent.fact(),
+        "judge": {"prompts": dict(facts.judge_prompts)},
+    }
+
+
 def own(facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, shared: Facts) -> dict[str, Json]:
-    """The members of the input document that are not as `common` has them of the facts that the call shares with
-    others: what `VARYING` names, and of the rest what is otherwise."""
+    """The members of the input document that are not as `common` and `of_subject` have them of the facts that the
+    call shares with others: what `VARYING` names, and of the rest what is otherwise."""
     found: dict[str, Json] = {
         "time": time_fact(at_ns),
         "call": {

@@ -5,10 +5,8 @@ Everything here is as the caller sent it and is trusted accordingly.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
-
-from pdp.core.frozen import frozen
 
 ANY_TENANT = "*"  # an operator's tenant in the configuration: acts on all of them
 
@@ -24,7 +22,7 @@ class Role(StrEnum):
     OPERATE = "operate"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MayAssert:
     """The statements that a caller's configuration lets it vouch for."""
 
@@ -39,7 +37,7 @@ class MayAssert:
     effects: bool = False  # what a tool was seen to do
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The authenticated workload that asks: the PEP. Comes from configuration, never from the request, but for the
     token that it showed, if any: that is to be found where it does not belong, and its repr never shows it."""
@@ -67,7 +65,7 @@ class Caller:
         return "*" in self.servers or server in self.servers
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Peer:
     """The peer of the connection, as the transport verified it."""
 
@@ -78,7 +76,7 @@ class Peer:
     until_ns: int = 0  # when the client certificate is no longer valid, Unix nanoseconds; 0 without one
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ServerPeer:
     """The MCP server's proof of identity, as stated by the caller; "" for a form that it did not see."""
 
@@ -87,7 +85,7 @@ class ServerPeer:
     command_digest: str = ""  # SHA-256 of the command of a stdio server, lower-case hex
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolTarget:
     """A tool call. `definition` is the full definition as presented; a bare digest is only asserted."""
 
@@ -99,7 +97,7 @@ class ToolTarget:
     kind: str = "tool"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResourceTarget:
     """A resource; `name` is its URI, of a completion the URI template, whose values so far are the `arguments`."""
 
@@ -110,7 +108,7 @@ class ResourceTarget:
     kind: str = "resource"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PromptTarget:
     """A prompt."""
 
@@ -121,7 +119,7 @@ class PromptTarget:
     kind: str = "prompt"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GenericTarget:
     """An action on a resource outside MCP, by type and id; the action is the request's `method`. Without a `server`
     it is answered with `target.unsupported`."""
@@ -136,14 +134,14 @@ class GenericTarget:
 Target = ToolTarget | ResourceTarget | PromptTarget | GenericTarget
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Bearer:
     """A subject's access token. Its repr never shows it."""
 
     token: str = field(repr=False)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AssertedClaims:
     """Identity claims without their token; they count only from a caller that may vouch for the issuer."""
 
@@ -152,7 +150,7 @@ class AssertedClaims:
     claims: bytes = field(repr=False)  # JSON object
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NoCredential:
     """The request names no subject."""
 
@@ -160,7 +158,7 @@ class NoCredential:
 Credential = Bearer | AssertedClaims | NoCredential
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SessionAsk:
     """The session as the caller names it. State, never identity."""
 
@@ -173,7 +171,7 @@ class SessionAsk:
     context_reset: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ClientAnswer:
     """What a caller's client says that its user answered to a requirement: "accept", "decline" or "cancel"."""
 
@@ -181,7 +179,7 @@ class ClientAnswer:
     answer: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One decision request."""
 
@@ -211,7 +209,7 @@ class Ask:
         return sum(map(len, (self.target.arguments, self.extra, self.client_capabilities, *texts)))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResultAsk:
     """A result to be inspected, whole. `is_error`, `effects` and `observed` are asserted: that the tool reported an
     error, what it was seen to do, and how much could be seen. `of` is the server and the method that answered, where
@@ -233,7 +231,7 @@ class ResultAsk:
     of: tuple[str, str] | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ListAsk:
     """A request to filter a server's tool list for one subject."""
 

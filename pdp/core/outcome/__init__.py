@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from pdp.core.approvals.requirement import KINDS
 from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
-from pdp.core.call.facts import VARYING, Facts, common, own
+from pdp.core.call.facts import VARYING, Facts, common, of_subject, own
 from pdp.core.errors import EngineFault
-from pdp.core.frozen import frozen
 from pdp.core.outcome.codes import control_of
 from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, Members, decision_of
 from pdp.core.outcome.evidence import Evidence
@@ -50,7 +49,7 @@ class Effect(StrEnum):
     PENDING = "pending"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reason:
     """One reason. `rule` is where it comes from, for example `packs.baseline.deny`; `control` e.g. `MB-3.1`."""
 
@@ -63,7 +62,7 @@ class Reason:
         return {"code": self.code, "message": self.message, "rule": self.rule, "control": self.control}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Hidden:
     """A target that the subject may not see, and why: for the caller's log, never for a model."""
 
@@ -71,7 +70,7 @@ class Hidden:
     reasons: tuple[Reason, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The decision of the policy. `requirements` is the opened stage, `later` what is wanted after it, for people to
     see; both empty unless pending."""
@@ -100,9 +99,11 @@ def observable(reasons: Iterable[Reason]) -> bool:
 
 @dataclass(slots=True, eq=False)
 class SharedFacts:
-    """Facts that calls have in common; and the members of their input documents, which the first of them encodes."""
+    """Facts that calls have in common; and the members of their input documents, which the first of them encodes.
+    Those that rest on no subject are in common with calls for others, which share what is `about` the target."""
 
     facts: Facts
+    about: SharedFacts | None = None
     members: Members | None = None
 
 
@@ -119,18 +120,20 @@ def question(
     raises EngineFault (`policy.input`), which `decide` answers with DENY."""
     told = own(facts, evidence, at_ns, shared.facts)
     if shared.members is None:
-        most = common(shared.facts, revision=policy.revision, packs=policy.packs)
-        fixed = {name: value for name, value in most.items() if name not in VARYING}
-        if not policy.valid_members(fixed):
-            raise _invalid()
-        shared.members = Members.of(most, {})
-    if not policy.valid_members(told):
-        raise _invalid()
+        about, subjects = shared.about or SharedFacts(shared.facts), of_subject(shared.facts)
+        if about.members is None:
+            most = common(about.facts, revision=policy.revision, packs=policy.packs)
+            _require(policy, {name: most[name] for name in most.keys() - subjects.keys() - set(VARYING)})
+            about.members = Members.of(most)
+        _require(policy, subjects)
+        shared.members = about.members.joined(Members.of(subjects, {}))
+    _require(policy, told)
     return EngineQuery(shared.members.joined(Members.of(told)), _advice(facts), fresh=facts.phase == "result")
 
 
-def _invalid() -> EngineFault:
-    return EngineFault("policy.input", "The input document does not match its schema.")
+def _require(policy: LoadedPolicy, members: Mapping[str, Json]) -> None:
+    if not policy.valid_members(members):
+        raise EngineFault("policy.input", "The input document does not match its schema.")
 
 
 def _advice(facts: Facts) -> Mapping[str, str]:

@@ -19,7 +19,6 @@ from pdp.core.call.facts import NO_RESULT, VARYING, Asserted
 from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.call.questions import UNREAD
 from pdp.core.errors import EngineFault, InvalidRequest
-from pdp.core.frozen import frozen
 
 FACTS_SCHEMA = "pdp.facts/1"
 COMPOSITION_SCHEMA = "pdp.composition/1"
@@ -45,7 +44,7 @@ SHORT, REMEMBERED = 4_096, 256  # bytes of an answer, and so many of these: what
 SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Members:
     """Members of an input document, each with its text (`"name":value`) and that of what the composition sees of it,
     where this is less. What calls have in common is encoded once, and `joined` with what is a call's own."""
@@ -72,10 +71,10 @@ class Members:
         return cls(values, dict(zip(values, own, strict=True)), dict(zip(seen, excerpts, strict=True)), kept)
 
     def joined(self, own: Members) -> Members:
-        """The same with a call's own in their places."""
-        alike = own.values.keys() == _VARYING
+        """The same with a call's own in their places; or a subject's, which keep what others make of them all."""
+        kept = self.kept if own.values.keys() == _VARYING else own.kept
         values, texts = {**self.values, **own.values}, {**self.texts, **own.texts}
-        return Members(values, texts, {**self.seen, **own.seen}, self.kept if alike else None)
+        return Members(values, texts, {**self.seen, **own.seen}, kept)
 
 
 @dataclass(slots=True, eq=False)
@@ -214,7 +213,7 @@ def decision_of(answer: bytes) -> bytes:
     return answer.partition(SEPARATOR)[0]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SaidElement:
     """One element that a pack said about a call. `asserted` is "without" for one that it said only as long as nothing
     was asserted, "with" for one only because of what was, empty for all others."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import starmap
@@ -21,7 +22,6 @@ from pdp.core.call.budgets import BudgetFact
 from pdp.core.call.facts import Actor, AgentFact, Facts, SubjectFact
 from pdp.core.check import NS
 from pdp.core.errors import Fault
-from pdp.core.frozen import frozen
 from pdp.core.outcome import Effect, Outcome, Reason
 from pdp.core.outcome.elements import SaidElement
 from pdp.core.outcome.evidence import Evidence
@@ -68,7 +68,7 @@ def uuid7(at_ns: int, random: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Stamp:
     """The fields common to all records. `log` is the log's origin, `boot` names this run of the process, `tenant` is
     "" for what belongs to no tenant; times are nanoseconds (wall clock and monotonic reading); `person` gives the
@@ -91,7 +91,7 @@ class Stamp:
         return self.person("human", "", human)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Pins:
     """The versions that an answer was made with; digests are hex SHA-256. `degraded` names what was worse than
     normal, for example `registry.stale`."""
@@ -107,7 +107,7 @@ class Pins:
     degraded: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """Keyed indexes and salted commitments: they reveal nothing without what lies in erasable tables.
 
@@ -125,7 +125,7 @@ class Sealed:
 
 
 def shared(facts: Facts, pins: Pins) -> Texts:
-    """The members of a decision's record that all calls with these facts of caller, agent, server and target have in
+    """The members of a decision's record that all calls with these facts of caller, server and target have in
     common."""
     target = facts.targets[0]
     return (
@@ -145,6 +145,11 @@ def shared(facts: Facts, pins: Pins) -> Texts:
             }
         ),
     )
+
+
+def of_subject(facts: Facts) -> Texts:
+    """The same that rest on who asks; those with pseudonyms are a record's own."""
+    return _texts({"agent": _agent(facts.identity.agent), "switch": facts.switch.as_json})
 
 
 class Told(NamedTuple):
@@ -238,7 +243,7 @@ def listing(  # noqa: PLR0913 - what an answer is made of
         "visible": portion(visible),
         "hidden": portion(hidden),
     }
-    return encode(stamp, "list", body, _shared(facts, pins))
+    return encode(stamp, "list", body, (*_shared(facts, pins), *of_subject(facts)))
 
 
 def inspection(  # noqa: PLR0913 - what an answer is made of
@@ -278,21 +283,20 @@ def inspection(  # noqa: PLR0913 - what an answer is made of
         "elements": portion(said),
         **({} if effects is None else {"effects": effects}),
     }
+    common = (*_shared(facts, pins), *of_subject(facts))
     try:
-        return encode(stamp, "inspection", body, _shared(facts, pins))
+        return encode(stamp, "inspection", body, common)
     except RecordTooLargeError:  # what is said besides must not withhold a result
-        return encode(stamp, "inspection", body | {"elements": portion(said, 0)}, _shared(facts, pins))
+        return encode(stamp, "inspection", body | {"elements": portion(said, 0)}, common)
 
 
 def _shared(facts: Facts, pins: Pins) -> Texts:
-    """The members of an answer's record that rest on caller, agent, server and versions."""
+    """The members of an answer's record that rest on caller, server and versions."""
     return _texts(
         {
             "caller": facts.caller.name,
             "method": cut(facts.method),
-            "agent": _agent(facts.identity.agent),
             "server": _bounded({"id": facts.server.id, **facts.server.check.as_json}),
-            "switch": facts.switch.as_json,
             "policy": {
                 "revision": cut(pins.revision),
                 "digest": pins.policy_digest,

@@ -6,13 +6,17 @@ from typing import Any
 from pdp.core.call.facts import Actor, AgentFact, Identity, SubjectFact, TargetFact
 from pdp.core.call.request import Ask, Bearer, Caller, PromptTarget, Role, SessionAsk, ToolTarget
 from pdp.core.check import OK
-from pdp.decide.facts import _bound, bound_to
+from pdp.decide.facts import _bound_to_subject, _bound_to_target, bound_to
 
 CALLER = Caller("gw", "acme", frozenset({Role.DECIDE}), frozenset({"*"}))
 WHO = Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(OK, "verified", "agent"))
 PROMPT = TargetFact(OK, "prompt:greet", "prompt", "greet", "git", manifest_sha256="aa")
 TOOL = replace(PROMPT, key="tool:greet", kind="tool")
 ASK = Ask("r", "c", "prompts/get", PromptTarget("git", "greet", b"{}"), Bearer("t"), SessionAsk("s"))
+
+
+def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> tuple[bytes, bytes]:
+    return _bound_to_subject(caller, identity), _bound_to_target(ask, target)
 
 
 def test_each_fact_by_which_calls_differ_is_bound() -> None:

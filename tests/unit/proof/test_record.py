@@ -140,8 +140,8 @@ def facts(**fields: Any) -> Any:
 
 def recorded(*, outcome: Any, facts: Any, pins: Any, elements: Any = (), **fields: Any) -> bytes:
     """The record of a decision."""
-    told = record.Told.of(outcome, elements)
-    return record.decision(facts=facts, common=record.shared(facts, pins), told=told, **fields)
+    told, common = record.Told.of(outcome, elements), (*record.shared(facts, pins), *record.of_subject(facts))
+    return record.decision(facts=facts, common=common, told=told, **fields)
 
 
 def decided(outcome: Any, **fields: Any) -> Any:
