@@ -1,8 +1,11 @@
-"""Python calls of ours in one warm allow, the files they lie in, the moves from file to file, and the values of
+"""Python calls of ours in one decision, the files they lie in, the moves from file to file, and the values of
 dataclasses of ours that are constructed on the way.
 
-One `Decide` over real gRPC on a Unix socket, answered by the parts that `pdp serve` runs, with a
-request id of its own, after the same call was allowed a few times; the one of several with the fewest calls.
+    python -m devtools.calls [allow | pending | again]
+
+One `Decide` over real gRPC on a Unix socket, answered by the parts that `pdp serve` runs, with a request id of its
+own, after a few like it; the one of several with the fewest calls. `allow` is the same call again and again,
+`pending` a call that waits for people, each with arguments of its own, `again` one that waits already.
 
 Counted is what runs on the event loop's thread from the request's arrival until its answer is sent:
 each start of a Python function, generator or coroutine whose code lies in `pdp/`, comprehensions
@@ -26,12 +29,15 @@ from typing import Any
 import grpc
 
 import pdp
-from devtools.bench.scenarios import World, create
+from devtools.bench.scenarios import RESET, World, create
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 
 WARM = 20
+ASKED = 4  # of what people are asked, of whom each is asked few things at once
 PROFILED = 5  # the least of them counts: some kept answers are evaluated again, and background tasks have their turns
+ALLOW, PENDING, AGAIN = "allow", "pending", "again"
+EFFECTS = {ALLOW: "allow", PENDING: "pending", AGAIN: "pending"}
 METHOD = "/pdp.v1.DecisionService/Decide"
 _HOME = str(Path(pdp.__file__).parent) + "/"
 _MADE = "<string>"  # the file of what `dataclass` makes
@@ -74,12 +80,21 @@ class Profile:
         return found
 
 
-def profiled(world: World) -> Profile:
-    """One warm allow."""
-    return asyncio.run(_profiled(world))
+def profiled(world: World, kind: str = ALLOW) -> Profile:
+    """One decision of a kind."""
+    return asyncio.run(_profiled(world, kind))
 
 
-async def _profiled(world: World) -> Profile:
+def _question(world: World, kind: str, number: int) -> bytes:
+    if kind == ALLOW:
+        question = world.call()
+    else:
+        folder = f"/src/project-{number if kind == PENDING else 0}"
+        question = world.read(RESET, {"repo_path": folder}, world.subject_token, "bench")
+    return question + b"\x0a\x08calls-%02d" % number  # field 1 of the message: the request id
+
+
+async def _profiled(world: World, kind: str) -> Profile:
     process = await bootstrap.build(settings.load(world.sandbox.config, {}))
     await bootstrap.start(process)
     try:
@@ -87,33 +102,33 @@ async def _profiled(world: World) -> Profile:
             ask: Any = channel.unary_unary(METHOD)
 
             def one(number: int) -> bytes:
-                own = b"\x0a\x08calls-%02d" % number  # field 1 of the message: the request id
-                answer: bytes = ask(
-                    world.call() + own, metadata=(("authorization", f"Bearer {world.caller_token}"),), timeout=10
-                )
+                caller = (("authorization", f"Bearer {world.caller_token}"),)
+                answer: bytes = ask(_question(world, kind, number), metadata=caller, timeout=10)
                 return answer
 
-            for number in range(WARM):
+            warm = WARM if kind == ALLOW else ASKED
+            for number in range(warm):
                 await asyncio.to_thread(one, number)
             profiles = [Profile() for _ in range(PROFILED)]
-            for number, profile in enumerate(profiles, WARM):
+            for number, profile in enumerate(profiles, warm):
                 sys.setprofile(profile)
                 try:
                     await asyncio.to_thread(one, number)
                 finally:
                     sys.setprofile(None)
-        record = process.store.record_at(process.store.size() - 1)
+        records = (process.store.record_at(index) for index in range(process.store.size()))
+        effects = [json.loads(each.record).get("effect") for each in records if each is not None]
     finally:
         await bootstrap.close(process, reason="calls")
-    if record is None or json.loads(record.record)["effect"] != "allow":
-        raise SystemExit("the call was not allowed, so this is not its way")
+    if [effect for effect in effects if effect][-PROFILED:] != [EFFECTS[kind]] * PROFILED:
+        raise SystemExit(f"the calls were not answered by {EFFECTS[kind]}, so this is not their way")
     return min(profiles, key=lambda each: each.calls.total())
 
 
 def main() -> None:
     """Print calls by file and function, the moves, the constructions, and the figures."""
     with tempfile.TemporaryDirectory(prefix="pdp-calls-") as folder:
-        profile = profiled(create(Path(folder)))
+        profile = profiled(create(Path(folder)), *sys.argv[1:])
     for file, count in profile.files.most_common():
         print(f"{count:5} {file}")
         for place, times in sorted(profile.calls.items()):

@@ -13,6 +13,7 @@ from pdp.cli import judge_process
 from pdp.cli.commands import DEVTOOLS, FILE, IN_FOLDER, TOOLS, Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
+from pdp.host.own_process import seal
 from pdp.judge.prompt_parser import ERROR, PromptProblem
 from pdp.judge.prompts import PromptFolders, read_prompts, shipped_prompts
 from pdp.judge.serve import bound
@@ -71,7 +72,7 @@ def serve(path: Path) -> None:
 
     `pdp serve` starts one by itself, unless judge.address is set.
     """
-    judge_process.seal()
+    seal()
     logs.configure("info", "text")
     loaded = settings.load(path, os.environ)
     if loaded.judge is None or loaded.judge.socket is None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import logging
 import random
-import resource
 import secrets
 import signal
 import socket
@@ -17,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from pdp.core.errors import ConfigurationFault, Fault
+from pdp.host.own_process import ignore_signals, seal
 from pdp.judge.dialler import Dialler
 from pdp.judge.isolation import PARTS, isolate
 from pdp.judge.options import JudgeOptions, distribution_missing, key_text
@@ -30,7 +29,6 @@ from pdp.runtime.telemetry import logs
 if TYPE_CHECKING:
     from pdp.judge.endpoint import Dial, Endpoint
 
-_PR_SET_DUMPABLE = 4
 _IDENTIFIER_BYTES = 12
 log = logging.getLogger("pdp.judge")
 
@@ -107,18 +105,10 @@ def session_runner(options: JudgeOptions, model: Endpoint) -> SessionRunner:
     )
 
 
-def seal() -> None:
-    """Close this process to others of this user: it leaves no core, and no debugger may attach."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def run_as_child() -> None:
+def main() -> None:
     """Run as the child of `pdp serve`: standard input is one line, the request, and then open until the end."""
     seal()
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)  # the server drains first
+    ignore_signals()
     logs.configure("info", "text")
     request = json.loads(sys.stdin.buffer.readline())
     options = JudgeOptions.model_validate(request["judge"])

@@ -13,7 +13,6 @@ import itertools
 import json
 import logging
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -22,6 +21,7 @@ from pdp.core.call.facts import Finding
 from pdp.core.call.interpreters import KINDS as INTERPRETERS
 from pdp.core.call.registered import Interpreter
 from pdp.core.text.credentials import SECRET_KINDS, OwnToken
+from pdp.host import child
 from pdp.host.fair_limiter import FairQueue, OverloadedError
 
 INLINE = 8_192  # bytes of a call that are searched in the event loop: in less than 5 ms
@@ -32,9 +32,6 @@ _START_SECONDS = 30.0  # at least
 _QUEUED = 256
 _SHARE = 0.75  # of the workers, and of what waits: one caller's
 _MAX_ANSWER = 8 << 20
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.content.argument_worker import main; main()"
-)
 log = logging.getLogger("pdp.content")
 
 
@@ -45,11 +42,6 @@ class WorkerError(Exception):
 def longest_inline(interpreters: Sequence[Interpreter]) -> int:
     """The longest arguments of a tool, in bytes, that are searched in the event loop."""
     return min([INLINE, *(INLINE_FOR.get(each.kind, 0) for each in interpreters)])
-
-
-def default_command() -> list[str]:
-    """The command that starts a worker."""
-    return [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
 
 
 class ArgumentWorker:
@@ -201,7 +193,9 @@ class ArgumentWorkers:
         return found
 
     async def _started(self) -> ArgumentWorker:
-        worker = await ArgumentWorker.start(self._command or default_command(), self._seconds, self._hosts)
+        worker = await ArgumentWorker.start(
+            self._command or child.command("pdp.content.argument_worker"), self._seconds, self._hosts
+        )
         self.all.add(worker)
         return worker
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cache, lru_cache, partial
 from hashlib import sha256
 from operator import attrgetter
@@ -22,6 +22,7 @@ from pdp.core.bytes.trace_context import without_context
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Ask, Caller
 from pdp.core.errors import InvalidRequest
+from pdp.core.frozen import frozen
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
 from pdp.core.record.stored import ReplyRow
@@ -32,7 +33,7 @@ KIND = "decide"
 REDEEMED = "redeemed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """One request id in its scope, and what was asked under it. `rights` is a digest of what the credential says,
     without its times: a renewed token is the same, another agent's or a narrower one is not."""

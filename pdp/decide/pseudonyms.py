@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import filterfalse
 
 from pdp.core.bytes.digest import keyed_index
+from pdp.core.frozen import frozen
 from pdp.core.ports import Entropy, Store
 from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import PEOPLE_AT_ONCE, CallKeys, Commit, PersonRow, StoredCall
@@ -51,7 +52,7 @@ class RecordPeople:
         return row.pseudonym
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordStamp(Stamp):
     """The stamp of a record of this process, with the rows of its people."""
 

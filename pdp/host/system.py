@@ -7,14 +7,26 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 
+_PAGE = 4_096
 YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
 
 
 class SystemEntropy:
-    """The operating system's randomness."""
+    """The operating system's randomness, a page at a time: each draw lets go of Python's lock, and an event loop then
+    waits for the thread that took it."""
 
-    bytes = staticmethod(os.urandom)
+    def __init__(self) -> None:
+        self._page = BytesIO()
+
+    def bytes(self, count: int) -> bytes:
+        """So many, which nobody else is given: a read is one step under the lock."""
+        drawn = self._page.read(count)
+        if len(drawn) < count:
+            page = self._page = BytesIO(os.urandom(max(count, _PAGE)))
+            drawn = page.read(count)
+        return drawn
 
 
 # The monotonic clock, which also counts while the machine is suspended: waking up is no leap of its wall clock. Linux

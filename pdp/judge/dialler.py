@@ -17,20 +17,16 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
+from pdp.host import child
 from pdp.judge.isolation import isolate_dialler
 
 _ASK, _ANSWER = struct.Struct("<I"), struct.Struct("<Ic")
 _EYEBALLS_SECONDS = 0.25  # until the next address is tried, too
 _CONNECT_SECONDS = 60.0
-_ENTRY = (
-    "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[at + 1:]; "
-    "from pdp.judge.dialler import main; main(sys.argv[1:at])"
-)
 
 
 class Dialler:
@@ -48,11 +44,9 @@ class Dialler:
         """Start its process. Raises OSError."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        paths = [path for path in sys.path if Path(path).is_absolute()]
-        numbers = (str(theirs.fileno()), host, str(port))
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-c", _ENTRY, *numbers, "--", *paths],
+                child.command("pdp.judge.dialler", str(theirs.fileno()), host, str(port)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={},
@@ -181,9 +175,9 @@ async def _writable(link: socket.socket) -> None:
         loop.remove_writer(link)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Serve the socket with number FD for HOST and PORT."""
-    descriptor, host, port = arguments
+def main() -> None:
+    """Serve a socket, by its number, for a host and port."""
+    descriptor, host, port = sys.argv[1:]
     isolate_dialler()
     with socket.socket(fileno=int(descriptor)) as link, contextlib.suppress(OSError):
         asyncio.run(_serve(link, host, int(port)))

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -30,7 +31,7 @@ from pdp.core.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
 from pdp.core.record.search import RecordQuery
 from pdp.core.record.stored import FirstRow
 from pdp.host.channel import Channel
-from pdp.host.child import end_with, seal
+from pdp.host.own_process import die_with, ignore_signals, seal
 from pdp.host.system import SystemEntropy, elapsed_ns, settle
 from pdp.proof.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen, Place
 from pdp.proof.index import SearchIndex
@@ -340,12 +341,14 @@ async def _with_files(work: Coroutine[Any, Any, object], problem: str) -> None:
         raise Unavailable("log.folder", problem) from None
 
 
-def run_as_child(descriptor: int, parent: int, level: str = "info", form: str = "text") -> None:
+def main() -> None:
     """Follow the log of the process that started this one, until it ends."""
-    end_with(parent)
+    descriptor, parent, *logged = sys.argv[1:]
+    ignore_signals()
+    die_with(int(parent))
     seal()
-    logs.configure(level, form)
-    asyncio.run(_served(descriptor))
+    logs.configure(*logged)
+    asyncio.run(_served(int(descriptor)))
 
 
 async def _served(descriptor: int) -> None:

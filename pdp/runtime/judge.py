@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 from pdp.core.call.registered import Admits
 from pdp.core.check import NS
 from pdp.core.ports import Entropy, Judge
 from pdp.core.ports.telemetry import Telemetry
+from pdp.host import child
 from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions, distribution_missing
 from pdp.judge.process import JudgeSupervisor, RunningJudge
 from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime.config.settings import Settings
 
-_ENTRY = (
-    "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[at + 1:]; "
-    "from pdp.cli.judge_process import run_as_child; run_as_child()"
-)
+PROCESS = "pdp.cli.judge_process"  # its module
 
 
 def wire_judge(
@@ -66,10 +62,4 @@ async def start_judge(options: JudgeOptions, settings: Settings) -> RunningJudge
         "judge": options.model_dump(mode="json"),
         "vault": settings.vault.model_dump(mode="json") if settings.vault is not None else None,
     }
-    return await RunningJudge.start(command(), told, options)
-
-
-def command() -> Sequence[str]:
-    """`pdp judge serve` as this installation runs it: isolated from the user's environment and working directory."""
-    paths = [path for path in sys.path if Path(path).is_absolute()]
-    return [sys.executable, "-I", "-B", "-c", _ENTRY, "judge", "serve", "--", *paths]
+    return await RunningJudge.start(child.command(PROCESS, "judge", "serve"), told, options)

@@ -40,8 +40,8 @@ class StoreOptions(Options):
         description="The log's name in checkpoints; chosen at random without one, and fixed at the first start.",
         examples=["acme.example/pdp"],
     )
-    linger_ms: float = Field(default=2.0, ge=0, le=20)
-    """Under load, how long a commit waits for others at most; it waits while they come one after the other."""
+    linger_ms: float = Field(default=20.0, ge=0, le=20)
+    """Under load, how long a commit waits for others at most; it waits while the event loop is busy with them."""
     max_queue: int = Field(default=4096, ge=64, le=65536)
     """Entries that wait for a commit; beyond, RESOURCE_EXHAUSTED."""
     probe_seconds: float = Field(default=1.0, ge=0.05, le=60)

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -34,7 +35,8 @@ TIDY_IDLE = 0.25  # seconds without work before tidying up
 TIDY_WRITES = 400  # entries and commits after which it is due in any case: for SQLite a WAL of some 15 MB more
 
 MAX_BATCH = 64  # entries of one commit
-COMPANY = 16  # entries that are worth no further wait
+COMPANY = 32  # entries that are worth no further wait
+IDLE_SECONDS, IDLE_TURNS = 50e-6, 3  # an event loop with so many turns in a row, each this short, has nothing to do
 
 UNAVAILABLE = "record.unavailable"
 _SWITCHES = attrgetter("switch", "revoked", "supersedes")  # as `Commit.switches`, of each commit without a call
@@ -167,21 +169,23 @@ class Writer:
             (self._switches if switches else self._queue).append(work)
             asked, self._asking = self._asking is loop, loop
         if switches or not asked:
-            loop.call_soon(self._ask, loop, 0, loop.time() + self._pace.linger)
+            now = time.monotonic()
+            loop.call_soon(self._ask, loop, now, now + self._pace.linger)
         made: T = await work.future
         return made
 
-    def _ask(self, loop: asyncio.AbstractEventLoop, had: int, until: float) -> None:
-        """Wake the writer once a turn of the event loop brings nothing more: then those who wait are all there are,
-        and a lone caller is held up by one turn."""
+    def _ask(self, loop: asyncio.AbstractEventLoop, turned: float, until: float, idle: int = 0) -> None:
+        """Wake the writer once the event loop has nothing else to do: then those who wait are all there are, a lone
+        caller is held up by a few empty turns, and a busy loop has the lock to itself meanwhile."""
+        now = time.monotonic()  # the loop's own clock stands still within a turn
+        idle = idle + 1 if now - turned < IDLE_SECONDS else 0
         with self._ready:
-            has = len(self._queue)
-            more = had < has < COMPANY and not self._switches and loop.time() < until
+            more = idle < IDLE_TURNS and len(self._queue) < COMPANY and not self._switches and now < until
             if not more:
                 self._whole, self._asking = True, None
                 self._ready.notify()
         if more:
-            loop.call_soon(self._ask, loop, has, until)
+            loop.call_soon(self._ask, loop, now, until, idle)
 
     def stop(self) -> None:
         """Finish what is queued, then end the thread. Blocks."""

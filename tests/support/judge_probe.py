@@ -13,6 +13,7 @@ import gc
 import os
 import socket
 import subprocess
+import sys
 import termios
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,34 +22,28 @@ from typing import Any
 from pdp.cli import judge_process
 from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import Rendered
-from pdp.host import confinement
+from pdp.host import child, confinement
 from pdp.judge.dialler import Dialler
 from pdp.judge.protocol import SessionResult
-from pdp.runtime import judge
 
 _UNSPECIFIED = bytes(16)
-_ENTRY = (
-    "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[at + 1:]; "
-    "from support.judge_probe import run; run(sys.argv[3:at])"
-)
 
 
 def command(*lacking: str) -> Sequence[str]:
     """The command of the judge's process, on a machine that lacks these means."""
-    usual = judge.command()
-    entry, paths = usual.index("-c") + 1, usual.index("--")
-    return [*usual[:entry], _ENTRY, *usual[entry + 1 : paths], *lacking, *usual[paths:]]
+    return child.command("support.judge_probe", *lacking)
 
 
-def run(lacking: Sequence[str]) -> None:
+def main() -> None:
     """Run as the child of a test."""
+    lacking = sys.argv[1:]
     refused = {"landlock": 444, "unshare": 272 if os.uname().machine == "x86_64" else 97}
     if numbers := tuple(refused[name] for name in lacking if name in refused):
         _refuse(numbers)
     if "filter" in lacking:
         confinement._can_filter = lambda: False
     judge_process.session_runner = lambda _options, _model: Prober()  # type: ignore[assignment, return-value]
-    judge_process.run_as_child()
+    judge_process.main()
 
 
 def _refuse(numbers: tuple[int, ...]) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
 from pdp.core.call.facts import Facts
+from pdp.core.frozen import frozen
 from pdp.core.outcome.evidence import Evidence
 from pdp.core.record.stored import CallKeys, CallRow, StoredCall
 
 Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallContext:
     """A call that has a digest. `arguments` are canonical; `stored` is what the store holds about it by `keys`."""
 
@@ -44,7 +45,7 @@ class CallContext:
         return self.facts.arguments.value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourcedEvidence:
     """Evidence, and the row behind it that an allow which rests on it redeems."""
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.call.revocation import Revocable
 from pdp.core.check import NS
+from pdp.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Account:
     """An account at an issuer. Neither part alone names anybody."""
 
@@ -20,7 +19,7 @@ class Account:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """The call that a request is about, as its digest binds it. None of it is erasable; arguments are in `Shown`."""
 
@@ -35,7 +34,7 @@ class Call:
     manifest_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Approval:
     """One request for people about one call: a confirmation, an approval or a consent."""
 
@@ -64,7 +63,7 @@ class Approval:
     canary: bool = False  # never executable: measures attention
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shown:
     """The content of a request for people's eyes only. Erased with its subject; the record has commitments by
     `salt`."""
@@ -82,7 +81,7 @@ class Shown:
     working_folder: str = ""  # where the call would run, as the caller said
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vote:
     """One vote. The last vote of a human counts. `human` is the directory's id: linked accounts are one human."""
 
@@ -111,7 +110,7 @@ class Vote:
         return Revocable(self.account.issuer, self.account.id, self.signed_in_ns)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """A standing approval within bounds. `uses`, `expires_ns` and `session` bound it; 0 and "" mean not by that."""
 
@@ -139,7 +138,7 @@ class Grant:
     ended_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Consent:
     """A subject lets an agent use a server, a tool or a scope for a purpose until a date. "" means any."""
 
@@ -164,7 +163,7 @@ class Consent:
 REFUSALS_NS = 24 * 3600 * NS  # how far back the judge's refusals are a fact for policy
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """An answer to one requirement for one call that is no person's: the judge's. `element` is the evidence."""
 
@@ -183,7 +182,7 @@ class Answered:
     opinion: bytes = b""  # what people may read of it, JSON; erasable
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delegation:
     """A deputy stands in for an absent human. Recorded, bounded, never passed on. `by` is the operator who named the
     deputy, "" where the absent one did."""
@@ -199,7 +198,7 @@ class Delegation:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastClaims:
     """Groups that a person's verified token claimed when we last saw it."""
 
@@ -210,7 +209,7 @@ class LastClaims:
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReportedOutcome:
     """The reported outcome of an allowed call: "done", "failed" or "unknown"."""
 
@@ -224,7 +223,7 @@ class ReportedOutcome:
     record_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """One message to send about a request: in the outbox until it is delivered or given up."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json
 from pdp.core.check import NS, WORST_COUNT, Check
+from pdp.core.frozen import frozen
 
 MOST = WORST_COUNT - 1  # of one figure; what is worse fits into no budget
 _DAY = 24 * 3600 * NS
@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,6})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """One budget as it is declared; see `rego/schemas/org.json`. `on` are servers with names of tools."""
 
@@ -50,7 +50,7 @@ class Budget:
         return sorted(self.per), self.counts, self.argument, self.decimals, self.window
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetRow:
     """The stored figures of one budget in one window. `index` is a keyed index; `task`, where tasks have budgets of
     their own, that of the first session of one."""
@@ -61,7 +61,7 @@ class BudgetRow:
     in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetReservation:
     """What an allow reserves: an amount, where used, in flight and amount stay within the limit. The window ends
     at `until_ns`."""
@@ -73,7 +73,7 @@ class BudgetReservation:
     until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetKey:
     """A budget that counts a call, with its keyed index in the window of the call, and when that began and ends."""
 
@@ -83,7 +83,7 @@ class BudgetKey:
     until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetFact:
     """A budget that counts the call, and how it stands; with a failed check the worst figures."""
 

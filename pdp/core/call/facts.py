@@ -8,7 +8,7 @@ its check is passed as its status alone: unverified claims never reach a pack.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -22,9 +22,10 @@ from pdp.core.call.questions import UNREAD, QuestionsFact
 from pdp.core.call.revocation import Revocable
 from pdp.core.call.vetting import NOT_VETTED, PackageVetting
 from pdp.core.check import NS, OK, WORST_COUNT, Check, missing
+from pdp.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Actor:
     """One link of the RFC 8693 `act` chain, the current actor first."""
 
@@ -35,7 +36,7 @@ class Actor:
         return {"id": self.id, "issuer": self.issuer}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubjectFact:
     """The subject, for whom the agent acts. Times are Unix nanoseconds; 0 is the worst value (the beginning of
     time)."""
@@ -72,7 +73,7 @@ class SubjectFact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentRegistration:
     """The agent in the tenant's signed list of agents. The defaults are the worst."""
 
@@ -85,7 +86,7 @@ class AgentRegistration:
         return {"status": self.status, "owner": self.owner, "server": self.server, "expires_ns": self.expires_ns}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentFact:
     """The client software that acts."""
 
@@ -106,7 +107,7 @@ class AgentFact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """The verified identity of a credential."""
 
@@ -132,7 +133,7 @@ NOBODY = Identity(SubjectFact(_UNNAMED), AgentFact(_UNNAMED))
 _NOT_VETTED = NOT_VETTED.fact()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServerFact:
     """A registered MCP server. `resource` is the audience a subject's token must name (RFC 8707)."""
 
@@ -152,7 +153,7 @@ class ServerFact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Annotations:
     """Effective behaviour hints: the worst of what the server says and what the reviewer says.
 
@@ -176,7 +177,7 @@ class Annotations:
 RISKS = ("low", "medium", "high", "critical")  # risk_level is the index plus one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sink:
     """The destination of an argument. `argument` is a JSON Pointer, empty for the tool as a whole."""
 
@@ -187,7 +188,7 @@ class Sink:
         return {"kind": self.kind, "argument": self.argument}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Downstream:
     """The service behind a tool, which takes tokens of its own: their audience, "" where there is none, and the
     scopes that a call needs."""
@@ -199,7 +200,7 @@ class Downstream:
         return {"audience": self.audience, "scopes": list(self.scopes)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TargetFact:
     """One thing that may be asked for. Unknown targets hold the worst values."""
 
@@ -247,7 +248,7 @@ class TargetFact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """Something noticed in arguments or in a result. `pointer` is a JSON Pointer; the value itself is never kept."""
 
@@ -263,7 +264,7 @@ _NO_ORIGINS = OriginsFact()
 _UNTRACED = _NO_ORIGINS.fact()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArgumentsFact:
     """The arguments of a call. `value` reaches policy only when the check passed."""
 
@@ -285,7 +286,7 @@ class ArgumentsFact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResultFact:
     """What a tool returned. Without a result (a call, a list) the check is "missing", and nothing is found."""
 
@@ -308,7 +309,7 @@ NO_RESULT = ResultFact(missing("result.missing", "There is no result in a call o
 WORST_LABELS = ("untrusted", "sensitive")  # what an unobserved session must be assumed to hold
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionFact:
     """Labels and counters of the session. No session means the worst labels and counters."""
 
@@ -353,7 +354,7 @@ class SessionFact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asserted:
     """Unvouched statements. They may only make an answer stricter."""
 
@@ -381,7 +382,7 @@ class Asserted:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiver:
     """A signed exception: softens one waivable baseline element on one server until a date."""
 
@@ -403,7 +404,7 @@ class Waiver:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallerFact:
     """The authenticated caller; see `request.Caller`."""
 
@@ -421,7 +422,7 @@ class CallerFact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """Everything established about one request. `call_digest` is empty for lists."""
 

@@ -5,8 +5,10 @@ Everything here is as the caller sent it and is trusted accordingly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from pdp.core.frozen import frozen
 
 ANY_TENANT = "*"  # an operator's tenant in the configuration: acts on all of them
 
@@ -22,7 +24,7 @@ class Role(StrEnum):
     OPERATE = "operate"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MayAssert:
     """The statements that a caller's configuration lets it vouch for."""
 
@@ -37,7 +39,7 @@ class MayAssert:
     effects: bool = False  # what a tool was seen to do
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """The authenticated workload that asks: the PEP. Comes from configuration, never from the request, but for the
     token that it showed, if any: that is to be found where it does not belong, and its repr never shows it."""
@@ -65,7 +67,7 @@ class Caller:
         return "*" in self.servers or server in self.servers
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Peer:
     """The peer of the connection, as the transport verified it."""
 
@@ -76,7 +78,7 @@ class Peer:
     until_ns: int = 0  # when the client certificate is no longer valid, Unix nanoseconds; 0 without one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServerPeer:
     """The MCP server's proof of identity, as stated by the caller; "" for a form that it did not see."""
 
@@ -85,7 +87,7 @@ class ServerPeer:
     command_digest: str = ""  # SHA-256 of the command of a stdio server, lower-case hex
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolTarget:
     """A tool call. `definition` is the full definition as presented; a bare digest is only asserted."""
 
@@ -97,7 +99,7 @@ class ToolTarget:
     kind: str = "tool"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResourceTarget:
     """A resource; `name` is its URI, of a completion the URI template, whose values so far are the `arguments`."""
 
@@ -108,7 +110,7 @@ class ResourceTarget:
     kind: str = "resource"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PromptTarget:
     """A prompt."""
 
@@ -119,7 +121,7 @@ class PromptTarget:
     kind: str = "prompt"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GenericTarget:
     """An action on a resource outside MCP, by type and id; the action is the request's `method`. Without a `server`
     it is answered with `target.unsupported`."""
@@ -134,14 +136,14 @@ class GenericTarget:
 Target = ToolTarget | ResourceTarget | PromptTarget | GenericTarget
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bearer:
     """A subject's access token. Its repr never shows it."""
 
     token: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AssertedClaims:
     """Identity claims without their token; they count only from a caller that may vouch for the issuer."""
 
@@ -150,7 +152,7 @@ class AssertedClaims:
     claims: bytes = field(repr=False)  # JSON object
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoCredential:
     """The request names no subject."""
 
@@ -158,7 +160,7 @@ class NoCredential:
 Credential = Bearer | AssertedClaims | NoCredential
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionAsk:
     """The session as the caller names it. State, never identity."""
 
@@ -171,7 +173,7 @@ class SessionAsk:
     context_reset: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientAnswer:
     """What a caller's client says that its user answered to a requirement: "accept", "decline" or "cancel"."""
 
@@ -179,7 +181,7 @@ class ClientAnswer:
     answer: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """One decision request."""
 
@@ -209,7 +211,7 @@ class Ask:
         return sum(map(len, (self.target.arguments, self.extra, self.client_capabilities, *texts)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResultAsk:
     """A result to be inspected, whole. `is_error`, `effects` and `observed` are asserted: that the tool reported an
     error, what it was seen to do, and how much could be seen. `of` is the server and the method that answered, where
@@ -231,7 +233,7 @@ class ResultAsk:
     of: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListAsk:
     """A request to filter a server's tool list for one subject."""
 

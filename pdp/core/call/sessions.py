@@ -8,7 +8,7 @@ agent's session started shares the labels of the first one of its task, in both 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import filterfalse
 from operator import attrgetter
 
@@ -18,6 +18,7 @@ from pdp.core.call.facts import SessionFact, TargetFact
 from pdp.core.call.labels import LabelRow
 from pdp.core.call.request import Caller
 from pdp.core.check import NS
+from pdp.core.frozen import frozen
 from pdp.core.record.stored import (
     CallKeys,
     PairChange,
@@ -51,7 +52,7 @@ _NOT_IN_COPY = "store.restored"  # code of what may have come after the copy tha
 _pair, _put_on, _shown = attrgetter("pair"), attrgetter("pair", "label"), attrgetter("shown")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionEffects:
     """What an answer does to its session in the store, and to subject and agent."""
 

@@ -23,6 +23,7 @@ from pdp.core.approvals.requirement import KINDS
 from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.call.facts import VARYING, Facts, common, of_subject, own
 from pdp.core.errors import EngineFault
+from pdp.core.frozen import frozen
 from pdp.core.outcome.codes import control_of
 from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, Members, decision_of
 from pdp.core.outcome.evidence import Evidence
@@ -49,7 +50,7 @@ class Effect(StrEnum):
     PENDING = "pending"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reason:
     """One reason. `rule` is where it comes from, for example `packs.baseline.deny`; `control` e.g. `MB-3.1`."""
 
@@ -62,7 +63,7 @@ class Reason:
         return {"code": self.code, "message": self.message, "rule": self.rule, "control": self.control}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hidden:
     """A target that the subject may not see, and why: for the caller's log, never for a model."""
 
@@ -70,7 +71,7 @@ class Hidden:
     reasons: tuple[Reason, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """The decision of the policy. `requirements` is the opened stage, `later` what is wanted after it, for people to
     see; both empty unless pending."""

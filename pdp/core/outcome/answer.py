@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ from pdp.core.approvals.call import SourcedEvidence
 from pdp.core.bytes.digest import Json, digest, text_encoder
 from pdp.core.call.facts import Facts, TargetFact
 from pdp.core.check import NS
+from pdp.core.frozen import frozen
 from pdp.core.outcome import END_SESSION, EXCHANGE, Effect, Hidden, Outcome, Reason
 from pdp.core.outcome.codes import shown_control
 
@@ -26,7 +26,7 @@ SAFE_MESSAGES: Mapping[Effect, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyRef:
     """Which policy answered."""
 
@@ -38,7 +38,7 @@ class PolicyRef:
 ENFORCED, OBSERVED = "enforced", "observed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenRequirement:
     """One requirement that is still wanted. `id` names it for this call; `expires_ns` is Unix ns."""
 
@@ -56,7 +56,7 @@ class OpenRequirement:
     min_assurance: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The answer to one Decide."""
 
@@ -113,14 +113,14 @@ class Answer:
 def _encodable(value: Answer | ResultAnswer | PutLabel | Reason | OpenRequirement | PolicyRef) -> Json:
     if isinstance(value, PolicyRef):
         return [value.revision, value.digest, value.engine]
-    names: tuple[str, ...] = value.__slots__
+    names = value.__dataclass_fields__
     return dict(zip(names, map(partial(getattr, value), names), strict=True))
 
 
 _encode = text_encoder(json.JSONEncoder(check_circular=False, separators=(",", ":"), default=_encodable))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Terms:
     """Validity periods of answers."""
 
@@ -190,7 +190,7 @@ def within(evidence: tuple[SourcedEvidence, ...], until_ns: int) -> int:
     return until_ns
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListAnswer:
     """The answer to one FilterTools. `tools` are definitions fit for a model; `hidden` is for logs only."""
 
@@ -212,7 +212,7 @@ class ListAnswer:
 RESULT_WITHHELD = "The result of this call is withheld."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PutLabel:
     """A label that a result puts on its session, and which rule of which pack says so; "" for the service."""
 
@@ -221,7 +221,7 @@ class PutLabel:
     pack: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResultAnswer:
     """The answer about one result. Obligations name places in the result: `pdp.core.record.inspection`."""
 

@@ -19,6 +19,7 @@ from pdp.core.call.facts import NO_RESULT, VARYING, Asserted
 from pdp.core.call.mandates import NO_MANDATE
 from pdp.core.call.questions import UNREAD
 from pdp.core.errors import EngineFault, InvalidRequest
+from pdp.core.frozen import frozen
 
 FACTS_SCHEMA = "pdp.facts/1"
 COMPOSITION_SCHEMA = "pdp.composition/1"
@@ -44,7 +45,7 @@ SHORT, REMEMBERED = 4_096, 256  # bytes of an answer, and so many of these: what
 SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Members:
     """Members of an input document, each with its text (`"name":value`) and that of what the composition sees of it,
     where this is less. What calls have in common is encoded once, and `joined` with what is a call's own."""
@@ -213,7 +214,7 @@ def decision_of(answer: bytes) -> bytes:
     return answer.partition(SEPARATOR)[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SaidElement:
     """One element that a pack said about a call. `asserted` is "without" for one that it said only as long as nothing
     was asserted, "with" for one only because of what was, empty for all others."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import starmap
@@ -22,6 +21,7 @@ from pdp.core.call.budgets import BudgetFact
 from pdp.core.call.facts import Actor, AgentFact, Facts, SubjectFact
 from pdp.core.check import NS
 from pdp.core.errors import Fault
+from pdp.core.frozen import frozen
 from pdp.core.outcome import Effect, Outcome, Reason
 from pdp.core.outcome.elements import SaidElement
 from pdp.core.outcome.evidence import Evidence
@@ -68,7 +68,7 @@ def uuid7(at_ns: int, random: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stamp:
     """The fields common to all records. `log` is the log's origin, `boot` names this run of the process, `tenant` is
     "" for what belongs to no tenant; times are nanoseconds (wall clock and monotonic reading); `person` gives the
@@ -91,7 +91,7 @@ class Stamp:
         return self.person("human", "", human)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pins:
     """The versions that an answer was made with; digests are hex SHA-256. `degraded` names what was worse than
     normal, for example `registry.stale`."""
@@ -107,7 +107,7 @@ class Pins:
     degraded: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sealed:
     """Keyed indexes and salted commitments: they reveal nothing without what lies in erasable tables.
 

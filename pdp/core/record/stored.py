@@ -16,13 +16,14 @@ from pdp.core.call.budgets import BudgetReservation, BudgetRow
 from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow
 from pdp.core.errors import Unavailable
+from pdp.core.frozen import frozen
 from pdp.core.record.artefact import Artefact
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
 PEOPLE_AT_ONCE = 2  # of one read for a call: its subject and the actor; a longer chain of actors takes another read
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordRef:
     """Reference to a record: log origin, index (from 0), RFC 6962 leaf hash."""
 
@@ -31,7 +32,7 @@ class RecordRef:
     leaf_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValueRow:
     """Values behind a record's commitments: erasable, keyed by subject. `data` is canonical JSON."""
 
@@ -43,7 +44,7 @@ class ValueRow:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallRow:
     """The erasable salt of one call, found again by a keyed HMAC index that is never logged."""
 
@@ -55,7 +56,7 @@ class CallRow:
     created_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionRow:
     """A session, by keyed indexes: whose it is, how long that is kept, and its state.
 
@@ -78,7 +79,7 @@ class SessionRow:
     address: str = ""  # keyed index of the first client address that was told
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionOpening:
     """A session that has begun, as long as no record says that it ended: by keyed index and instant, with its caller
     and the name that records have for it. From `due_ns` on it may be over by time; its row says whether it is."""
@@ -91,7 +92,7 @@ class SessionOpening:
     due_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionOver:
     """A record says that a session ended: the openings of this index from one instant until before another are gone
     with it. `by_time`: Conflict where there is none any more, for then another process has recorded it."""
@@ -102,7 +103,7 @@ class SessionOver:
     by_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PairChange:
     """Changes of what is known about a pair besides its labels. `awaits` are decisions whose results are to be
     inspected, `inspected` those whose were. `reset`: all labels, atoms and awaited results go first."""
@@ -113,7 +114,7 @@ class PairChange:
     inspected: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AtomRow:
     """A hashed atom (`core.record.atoms`) of what a pair, or a memory, has seen (`place`, a keyed index), with the
     decision that it first came with. `session`: the one that it traces a value in; "" for what untraces."""
@@ -125,7 +126,7 @@ class AtomRow:
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeenText:
     """The hashed atoms of one text, for a place. Those for a `session` are kept only where the result of the decision
     is awaited there, so none that came before a context reset, and replace what is older than `since_ns`. What the
@@ -141,7 +142,7 @@ class SeenText:
     memory: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplyRow:
     """A stored answer. `content` is the keyed HMAC of what was asked."""
 
@@ -155,7 +156,7 @@ class ReplyRow:
     created_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PersonRow:
     """The erasable mapping of one pseudonym of records: the person that it stands for, and the keyed index by which
     both the pseudonym and an erasure find the row. `issuer` is of accounts only. A person may have several."""
@@ -168,7 +169,7 @@ class PersonRow:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SwitchRow:
     """One kill switch. `scope` is everything | tenant | server | tool | agent | subject."""
 
@@ -183,7 +184,7 @@ class SwitchRow:
     until_ns: int = 0  # 0 = until it is released
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RevocationRow:
     """Tokens with one mark, by its keyed index, that were issued until an instant; when the last of them has expired.
     Of a row that comes again the later instants stay."""
@@ -200,7 +201,7 @@ FULL = ""  # the name that stands for all that has no place
 MOST_FIRSTS = 1_024  # names of a tenant and sort
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirstRow:
     """A name of some sort, by its keyed index, and the index of the record that was the tenant's first to hold it."""
 
@@ -210,7 +211,7 @@ class FirstRow:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commit:
     """One atomic write: a record and everything that must be true exactly when the record is durable."""
 
@@ -250,7 +251,7 @@ class Commit:
         return self.switch is not None or bool(self.revoked) or self.supersedes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredRecord:
     """A record as it lies in the log."""
 
@@ -295,7 +296,7 @@ class LogRow:
         return self._record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cosigning:
     """What the witnesses were last asked for: a checkpoint of `size` records. `missing_ns`: since when none has their
     quorum, 0 where this one has; it `lacks` these, by name."""
@@ -305,7 +306,7 @@ class Cosigning:
     lacks: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignedCheckpoint:
     """A signed tree head: the note (C2SP), and what it states. `at_ns`: when it was signed."""
 
@@ -315,7 +316,7 @@ class SignedCheckpoint:
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proof:
     """An RFC 6962 path to the root of a checkpoint. `number`: the leaf's index, or the size of the earlier tree."""
 
@@ -324,7 +325,7 @@ class Proof:
     head: SignedCheckpoint
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallKeys:
     """Keys of one call in the store. An empty one is not looked for; `call` has no digest, which its row tells."""
 
@@ -347,7 +348,7 @@ class CallKeys:
     people: tuple[str, ...] = ()  # `PersonRow.subject` of at most `PEOPLE_AT_ONCE` whose pseudonyms are not in memory
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredCall:
     """The store's data about one call, by one consistent read."""
 

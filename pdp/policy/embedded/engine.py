@@ -13,20 +13,19 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Fault
 from pdp.core.outcome.elements import EngineQuery
 from pdp.core.outcome.policy import Bundle
+from pdp.host import child
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EmbeddedOptions, EngineCounters
 from pdp.policy.embedded.pool import Pool, WorkerLink
 from pdp.policy.embedded.wire import Progress, WireError, page
 from pdp.policy.embedded.zygote import ZygoteOptions, kill_command, load_command, spawn_command
 
-_BOOT = "import sys; sys.path[:] = sys.argv[3:]; from pdp.policy.embedded.zygote import main; main()"
+_MODULE = "pdp.policy.embedded.zygote"
 _ANSWER_BYTES = 1 << 16
 _CLOSE_SECONDS = 2.0
 _BOOT_SECONDS = 10.0
@@ -168,10 +167,8 @@ def _refusal(answer: dict[str, str]) -> Fault:
 
 def _launch(control: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Exec a zygote in a process group of its own, so that a terminal's signals pass it by."""
-    # -I leaves out the working directory and PYTHON* variables; it imports exactly what we would, so our own code
-    paths = [path for path in sys.path if Path(path).is_absolute()]
     return subprocess.Popen(
-        [sys.executable, "-I", "-B", "-c", _BOOT, str(control), str(os.getpid()), *paths],
+        child.command(_MODULE, str(control), str(os.getpid())),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass
 
 from pdp.core.errors import BundleFault, Fault
 from pdp.core.outcome.policy import Bundle, Module
+from pdp.host.own_process import die_with, ignore_signals
 from pdp.policy.embedded import confinement, wire
 from pdp.policy.embedded.regorus_binding import (
     RegorusEngine,
@@ -198,7 +199,7 @@ class _Zygote:
         try:  # never back into the zygote's loop
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            confinement.die_with(parent)
+            die_with(parent)
             progress = Progress(page)
             confinement.keep_only({connection})
             serve(socket.socket(fileno=connection), progress, self._evaluator, self._digest, self._caps)
@@ -230,8 +231,8 @@ def main() -> None:
 
 
 def _main(control: int, parent: int) -> None:
-    confinement.die_with(parent)
-    confinement.ignore_signals()
+    die_with(parent)
+    ignore_signals()
     connection = socket.socket(fileno=control)
     connection.sendall(wire.frame(b"B"))
     command = _receive_load(connection)

@@ -10,7 +10,6 @@ import json
 import math
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Bundle
+from pdp.host import child
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.embedded.regorus_binding import version
 from pdp.policy.gate.report import ERROR, GateFinding, GateReport, TestReport
@@ -30,7 +30,6 @@ _MEMORY = (
     "what was added last."
 )
 _RECURSION = "Look for a function that calls itself without end; take out what was added last."
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.policy.gate.child import main; main()"
 REPORT, _TEST_REPORT = TypeAdapter(GateReport), TypeAdapter(TestReport)
 _PLACES = TypeAdapter(tuple[tuple[str, int], ...])
 
@@ -81,10 +80,9 @@ def _run(
     version()
     allowed = str((capabilities or shipped_rego() / "capabilities.json").resolve())
     text = json.dumps({**job, "capabilities": allowed, "bundle": json.loads(bundle.to_bytes())})
-    command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(math.ceil(time_limit))]
     try:
         done = subprocess.run(
-            command,
+            child.command("pdp.policy.gate.child", str(math.ceil(time_limit))),
             input=text.encode(),
             capture_output=True,
             timeout=_PATIENCE * time_limit,

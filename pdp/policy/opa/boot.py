@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from pdp.core.errors import ConfigurationFault
-from pdp.policy.embedded.confinement import die_with, lower
+from pdp.host.own_process import die_with, lower
 
 _RESERVED = 3 << 30  # address space that Go sets aside without using it
 _ENTRY = "import sys; sys.path[:] = sys.argv[{0}:]; from pdp.policy.opa.boot import main; main(sys.argv[1:{0}])"

@@ -11,7 +11,6 @@ from pdp.core.call.request import (
     Caller,
     ListAsk,
     MayAssert,
-    NoCredential,
     Role,
     SessionAsk,
     ToolTarget,
@@ -75,9 +74,3 @@ def test_a_session_claims_nothing_by_default() -> None:
 
 def test_roles_are_those_of_the_design() -> None:
     assert {r.value for r in Role} == {"decide", "explain", "approve", "subject", "audit", "operate"}
-
-
-def test_values_do_not_change() -> None:
-    for value, name in ((ask(NoCredential()), "method"), (TARGET, "name"), (Bearer("a"), "token")):
-        with pytest.raises(AttributeError):
-            setattr(value, name, "x")

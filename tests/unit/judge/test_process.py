@@ -23,6 +23,7 @@ from support.waiting import PATIENCE_SECONDS, until
 from pdp.cli import judge_process
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Opinion
+from pdp.host import child
 from pdp.judge import process, protocol
 from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions
@@ -34,7 +35,9 @@ from pdp.runtime.environment import SystemEntropy
 
 
 async def started(opts: JudgeOptions) -> RunningJudge:
-    return await RunningJudge.start(judge.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
+    return await RunningJudge.start(
+        child.command(judge.PROCESS), {"judge": opts.model_dump(mode="json"), "vault": None}, opts
+    )
 
 
 def linked(opts: JudgeOptions, keeper: JudgeSupervisor) -> JudgeClient:

@@ -164,7 +164,7 @@ async def test_without_a_zygote_everything_is_denied_until_one_starts(
 async def test_a_zygote_that_cannot_boot_is_no_fault_of_the_bundle(
     load: Load, rego: Rego, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_BOOT", "import pdp_does_not_exist")
+    monkeypatch.setattr(engine, "_MODULE", "pdp_does_not_exist")
     with pytest.raises(EngineFault) as caught:
         await load(rego(WILD))
     assert caught.value.code == "policy.unavailable"
@@ -280,7 +280,7 @@ def test_signals_that_the_server_blocks_or_gets_are_none_of_a_workers() -> None:
     """A mask is inherited, and the alarm of an evaluation must come through; the server decides when workers end."""
     script = (
         "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM});"
-        "from pdp.policy.embedded.confinement import ignore_signals; ignore_signals();"
+        "from pdp.host.own_process import ignore_signals; ignore_signals();"
         "print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), *(signal.getsignal(each) is signal.SIG_IGN"
         " for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)))"
     )

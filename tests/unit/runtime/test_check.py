@@ -208,7 +208,7 @@ def test_every_setting_has_its_origin(world: Sandbox) -> None:
     assert found["registry.keys.1.role"] == ("reviewer", "line 7")
     assert found["store.path"] == ("/x", "PDP_STORE__PATH")
     assert found["store.max_queue"] == (100, "line 11")
-    assert found["store.linger_ms"] == (2.0, "default")
+    assert found["store.linger_ms"] == (20.0, "default")
     assert found["sessions.idle_seconds"] == (60, "PDP_SESSIONS")
     assert found["vault"] == (None, "default")
 
