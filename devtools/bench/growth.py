@@ -80,7 +80,7 @@ async def _grown(world: World, records: int) -> tuple[list[Weighed], float]:
                 count = min(_TOGETHER, size - done)
                 await store.commit_all(tuple(_again(made, n, at + n * APART_NS) for n in range(done, done + count)))
                 done += count
-            await process.signed.publish()
+            await process.signed.finish()
             weighed.append(Weighed(size, await asyncio.to_thread(_in_use, folder), _size(folder / "log")))
         place = world.sandbox.folder / "archive"
         moved = await archiving.archive(

@@ -19,7 +19,7 @@ import secrets
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from pdp.client.values import Credential
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.host.confinement import homes
+from pdp.host.event_loop import unless
 from pdp.identity.development import SEED_BYTES
 from pdp.local import installed as local
 from pdp.local import provenance
@@ -499,20 +500,10 @@ class Resident:
                 token = own.tokens.caller_token(PROXY, time.time_ns(), lifetime_seconds=_TOKEN_SECONDS)
                 writer.write(json.dumps({"session": session, "token": token}).encode() + b"\n")
                 await writer.drain()
-                if not await self._before_over(reader.readline()):
+                if not await unless(own.over, reader.readline()):
                     return
         finally:
             self.sessions.leave(session, start)
-
-    async def _before_over(self, line: Coroutine[Any, Any, bytes]) -> bytes:
-        """What is read while the decision point serves, else nothing."""
-        reading, over = asyncio.create_task(line), asyncio.create_task(self._point().over.wait())
-        try:
-            await asyncio.wait((reading, over), return_when=asyncio.FIRST_COMPLETED)
-            return reading.result() if reading.done() else b""
-        finally:
-            reading.cancel()
-            over.cancel()
 
     @property
     def wanted(self) -> bool:

@@ -15,7 +15,7 @@ import itertools
 import json
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from pdp.core import errors
@@ -32,16 +32,19 @@ _FAULTS: Mapping[str, type[Fault]] = {
 
 
 class Channel:
-    """One end. `calls` are answered, `news` are heard. `away` is the fault of a call whose answer never comes."""
+    """One end. `calls` are answered and `news` are heard, by their names. `away` is the fault of a call whose answer
+    never comes."""
 
     def __init__(
         self,
-        calls: Mapping[str, Callable[..., Awaitable[Any]]],
-        news: Mapping[str, Callable[..., None]],
+        calls: Iterable[Callable[..., Awaitable[Any]]],
+        news: Iterable[Callable[..., None]],
         away: tuple[str, str],
     ) -> None:
         self.gone = asyncio.Event()
-        self._calls, self._news, self._away = calls, news, away
+        self._calls = {call.__name__: call for call in calls}
+        self._news = {each.__name__: each for each in news}
+        self._away = away
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._answering: set[asyncio.Task[None]] = set()

@@ -18,6 +18,18 @@ except ImportError:
     new_event_loop = None
 
 
+async def unless(over: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Its result; None, and it is given up, where that is set before it is done."""
+    working, ending = asyncio.create_task(work), asyncio.create_task(over.wait())
+    try:
+        await asyncio.wait((working, ending), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        ending.cancel()
+        await asyncio.gather(working, ending, return_exceptions=True)
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """The result of `main`, as by `asyncio.run`."""
     if new_event_loop is None:

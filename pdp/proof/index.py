@@ -27,6 +27,7 @@ from pdp.core.ports.telemetry import Telemetry
 from pdp.core.record.search import RecordQuery, terms
 from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
+from pdp.host.problem import Problem
 
 log = logging.getLogger("pdp.search")
 
@@ -78,7 +79,7 @@ class SearchIndex:
         self._lock = Lock()  # of the connection and the open block
         self._taking = Lock()  # one thread changes them: one that nobody waits for any more goes on
         self._growing = asyncio.Lock()
-        self._told = ""
+        self._problem = Problem(log, "search index")
 
     @property
     def size(self) -> int:
@@ -105,9 +106,7 @@ class SearchIndex:
                 problem = f"cannot be written ({type(error).__name__}); it is made again"
             except Exception:
                 log.exception("search index: internal error; it is made again")
-            if problem != self._told:
-                self._told = problem
-                log.log(logging.ERROR if problem else logging.INFO, "search index: %s", problem or "recovered")
+            self._problem.say(problem)
             behind = not problem and self.size < self._store.size()
             await asyncio.sleep(time.monotonic() - began if behind else EVERY)
 

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Log
 from pdp.core.record.stored import Cosigning, SignedCheckpoint
 from pdp.host.durable import SyncFailed
+from pdp.host.problem import Problem
 from pdp.proof import merkle
 from pdp.proof.cosigners import Cosigners
 from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened, sign, split
@@ -34,19 +35,6 @@ log = logging.getLogger("pdp.log")
 EVERY = 0.25  # seconds between looks for new records
 _PAGE = WIDTH  # records of one read
 ROLLBACK = "store.rollback"  # as of a running process whose store went back
-
-
-@dataclass(slots=True)
-class _Failure:
-    """The last problem of something, which is told once."""
-
-    of: str
-    told: str = ""
-
-    def tell(self, problem: str) -> None:
-        if problem != self.told:
-            self.told = problem
-            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", self.of, problem or "recovered")
 
 
 class Publisher(PublishedLog):
@@ -71,7 +59,7 @@ class Publisher(PublishedLog):
         self._resumed = False
         self._dropped = 0  # bundles that are archived, and no longer in the folder
         self._cosigners = cosigners
-        self._failure, self._uncosigned = _Failure("log"), _Failure("log: witnesses")
+        self._failure, self._uncosigned = Problem(log, "log"), Problem(log, "log: witnesses")
         self._turn = asyncio.Lock()  # of what signs
         self._over = False  # nothing is signed any more
         self.verifier = LogKey(store.origin, key.public_key())
@@ -100,18 +88,18 @@ class Publisher(PublishedLog):
         self.wanted.clear()
         try:
             await _to_its_end(self.publish())
-            self._failure.tell("")
+            self._failure.say("")
         except Fault as fault:
             if isinstance(fault, RolledBack) and fault.witnesses:
                 self._over = True
                 raise
-            self._failure.tell(f"{fault.code}: {fault.message}")
+            self._failure.say(f"{fault.code}: {fault.message}")
         except SyncFailed as error:
-            self._failure.tell(f"log.folder: a sync failed ({error.strerror}); nothing is signed until a restart")
+            self._failure.say(f"log.folder: a sync failed ({error.strerror}); nothing is signed until a restart")
             self._over = True
             return False
         except OSError as error:
-            self._failure.tell(f"log.folder: cannot be written ({error.strerror})")
+            self._failure.say(f"log.folder: cannot be written ({error.strerror})")
         except Exception:
             log.exception("log: internal error; retrying")
         return True
@@ -220,7 +208,7 @@ class Publisher(PublishedLog):
         if differ:
             told = ", ".join(sorted(differ))
             raise RolledBack(f"witnesses have cosigned other records than the store's ({told})", None, differ)
-        self._uncosigned.tell(collected.problem)
+        self._uncosigned.say(collected.problem)
         since = self.cosigning.missing_ns if self.cosigning is not None else 0
         missing_ns = (since or self._now_ns()) if collected.problem else 0
         self.cosigning = Cosigning(head.size, missing_ns, collected.lacks)

@@ -12,6 +12,7 @@ from pdp.core.errors import Fault
 from pdp.core.ports import Judge
 from pdp.core.ports.telemetry import Telemetry
 from pdp.host.part import Part, Step
+from pdp.host.problem import Problem
 from pdp.judge.options import JudgeOptions
 from pdp.operate.reload import RELOADABLES, Reloadable, Reloaded, Reloads
 from pdp.operate.runs import Runs
@@ -85,15 +86,12 @@ async def again_and_again(seconds: float, **chores: Step) -> NoReturn:
 
 async def watch(reloads: Reloads, part: Reloadable, seconds: float) -> NoReturn:
     """Look for changes of one part every `seconds`, each part by itself: gating a policy takes seconds."""
-    said = ""
+    said = Problem(log, part)
 
     async def look() -> None:
-        nonlocal said
         (result,), _ = await reloads((part,), by="")
         problem = f"{result.failure.code}: {result.failure.message}" if result.failure else ""
-        if problem != said:
-            said = problem
-            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "recovered")
+        said.say(problem)
         if result.changed and not problem:
             log.info("%s: now %s", part, ", ".join(result.active.values()))
 
@@ -102,14 +100,11 @@ async def watch(reloads: Reloads, part: Reloadable, seconds: float) -> NoReturn:
 
 async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
     """Look at the judge's prompts again every `seconds`; those that are broken stay as they were."""
-    said: tuple[str, ...] = ()
+    said = Problem(log, "judge prompts")
 
     async def look() -> None:
-        nonlocal said
         before, problems = judge.prompts(), await judge.reload()
-        if problems != said:
-            said = problems
-            log.log(logging.ERROR if said else logging.INFO, "judge prompts: %s", " ".join(said) or "recovered")
+        said.say(" ".join(problems))
         if (now := judge.prompts()) != before:
             log.info("judge prompts: now %s", ", ".join(f"{name} {sha256}" for name, sha256 in now.items()))
 
@@ -167,14 +162,12 @@ async def tend(parts: Sequence[Part], seconds: float) -> NoReturn:
 
 def clock_part(clock: StoreClock, runs: Runs) -> Part:
     """What a running process does with its clock: it says and records when the clock cannot be believed."""
-    said = recorded = ""
+    said, recorded = Problem(log, "clock"), ""
 
     async def look() -> None:
-        nonlocal said, recorded
+        nonlocal recorded
         anomaly = clock.anomaly()
-        if anomaly != said:
-            said = anomaly
-            log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "recovered")
+        said.say(anomaly)
         if anomaly != recorded:  # one record for each change; where none can be written now, the next time
             await runs.clock_changed(anomaly, clock.wall_ns())
             recorded = anomaly

@@ -39,6 +39,7 @@ from pdp.decide.shadow import ShadowPolicies
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
 from pdp.host import feature
+from pdp.host.event_loop import unless
 from pdp.host.part import Part, Step
 from pdp.host.system import settle
 from pdp.identity.authentication import Authentication
@@ -68,7 +69,7 @@ from pdp.runtime.instruments import (
     observed,
     wire_telemetry,
 )
-from pdp.runtime.log_process import LogProcess, PublishedBeside, interpreters, record_key
+from pdp.runtime.log_process import LogProcess, PublishedBeside, record_key
 from pdp.runtime.policy import shadows, wire_policy
 from pdp.runtime.renewal import server_tls, signers_keys
 from pdp.runtime.restored import finished
@@ -146,7 +147,7 @@ async def _opened(settings: Settings, environment: Environment) -> Process:
         await _unlocked(settings, lambda: finished(store))
         key = index_key_of(settings, environment.entropy)
         index_key = await _unlocked(settings, lambda: recognised(settings, store, key))
-        read_archive(settings, store)
+        read_archive(settings.audit, store)
         consumers = LogProcess(settings, store, store_password(settings), index_key, environment.consumers)
         left.append(consumers.close)
         await consumers.begin()  # it starts while all else is wired
@@ -326,7 +327,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         shares,
     )
     readings = Readings(recorder, clock)
-    consumers.telemetry, consumers.interpreters = telemetry, partial(interpreters, state)
+    consumers.telemetry, consumers.state = telemetry, state
     services = Services(
         admission=admission,
         decide=decide,
@@ -523,12 +524,12 @@ async def run(
         stop = asyncio.Event()
         for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
             asyncio.get_running_loop().add_signal_handler(number, event.set)
-    process = await _unless(stop, build(settings, environment))
+    process = await unless(stop, build(settings, environment))
     if process is None:
         return
     faults: list[Fault] = []
     try:
-        await _unless(stop, start(process))
+        await unless(stop, start(process))
         if stop.is_set():
             return
         settle()
@@ -550,18 +551,6 @@ async def _rolled_back(consumers: LogProcess, faults: list[Fault], stop: asyncio
     faults.append(await consumers.rolled_back)
     stop.set()
     await asyncio.Event().wait()
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """Its result; None where that is to end before it is done."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        working.cancel()
-        stopping.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 async def close(process: Process, *, reason: str) -> None:

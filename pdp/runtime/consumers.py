@@ -3,10 +3,10 @@
 The process that writes the store starts it, tells it each second how far the log is, and answers what it asks. It
 reads the database itself. Here alone are the log's signing key and the secrets of receivers.
 
-    of the server   open · go · head · publish · finish · read_key · renew · caught_up · find · end   calls
+    of the server   open · go · head · finish · read_key · renew · caught_up · find · end   calls
                     want                                                                              news
     of this one     hold_cursor · move_cursor · keep_firsts · interpreters                            calls
-                    published · rolled_back · count                                                   news
+                    publish · roll_back · count                                                   news
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Collection, Coroutine, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -27,38 +27,35 @@ from typing_extensions import override
 
 from pdp.core.call.registered import Interpreter
 from pdp.core.errors import ConfigurationFault, Unavailable
-from pdp.core.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
+from pdp.core.ports.telemetry import NONE, Attributes, Silent
 from pdp.core.record.search import RecordQuery
 from pdp.core.record.stored import FirstRow
 from pdp.host.channel import Channel
+from pdp.host.event_loop import unless
 from pdp.host.own_process import die_with, ignore_signals, seal
 from pdp.host.system import SystemEntropy, elapsed_ns, settle
 from pdp.proof.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen, Place
 from pdp.proof.index import SearchIndex
 from pdp.proof.note import LogKey
-from pdp.proof.options import AuditOptions
 from pdp.proof.publisher import Publisher, RolledBack
 from pdp.proof.pushes import Push, Pushes
 from pdp.proof.receivers import Selection
-from pdp.runtime.secrets.options import VaultOptions
 from pdp.runtime.secrets.reference import secrets_read
-from pdp.runtime.signed_log import AWAY, index_folder, key_of, publisher, read_archive, receiver_of, signing
+from pdp.runtime.signed_log import (
+    AWAY,
+    LogSettings,
+    index_folder,
+    key_of,
+    publisher,
+    read_archive,
+    receiver_of,
+    signing,
+)
 from pdp.runtime.telemetry import logs
 from pdp.store.clock import StoreClock
 from pdp.store.followed import FollowedLog
-from pdp.store.options import StoreOptions
 
 log = logging.getLogger("pdp.log")
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """Implements `LogSettings`."""
-
-    production: bool
-    store: StoreOptions
-    audit: AuditOptions
-    vault: VaultOptions | None
 
 
 class _Keeper:
@@ -102,16 +99,16 @@ class Consumers:
 
     def __init__(self) -> None:
         calls = (
-            self.open, self.go, self.head, self.publish, self.finish, self.read_key, self.renew, self.caught_up,
-            self.find, self.end,
+            self.open, self.go, self.head, self.finish, self.read_key, self.renew, self.caught_up, self.find,
+            self.end,
         )  # fmt: skip
-        self._channel = Channel({call.__name__: call for call in calls}, {"want": self._want}, AWAY)
+        self._channel = Channel(calls, (self.want,), AWAY)
+        self._telemetry = _Telemetry(self._channel)
         self._work = list[asyncio.Task[None]]()
         self._broken = asyncio.Event()
-        self._settings: _Settings
+        self._settings: LogSettings
         self._log: FollowedLog | None = None
         self._clock: StoreClock
-        self._telemetry: Telemetry = SILENT
         self._publisher: Publisher | None = None
         self._index: SearchIndex | None = None
         self._pushes = Pushes()
@@ -119,25 +116,26 @@ class Consumers:
         self._told: Mapping[str, Any] = {}  # of the latest checkpoint
 
     async def serve(self, end: socket.socket) -> None:
-        """Until the server is gone, or something of this is broken."""
+        """Until the server is gone, or something of this is broken; then let go of everything."""
         await self._channel.open(end)
-        ends = [asyncio.create_task(each.wait()) for each in (self._channel.gone, self._broken)]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in ends:
-            task.cancel()
+        try:
+            await unless(self._broken, self._channel.gone.wait())
+        finally:
+            await self._stop()
+            if self._index is not None:
+                await self._index.close()
+            if self._log is not None:
+                await self._log.close()
+            await self._channel.close()
 
     async def open(  # noqa: PLR0913, PLR0917 - what they rest on
         self,
-        store: Mapping[str, Any],
-        audit: Mapping[str, Any],
-        vault: Mapping[str, Any] | None,
-        production: bool,
+        settings: Mapping[str, Any],
         password: str,
         index_key: str,
         origin: str,
         boot: str,
         mark_ns: int,
-        telemetry: bool,
         begin: int,
         head: tuple[int, int, str],
         agreed: Sequence[str],
@@ -146,27 +144,21 @@ class Consumers:
         """Begin to follow; `begin` is the number of records when the server started. Where it is to `check`, what was
         signed is held against the store. Returns the verifier key, and the settings whose secrets were read. Raises
         Fault."""
-        settings = self._settings = _Settings(
-            production,
-            StoreOptions.model_validate(store),
-            AuditOptions.model_validate(audit),
-            None if vault is None else VaultOptions.model_validate(vault),
-        )
+        own = self._settings = LogSettings.model_validate(settings)
         self._clock = StoreClock(time.time_ns, elapsed_ns, mark_ns)
-        if telemetry:
-            self._telemetry = _Telemetry(self._channel)
         keeper, key = _Keeper(self._channel), bytes.fromhex(index_key)
-        followed = self._log = FollowedLog.open(settings.store, bytes.fromhex(password), origin, keeper, boot)
-        read_archive(settings, followed)
+        followed = self._log = FollowedLog.open(own.store, bytes.fromhex(password), origin, keeper, boot)
+        read_archive(own.audit, followed)
         await followed.take(head[0], head[1], bytes.fromhex(head[2]))
         with secrets_read() as read:
-            self._publisher = publisher(settings, followed, self._tell, agreed)
+            self._publisher = publisher(own, followed, self._tell, agreed)
             self._pushes = self._receivers(followed, begin, key)
-        folder = index_folder(settings)
+        folder = index_folder(own)
         self._index = None if folder is None else _index(followed, folder, key)
         if check and self._publisher is not None:
             await self._publisher.check()
-        return {"verifier": self._verifier(), "read": sorted(read)}
+        verifier = "" if self._publisher is None else self._publisher.verifier.text()
+        return {"verifier": verifier, "read": sorted(read)}
 
     def _receivers(self, followed: FollowedLog, begin: int, index_key: bytes) -> Pushes:
         """A cursor for each receiver, none of them moving yet, and for what is seen for the first time. Raises
@@ -219,27 +211,21 @@ class Consumers:
         try:
             await own.run()
         except RolledBack as fault:
-            self._channel.tell("rolled_back", code=fault.code, message=fault.message)
+            self._channel.tell("roll_back", code=fault.code, message=fault.message)
 
     async def head(self, size: int, archived: int, leaf: str) -> Sequence[tuple[str, float, Attributes]]:
         """So far is the log; returns the gauges. Raises Unavailable where it is not so in the database."""
         assert self._log is not None  # noqa: S101 - it is open
         await self._log.take(size, archived, bytes.fromhex(leaf))
-        if not isinstance(self._telemetry, _Telemetry):
-            return ()
         self._telemetry.levels = []
         for part in (self._pushes.part, *(() if self._index is None else (self._index.part,))):
             part.level(self._telemetry, self._clock.paced_ns())
         return self._telemetry.levels
 
-    def _want(self) -> None:
+    def want(self) -> None:
         """Somebody waits for a checkpoint."""
         if self._publisher is not None:
             self._publisher.wanted.set()
-
-    async def publish(self) -> None:
-        """Cover what is durable now. Raises Fault."""
-        await _with_files(self._signing().publish(), "audit.folder: cannot be written")
 
     async def finish(self) -> None:
         """Cover the last records of a run."""
@@ -256,8 +242,10 @@ class Consumers:
         """Sign with it from here on; see `Publisher.renew`. Raises Fault."""
         if self._following is None:
             raise Unavailable(*AWAY)
-        renewing = self._signing().renew(self._following, index)
-        await _with_files(renewing, "audit.folder: cannot be written; the former key signs")
+        try:
+            await self._signing().renew(self._following, index)
+        except OSError:
+            raise Unavailable("log.folder", "audit.folder: cannot be written; the former key signs") from None
 
     async def caught_up(self) -> None:
         """See `SearchIndex`."""
@@ -274,24 +262,11 @@ class Consumers:
         """End well: others may go on with the receivers at once."""
         await self._stop()
         await self._pushes.close()
-        await self._let_go()
-
-    async def close(self) -> None:
-        """Let go of everything, where the process goes on."""
-        await self._stop()
-        await self._let_go()
-        await self._channel.close()
 
     async def _stop(self) -> None:
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
-
-    async def _let_go(self) -> None:
-        if self._index is not None:
-            await self._index.close()
-        if self._log is not None:
-            await self._log.close()
 
     def _tell(self) -> None:
         """Tell the server of the latest checkpoint, where that or what its witnesses say changed."""
@@ -299,19 +274,13 @@ class Consumers:
         if own is None or (head := own.published) is None:
             return
         told = {
-            "note": head.note,
-            "size": head.size,
-            "root": head.root.hex(),
-            "at_ns": head.at_ns,
+            "head": (head.note, head.size, head.root.hex(), head.at_ns),
             "cosigning": None if own.cosigning is None else astuple(own.cosigning),
             "agreed": sorted(own.agreed),
         }
         if told != self._told:
             self._told = told
-            self._channel.tell("published", **told)
-
-    def _verifier(self) -> str:
-        return "" if self._publisher is None else self._publisher.verifier.text()
+            self._channel.tell("publish", **told)
 
     def _signing(self) -> Publisher:
         if self._publisher is None:
@@ -331,14 +300,6 @@ def _index(followed: FollowedLog, folder: Path, key: bytes) -> SearchIndex:
     except OSError as error:
         raise ConfigurationFault("audit.index", f"audit.index: cannot be made ({error.strerror}).") from None
     return SearchIndex(followed, folder, key)
-
-
-async def _with_files(work: Coroutine[Any, Any, object], problem: str) -> None:
-    """Raises Unavailable `log.folder` where files cannot be written."""
-    try:
-        await work
-    except OSError:
-        raise Unavailable("log.folder", problem) from None
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.restored import not_recorded
 from pdp.runtime.rollback import BY, AcceptedRollback, accept
-from pdp.runtime.signed_log import sizes_seen
+from pdp.runtime.signed_log import LogSettings, sizes_seen
 from pdp.store import sealed
 from pdp.store.clock import StoreClock
 from pdp.store.copies import NOT_RECORDED, CopiedStore, CopyReader, fill_from, write_copy
@@ -97,7 +97,7 @@ async def restore(  # noqa: PLR0913 - what an operator has to have at hand
         raise ConfigurationFault("store.origin", f"store.origin: the copy's log is {copied.origin!r}")
     erased = _erased(erasures, copied.origin)
     if not loss.strip():
-        _newest(await sizes_seen(settings, copied.origin), copied.records)
+        _newest(await sizes_seen(LogSettings.of(settings), copied.origin), copied.records)
     reader, at = CopyReader(sealed.lines(copy, key), index_key), environment.wall()
     try:
         fill_empty(settings.store, store_password(settings), lambda db: fill_from(db, reader, erased, at, reason))

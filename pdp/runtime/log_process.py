@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,16 +24,17 @@ from pdp.decide.state import ServiceState
 from pdp.host import channel, child
 from pdp.host.channel import Channel
 from pdp.host.child import Child
+from pdp.host.event_loop import unless
 from pdp.host.part import Part
+from pdp.host.problem import Problem
 from pdp.host.renewed_files import RenewedFiles, Take
 from pdp.operate.quorum import QuorumRecords
-from pdp.proof.first_seen import Place, Reading
 from pdp.proof.note import LogKey
 from pdp.proof.published import PublishedLog
 from pdp.proof.tiles import LogFolder
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.secrets.reference import FILE, note_read
-from pdp.runtime.signed_log import AWAY, PART, RECORD, index_folder, signing
+from pdp.runtime.signed_log import AWAY, PART, RECORD, LogSettings, index_folder, signing
 from pdp.runtime.telemetry import logs
 from pdp.store.opening import AnyStore
 
@@ -50,10 +51,6 @@ _MODULE = "pdp.runtime.consumers"
 Start = Callable[[socket.socket], Awaitable[Child]]
 
 
-async def _own_process(theirs: socket.socket) -> Child:
-    return await child.start(_MODULE, theirs, *logs.configured())
-
-
 class LogProcess:
     """Keeps the process. `signed` is what it publishes, `index` the search in it; None where there is none."""
 
@@ -63,26 +60,27 @@ class LogProcess:
         self.problem = AWAY[0]  # code of why the log is not followed; "" while it is
         self.rolled_back: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
         self.telemetry: Telemetry = SILENT
-        self.interpreters: Callable[[Place], Reading] = lambda _place: ()
-        options = signing(settings)
+        self.state: ServiceState  # set before anything is followed
+        self._settings = LogSettings.of(settings)
+        options = signing(self._settings)
         folder = None if options is None else options.folder
         if folder is None:
             log.warning(
                 "no signed log: audit.key and audit.folder are not set, so nobody can prove records from outside"
             )
         self.signed = None if folder is None else PublishedBeside(folder, self)
-        if index_folder(settings) is None:
+        self.index = None if index_folder(self._settings) is None else IndexBeside(self)
+        if self.index is None:
             log.warning("no search: audit.index is not set, so nobody can search records")
-        self.index = None if index_folder(settings) is None else IndexBeside(self)
-        self._settings, self._store = settings, store
+        self._store = store
         self._password, self._index_key = password, index_key
-        self._start = start or _own_process
+        self._start = start or (lambda theirs: child.start(_MODULE, theirs, *logs.configured()))
         self._begin = store.size()
         self._channel: Channel | None = None
         self._child: Child | None = None
         self._wanted = asyncio.Event() if self.signed is None else self.signed.wanted
         self._agreed: Sequence[str] = ()  # witnesses, with this server on records
-        self._said = ""
+        self._said = Problem(log, "log process")
 
     async def begin(self) -> None:
         """Start it, where that is possible; `open` tries again."""
@@ -92,11 +90,8 @@ class LogProcess:
     async def _begun(self) -> None:
         """Start it. Raises OSError."""
         await self._ended()
-        calls = (self._hold_cursor, self._move_cursor, self._keep_firsts, self._interpreters)
-        news = (self._published, self._rolled_back, self._count)
-        opened = Channel(
-            {call.__name__[1:]: call for call in calls}, {each.__name__[1:]: each for each in news}, AWAY
-        )
+        calls = (self.hold_cursor, self.move_cursor, self.keep_firsts, self.interpreters)
+        opened = Channel(calls, (self.publish, self.roll_back, self.count), AWAY)
         ours, theirs = channel.pair()
         try:
             with theirs:
@@ -122,7 +117,19 @@ class LogProcess:
         if opened is None:
             return False
         try:
-            told = await opened.call("open", **self._told(check=check))
+            told = await opened.call(
+                "open",
+                settings=self._settings.told(),
+                password=self._password.hex(),
+                index_key=self._index_key.hex(),
+                origin=self._store.origin,
+                boot=self._store.boot,
+                mark_ns=self._store.high_water(CLOCK),
+                begin=self._begin,
+                head=self._head(),
+                agreed=self._agreed,
+                check=check,
+            )
         except Fault:
             gone = opened.gone.is_set()
             await self._ended()
@@ -134,28 +141,6 @@ class LogProcess:
         if self.signed is not None:
             self.signed.verifier = LogKey.read(told["verifier"])
         return True
-
-    def _told(self, *, check: bool) -> Mapping[str, Any]:
-        settings, store = self._settings, self._store
-        options = settings.store.model_dump(mode="json")
-        if settings.store.url is not None:
-            del options["path"]
-        return {
-            "store": options,
-            "audit": settings.audit.model_dump(mode="json"),
-            "vault": None if settings.vault is None else settings.vault.model_dump(mode="json"),
-            "production": settings.production,
-            "password": self._password.hex(),
-            "index_key": self._index_key.hex(),
-            "origin": store.origin,
-            "boot": store.boot,
-            "mark_ns": store.high_water(CLOCK),
-            "telemetry": self.telemetry is not SILENT,
-            "begin": self._begin,
-            "head": self._head(),
-            "agreed": self._agreed,
-            "check": check,
-        }
 
     def _head(self) -> tuple[int, int, str]:
         size, leaf = self._store.last()
@@ -217,7 +202,7 @@ class LogProcess:
             await self._told_more(running)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
-                    await _first(self._wanted, running.gone)
+                    await unless(running.gone, self._wanted.wait())
         raise Unavailable(AWAY[0], "it has ended; it is started anew")
 
     async def _told_more(self, running: Channel) -> None:
@@ -236,11 +221,8 @@ class LogProcess:
             running.tell("want")
 
     def _tell(self, fault: Fault | None) -> None:
-        problem = "" if fault is None else f"{fault.code}: {fault.message}"
         self.problem = "" if fault is None else fault.code
-        if problem != self._said:
-            self._said = problem
-            log.log(logging.ERROR if problem else logging.INFO, "log process: %s", problem or "follows the log")
+        self._said.say("" if fault is None else f"{fault.code}: {fault.message}")
 
     def parts(self, recorder: Recorder, clock: Clock) -> Iterator[Part]:
         """What a running process does with it."""
@@ -295,29 +277,26 @@ class LogProcess:
 
     # what it asks
 
-    async def _hold_cursor(self, name: str, begin: int, at_ns: int, until_ns: int) -> int | None:
+    async def hold_cursor(self, name: str, begin: int, at_ns: int, until_ns: int) -> int | None:
         return await self._store.hold_cursor(name, begin, at_ns=at_ns, until_ns=until_ns)
 
-    async def _move_cursor(self, name: str, position: int, until_ns: int) -> bool:
+    async def move_cursor(self, name: str, position: int, until_ns: int) -> bool:
         return await self._store.move_cursor(name, position, until_ns=until_ns)
 
-    async def _keep_firsts(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        kept = await self._store.keep_firsts([FirstRow(*row) for row in rows])
-        return [(row.tenant, row.sort, row.name, row.index) for row in kept]
+    async def keep_firsts(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        return list(map(astuple, await self._store.keep_firsts([FirstRow(*row) for row in rows])))
 
-    async def _interpreters(self, places: Sequence[Sequence[str]]) -> Sequence[Sequence[tuple[str, str]]]:
-        """Of each place by kind and argument."""
-        found = (self.interpreters((tenant, server, name, kind)) for tenant, server, name, kind in places)
-        return [[(each.kind, each.argument) for each in of] for of in found]
+    async def interpreters(self, places: Sequence[Sequence[str]]) -> Sequence[Sequence[tuple[str, str]]]:
+        """Of each place by kind and argument, by the manifests that are loaded now."""
+        registry = self.state.snapshot().registry
+        pinned = (registry.pinned(*place) for place in places)
+        return [() if tool is None else [(each.kind, each.argument) for each in tool.interpreters] for tool in pinned]
 
     # what it tells
 
-    def _published(
+    def publish(
         self,
-        note: str,
-        size: int,
-        root: str,
-        at_ns: int,
+        head: tuple[str, int, str, int],
         cosigning: tuple[int, int, Sequence[str]] | None,
         agreed: Sequence[str],
     ) -> None:
@@ -326,24 +305,14 @@ class LogProcess:
         self._agreed = agreed
         if cosigning is not None:
             self.signed.cosigning = Cosigning(cosigning[0], cosigning[1], tuple(cosigning[2]))
-        self.signed.take(SignedCheckpoint(note, size, bytes.fromhex(root), at_ns))
+        self.signed.take(SignedCheckpoint(head[0], head[1], bytes.fromhex(head[2]), head[3]))
 
-    def _rolled_back(self, code: str, message: str) -> None:
+    def roll_back(self, code: str, message: str) -> None:
         if not self.rolled_back.done():
             self.rolled_back.set_result(Fault(code, message))
 
-    def _count(self, name: str, attributes: Attributes) -> None:
+    def count(self, name: str, attributes: Attributes) -> None:
         self.telemetry.count(name, attributes)
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Until one of them is set."""
-    waiting = [asyncio.ensure_future(each.wait()) for each in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()
 
 
 class PublishedBeside(PublishedLog):
@@ -354,11 +323,6 @@ class PublishedBeside(PublishedLog):
     def __init__(self, folder: Path, process: LogProcess) -> None:
         super().__init__(LogFolder(folder))
         self._process = process
-
-    async def publish(self) -> SignedCheckpoint:
-        """Cover what is durable now. Raises Fault."""
-        await self._process.call("publish")
-        return self.latest()
 
     async def finish(self) -> None:
         """Cover the last records of a run. Raises Fault."""
@@ -381,23 +345,14 @@ class IndexBeside:
     process: LogProcess
 
     async def caught_up(self) -> None:
-        """As of the port."""
         await self.process.call("caught_up")
 
     async def find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
-        """As of the port."""
         wanted = {name: sorted(values) for name, values in query.wanted.items()}
         found, after = await self.process.call(
             "find", wanted=wanted, since_ns=query.since_ns, until_ns=query.until_ns, before=before, most=most
         )
         return tuple(found), after
-
-
-def interpreters(state: ServiceState, place: Place) -> Reading:
-    """What reads the arguments of a target, by the manifests that are loaded now."""
-    tenant, server, name, kind = place
-    tool = state.snapshot().registry.pinned(tenant, server, name, kind)
-    return () if tool is None else tool.interpreters
 
 
 async def record_key(key: LogKey, store: AnyStore, recorder: Recorder, at_ns: int) -> int | None:
@@ -414,7 +369,7 @@ async def record_key(key: LogKey, store: AnyStore, recorder: Recorder, at_ns: in
 
 
 def renewed_key(
-    settings: Settings, signed: PublishedBeside, store: AnyStore, recorder: Recorder, clock: Clock
+    settings: LogSettings, signed: PublishedBeside, store: AnyStore, recorder: Recorder, clock: Clock
 ) -> RenewedFiles | None:
     """The log's key, which may be replaced while the process runs; None where it is in no file."""
     options, loop = signing(settings), asyncio.get_running_loop()

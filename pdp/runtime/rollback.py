@@ -16,7 +16,7 @@ from pdp.proof.publisher import Publisher, RolledBack
 from pdp.runtime.approvals import recognised
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
-from pdp.runtime.signed_log import PART, read_archive
+from pdp.runtime.signed_log import PART, LogSettings, read_archive
 from pdp.runtime.signed_log import publisher as signed_by
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
@@ -53,8 +53,8 @@ async def accept(
 ) -> AcceptedRollback | None:
     """The same with a store that is open; `signed`: it is a fault where nothing was signed. Without a reason what is
     found is raised."""
-    read_archive(settings, store)
-    own = signed_by(settings, store)
+    read_archive(settings.audit, store)
+    own = signed_by(LogSettings.of(settings), store)
     if own is None and not signed:
         return None
     if own is None:

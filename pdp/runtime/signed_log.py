@@ -6,10 +6,11 @@ import asyncio
 import ssl
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel, ConfigDict
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Log
@@ -27,25 +28,33 @@ from pdp.runtime.secrets.options import VaultOptions
 from pdp.runtime.secrets.reference import secret
 from pdp.store.options import StoreOptions
 
+if TYPE_CHECKING:
+    from pdp.runtime.config.settings import Settings
+
 AWAY = ("log.process", "The process that follows the log is away; ask again in a second.")
 PART = "log_key"  # of what is in force in the store: the verifier key
 RECORD = "log_key_record"  # likewise: the index of the record that says so, "" of the log's first key
 
 
-class LogSettings(Protocol):
+class LogSettings(BaseModel):
     """What of the settings the log and its consumers need."""
 
-    @property
-    def production(self) -> bool: ...
+    model_config = ConfigDict(frozen=True)
 
-    @property
-    def store(self) -> StoreOptions: ...
+    production: bool
+    store: StoreOptions
+    audit: AuditOptions
+    vault: VaultOptions | None
 
-    @property
-    def audit(self) -> AuditOptions: ...
+    @classmethod
+    def of(cls, settings: Settings) -> LogSettings:
+        """These of all settings."""
+        return cls.model_construct(**{name: getattr(settings, name) for name in cls.model_fields})
 
-    @property
-    def vault(self) -> VaultOptions | None: ...
+    def told(self) -> Mapping[str, Any]:
+        """As JSON, for another process of ours; secrets are references."""
+        unset = None if self.store.url is None else {"store": {"path"}}
+        return self.model_dump(mode="json", exclude=unset)
 
 
 def check(settings: LogSettings) -> None:
@@ -74,10 +83,10 @@ def signing(settings: LogSettings) -> AuditOptions | None:
     return options.model_copy(update={"key": f"file:{path}", "folder": folder})
 
 
-def read_archive(settings: LogSettings, log: Log) -> None:
+def read_archive(audit: AuditOptions, log: Log) -> None:
     """Have archived records read where the settings say."""
-    if settings.audit.archive is not None:
-        log.read_archive(ArchiveFolder(settings.audit.archive).record)
+    if audit.archive is not None:
+        log.read_archive(ArchiveFolder(audit.archive).record)
 
 
 def publisher(

@@ -618,7 +618,7 @@ async def test_an_auditor_searches_and_takes_a_receipt_along(
         await expect(page.get_by_role("heading", name=f"Record {index}")).to_be_visible()
         await expect(page.get_by_text('"effect": "pending"')).to_be_visible()
         assert await widest(page) <= 360
-        await signed.publish()
+        await signed.finish()
         async with page.expect_download() as got:
             await page.get_by_role("link", name="Its receipt").click()
         text = (await (await got.value).path()).read_text()

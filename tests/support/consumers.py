@@ -33,15 +33,7 @@ async def in_process(theirs: socket.socket) -> Tasks:
     """For `Environment.consumers`."""
     end = socket.socket(fileno=os.dup(theirs.fileno()))
     end.setblocking(False)
-    return Tasks(asyncio.create_task(_served(end)))
-
-
-async def _served(end: socket.socket) -> None:
-    consumers = Consumers()
-    try:
-        await consumers.serve(end)
-    finally:
-        await consumers.close()
+    return Tasks(asyncio.create_task(Consumers().serve(end)))
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         async with running(folder) as world:
             answer = await answered(world, world.ask(ALICE, "git_status", {"repo_path": "/of/alice"}))
             assert world.process.signed is not None
-            await world.process.signed.publish()
+            await world.process.signed.finish()
             return world.process.settings.store.path, answer.decision_id
 
     store, decision = asyncio.run(decided())

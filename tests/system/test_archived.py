@@ -51,7 +51,7 @@ async def test_decisions_are_archived_and_the_service_goes_on(
             asked = world.ask(ALICE, "git_push", definition=b"") if n == UNKNOWN else world.ask(ALICE, "git_status")
             first = await answered(world, asked)
         assert world.process.signed is not None
-        await world.process.signed.publish()
+        await world.process.signed.finish()
         old = world.process.store.record_at(100)
         assert old is not None
     later = Stage(StillClock(WEDNESDAY_NS + DAYS * 24 * 3600 * NS))
@@ -111,7 +111,7 @@ async def absent(world: World, decision_id: str) -> None:
     with pytest.raises(Fault, match="archive"):
         await records.search(AUDITOR, SearchAsk(wanted={"decision": frozenset({decision_id})}), 10)
     assert signed is not None
-    await signed.publish()
+    await signed.finish()
     assert (await records.inclusion(AUDITOR, 100, 0)).hashes
 
 

@@ -92,7 +92,7 @@ class Runbook:
     def signed(self) -> None:
         """What is durable now is signed; a server does that by itself, each quarter of a second."""
         assert self.server.process.signed is not None
-        self.server.run(self.server.process.signed.publish())
+        self.server.run(self.server.process.signed.finish())
 
     def asked(self, **claims: str) -> tuple[int, list[str]]:
         answer = self.server.decide(bearer=self.world.token(ALICE, self.server.now(), **claims))

@@ -126,12 +126,12 @@ def test_the_log_goes_on_under_another_key_that_the_former_one_names(running: Se
     assert running.process.signed is not None
     publisher, folder = running.process.signed, running.world.folder / "store/log"
     key, texts = running.world.folder / "store/log.pem", [publisher.verifier.text()]
-    running.run(publisher.publish())
+    running.run(publisher.finish())
     assert verify(running, texts[0])[0] == 0
 
     key.write_text("no key" * 9)
     assert reloaded(running) == (False, False, "log.key")
-    running.run(publisher.publish())
+    running.run(publisher.finish())
     c2sp.verify_log(lambda path: (folder / path).read_bytes(), texts[0])  # the old key signs on
 
     for _ in range(2):
@@ -140,7 +140,7 @@ def test_the_log_goes_on_under_another_key_that_the_former_one_names(running: Se
         texts.append(publisher.verifier.text())
         assert reloaded(running) == (True, False, "")
     assert running.decide().effect == ALLOW
-    running.run(publisher.publish())
+    running.run(publisher.finish())
     assert len(set(texts)) == 3
     assert [(r["before"], r["verifier"]) for r in running.records("log_key")] == [*itertools.pairwise(texts)]
     c2sp.verify_log(lambda path: (folder / path).read_bytes(), texts[2])
@@ -173,7 +173,7 @@ def test_a_record_alone_hands_nothing_over(running: Served) -> None:
     theirs = LogKey(publisher.verifier.name, Ed25519PrivateKey.generate().public_key()).text()
     now = publisher.verifier.text()
     ref = running.run(running.process.recorder.log_key(theirs, now, running.now()))
-    running.run(publisher.publish())
+    running.run(publisher.finish())
     proof = running.run(publisher.inclusion(ref.index))
     text = receipt.text(ref.index, proof.hashes, proof.head.note)
     (record,) = [data for index, data in stored(running.world) if index == ref.index]
@@ -185,7 +185,7 @@ def test_the_folder_that_cannot_be_written_keeps_the_former_key(running: Served)
     assert running.process.signed is not None
     publisher, folder = running.process.signed, running.world.folder / "store/log"
     former = publisher.verifier.text()
-    running.run(publisher.publish())
+    running.run(publisher.finish())
     (folder / "keys").write_text("in the way of a folder")
     write_key(running.world.folder / "store/log.pem")
     for _ in range(2):

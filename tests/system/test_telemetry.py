@@ -311,7 +311,7 @@ async def test_what_is_asked_about_for_the_first_time_is_counted_and_who_asks(tm
 
 async def test_levels_of_what_follows_the_log(tmp_path: Path) -> None:
     async with watched(tmp_path) as (world, watch):
-        await world.process.signed.publish()
+        await world.process.signed.finish()
         await world.process.log.index.caught_up()
         await world.process.log.tell_head()
         world.process.levels.tell(world.now_ns)

@@ -308,9 +308,10 @@ def _audit(settings: Settings, loaded: Loaded) -> None:
         return
     from pdp.runtime import signed_log  # noqa: PLC0415 - of all that publishes, and nothing where nothing is published
 
-    loaded.tried(("audit", "key"), partial(signed_log.check, settings))
+    own = signed_log.LogSettings.of(settings)
+    loaded.tried(("audit", "key"), partial(signed_log.check, own))
     for name, receiver in audit.push.items():
-        loaded.tried(("audit", "push", name), partial(signed_log.receiver_of, settings, name, receiver))
+        loaded.tried(("audit", "push", name), partial(signed_log.receiver_of, own, name, receiver))
 
 
 async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:

@@ -25,9 +25,8 @@ class Ends:
     def __init__(self) -> None:
         self.heard: list[int] = []
         self.begun = asyncio.Event()
-        calls = (self.double, self.fails, self.waits)
-        self.one = Channel({}, {}, AWAY)
-        self.other = Channel({call.__name__: call for call in calls}, {"hear": self.hear}, AWAY)
+        self.one = Channel((), (), AWAY)
+        self.other = Channel((self.double, self.fails, self.waits), (self.hear,), AWAY)
 
     def hear(self, n: int) -> None:
         self.heard.append(n)
@@ -96,7 +95,7 @@ async def test_who_waits_hears_that_the_other_end_is_gone(ends: Ends) -> None:
 @pytest.mark.parametrize("line", [b"no json\n", b"[]\n", b'{"tell":"nothing","with":{}}\n', b'{"id":1}\n'])
 async def test_what_is_not_understood_ends_it(line: bytes) -> None:
     ours, theirs = pair()
-    found: Any = Channel({}, {}, AWAY)
+    found: Any = Channel((), (), AWAY)
     await found.open(ours)
     theirs.sendall(line)
     if line != b'{"id":1}\n':  # an answer that nobody waits for

@@ -100,7 +100,7 @@ async def test_an_auditor_finds_a_record_and_its_receipt_verifies(auditing: Audi
     assert data == stored.record
     signed = auditing.world.process.signed
     assert signed is not None
-    await signed.publish()
+    await signed.finish()
     got = await auditing.page(f"/records/{index}/receipt")
     assert got.headers["content-disposition"] == f'attachment; filename="record-{index}.tlog-proof"'
     assert verify(got.text, data, (signed.verifier,))[0] == index
