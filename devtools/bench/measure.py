@@ -90,7 +90,11 @@ class Bench:
             self.say(f"writing {self.pace.records:,} records")
             scenarios.fill(self.world(name), scenarios.sample(self.world("pdp")), self.pace.records)
         lacking = (name.removeprefix(WITHOUT),) if name.startswith(WITHOUT) else ()
-        return self.world(name).serve(self.rig, name, *lacking)
+        started = self.world(name).serve(self.rig, name, *lacking)
+        if name == "long":
+            self.say("waiting until they are signed, searched, and looked at for new names")
+            scenarios.follow(self.world(name), self.pace.records)
+        return started
 
     def rounds(self, *sides: Callable[[float], Round]) -> Iterator[tuple[Round, ...]]:
         """One round of each side, again and again."""

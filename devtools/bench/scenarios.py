@@ -8,6 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from devtools import sandbox
-from devtools.bench.harness import BenchServer, Rig
+from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
@@ -28,8 +29,11 @@ from pdp.core.record.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 from pdp.local.installation import CALLER_AUDIENCE
+from pdp.proof import first_seen, index
+from pdp.proof.tiles import LogFolder
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
+from pdp.store.cursors import cursor_key, position_of
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import FILE
 from pdp.store.sqlite.store import SqliteStore
@@ -110,6 +114,7 @@ PATIENCE: Mapping[str, Mapping[str, Any]] = {
     "service": {"shares": sandbox.NO_SHARES},
 }
 _BATCH = 1_024
+_FOLLOWED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +228,35 @@ class _Numbers:
 
 def sample(world: World) -> bytes:
     """The newest decision record of a world that has been asked."""
-    path = world.sandbox.folder / "store" / FILE
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-        found: tuple[bytes] = db.execute(
-            "SELECT bytes FROM records WHERE kind = 'decision' ORDER BY idx DESC"
-        ).fetchone()
-    return found[0]
+    newest = "SELECT bytes FROM records WHERE kind = 'decision' ORDER BY idx DESC LIMIT 1"
+    found: bytes = _one(world.sandbox.folder / "store" / FILE, newest)
+    return found
+
+
+def follow(world: World, count: int) -> None:
+    """Wait until what follows the log of a running server has so many records: who sign it, search it, and look for
+    new names take seconds for each 10,000. Raises BenchFault."""
+    ends = time.monotonic() + _FOLLOWED_SECONDS
+    while not _followed(world.sandbox.folder / "store", count):
+        if time.monotonic() > ends:
+            raise BenchFault("bench.followed", "the log is not followed to its end")
+        time.sleep(0.2)
+
+
+def _followed(store: Path, count: int) -> bool:
+    note, cursor = LogFolder(store / "log").checkpoint(), cursor_key(f"push {first_seen.NAME}")
+    try:
+        blocks: int = _one(store / index.FILE, "SELECT count(*) FROM blocks")
+        looked_at = position_of(_one(store / FILE, "SELECT value FROM meta WHERE name = ?", cursor))
+    except (sqlite3.OperationalError, LookupError):
+        return False  # it has not begun
+    return min(int(note.splitlines()[1]) if note else 0, (blocks + 1) * index.BLOCK, looked_at) >= count
+
+
+def _one(path: Path, query: str, *parameters: str) -> Any:
+    """The one value that a database tells. Raises sqlite3.OperationalError, IndexError."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return db.execute(query, parameters).fetchall()[0][0]
 
 
 def fill(world: World, record: bytes, count: int) -> None:
