@@ -68,11 +68,11 @@ def bench(
 
     \b
     Starts a PDP and a bare gRPC echo of its own, and alternates between them:
-      warm      CPU per Decide and throughput over the echo, and the open loop's p99 over its p50, as sessions go on
+      warm      CPU per Decide and throughput over the echo, and p50 and p99 of an open loop, as sessions go on
       cold      the same where every call is new: token, subject, group, session, arguments
       closed    the same with one call again and again
-      consumers the share of publisher, search index and first-seen names in a warm Decide's CPU
-      promises  a warm Decide without sync, and without answers made twice, over the whole
+      promises  a warm Decide of a server that lacks one promise, over the whole: sync, keeping, checks and others
+      interpreter  a warm Decide by another build of this Python (BENCH_PYTHON, or Debian's) over this one
       alone     one caller: the added p50, in syncs of this disk
       batch     DecideBatch(32), per item, over Decide
       list      FilterTools(200) over Decide, and whether it grows in a straight line
@@ -89,6 +89,7 @@ def bench(
       log       commits and the signed log over SHA-256 of the records; records per sync; delay of checkpoints
       search    a search of a long log over one of a short one
       growth    bytes per decision of store, log and archive, in logs of 1,000 decisions and more
+      postgres  one member on PostgreSQL over SQLite; the answers of two and three
       peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
 
     Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the

@@ -1,4 +1,4 @@
-"""Two members of a fleet on a PostgreSQL that is started for it, beside one process on SQLite."""
+"""Members of a fleet on a PostgreSQL that is started for it, beside one process on SQLite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -29,37 +29,35 @@ _SHARED = {
 
 
 class Members:
-    """Two processes on one database, each with a load generator of its own."""
+    """Processes on one database, each with a load generator of its own."""
 
-    def __init__(self, servers: tuple[BenchServer, BenchServer], rigs: tuple[Rig, Rig]) -> None:
-        self._members = tuple(zip(rigs, servers, strict=True))
-        for rig, server in self._members:
+    def __init__(self, members: Sequence[tuple[Rig, BenchServer]]) -> None:
+        self._members = members
+        for rig, server in members:
             rig.round(server, 0.5, expect="")  # warm
 
-    def one(self, seconds: float) -> Round:
-        """A closed loop of unary calls to one member, the other being idle."""
-        rig, server = self._members[0]
-        return rig.round(server, seconds)
-
-    def both(self, seconds: float) -> Round:
-        """The same to both at once: CPU for each call, and answers of both per second."""
-        with ThreadPoolExecutor(len(self._members)) as threads:
-            rounds = list(threads.map(lambda member: member[0].round(member[1], seconds), self._members))
+    def load(self, count: int, seconds: float) -> Round:
+        """A closed loop of unary calls to the first so many at once: CPU for each call, and the answers of all per
+        second."""
+        with ThreadPoolExecutor(count) as threads:
+            rounds = list(threads.map(lambda member: member[0].round(member[1], seconds), self._members[:count]))
         rate = sum(each.rate for each in rounds)
         return Round(sum(each.cpu_us * each.rate for each in rounds) / rate, rate, rounds[0].seen)
 
 
 @contextmanager
-def members(rig: Rig, folder: Path) -> Iterator[Members]:
-    """Start the database and both. Raises BenchFault."""
+def members(folder: Path, count: int) -> Iterator[Members]:
+    """Start the database and so many members. Raises BenchFault."""
     with ExitStack() as left:
-        url = left.enter_context(_database(folder / "postgres"))
-        other = left.enter_context(Rig())
-        here = _world(folder / "one", url)
-        there = replace(here, sandbox=replace(here.sandbox, folder=folder / "two"))
-        shutil.copytree(here.sandbox.folder, there.sandbox.folder)
-        servers = (here.serve(rig, "member one"), there.serve(other, "member two"))
-        yield Members(servers, (rig, other))
+        first = _world(folder / "member-1", left.enter_context(_database(folder / "postgres")))
+        places = [folder / f"member-{number}" for number in range(1, count + 1)]
+        for place in places[1:]:
+            shutil.copytree(first.sandbox.folder, place)
+        worlds = [replace(first, sandbox=replace(first.sandbox, folder=place)) for place in places]
+        rigs = [left.enter_context(Rig()) for _ in worlds]
+        yield Members(
+            [(rig, world.serve(rig, world.sandbox.folder.name)) for rig, world in zip(rigs, worlds, strict=True)]
+        )
 
 
 def _world(folder: Path, url: str) -> World:

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,9 @@ from pdp.core.errors import Fault
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 ALLOW = "EFFECT_ALLOW"
+OTHER = "BENCH_PYTHON"
+_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+_PACKAGES = os.pathsep.join((str(Path(__file__).parents[2]), sysconfig.get_path("purelib")))  # the same for any build
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,6 +53,25 @@ class Round:
     seen: LoadResult
 
 
+@dataclass(frozen=True, slots=True)
+class Python:
+    """An interpreter by its path; `build` tells it from others of its version."""
+
+    path: str
+    build: str
+
+
+def other_python() -> Python | None:
+    """The one that `BENCH_PYTHON` names, or Debian's; None where there is none of this version."""
+    path = os.environ.get(OTHER, f"/usr/bin/python{_VERSION}")
+    asks = "import platform; print(platform.python_version(), platform.python_compiler())"
+    try:
+        said = subprocess.run((path, "-I", "-c", asks), capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return Python(path, said) if said.startswith(f"{_VERSION}.") else None
+
+
 class Rig:
     """The load generator and what it loads; all of it ends with the context."""
 
@@ -64,10 +87,11 @@ class Rig:
     ) -> None:
         self._stack.close()
 
-    def start(self, ready: Path, module: str, *arguments: str) -> int:
+    def start(self, ready: Path, module: str, *arguments: str, python: Python | None = None) -> int:
         """Start a server of ours, wait until `ready` exists, and return its pid. Raises BenchFault."""
-        command = (sys.executable, "-m", module, *arguments)
-        return self._started(subprocess.Popen(command, stderr=subprocess.DEVNULL), ready, module)
+        command = (sys.executable if python is None else python.path, "-m", module, *arguments)
+        environment = None if python is None else {**os.environ, "PYTHONPATH": _PACKAGES}
+        return self._started(subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment), ready, module)
 
     def spawn(self, ready: Path, command: Sequence[str | Path], log: Path) -> int:
         """The same for any command, whose output goes to `log`."""

@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from devtools import sandbox
-from devtools.bench.harness import BenchFault, BenchServer, Rig
+from devtools.bench.harness import BenchFault, BenchServer, Python, Rig
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
@@ -126,13 +126,14 @@ class World:
     subject_token: str
     tokens: Tokens
 
-    def serve(self, rig: Rig, name: str, *lacking: str) -> BenchServer:
-        """Start a PDP in it, which may lack a promise (`without`). Raises BenchFault."""
+    def serve(self, rig: Rig, name: str, *lacking: str, python: Python | None = None) -> BenchServer:
+        """Start a PDP in it, which may lack a promise (`without`), by this interpreter or another. Raises
+        BenchFault."""
         made = self.sandbox
         ready = made.folder / "ready"
         module = "devtools.bench.without" if lacking else "pdp.cli.main"
         arguments = (*lacking, "serve", "--config", str(made.config), "--ready-file", str(ready))
-        pid = rig.start(ready, module, *arguments)
+        pid = rig.start(ready, module, *arguments, python=python)
         return BenchServer(name, made.socket, self.caller_token, self.call(), pid)
 
     def call(self) -> bytes:

@@ -17,7 +17,7 @@ from support.outside import lacking
 from devtools.bench import callers, machine, measure, packs, peers, plot, results, scenarios, stages, traffic
 from devtools.bench.driver import CERBOS, Load, questions
 from devtools.bench.figures import FORMAT, BenchPace, BenchReport, Figure, Goal, Spread, StageFigure, percentile
-from devtools.bench.harness import BenchFault, Rig, cpu_seconds
+from devtools.bench.harness import OTHER, BenchFault, Rig, cpu_seconds, other_python
 from pdp.cli.main import cli
 from pdp.v1 import decision_pb2
 
@@ -259,7 +259,7 @@ def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.Mo
     done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json", "--plot", "a.svg"])
     assert done.exit_code == 0, done.output
     found = {f["name"]: f for f in json.loads(Path("a.json").read_text())["figures"]}
-    assert found.keys() == {"cpu", "throughput", "open", "batch"}
+    assert found.keys() == {"cpu", "throughput", "p50", "p99", "batch"}
     assert all(f["median"] > 0 for f in found.values())
     assert ET.parse("a.svg").getroot().tag.endswith("svg")
     assert not list(Path("var").iterdir())
@@ -274,7 +274,7 @@ def test_a_short_run_of_many_of_everything(short: Path, monkeypatch: pytest.Monk
     done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json"])
     assert done.exit_code == 0, done.output
     found = {f["name"]: f["what"] for f in json.loads(Path("a.json").read_text())["figures"]}
-    against_echo = {f"{kind}-{name}" for kind in ("warm", "cold") for name in ("cpu", "throughput", "open")}
+    against_echo = {f"{kind}-{name}" for kind in ("warm", "cold") for name in ("cpu", "throughput", "p50", "p99")}
     assert found.keys() == against_echo | {"packs", "packs-linear", "subjects", "subjects-memory", "records"}
     assert {name for name, what in found.items() if what.startswith(("warm: ", "cold: "))} == against_echo
     assert "64 subjects" in found["subjects"]
@@ -291,6 +291,27 @@ def test_the_ways_of_a_call_are_measured_with_the_pdp_in_them(short: Path, monke
     assert absent != callers.ENVOY.exists(), "or a call through Envoy was not carried out"
     assert rows.keys() == set(callers.OURS)
     assert all(row["median"] > 0 for row in rows.values())
+
+
+@pytest.mark.starts_server
+def test_another_interpreter_is_measured_beside_this_one(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OTHER, str(Path(sys.executable).resolve()))  # without the packages of this environment
+    with Rig() as rig:
+        (found,) = measure.interpreter(measure.Bench(rig, short, BenchPace(rounds=1, seconds=0.2), lambda _: None))
+    assert found.spread is not None
+    assert found.spread.median > 0
+
+
+@pytest.mark.parametrize("names", ["/bin/false", "/nowhere/python", "/bin/echo"])
+def test_what_is_no_interpreter_of_this_version_is_told_in_its_row(
+    short: Path, monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setenv(OTHER, names)
+    assert other_python() is None
+    monkeypatch.chdir(short)
+    done = CliRunner().invoke(cli, ["bench", "--only", "interpreter"])
+    assert done.exit_code == 0, done.output
+    assert OTHER in done.output
 
 
 PEERS = {f"peer-{name}" for name in ("warm", "opa", "opa-log", "cerbos")} | {"warm-over-opa", "packs-over-opa"}
