@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
+from pdp.core.approvals.hourly_limits import Questioned, satisfiable
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, Page
-from pdp.core.approvals.quorum import satisfiable, wanted_by
+from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.rows import Account, Approval, Call, Shown
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open
@@ -125,7 +126,8 @@ class OperatorRequests:
         wanted = wanted_by(element)
         if wanted is None:
             raise ValueError("the configured approval is none")
-        if not satisfiable(wanted, call, self.directories.of(tenant)):
+        directory = self.directories.of(tenant)
+        if not satisfiable(Questioned.by(wanted, call, directory), directory):
             raise Outdated("approval.unsatisfiable", "Nobody in the directory could give the approval that it needs.")
         return Approval(
             id=approval_id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,13 +20,14 @@ from pdp.core.approvals.hourly_limits import (
     Question,
     Questioned,
     counted,
+    satisfiable,
     too_many,
 )
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
 from pdp.core.approvals.open_limits import HeldRequests
-from pdp.core.approvals.quorum import binds_of, satisfiable
+from pdp.core.approvals.quorum import binds_of, wanted_by
 from pdp.core.approvals.redeem import Resume
-from pdp.core.approvals.requirement import PEOPLE, Requirement, read
+from pdp.core.approvals.requirement import PEOPLE, Requirement
 from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open, Step
@@ -121,31 +122,33 @@ class Opening:
         wanted = outcome.requirements
         if never := self._never(asked, wanted):
             return never
+        rows = [canonical(element) if element["kind"] in PEOPLE else b"" for element in wanted]
+        needs = list(map(wanted_by, filter(None, rows)))
+        if None in needs:
+            return denied("requirement.malformed", "The policy requires something that nobody can answer.")
         known, store = asked.stored.approvals, self.counting.store
-        queue = await store.read(lambda: self._queue(asked, wanted, at_ns))
+        queue = await store.read(lambda: self._queue(asked, filter(None, needs), at_ns))
         shown: list[OpenRequirement] = []
         entries: list[Commit] = []
         waiting: list[Approval] = []
         judged: list[tuple[str, int]] = []
         opened = 0
-        for element in wanted:
-            plain = open_requirement(element, asked.call.digest, at_ns)
-            if element["kind"] not in PEOPLE:
+        for element, row in zip(wanted, rows, strict=True):
+            plain, need = open_requirement(element, asked.call.digest, at_ns), wanted_by(row) if row else None
+            if need is None:
                 shown.append(plain)
                 judged.append((digest(element), plain.expires_ns))
                 continue
-            need = read(element)
-            if need is None:
-                return denied("requirement.malformed", "The policy requires something that nobody can answer.")
-            self._unanswered(known, canonical(element), asked, at_ns)
-            approval = _open(known, canonical(element), at_ns)
+            self._unanswered(known, row, asked, at_ns)
+            approval = _open(known, row, at_ns)
             if approval is None:
-                entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, canonical(element), at_ns)]
-                if refused := self._refused(need, asked, queue, opened, at_ns):
+                entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, row, at_ns)]
+                of = Questioned.by(need, asked.call, self.counting.directories.of(asked.tenant))
+                if refused := self._refused(need, of, asked, queue, opened, at_ns):
                     return refused
                 opened += 1
-                approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
-                entries.append(self._opened(asked, approval, need, outcome.later, at_ns))
+                approval = self._new(asked, title, need, row, policy, decision_id, at_ns)
+                entries.append(self._opened(asked, approval, need, of, outcome.later, at_ns))
                 queue = replace(queue, asked=(*queue.asked, _question(need, asked, at_ns)))
             elif approval.state is State.APPROVED:  # a voter may have lost the role since
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
@@ -167,9 +170,8 @@ class Opening:
             if answered and self.counting.stands(approval, asked.call, asked.stored, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
-    def _queue(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...], at_ns: int) -> QueueCounts:
+    def _queue(self, asked: CallContext, needs: Iterable[Requirement], at_ns: int) -> QueueCounts:
         store, tenant = self.counting.store, asked.tenant
-        needs = [need for element in wanted if element["kind"] in PEOPLE and (need := read(element)) is not None]
         groups = {seat.group_id for need in needs for seat in need.seats}
         alone = self.backoff.alone(asked.stored.turned_down)
         return QueueCounts(
@@ -180,10 +182,9 @@ class Opening:
         )
 
     def _refused(  # noqa: PLR0911 - one refusal per line
-        self, need: Requirement, asked: CallContext, queue: QueueCounts, opened: int, at_ns: int
+        self, need: Requirement, wanted: Questioned, asked: CallContext, queue: QueueCounts, opened: int, at_ns: int
     ) -> Outcome | None:
-        directory = self.counting.directories.of(asked.tenant)
-        if not satisfiable(need, asked.call, directory):
+        if not satisfiable(wanted, self.counting.directories.of(asked.tenant)):
             return denied(
                 "approval.unsatisfiable", "Nobody in the directory could give the approval that policy requires."
             )
@@ -214,7 +215,6 @@ class Opening:
                 "approval.too_many_for_group",
                 "Too many calls wait for the people who could approve this one; ask again when some are settled.",
             )
-        wanted = Questioned.by(need, asked.call, directory)
         full = too_many(self.caps.hourly, queue.asked, wanted, at_ns)
         return _busy(*full, at_ns) if full is not None else None
 
@@ -255,6 +255,7 @@ class Opening:
         asked: CallContext,
         approval: Approval,
         need: Requirement,
+        wanted: Questioned,
         later: tuple[Mapping[str, Any], ...],
         at_ns: int,
     ) -> Commit:
@@ -278,7 +279,6 @@ class Opening:
             working_folder=asked.working_folder,
         )
         caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
-        wanted = Questioned.by(need, asked.call, directory)
         hourly = (caps.hourly, wanted) if caps.hourly.any else None
         opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone, hourly)
         steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))

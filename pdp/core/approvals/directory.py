@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import repeat
 
 from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.bytes.digest import digest
@@ -63,10 +64,11 @@ class Directory:
 
     def humans(self, account: Account) -> frozenset[str]:
         """The human of an account, and those with one at the same issuer that reads alike."""
-        known = (
-            self.readings.get((account.issuer, read)) for read in (_as_read(account.id) if self.readings else ())
-        )
-        return frozenset({self.human(account)}).union(*(found for found in known if found))
+        me = frozenset({self.human(account)})
+        if not self.readings:
+            return me
+        places = zip(repeat(account.issuer), readings(account.id))
+        return me.union(*filter(None, map(self.readings.get, places)))
 
     def active(self, human: str) -> bool:
         """False for a disabled human; an unknown one counts as active."""
@@ -93,7 +95,7 @@ def by_reading(by_account: Mapping[Account, str]) -> Mapping[tuple[str, str], fr
     """The humans whose accounts at an issuer read alike, by issuer and each reading."""
     read: dict[tuple[str, str], frozenset[str]] = {}
     for account, human in by_account.items():
-        for known in _as_read(account.id):
+        for known in readings(account.id):
             place = account.issuer, known
             read[place] = read.get(place, frozenset()) | {human}
     return read
@@ -101,16 +103,11 @@ def by_reading(by_account: Mapping[Account, str]) -> Mapping[tuple[str, str], fr
 
 def reads_alike(one: Account, other: Account) -> bool:
     """Whether two accounts of one issuer may be taken for each other, or be one at an issuer that knows no case."""
-    return one.issuer == other.issuer and read_alike(one.id, other.id)
-
-
-def read_alike(one: str, other: str) -> bool:
-    """The same of two ids, of whatever issuer."""
-    return not _as_read(one).isdisjoint(_as_read(other))
+    return one.issuer == other.issuer and not readings(one.id).isdisjoint(readings(other.id))
 
 
 @lru_cache(maxsize=4_096)
-def _as_read(text: str) -> frozenset[str]:
+def readings(text: str) -> frozenset[str]:
     """Skeletons, one of them equal for texts that differ by case, width, composition, blanks or look-alikes only."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return frozenset({folded, skeleton(text), skeleton(folded)})

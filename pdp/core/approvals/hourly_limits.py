@@ -16,10 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import TypeAlias
 
 from pdp.core.approvals.directory import Directory
-from pdp.core.approvals.quorum import is_party, seated
+from pdp.core.approvals.quorum import Parties, seated
 from pdp.core.approvals.requirement import Requirement, Seat
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.call.questions import QuestionCount, QuestionsFact
@@ -67,14 +68,22 @@ class Questioned:
     @classmethod
     def by(cls, need: Requirement, call: Call, directory: Directory) -> Questioned:
         """Those whom a requirement asks."""
-        groups = frozenset(seat.group_id for seat in need.seats)
+        groups, parties = frozenset(map(_group, need.seats)), Parties.of(call, directory)
         members = Counter(
             member.groups
             for human, member in directory.members.items()
-            if member.active and not member.groups.isdisjoint(groups) and not is_party(call, directory, human)
+            if member.active and not member.groups.isdisjoint(groups) and not parties.has(human, member)
         )
         each = tuple(sorted(members.items(), key=lambda entry: sorted(entry[0])))
         return cls(call.subject, call.agent, need.seats, each, groups & directory.claimable)
+
+
+def satisfiable(wanted: Questioned, directory: Directory) -> bool:
+    """Whether the people of the directory could answer at all. A claimable group may have members that the directory
+    does not know, so its seats count as fillable."""
+    if not wanted.seats:
+        return directory.active(directory.human(wanted.subject))
+    return _fills(wanted, lambda _groups: True)
 
 
 def counted(
@@ -155,6 +164,7 @@ def _fills(wanted: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -
     return len(seated(seats, offers, needed)) == needed
 
 
+_group = attrgetter("group_id")
 _Asker: TypeAlias = tuple[Account, bool]  # a subject by whatever agent, for it may have any number; whether a canary
 
 

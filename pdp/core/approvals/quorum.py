@@ -11,8 +11,19 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 
-from pdp.core.approvals.directory import ASSURANCES, UNLISTED, Directory, Person, Standing, read_alike, reads_alike
+from pdp.core.approvals.directory import (
+    ASSURANCES,
+    UNLISTED,
+    Directory,
+    Member,
+    Person,
+    Standing,
+    readings,
+    reads_alike,
+)
 from pdp.core.approvals.requirement import Requirement, Seat, read
 from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Vote
 from pdp.core.approvals.states import OPEN
@@ -121,24 +132,6 @@ def ineligibility_code(  # noqa: C901, PLR0911 - one refusal per line, in the or
     return ""
 
 
-def satisfiable(requirement: Requirement, call: Call, directory: Directory) -> bool:
-    """Whether the people of the directory could answer at all. A claimable group may have members that the
-    directory does not know, so its seats count as fillable."""
-    if requirement.kind != "approval":
-        return directory.active(directory.human(call.subject))
-    seats = tuple(seat for seat in requirement.seats if seat.group_id not in directory.claimable)
-    needed = sum(seat.n for seat in seats)
-    if needed > len(directory.members):
-        return False
-    groups = {seat.group_id for seat in seats}
-    offers = (
-        (human, member.groups & groups)
-        for human, member in directory.members.items()
-        if member.active and not member.groups.isdisjoint(groups) and not is_party(call, directory, human)
-    )
-    return len(seated(seats, offers, needed)) == needed
-
-
 def last_votes(votes: Sequence[Vote], directory: Directory) -> tuple[Vote, ...]:
     """The votes that stand, oldest first: of everybody with a part in a vote, as voter or as who is stood in for, the
     last. A human is recognised by what its account is now and by what it was at the vote."""
@@ -179,20 +172,39 @@ def deputised(row: Delegation, directory: Directory) -> frozenset[str]:
     return groups & directory.groups(row.deputy) if row.by else groups
 
 
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Those of a call: its subject, who acts for it, and everybody whose account may be taken for one of theirs. An
+    actor without an issuer, and the agent, are anybody whose id reads like theirs."""
+
+    accounts: tuple[Account, ...]
+    humans: frozenset[str]
+    nameless: frozenset[str]  # readings
+
+    @classmethod
+    def of(cls, call: Call, directory: Directory) -> Parties:
+        """By the directory as it is now."""
+        accounts = (call.subject, *call.actors)
+        humans = frozenset[str]().union(*map(directory.humans, accounts))
+        nameless = frozenset(readings(call.agent)).union(*(readings(a.id) for a in call.actors if not a.issuer))
+        return cls(accounts, humans, nameless)
+
+    def has(self, human: str, member: Member | None, account: Account | None = None) -> bool:
+        """Whether a human is one of them, by its accounts in the directory or by this one."""
+        if not human:
+            return False
+        if human in self.humans or (account is not None and any(reads_alike(account, a) for a in self.accounts)):
+            return True
+        mine = (() if member is None else member.accounts) + (() if account is None else (account,))
+        return not self.nameless.isdisjoint(chain.from_iterable(map(readings, map(_id, mine))))
+
+
+_id = attrgetter("id")
+
+
 def is_party(call: Call, directory: Directory, human: str, account: Account | None = None) -> bool:
-    """Whether a human is the subject of a call, or acts for it, by any account, or by one that reads alike. An actor
-    without an issuer, and the agent, are anybody whose id reads like theirs."""
-    if not human:
-        return False
-    parties = (call.subject, *call.actors)
-    if any(human in directory.humans(party) for party in parties):
-        return True
-    if account is not None and any(reads_alike(account, party) for party in parties):
-        return True
-    member = directory.members.get(human)
-    mine = {known.id for known in (*(member.accounts if member else ()), *((account,) if account else ()))}
-    nameless = {actor.id for actor in call.actors if not actor.issuer} | {call.agent}
-    return any(read_alike(one, other) for one in mine for other in nameless)
+    """Whether a human is one of the parties of a call."""
+    return Parties.of(call, directory).has(human, directory.members.get(human), account)
 
 
 def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:

@@ -8,7 +8,8 @@ import pytest
 from support import approvals as make
 from support.invariants import Redeemed, Rows, invariant_quorum
 
-from pdp.core.approvals.quorum import last_votes, may_vote, satisfiable, tally, wanted_by
+from pdp.core.approvals.hourly_limits import Questioned, satisfiable
+from pdp.core.approvals.quorum import last_votes, may_vote, tally, wanted_by
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import State
 from pdp.core.bytes.digest import canonical
@@ -384,7 +385,7 @@ class TestMayVote:
 
 class TestSatisfiable:
     def can(self, call: Any = CALL, people: Any = make.DIRECTORY, **fields: Any) -> bool:
-        return satisfiable(make.wanted(**fields), call, people)
+        return satisfiable(Questioned.by(make.wanted(**fields), call, people), people)
 
     def test_by_active_members_who_are_no_party(self) -> None:
         assert self.can()
