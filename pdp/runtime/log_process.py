@@ -90,7 +90,8 @@ class LogProcess:
     async def _begun(self) -> None:
         """Start it. Raises OSError."""
         await self._ended()
-        calls = (self.hold_cursor, self.move_cursor, self.keep_firsts, self.interpreters)
+        store = self._store
+        calls = (store.hold_cursor, store.move_cursor, self.keep_firsts, self.interpreters)
         opened = Channel(calls, (self.publish, self.roll_back, self.count), AWAY)
         ours, theirs = channel.pair()
         try:
@@ -275,13 +276,7 @@ class LogProcess:
             await child.ended(self._child, END_SECONDS)
         self._channel = self._child = None
 
-    # what it asks
-
-    async def hold_cursor(self, name: str, begin: int, at_ns: int, until_ns: int) -> int | None:
-        return await self._store.hold_cursor(name, begin, at_ns=at_ns, until_ns=until_ns)
-
-    async def move_cursor(self, name: str, position: int, until_ns: int) -> bool:
-        return await self._store.move_cursor(name, position, until_ns=until_ns)
+    # what it asks, besides of the store
 
     async def keep_firsts(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         return list(map(astuple, await self._store.keep_firsts([FirstRow(*row) for row in rows])))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from pdp.core.bytes.digest import Json
 from pdp.core.call.facts import ArgumentsFact, Identity
 from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import Caller, Credential, Peer
@@ -22,7 +20,6 @@ from pdp.core.record.stored import Commit, RecordRef
 from pdp.core.text.credentials import OwnToken
 
 _P = TypeVar("_P")
-_R = TypeVar("_R")
 _DECIDED = ("decision", "list")
 NONE = "none"
 
@@ -74,12 +71,6 @@ class ObservedContent(_Observed[Content]):
             span.set("pdp.check", code(fact.check))
             return fact
 
-    def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
-        return self._inner.object(raw, field)
-
-    def definitions(self, raws: Iterable[bytes], field: str) -> tuple[Mapping[str, Json], ...]:
-        return self._inner.definitions(raws, field)
-
 
 class ObservedPolicies(_Observed[PolicySource]):
     """Counts loads, and gives each bundle an observed engine."""
@@ -122,29 +113,22 @@ class ObservedStore(_Observed[Store]):
     """The stage `commit`; counts what is durable, whether or not anybody still waits for it."""
 
     async def commit(self, entry: Commit) -> RecordRef:
-        self._note((entry,))
-        with self._telemetry.stage("commit", {"pdp.record.kind": entry.kind}):
-            return await self._counted(self._inner.commit(entry), (entry,))
+        return (await self.commit_all((entry,)))[0]
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
-        self._note(entries)
-        with self._telemetry.stage("commit", {"pdp.record.kind": entries[0].kind if len(entries) == 1 else SEVERAL}):
-            return await self._counted(self._inner.commit_all(entries), entries)
-
-    def _note(self, entries: tuple[Commit, ...]) -> None:
         for entry in entries:
             if entry.kind in _DECIDED:
                 self._telemetry.note("pdp.decision.id", entry.record_id)
 
-    async def _counted(self, write: Coroutine[Any, Any, _R], entries: tuple[Commit, ...]) -> _R:
-        def durable(task: asyncio.Task[_R]) -> None:
+        def durable(task: asyncio.Task[tuple[RecordRef, ...]]) -> None:
             if not task.cancelled() and task.exception() is None:
                 for entry in entries:
                     self._count(entry)
 
-        writing = asyncio.ensure_future(write)
-        writing.add_done_callback(durable)
-        return await asyncio.shield(writing)
+        with self._telemetry.stage("commit", {"pdp.record.kind": entries[0].kind if len(entries) == 1 else SEVERAL}):
+            writing = asyncio.ensure_future(self._inner.commit_all(entries))
+            writing.add_done_callback(durable)
+            return await asyncio.shield(writing)
 
     def _count(self, entry: Commit) -> None:
         self._telemetry.count("pdp.records", {"pdp.record.kind": entry.kind})
