@@ -21,10 +21,10 @@ from pdp.core.call.facts import Facts, Identity, TargetFact
 from pdp.core.call.methods import label_of
 from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import Ask, Caller, Credential, Target
-from pdp.core.outcome import Outcome, SharedFacts
+from pdp.core.outcome import SharedFacts
 from pdp.core.ports import KeptStatus
 from pdp.core.record.atoms import AtomHashes
-from pdp.core.record.encoding import Texts, Told
+from pdp.core.record.encoding import Texts
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.state import Snapshot
 from pdp.host.part import Part
@@ -35,7 +35,6 @@ DIFFERS = (
 )
 CHECKED = 64  # of so many that are found kept, one is made again
 BUDGET = 16 << 20  # bytes of one tenant's kinds: what one tenant asks pushes out no other's
-MOST_TOLD = 8  # outcomes of one kind whose texts are kept
 _LARGEST = 64 << 10  # bytes of one kind
 _ENTRY_BYTES = 16_384  # of a kind without the tool's definition
 
@@ -96,21 +95,10 @@ class CallKind:
     shared: SharedFacts = field(compare=False)
     hashes: Callable[[], AtomHashes] = field(compare=False)  # which not every call needs
     sound: bool = field(compare=False)
-    _told: dict[bytes, Told] = field(default_factory=dict, compare=False)
 
     @property
     def target(self) -> TargetFact:
         return self.facts.targets[0]
-
-    def told(self, said: bytes, outcome: Outcome, make: Callable[[], Told]) -> Told:
-        """What a record says of an outcome, by the engine's answer that it is of."""
-        kept = self._told.get(said)
-        if kept is not None and (kept.outcome is outcome or kept.outcome == outcome):
-            return kept
-        made = make()
-        if said and len(self._told) < MOST_TOLD:
-            self._told[said] = made
-        return made
 
 
 class Maker(Protocol):

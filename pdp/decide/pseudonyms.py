@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import filterfalse
 
-from pdp.core.bytes.digest import keyed_index
+from pdp.core.bytes.digest import keyed_index, lasting_index
 from pdp.core.frozen import frozen
 from pdp.core.ports import Entropy, Store
 from pdp.core.record.encoding import Stamp
@@ -152,7 +152,7 @@ class Pseudonyms:
     def _index(self, key: Key) -> str:
         kind, *rest = key
         if kind == "account":  # the index of what else is kept of a subject, so that one erasure finds all
-            return keyed_index(self._index_key, "subject", *rest)
+            return lasting_index(self._index_key, "subject", *rest)
         return keyed_index(self._index_key, kind, *rest)
 
 

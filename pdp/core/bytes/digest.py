@@ -67,7 +67,7 @@ def canonical(value: Json) -> bytes:
     Raises InvalidRequest for what has no canonical form: NaN, infinities, integers beyond int64, lone
     surrogates, keys that are not strings, values that are not JSON.
     """
-    return utf8(next(canonical_texts((value,))))
+    return utf8("".join(_plain(value, 0) if _are_plain((value,)) else _written(value)))
 
 
 def canonical_texts(values: Collection[Json]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from pdp.core.bytes.compact import Refusal
 
 Claims = Mapping[str, Any]
+_SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_TEXT = 512  # characters of one identifier
 _MAX_SECONDS = (2**63 - 1) // 10**9  # the last instant that int64 nanoseconds can name
@@ -89,6 +90,6 @@ def _scopes(claims: Claims, name: str) -> tuple[str, ...]:
         raise MalformedClaim(name, "a string of scopes separated by spaces")
     if isinstance(value, str):
         tokens = [token for token in tokens if token]
-    if not all(isinstance(t, str) and t and all("!" <= c <= "~" and c not in '"\\' for c in t) for t in tokens):
+    if not all(isinstance(t, str) and _SCOPE.fullmatch(t) for t in tokens):
         raise MalformedClaim(name, "scopes of printable ASCII without quotes and backslashes")
     return tuple(dict.fromkeys(tokens))
