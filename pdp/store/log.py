@@ -274,26 +274,14 @@ class LogStore(LogReads, ABC):
 
         await self._writer.submit(work)
 
-    async def erase_subject(self, tenant: str, subject: str) -> int:
-        """Delete what was kept of a subject (a keyed index as in ValueRow) and return the number of rows. Records and
-        their commitments stay, and can no longer be opened; their pseudonyms stand for nobody; requests stay without
-        what was shown and said; grants cover nothing any more. On SQLite freed pages are zeroed and the WAL is
-        emptied before this returns; PostgreSQL keeps what its vacuum, WAL and backups keep."""
-        if not subject:
-            raise InvalidRequest("subject", "names nobody; give the keyed index of the subject")
-
-        def work() -> int:
-            count = self._erase(tenant, subject)
-            self._ledger.erased()
-            return count
-
-        return await self._writer.submit(work, after=self._erased)
-
     async def erase_people(
         self, people: tuple[PersonRow, ...], entries: tuple[Commit, ...]
     ) -> tuple[int, tuple[RecordRef, ...]]:
-        """As `erase_subject`, for people with all that names them, and commit `entries` with it, where anything was
-        there to be erased. Returns the number of rows, and where the entries stand."""
+        """Delete what was kept of people (by keyed indexes as in ValueRow) with all that names them, and commit
+        `entries` with it, where anything was there to be erased. Returns the number of rows, and where the entries
+        stand. Records and their commitments stay, and can no longer be opened; their pseudonyms stand for nobody;
+        requests stay without what was shown and said; grants cover nothing any more. On SQLite freed pages are zeroed
+        and the WAL is emptied before this returns; PostgreSQL keeps what its vacuum, WAL and backups keep."""
         if not all(person.subject and person.id for person in people):
             raise InvalidRequest("subject", "names nobody; give the person's id and keyed index")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.erasing import erase_subject
 from support.stored import (
     ALICE,
     AT,
@@ -348,8 +349,8 @@ async def test_an_erased_subject_has_no_words_left(store: AnyStore) -> None:
         store, *(Move(each.id, 1, Event.FILL, AT, vote=a_vote(n, each)) for n, each in ((11, mine), (13, other)))
     )
     await keep(store, Insert(a_grant(4)), Insert(a_grant(5, subject_index="bob-index")))
-    assert await store.erase_subject("other", "alice-index") == 0
-    assert await store.erase_subject("acme", "alice-index") == 5
+    assert await erase_subject(store, "other", "alice-index") == 0
+    assert await erase_subject(store, "acme", "alice-index") == 5
     assert store.shown(mine.id) is store.value(an_id(3), "input") is store.call("c") is None
     assert store.votes(mine.id) == (a_vote(11, mine, reason="", grant=b""),)
     assert store.grant("acme", an_id(4)) == a_grant(4, arguments_schema=b"false", version=2)
@@ -357,7 +358,7 @@ async def test_an_erased_subject_has_no_words_left(store: AnyStore) -> None:
     assert store.shown(other.id) == shown_of(other)
     assert store.votes(other.id) == (a_vote(13, other),)
     assert store.grant("acme", an_id(5)) == a_grant(5, subject_index="bob-index")
-    assert await store.erase_subject("acme", "alice-index") == 0
+    assert await erase_subject(store, "acme", "alice-index") == 0
 
 
 @pytest.mark.parametrize(

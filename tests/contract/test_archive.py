@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import TextClause, text
 from support import c2sp
+from support.erasing import erase_subject
 from support.signed_log import publisher, record, write
 from support.stored import AT, Entropy, an_approval, an_id, shown_of
 
@@ -318,7 +319,7 @@ async def test_erasure_works_as_before_and_the_archive_has_nothing_of_it(store: 
     kept = (tmp_path / "archive" / tile_path("entries", 0)).read_bytes()
     assert b"xyzzy" not in kept
     assert store.value(an_id(0), "input") is not None  # found by its record's id, though the record is archived
-    assert await store.erase_subject("acme", "alice's index") == 1
+    assert await erase_subject(store, "acme", "alice's index") == 1
     assert store.value(an_id(0), "input") is None
     assert (tmp_path / "archive" / tile_path("entries", 0)).read_bytes() == kept
     safe(store, ArchiveFolder(tmp_path / "archive"), store.size())

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.erasing import erase_subject
 from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approval, entry, shown_of
 
 from pdp.core.approvals.rows import Account, Answered, Delegation, LastClaims, ReportedOutcome
@@ -124,7 +125,7 @@ async def test_people_are_found_by_their_indexes_and_of_several_pseudonyms_the_f
         PersonRow(f"p-{n}", "acme", who, "account", "i", who) for n, who in enumerate(("a", "a", "b", "c", "gone"))
     ]
     await store.commit(replace(entry(1), people=tuple(reversed(people))))
-    await store.erase_subject("acme", "gone")
+    await erase_subject(store, "acme", "gone")
     for asked, found in ((("a", "b"), {"a": "p-0", "b": "p-2"}), (("c",), {"c": "p-3"}), (("gone", "x"), {})):
         assert (await store.for_call(CallKeys("acme", AT, AT, people=asked))).people == found
     assert (await store.for_call(CallKeys("acme", AT, AT))).people == {}

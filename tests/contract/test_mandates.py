@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from support.erasing import erase_subject
 from support.stored import AT, entry
 
 from pdp.core.approvals.steps import BeginMandate, ChangeMandate, EndMandates, Step
@@ -114,7 +115,7 @@ async def test_nothing_of_it_is_left_of_who_is_erased(store: Any) -> None:
     book = Book(store)
     await book.does(BeginMandate(ROW))
     await book.does(BeginMandate(replace(ROW, id="n", session="t", subject_index="bob")))
-    assert await store.erase_subject("acme", "alice") == 1
+    assert await erase_subject(store, "acme", "alice") == 1
     assert await book.there() is None
     assert (await book.there(replace(KEYS, session="t"))).id == "n"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, text, update
+from support.erasing import erase_subject
 from support.stored import AT, a_reply, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
@@ -120,7 +121,7 @@ async def step(store: SqliteStore, random: Random, n: int, at_ns: int) -> None:
     """Entries, some of them together, some refused; what people do to labels; erasures."""
     chance = random.random()
     if chance < 0.05:
-        await store.erase_subject("acme", "alice-index")
+        await erase_subject(store, "acme", "alice-index")
     elif chance < 0.15 and (there := [row for pair in "pq" for row in store.labels(pair) if not row.shown]):
         label, request = random.choice(there), an_id(10**6 + n)
         await store.commit(entry(n, steps=(ShowLabels(request, (label,)),)))
@@ -170,8 +171,9 @@ async def bound(store: SqliteStore) -> CallKeys:
 async def test_what_is_not_followed_is_read_again(place: Any) -> None:
     store = place.open()
     keys = await bound(store)
+    await store.commit(entry(3, people=(ERASED,)))
     for change in (
-        lambda: store.erase_subject("acme", "alice-index"),
+        lambda: store.erase_people((ERASED,), ()),
         lambda: store.recognise(Fingerprints("index", ())),
         lambda: store.commit_all((entry(9, pairs=(PairChange("p", awaits=(an_id(9),)),)),)),
         lambda: store.commit(entry(10, labels=(LabelRow("m", "b", "code", "pack", an_id(10), AT),))),
@@ -220,7 +222,6 @@ JOBS: dict[str, tuple[Job, bool]] = {
     "transact": (lambda store: store.transact(partial(keep, rows=[FirstRow("acme", "tool", "y", 0)])), True),
     "recognise": (lambda store: store.recognise(Fingerprints("index", ())), False),
     "erase_people": (lambda store: store.erase_people((ERASED,), ()), False),
-    "erase_subject": (lambda store: store.erase_subject("acme", "alice-index"), False),
 }
 READS = {"for_call", "read", "in_thread", "rows", "close"}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from support.erasing import erase_subject
 from support.golden import PEOPLE, SERVERS, policy
 from support.tools import CHANGING, ServerPlan, reviewed, tool
 from support.world import Plan, Refused, World, running
@@ -303,7 +304,7 @@ async def test_erased_values_are_said_to_be_missing(world: World) -> None:
     answer = await decided(world, who, "git_status")
     store = world.process.store
     row = store.value(answer.decision_id, "input")
-    await store.erase_subject("acme", row.subject)
+    await erase_subject(store, "acme", row.subject)
     found = await explain(world, decision_id=answer.decision_id)
     assert (found.status, found.code) == ("FAILED_PRECONDITION", "explain.erased")
     assert "input" in found.message

@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from support.approval_harness import NS, ApprovalHarness
 from support.approval_harness import harness as opened
 from support.approvals import CONFIRMATION, TENANT, asked, constant, element, person
+from support.erasing import erase_subject
 from support.watching import Watch
 
 from pdp.core.approvals.directory import Person
@@ -144,7 +145,7 @@ async def test_what_it_cannot_be_made_of(harness: ApprovalHarness) -> None:
         with pytest.raises(Fault):
             await harness.services.canaries.open(OPERATOR, own.id, raw, "")
     erased = await harness.open(number=2)
-    assert await harness.store.erase_subject(TENANT, erased.subject_index)
+    assert await erase_subject(harness.store, TENANT, erased.subject_index)
     with pytest.raises(Outdated, match="erased"):
         await canary(harness, erased)
 

@@ -24,6 +24,7 @@ from support.approvals import (
     shown,
     standing,
 )
+from support.erasing import erase_subject
 from support.stored import entry
 
 from pdp.core.approvals.directory import Passkey, Person
@@ -391,7 +392,7 @@ async def test_another_tenant_has_another_world(harness: ApprovalHarness) -> Non
 
 async def test_an_erased_request_can_be_denied_only(harness: ApprovalHarness) -> None:
     asked = await harness.open()
-    await harness.store.erase_subject(TENANT, asked.subject_index)
+    await erase_subject(harness.store, TENANT, asked.subject_index)
     view = await harness.services.queue.get(person("bob"), asked.id)
     assert (view.shown, view.rows, view.presented) == (None, (), "")
     fault = await refused(harness, "bob", asked)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.erasing import erase_subject
 from support.stored import AT, Entropy, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
@@ -61,9 +62,9 @@ async def test_erasing_a_subject_leaves_no_byte_of_it(tmp_path: Any) -> None:
         )
         call = CallRow(f"c{n}", "acme", subject, b"s", "d", AT)
         await store.commit(entry(n, values=values, call=call))
-    assert await store.erase_subject("other", "alice") == 0
+    assert await erase_subject(store, "other", "alice") == 0
     assert store.value(an_id(1), "input").data == marked
-    assert await store.erase_subject("acme", "alice") == 6
+    assert await erase_subject(store, "acme", "alice") == 6
     assert store.value(an_id(1), "input") is store.call("c3") is None
     assert store.value(an_id(2), "arguments") is not None
     assert store.call("c2") is not None
@@ -74,7 +75,7 @@ async def test_erasing_a_subject_leaves_no_byte_of_it(tmp_path: Any) -> None:
     )
     assert (found.returncode, found.stdout) == (1, b"")
     with pytest.raises(InvalidRequest):
-        await store.erase_subject("acme", "")
+        await erase_subject(store, "acme", "")
     await store.close()
 
 
