@@ -5,7 +5,6 @@ The tenant and the audience are checked by `principals`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -104,21 +103,20 @@ class _Known:
 class TokenVerifier:
     """Verifies tokens of the configured issuers.
 
-    Between calls it remembers, by the digest of a token's bytes, what is in it and which key set has verified its
-    signature. That counts only while the issuer has that very key set; one that is read anew is another. Whether the
-    issuer's keys may still be used, and whether the token has begun, ended or been revoked, is asked on every call.
+    Between calls it remembers what is in a token and which key set has verified its signature. That counts only while
+    the issuer has that very key set; one that is read anew is another. Whether the issuer's keys may still be used,
+    and whether the token has begun, ended or been revoked, is asked on every call.
     """
 
     def __init__(self, issuers: Mapping[str, TrustedIssuer], deny_list: DenyList) -> None:
         self._issuers = issuers
         self._deny_list = deny_list
-        self._known: LRUCache[bytes, _Known] = LRUCache(_KNOWN)
+        self._known: LRUCache[str, _Known] = LRUCache(_KNOWN)
 
     async def verify(self, token: str, at_ns: int) -> VerifiedToken | Refusal:
         """Verify one token at one instant."""
-        mark = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         try:
-            remembered = self._known[mark]
+            remembered = self._known[token]
         except KeyError:
             remembered = None
         parsed = parse(token) if remembered is None else remembered.token
@@ -141,20 +139,20 @@ class TokenVerifier:
             return refused or self._deny_list.refusal(told.issuer, found.token_id, at_ns) or found
         verified = self._verify_new(parsed, issuer.options, ring, at_ns)
         if isinstance(verified, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
-            self._known[mark] = _Known(parsed, ring, verified, at_ns, at_ns)
+            self._known[token] = _Known(parsed, ring, verified, at_ns, at_ns)
         return verified
 
     def forget(self, issuer: str, subject: str) -> None:
         """Remember no token of the subject any more."""
-        for mark, known in list(self._known.items()):
+        for token, known in list(self._known.items()):
             if (known.verified.issuer.issuer, known.verified.subject) == (issuer, subject):
-                del self._known[mark]
+                del self._known[token]
 
     def forget_before(self, used_ns: int, since_ns: int) -> None:
         """Remember no token that was last asked about, or first verified, before these instants."""
-        for mark, known in list(self._known.items()):
+        for token, known in list(self._known.items()):
             if known.used_ns < used_ns or known.since_ns < since_ns:
-                del self._known[mark]
+                del self._known[token]
 
     def _verify_new(
         self, parsed: CompactToken, issuer: IssuerOptions, ring: KeyRing, at_ns: int
