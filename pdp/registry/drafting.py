@@ -28,7 +28,6 @@ Confidence = Literal["sure", "likely", "unsure"]
 RISKS: Sequence[str] = get_args(Risk)
 _UNTRUSTED = "untrusted"
 _TEXT, _NUMBERS = ("string",), ("number", "integer")
-_OUTWARD = ("network", "email", "message")
 _PROGRAMS = ("shell", "code", "sql")  # an argument that says what is done
 _PLACES = ("path", "url", "email")  # an argument that says where something is, in whatever language that is
 _MAX_TEXT = 8_192  # of a description that is read

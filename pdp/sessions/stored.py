@@ -66,7 +66,6 @@ class StoredSessions:
 
     def __init__(self, options: SessionOptions, key: bytes) -> None:
         """`key` makes the indexes under which the store knows sessions, owners and pairs, and seals handles."""
-        self._options = options
         self._key = key
         # deterministic (RFC 5297): the same session has the same handle in every answer and process
         self._seal = AESSIV(HKDF(SHA256(), 64, salt=None, info=b"pdp session handle 1").derive(key))

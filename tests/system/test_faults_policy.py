@@ -138,7 +138,7 @@ def test_a_worker_is_killed_in_mid_flight(server: Served) -> None:
     server.activate(rego(f'decision := {{"n": {FOREVER}}} if tool == "git_log"'), deadline_ms=30_000)
     server.kills.clear()
     engine: Any = server.process.state.snapshot().policy.engine
-    (worker,) = until(lambda: children(engine.zygote_pid))
+    (worker,) = until(lambda: children(engine._zygote.pid))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         wild = pool.submit(denied, server, "policy.crashed", tool="git_log")
         spent = Path(f"/proc/{worker}/stat")
@@ -351,7 +351,7 @@ def test_a_request_is_evaluated_under_one_policy_from_end_to_end(server: Served)
         quick = server.decide(ask("git_log", bearer=server.alice()))
         now = quick.policy.digest
         assert now != slow.digest
-        for pid in children(engine.zygote_pid):
+        for pid in children(engine._zygote.pid):
             os.kill(pid, signal.SIGKILL)  # not to wait for it
         answer = under_way.result()
     assert answer.policy.digest == now

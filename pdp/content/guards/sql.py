@@ -118,7 +118,6 @@ def _without_comments(text: str) -> str:
 
 # statements
 
-_DELAYS = {"SLEEP", "PG_SLEEP", "BENCHMARK", "RANDOMBLOB", "PG_SLEEP_FOR"}
 _PRIVILEGED = (exp.Grant, exp.Revoke) if hasattr(exp, "Revoke") else (exp.Grant,)
 
 

@@ -15,7 +15,6 @@ from pdp.core.tables import tables
 _TABLES = tables(__file__, "marks.toml")
 _HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
 _NAMES = ("--- ", "+++ ")
-_HEADS = (*_NAMES, "@@ -", "diff --git")
 _EXTENDED = tuple(_TABLES["words"]["diff_headers"].strip().split("|"))
 _MODE = re.compile(r"(?:new file mode|new mode) (?:120000|160000)|new mode \d|index \S{1,100} (?:120000|160000)")
 _BINARY = re.compile(r"(?m)^(?:GIT binary patch|Binary files .{0,500} differ)")

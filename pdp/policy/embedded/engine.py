@@ -224,11 +224,6 @@ class EmbeddedEngine:
         """Workers that are up."""
         return self._pool.up
 
-    @property
-    def zygote_pid(self) -> int:
-        """Process id of the zygote, for the operator."""
-        return self._zygote.pid
-
     async def evaluate(self, asked: EngineQuery) -> bytes:
         """JSON of `data.pdp.decision` for the question. Raises as `Pool.evaluate`."""
         return await self._pool.evaluate(asked)

@@ -100,13 +100,13 @@ async def test_a_worker_killed_by_hand_costs_at_most_the_call_in_progress(
     for round_ in range(5):
         asked = asyncio.ensure_future(outcomes(engine, [ask(do="echo", n=n) for n in range(200)]))
         await asyncio.sleep(0.002 * round_)
-        for pid in children(engine.zygote_pid):
+        for pid in children(engine._zygote.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         answers = await asked
         assert len([a for n, a in enumerate(answers) if a != n]) <= 1
         assert {a for n, a in enumerate(answers) if a != n} <= {"policy.crashed"}
-    await until(lambda: len(children(engine.zygote_pid)) == 1)
+    await until(lambda: len(children(engine._zygote.pid)) == 1)
     assert await outcomes(engine, [ask(do="echo", n=1)]) == [1]
     assert set(kills) == {"crashed"}
 
@@ -114,7 +114,7 @@ async def test_a_worker_killed_by_hand_costs_at_most_the_call_in_progress(
 async def test_a_stopped_worker_is_replaced(load: Load, rego: Rego, ask: Ask, children: Children) -> None:
     kills: list[str] = []
     engine = await load(rego(WILD), on_kill=kills.append)
-    (pid,) = children(engine.zygote_pid)
+    (pid,) = children(engine._zygote.pid)
     os.kill(pid, signal.SIGSTOP)
     assert await outcomes(engine, [ask(do="echo", n=n) for n in range(3)]) == [0, 1, 2]
     assert kills == ["stalled"]
@@ -124,32 +124,32 @@ async def test_the_zygote_is_started_again(load: Load, rego: Rego, ask: Ask, chi
     engine = await load(rego(WILD), workers=2)
     for _ in range(2):
         await until(lambda: engine.workers == 2)  # one that dies while it starts counts as a start that failed
-        before = engine.zygote_pid
+        before = engine._zygote.pid
         workers = children(before)
         os.kill(before, signal.SIGKILL)
         # whatever was idle goes with it, and the calls wait for the next
         await until(lambda workers=workers: not any(map(_runs, workers)))
         assert await outcomes(engine, [ask(do="echo", n=n) for n in range(20)]) == list(range(20))
-        assert engine.zygote_pid != before
+        assert engine._zygote.pid != before
 
 
 async def test_a_stopped_zygote_is_replaced_when_a_worker_must_die(load: Load, rego: Rego, ask: Ask) -> None:
     engine = await load(rego(WILD))
-    before = engine.zygote_pid
+    before = engine._zygote.pid
     os.kill(before, signal.SIGSTOP)
     answers = await outcomes(engine, [ask(do=do, n=1) for do in ("loop", "echo")])
     assert answers == ["policy.timeout", 1]
-    await until(lambda: engine.zygote_pid != before)
+    await until(lambda: engine._zygote.pid != before)
 
 
 async def test_without_a_zygote_everything_is_denied_until_one_starts(
     load: Load, rego: Rego, ask: Ask, children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = await load(rego(WILD))
-    (worker,) = children(engine.zygote_pid)
+    (worker,) = children(engine._zygote.pid)
     with monkeypatch.context() as broken:
         broken.setattr(sys, "executable", "/nonexistent/python")
-        os.kill(engine.zygote_pid, signal.SIGKILL)
+        os.kill(engine._zygote.pid, signal.SIGKILL)
         await until(lambda: not _runs(worker))
         assert await outcomes(engine, [ask(do="echo", n=n) for n in range(3)]) == ["policy.unavailable"] * 3
     answers: list[object] = []
@@ -177,7 +177,7 @@ async def test_workers_hold_no_descriptor_and_no_environment(
     os.set_inheritable(writer, True)  # positional in the library
     try:
         engine = await load(rego(WILD))
-        (pid,) = children(engine.zygote_pid)
+        (pid,) = children(engine._zygote.pid)
         await engine.evaluate(ask(do="echo", n=1))
         null, *rest = _descriptors(pid)
         assert [null, *rest[:2]] == ["/dev/null"] * 3
@@ -194,12 +194,12 @@ async def test_terminal_and_service_signals_pass_workers_by(
     load: Load, rego: Rego, ask: Ask, children: Children
 ) -> None:
     engine = await load(rego(WILD))
-    pids = {engine.zygote_pid, *children(engine.zygote_pid)}
+    pids = {engine._zygote.pid, *children(engine._zygote.pid)}
     for pid in pids:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid, name)
     assert await outcomes(engine, [ask(do="echo", n=1)]) == [1]
-    assert {engine.zygote_pid, *children(engine.zygote_pid)} == pids
+    assert {engine._zygote.pid, *children(engine._zygote.pid)} == pids
 
 
 PARENT = """
@@ -217,7 +217,7 @@ async def main():
     data = json.dumps({"do": sys.argv[3], "n": 1}).encode()
     busy = asyncio.ensure_future(engine.evaluate(raw_query(data)))
     await asyncio.sleep(0.2)
-    print(engine.zygote_pid, flush=True)
+    print(engine._zygote.pid, flush=True)
     await asyncio.sleep(60)
 
 asyncio.run(main())

@@ -147,7 +147,7 @@ async def test_two_bundles_side_by_side_answer_for_themselves(load: Load, rego: 
 
 async def test_close_leaves_no_process(load: Load, rego: Rego, children: Callable[[int], set[int]]) -> None:
     engine = await load(rego(ECHO), workers=2, deadline_ms=20_000)
-    zygote = engine.zygote_pid
+    zygote = engine._zygote.pid
     assert children(zygote)
     workers = children(zygote)
     await engine.close()
