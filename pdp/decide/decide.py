@@ -57,7 +57,7 @@ class Decide:
     async def decision(self, ask: Ask, caller: Caller, turn: Turn, number: int = 0) -> tuple[Decision, RecordRef]:
         """The decision on one question of a call, which is counted by its `number`, and where its record stands."""
         require_server(caller, ask.target.server)
-        tries, redeeming = 0, frozenset[str]()
+        tries, redeeming, began_ns = 0, frozenset[str](), 0
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.crash_quota.check(caller, at)
@@ -66,7 +66,8 @@ class Decide:
             session = self.facts.named(ask.session, caller, identity) if ask.session.handle else ask.session
             turn.ask(caller, identity, session.id, number)
             claim = self.idempotency.claim(ask, kind)
-            decision = Decision(ask, kind, snapshot, at, claim, redeeming)
+            began_ns = began_ns or at
+            decision = Decision(ask, kind, snapshot, at, claim, redeeming, began_ns)
             tries += 1
             async with self.idempotency.single_flight(claim):
                 # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.

@@ -34,6 +34,7 @@ class Decision:
     claim: Claim | None = None
     # approvals that an allow was to redeem in an earlier try: one that is redeemed by now went to another call
     redeeming: frozenset[str] = frozenset()
+    began_ns: int = 0  # instant of the first try; 0: this one
 
     # of its kind
     caller: Caller = field(init=False)

@@ -264,7 +264,9 @@ class FactBuilder:
         ask, common = decision.ask, decision.kind.facts
         session, decision.session = self.session(decision)
         if session.started_ns:
-            decision.stored = since(decision.stored, session.started_ns)
+            # a session that begins with this call began with its first try, and so did what a judge said of it
+            first = decision.began_ns if decision.stored.session is None else 0
+            decision.stored = since(decision.stored, first or session.started_ns)
         told, of_call = self._bound_to(decision, session)
         decision.facts = Facts(
             phase=common.phase,

@@ -4,6 +4,7 @@ sticks. The judge itself is a scripted one here; its sessions have tests of thei
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -565,12 +566,15 @@ async def test_an_allow_that_a_judge_took_long_for_holds_as_long_as_any(
     async def slow(_tenant: str, _subject: str, _prompt: str, matter: JudgeInput, **_: Any) -> Opinion:
         judge.seen.append(matter)
         judged_world.stage.clock.advance(15)
+        asyncio.get_running_loop().call_soon(judged_world.stage.clock.advance, 1)  # while the verdict is written
         return said()
 
     monkeypatch.setattr(judge, "opine", slow)
-    for asking in (decide_one, decide_batch):
+    for asking, session in itertools.product((decide_one, decide_batch), ("", "begins with it")):
         judge.seen.clear()
-        answer = await asking(judged_world, commit(judged_world, f"slow {asking.__name__}"))
+        asked = commit(judged_world, f"slow {asking.__name__}")
+        asked.session.id = session and f"{session}: {asking.__name__}"
+        answer = await asking(judged_world, asked)
         assert answer.effect == ALLOW
         assert len(judge.seen) == 1
         assert answer.valid_until.ToNanoseconds() == judged_world.now_ns + 10 * NS
