@@ -19,6 +19,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -30,8 +31,8 @@ from dataclasses import asdict, dataclass
 
 from pdp.core.errors import BundleFault, Fault
 from pdp.core.outcome.policy import Bundle, Module
-from pdp.host.own_process import die_with, ignore_signals
-from pdp.policy.embedded import confinement, wire
+from pdp.host.own_process import die_with, ignore_signals, lower
+from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import (
     RegorusEngine,
     RegorusMachine,
@@ -47,6 +48,7 @@ from pdp.policy.query_rules import MEMBERS, RULE, RULES, module
 _IDENT = struct.Struct("<Q")
 _NO_RULE = "not a valid rule path"  # what the engine says of a path that names no rule
 _COMMAND_BYTES = 1 << 16
+_DESCRIPTORS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +203,27 @@ class _Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with(parent)
             progress = Progress(page)
-            confinement.keep_only({connection})
+            _keep_only({connection})
             serve(socket.socket(fileno=connection), progress, self._evaluator, self._digest, self._caps)
         finally:
             os._exit(0)
+
+
+def _limit(memory_bytes: int) -> None:
+    """Limit this process and its children: address space, no core (it would hold arguments), no file writes."""
+    lower(resource.RLIMIT_AS, memory_bytes)
+    lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_FSIZE, 0)
+    lower(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+
+
+def _keep_only(descriptors: set[int]) -> None:
+    """Close every descriptor but the standard three and these."""
+    last = 2
+    for descriptor in sorted(descriptors):
+        os.closerange(last + 1, descriptor)
+        last = descriptor
+    os.closerange(last + 1, _DESCRIPTORS)
 
 
 def _receive_load(control: socket.socket) -> bytes:
@@ -240,7 +259,7 @@ def _main(control: int, parent: int) -> None:
     options = json.loads(head)
     caps = EvaluationCaps(**options["caps"])
     try:
-        confinement.limit(options["memory_bytes"])
+        _limit(options["memory_bytes"])
         engine_version = version()
         bundle = Bundle.from_bytes(artefact)
         # a policy that loops while it is loaded or warmed up ends the process; the default action needs no Python
