@@ -1,11 +1,12 @@
 """Python calls of ours in one decision, the files they lie in, the moves from file to file, and the values of
 dataclasses of ours that are constructed on the way.
 
-    python -m devtools.calls [allow | pending | again]
+    python -m devtools.calls [allow | cold | pending | again]
 
 One `Decide` over real gRPC on a Unix socket, answered by the parts that `pdp serve` runs, with a request id of its
 own, after a few like it; the one of several with the fewest calls. `allow` is the same call again and again,
-`pending` a call that waits for people, each with arguments of its own, `again` one that waits already.
+`cold` one by a new token of a new subject, `pending` a call that waits for people, each with arguments of its own,
+`again` one that waits already.
 
 Counted is what runs on the event loop's thread from the request's arrival until its answer is sent:
 each start of a Python function, generator or coroutine whose code lies in `pdp/`, comprehensions
@@ -20,8 +21,9 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,15 +31,16 @@ from typing import Any
 import grpc
 
 import pdp
-from devtools.bench.scenarios import RESET, World, create
+from devtools.bench.scenarios import READS, RESET, World, create
+from devtools.sandbox import ALICE
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 
 WARM = 20
 ASKED = 4  # of what people are asked, of whom each is asked few things at once
 PROFILED = 5  # the least of them counts: some kept answers are evaluated again, and background tasks have their turns
-ALLOW, PENDING, AGAIN = "allow", "pending", "again"
-EFFECTS = {ALLOW: "allow", PENDING: "pending", AGAIN: "pending"}
+ALLOW, COLD, PENDING, AGAIN = "allow", "cold", "pending", "again"  # cold: by a new token of a new subject
+EFFECTS = {ALLOW: "allow", COLD: "allow", PENDING: "pending", AGAIN: "pending"}
 METHOD = "/pdp.v1.DecisionService/Decide"
 _HOME = str(Path(pdp.__file__).parent) + "/"
 _MADE = "<string>"  # the file of what `dataclass` makes
@@ -88,6 +91,10 @@ def profiled(world: World, kind: str = ALLOW) -> Profile:
 def _question(world: World, kind: str, number: int) -> bytes:
     if kind == ALLOW:
         question = world.call()
+    elif kind == COLD:
+        person = replace(ALICE, id=f"subject-{number}", groups=(*ALICE.groups, f"team-{number}"))
+        token = world.tokens.subject(time.time_ns(), person)
+        question = world.read(READS[0], {"repo_path": f"/src/project-{number}"}, token, f"session-{number}")
     else:
         folder = f"/src/project-{number if kind == PENDING else 0}"
         question = world.read(RESET, {"repo_path": folder}, world.subject_token, "bench")
@@ -106,7 +113,7 @@ async def _profiled(world: World, kind: str) -> Profile:
                 answer: bytes = ask(_question(world, kind, number), metadata=caller, timeout=10)
                 return answer
 
-            warm = WARM if kind == ALLOW else ASKED
+            warm = WARM if EFFECTS[kind] == ALLOW else ASKED
             for number in range(warm):
                 await asyncio.to_thread(one, number)
             profiles = [Profile() for _ in range(PROFILED)]

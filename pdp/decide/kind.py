@@ -165,15 +165,15 @@ class Kinds:
     ) -> CallKind:
         """The kind of a call. Raises InvalidRequest."""
         about, given = key_of(ask, caller)
-        kind = self._find((about, given), caller, snapshot, at_ns)
-        if isinstance(kind, CallKind) and self._same(kind, verified):
+        kind = self._find((about, given), caller, verified, snapshot, at_ns)
+        if isinstance(kind, CallKind):
             self.hits += 1
             if not self.due():
                 return kind
             target = maker.target(ask, caller, snapshot, at_ns)
             return self._compared(kind, maker.make(ask, target, verified, snapshot, at_ns))
         self.misses += 1
-        known = self._find(about, caller, snapshot, at_ns)
+        known = self._find(about, caller, verified, snapshot, at_ns)
         target = known if isinstance(known, TargetKind) else maker.target(ask, caller, snapshot, at_ns)
         if target is not known:
             self._keep(about, target, snapshot, at_ns)
@@ -195,24 +195,25 @@ class Kinds:
             self._tenants.clear()
         return again
 
-    def _find(self, key: Any, caller: Caller, snapshot: Snapshot, at_ns: int) -> CallKind | TargetKind | None:
+    def _find(
+        self, key: Any, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int
+    ) -> CallKind | TargetKind | None:
         if self._erased != self._erasures():
             self._tenants.clear()
             self._erased = self._erasures()
         kinds = self._tenants.get(caller.tenant)
         kept = None if kinds is None else kinds.get(key)
-        return kept.kind if kept is not None and self._holds(kept, caller, snapshot, at_ns) else None
+        return kept.kind if kept is not None and self._holds(kept, caller, verified, snapshot, at_ns) else None
 
-    def _same(self, kind: CallKind, verified: Identity) -> bool:
-        """Whether what a kind alone rests on is what it was."""
-        same = kind.verified is verified or kind.verified == verified
-        return same and kind.facts.judge_prompts == self._prompts()
-
-    def _holds(self, kept: _Kept, caller: Caller, snapshot: Snapshot, at_ns: int) -> bool:
-        """Whether the rest of it would be made of the same again."""
+    def _holds(self, kept: _Kept, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> bool:
+        """Whether it would be made of the same again."""
         kind = kept.kind
         if not (kept.since_ns <= at_ns < kept.until_ns and (kind.caller is caller or kind.caller == caller)):
             return False
+        if isinstance(kind, CallKind):
+            same = kind.verified is verified or kind.verified == verified
+            if not (same and kind.facts.judge_prompts == self._prompts()):
+                return False
         if kept.snapshot is snapshot:
             return True
         before, tenant = kept.snapshot, caller.tenant

@@ -304,12 +304,11 @@ async def test_each_input_of_a_kind_is_in_its_key_or_ends_it(world: World) -> No
 
         def about(ask: Ask = ask, caller: Caller = caller, snapshot: Snapshot = snapshot, at: int = at) -> bool:
             """Whether what is in common with other subjects is found."""
-            return isinstance(kept._find(key_of(ask, caller)[0], caller, snapshot, at), TargetKind)
+            return isinstance(kept._find(key_of(ask, caller)[0], caller, made.verified, snapshot, at), TargetKind)
 
         def found(ask: Ask = ask, caller: Caller = caller, snapshot: Snapshot = snapshot, at: int = at) -> bool:
             """Whether both are."""
-            there = kept._find(key_of(ask, caller), caller, snapshot, at)
-            both = isinstance(there, CallKind) and kept._same(there, made.verified)
+            both = isinstance(kept._find(key_of(ask, caller), caller, made.verified, snapshot, at), CallKind)
             assert about(ask, caller, snapshot, at) is (both or ask in others)
             return both
 
@@ -332,7 +331,8 @@ async def test_each_input_of_a_kind_is_in_its_key_or_ends_it(world: World) -> No
         assert not any(found(caller=other) for other in changed_callers(caller))
 
         # of what the credential says
-        assert not any(kept._same(made, other) for other in changed_identities(made.verified))
+        identities = changed_identities(made.verified)
+        assert not any(kept._find(key_of(ask, caller), caller, other, snapshot, at) for other in identities)
 
         # of the snapshot
         for each in fields(snapshot):

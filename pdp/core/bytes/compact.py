@@ -121,7 +121,7 @@ def strict_object(raw: bytes | None) -> dict[str, Any] | None:
     if raw is None:
         return None
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = _decode(raw.decode("utf-8"))
         if b"\\u" in raw:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails on a lone surrogate
     except (ValueError, RecursionError):
@@ -138,3 +138,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode  # made anew by `json.loads`

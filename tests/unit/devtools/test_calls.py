@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from devtools.bench.scenarios import create
-from devtools.calls import profiled
+from devtools.calls import COLD, profiled
 
 CALLS, FILES, CONSTRUCTIONS = 278, 46, 32  # at most; what is saved is taken off
+COLD_CALLS = 538
 
 
 @pytest.mark.starts_server
@@ -15,3 +16,9 @@ def test_a_warm_allow_passes_through_few_functions_and_files_and_makes_few_value
     assert profile.calls.total() <= CALLS, profile.files
     assert len(profile.files) <= FILES, profile.files
     assert profile.constructed.total() <= CONSTRUCTIONS, profile.constructed
+
+
+@pytest.mark.starts_server
+def test_a_new_token_of_a_known_tool_pays_for_little_else(tmp_path: Path) -> None:
+    profile = profiled(create(tmp_path), COLD)
+    assert profile.calls.total() <= COLD_CALLS, profile.files
