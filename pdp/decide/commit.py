@@ -18,12 +18,12 @@ from pdp.core.check import NS
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.outcome.answer import ListAnswer
-from pdp.core.outcome.elements import REMEMBERED, SHORT, elements_of
+from pdp.core.outcome.elements import elements_of
 from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.core.record import encoding as record
 from pdp.core.record import events
 from pdp.core.record.artefact import Artefact
-from pdp.core.record.encoding import RANDOM_BYTES, Sealed, Stamp, Told, uuid7
+from pdp.core.record.encoding import RANDOM_BYTES, Sealed, Stamp, uuid7
 from pdp.core.record.stored import (
     CallRow,
     Commit,
@@ -71,7 +71,6 @@ class Recorder:
         self._index_key = index_key
         self._origin = store.origin
         self._marked_ns = 0
-        self._told: dict[tuple[bytes, str, str], Told] = {}
         self._people = Pseudonyms(store, entropy, index_key)
         self.boot = boot
         self.changed: Callable[[], None] = lambda: None  # told after each commit that had steps
@@ -125,11 +124,12 @@ class Recorder:
         if stamp is None or stamp.id != decision.id:
             stamp = decision.stamp = self._stamp(decision.id, decision.at_ns, tenant)
         sealed, values = self._seal(decision)
+        kind, outcome, said = decision.kind, decision.outcome, decision.said
         data = record.decision(
             stamp,
             facts,
-            decision.kind.record,
-            self._told_of(decision),
+            kind.record,
+            kind.told(said, outcome, lambda: elements_of(said, facts.server.id, (kind.target.key,))),
             sealed,
             valid_until_ns=answer.valid_until_ns,
             evidence=tuple(map(attrgetter("element"), decision.evidence)),
@@ -158,20 +158,6 @@ class Recorder:
             entry = replace(entry, opens=SessionOpening(*opens))
         happens = effects.pairs or (effects.session is not None and effects.session.state != "open")
         return (entry, *(self._session_events(decision) if happens else ()), *decision.entries)
-
-    def _told_of(self, decision: Decision) -> Told:
-        """What a record says of an outcome, by the engine's answer that it is of; kept for the next such call."""
-        outcome, said = decision.outcome, decision.said
-        about = (said, decision.facts.server.id, decision.target.key)
-        kept = self._told.get(about)
-        if kept is not None and (kept.outcome is outcome or kept.outcome == outcome):
-            return kept
-        made = Told.of(outcome, elements_of(said, about[1], about[2:]))
-        if said and len(said) <= SHORT:
-            if len(self._told) >= REMEMBERED:
-                self._told.clear()
-            self._told[about] = made
-        return made
 
     def _session_events(self, decision: Decision) -> Iterator[Commit]:
         """What the answer does to its session besides counting."""

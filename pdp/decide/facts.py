@@ -188,6 +188,7 @@ class FactBuilder:
             shared=SharedFacts(facts, about.shared),
             hashes=partial(self.hashes, caller, identity),
             sound=about.sound,
+            said=about.said,
         )
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:

@@ -8,7 +8,7 @@ none is kept until the process starts again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar, get_args
@@ -21,10 +21,11 @@ from pdp.core.call.facts import Facts, Identity, TargetFact
 from pdp.core.call.methods import label_of
 from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import Ask, Caller, Credential, Target
-from pdp.core.outcome import SharedFacts
+from pdp.core.outcome import Outcome, SharedFacts
+from pdp.core.outcome.elements import SHORT, SaidElement
 from pdp.core.ports import KeptStatus
 from pdp.core.record.atoms import AtomHashes
-from pdp.core.record.encoding import Texts
+from pdp.core.record.encoding import Texts, Told
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.state import Snapshot
 from pdp.host.part import Part
@@ -35,6 +36,7 @@ DIFFERS = (
 )
 CHECKED = 64  # of so many that are found kept, one is made again
 BUDGET = 16 << 20  # bytes of one tenant's kinds: what one tenant asks pushes out no other's
+MOST_TOLD = 8  # outcomes of calls about one target whose texts are kept
 _LARGEST = 64 << 10  # bytes of one kind
 _ENTRY_BYTES = 16_384  # of a kind without the tool's definition
 
@@ -55,7 +57,7 @@ _PRESENTED = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != ARGUM
 
 @dataclass(slots=True)
 class TargetKind:
-    """What calls by one caller about one target have in common, whoever they are for: nothing of a subject."""
+    """What calls by one caller about one target have in common, whoever they are for: it rests on no subject."""
 
     caller: Caller
     facts: Facts  # of nobody: without identity and the switches above a tool
@@ -67,6 +69,8 @@ class TargetKind:
     size: int = field(init=False, compare=False)  # bytes, about
     shared: SharedFacts = field(init=False, compare=False)
     sound: bool = field(default=True, compare=False)  # False: it was kept otherwise
+    # what records say of outcomes, by the engine's answers; a pack may name whom it speaks of, until an erasure
+    said: dict[bytes, Told] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         self.shared = SharedFacts(self.facts)
@@ -95,10 +99,21 @@ class CallKind:
     shared: SharedFacts = field(compare=False)
     hashes: Callable[[], AtomHashes] = field(compare=False)  # which not every call needs
     sound: bool = field(compare=False)
+    said: dict[bytes, Told] = field(default_factory=dict, compare=False)  # those of its target
 
     @property
     def target(self) -> TargetFact:
         return self.facts.targets[0]
+
+    def told(self, said: bytes, outcome: Outcome, elements: Callable[[], Iterable[SaidElement]]) -> Told:
+        """What a record says of an outcome, by the engine's answer that it is of, whose elements are these."""
+        kept = self.said.get(said)
+        if kept is not None and (kept.outcome is outcome or kept.outcome == outcome):
+            return kept
+        made = Told.of(outcome, elements())
+        if 0 < len(said) <= SHORT and len(self.said) < MOST_TOLD:
+            self.said[said] = made
+        return made
 
 
 class Maker(Protocol):
@@ -201,9 +216,11 @@ class Kinds:
         if self._erased != self._erasures():
             self._tenants.clear()
             self._erased = self._erasures()
-        kinds = self._tenants.get(caller.tenant)
-        kept = None if kinds is None else kinds.get(key)
-        return kept.kind if kept is not None and self._holds(kept, caller, verified, snapshot, at_ns) else None
+        try:
+            kept = self._tenants[caller.tenant][key]
+        except KeyError:
+            return None
+        return kept.kind if self._holds(kept, caller, verified, snapshot, at_ns) else None
 
     def _holds(self, kept: _Kept, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> bool:
         """Whether it would be made of the same again."""
