@@ -28,6 +28,7 @@ PAGES = {
     "guards": ROOT / "docs" / "argument-guards-codes.md",
     "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
     "bench": ROOT / "docs" / "bench.md",
+    "cost": ROOT / "README.md",
     "exposure": ROOT / "docs" / "exposure.md",
     "drafts": ROOT / "docs" / "registry-drafts.md",
 }
@@ -246,6 +247,16 @@ _POLICIES = {
 _SHARES = ("benign_person", "benign_person_of_all", "attacks_judge_5", "attacks_lying_judge")
 
 
+def cost(report: Mapping[str, Any]) -> str:
+    """What README says of that run."""
+    [warm] = (figure for figure in report["figures"] if figure["name"] == "warm-cpu")
+    return (
+        f"- **A decision costs** {warm['median']:.1f} times ({warm['low']:.1f} to {warm['high']:.1f}) the "
+        f"processor time of a bare gRPC echo, warm, at commit {report['machine']['commit']}. `pdp bench`\n  measures it, "
+        "[docs/bench.md](docs/bench.md) has every figure beside its aim."
+    )
+
+
 def exposure(report: Mapping[str, Any]) -> str:
     """Whole sessions: the figures by policy and facts, who is still asked, and attackers who adapt."""
     variants, tuned = report["variants"], report["tuned_on"]
@@ -420,6 +431,7 @@ def main() -> int:
         "guards": guards(),
         "guard-figures": guard_figures(),
         "bench": bench(report),
+        "cost": cost(report),
         "exposure": exposure(json.loads(SESSIONS.read_text())),
         "drafts": drafts(),
     }
