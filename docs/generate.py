@@ -252,8 +252,9 @@ def cost(report: Mapping[str, Any]) -> str:
     [warm] = (figure for figure in report["figures"] if figure["name"] == "warm-cpu")
     return (
         f"- **A decision costs** {warm['median']:.1f} times ({warm['low']:.1f} to {warm['high']:.1f}) the "
-        f"processor time of a bare gRPC echo, warm, at commit {report['machine']['commit']}. `pdp bench`\n  measures it, "
-        "[docs/bench.md](docs/bench.md) has every figure beside its aim."
+        "processor time of a bare gRPC echo,\n"
+        f"  warm, at commit {report['machine']['commit']}. `pdp bench` measures it, [docs/bench.md](docs/bench.md) has "
+        "every figure beside its aim."
     )
 
 
