@@ -112,6 +112,8 @@ class EngineQuery:
         result the asserted facts vary: as if nothing were asserted, and where something is, as they are. For a list
         the target: packs are asked about each by itself, as they would be asked about a call of it, unless
         `Bundle.together` says that this makes no difference.
+        Without evidence and waivers the composition is told neither the instant nor the call's digest, which it would
+        compare with these alone: calls then have one composition in common.
         The first part alone, its elements included, asks for the composition only. The answer is the decision, and
         the elements: of a call without asserted facts and with them, of a list of all targets."""
         self._payload = self._payload or self._parts()
@@ -124,6 +126,8 @@ class EngineQuery:
 
     def _parts(self) -> bytes:
         values, texts, seen, phase = self.members.values, self.members.texts, self.members.seen, self.phase
+        if not (self.fresh or values["evidence"] or values["waivers"]):
+            seen = {**seen, **_STILL}
         composed = _object((*_composed_texts(texts), _COMPOSITION_SCHEMA, *map(seen.__getitem__, _SEEN)))
         facts = list(_facts_texts(texts if "mandate" in texts else {**_EARLIER, **texts}))
         if phase in ABOUT_ONE:
@@ -205,6 +209,8 @@ _EARLIER = Members.of(
         "mandate": NO_MANDATE.fact(),
     }
 ).texts  # of a document that an older release kept
+# what the composition compares with evidence and the ends of waivers alone, as it is told where there are none
+_STILL = Members.of({"time": {"ns": 0}, "call": {"digest": ""}}).seen
 _COMPOSITION_SCHEMA, _FACTS_SCHEMA = (f'"schema":{encode(each)}' for each in (COMPOSITION_SCHEMA, FACTS_SCHEMA))
 _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
 

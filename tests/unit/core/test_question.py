@@ -18,6 +18,7 @@ from pdp.core.call.facts import (
     Downstream,
     SessionFact,
     TargetFact,
+    Waiver,
     common,
     document,
     own,
@@ -28,6 +29,7 @@ from pdp.core.check import OK, failed
 from pdp.core.errors import BundleFault, EngineFault
 from pdp.core.outcome import EXCHANGE, Effect, Reason, SharedFacts, conclude, question
 from pdp.core.outcome.elements import ASSERTED, COMPOSED, FACTS, parts
+from pdp.policy.embedded.worker import caller_of
 from pdp.policy.query_rules import RULE
 from pdp.policy.source import schema_of_members
 
@@ -67,6 +69,26 @@ def codes(outcome: Any) -> Any:
 
 def test_there_is_one_query() -> None:
     assert RULE == "data.pdp.decision"
+
+
+@for_each(("rests", "compositions"), [("", 1), ("evidence", 3), ("waivers", 3), ("fresh", 3)])
+def test_calls_are_composed_by_instant_and_digest_where_these_are_compared(
+    facts: Any, at: int, valid: Any, rests: str, compositions: int
+) -> None:
+    evidence = ({"call": "d1", "state": "met"},) if rests == "evidence" else ()
+    waivers = (Waiver("w", "c", "git", "o", "", at + 9),) if rests == "waivers" else ()
+    asked = [
+        ask(replace(facts, waivers=waivers, call_digest=digest), instant, valid, evidence)
+        for digest, instant in (("d1", at), ("d2", at), ("d1", at + 1))
+    ]
+    payloads = {replace(each, fresh=rests == "fresh").payload for each in asked}
+    assert len({each.partition(b"\0")[0] for each in payloads}) == compositions
+
+
+def test_the_caller_of_a_question_is_found_in_its_text(facts: Any, at: int, valid: Any) -> None:
+    asked = ask(replace(facts, caller=replace(facts.caller, name='a","subject":{"b')), at, valid)
+    document, *_ = parts(asked.payload)[2]
+    assert json.loads(caller_of(document)) == json.loads(asked.document)["caller"]
 
 
 def test_the_question_is_the_document(facts: Any, at: int, valid: Any) -> None:

@@ -69,6 +69,32 @@ def test_both_steps_are_taken(rego: Rego) -> None:
     assert decision == {"in": {"c": 1, "elements": plain, "asserted_elements": asserted}, "packs": []}
 
 
+def test_a_decision_on_a_call_is_composed_once_of_one_text(rego: Rego) -> None:
+    evaluator = Evaluator(build(two_steps(rego)), EvaluationCaps())
+
+    def composed(c: int, phase: bytes = b"call") -> bytes:
+        return evaluator.evaluate(b'{"c":%d}\0%b\0{"f":0}\0{"n":1}' % (c, phase))[1].partition(b"\0")[0]
+
+    first = composed(1)
+    assert (composed(1), [*evaluator._decisions.values()]) == (first, [first])
+    evaluator._decisions = dict.fromkeys(evaluator._decisions, b"kept")
+    assert composed(1) == b"kept"
+    assert [json.loads(composed(c, phase))["in"]["c"] for c, phase in ((1, b"result"), (1, b"list"))] == [1, 1]
+    assert [json.loads(composed(c))["in"]["c"] for c in range(2, 600)] == [*range(2, 600)]
+    assert len(evaluator._decisions) <= 256
+    large = evaluator.evaluate(b'{"c":"%b"}\0call\0{"f":0}\0{"n":1}' % (b"x" * (16 << 10)))
+    assert large[0] is Status.OK
+    assert not any(len(text) > 16 << 10 for _, text in evaluator._decisions)
+
+
+def test_callers_share_no_decision(rego: Rego) -> None:
+    evaluator = Evaluator(build(two_steps(rego)), EvaluationCaps())
+    for tenant in (b"acme", b"globex", b"acme"):
+        facts = b'{"time":{},"caller":{"name":"\\",\\"subject\\":","tenant":"%b"},"subject":{}}' % tenant
+        evaluator.evaluate(b'{"c":1}\0call\0%b\0{"n":1}' % facts)
+    assert [json.loads(caller)["tenant"] for caller, _ in evaluator._decisions] == ["acme", "globex"]
+
+
 def test_without_asserted_facts_there_is_one_set_of_elements(rego: Rego) -> None:
     decision, elements = evaluate(two_steps(rego), b'{"c":1}\0list\0{"f":0}\0{"n":1}')[1].split(b"\0")
     assert json.loads(decision)["in"]["asserted_elements"] is None
