@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.environment import StillClock
 from support.stored import AT, Entropy, entry
+from support.waiting import until
 
 from pdp.core.call.sessions import SETTLED_NS, end_of, ended
 from pdp.core.check import NS
@@ -93,6 +94,7 @@ async def test_of_several_instances_one_records_it(place: Any) -> None:
         await begun(fleet[n % 3].store, AT + n, f"s{n}")
     clock.advance(121)
     assert sum(await asyncio.gather(*(each.sweep() for each in fleet))) == 20
+    await until(lambda: len({each.store.size() for each in fleet}) == 1)  # each has seen what the others wrote
     assert {len(each.ends()) for each in fleet} == {20}
     assert len({name for name, _ in fleet[0].ends()}) == 20
 
