@@ -272,7 +272,7 @@ async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None
         await page.keyboard.press("Tab")
         await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         link = page.locator(f"a.what[href='/requests/{request_id}']")
-        for _ in range(60):
+        for _ in range(600):
             if await link.evaluate("element => element === document.activeElement"):
                 break
             await page.keyboard.press("Tab")
