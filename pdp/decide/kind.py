@@ -57,7 +57,7 @@ _PRESENTED = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != ARGUM
 
 @dataclass(slots=True)
 class TargetKind:
-    """What calls by one caller about one target have in common, whoever they are for: it rests on no subject."""
+    """What calls by one caller about one target have in common for all subjects: it rests on none."""
 
     caller: Caller
     facts: Facts  # of nobody: without identity and the switches above a tool

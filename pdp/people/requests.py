@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,11 +123,11 @@ class Opening:
         if never := self._never(asked, wanted):
             return never
         rows = [canonical(element) if element["kind"] in PEOPLE else b"" for element in wanted]
-        needs = list(map(wanted_by, filter(None, rows)))
-        if None in needs:
+        needs = list(filter(None, map(wanted_by, filter(None, rows))))
+        if len(needs) < len(rows) - rows.count(b""):
             return denied("requirement.malformed", "The policy requires something that nobody can answer.")
         known, store = asked.stored.approvals, self.counting.store
-        queue = await store.read(lambda: self._queue(asked, filter(None, needs), at_ns))
+        queue = await store.read(lambda: self._queue(asked, needs, at_ns))
         shown: list[OpenRequirement] = []
         entries: list[Commit] = []
         waiting: list[Approval] = []
@@ -170,7 +170,7 @@ class Opening:
             if answered and self.counting.stands(approval, asked.call, asked.stored, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
-    def _queue(self, asked: CallContext, needs: Iterable[Requirement], at_ns: int) -> QueueCounts:
+    def _queue(self, asked: CallContext, needs: Sequence[Requirement], at_ns: int) -> QueueCounts:
         store, tenant = self.counting.store, asked.tenant
         groups = {seat.group_id for need in needs for seat in need.seats}
         alone = self.backoff.alone(asked.stored.turned_down)

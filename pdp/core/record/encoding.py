@@ -148,7 +148,7 @@ def shared(facts: Facts, pins: Pins) -> Texts:
 
 
 def of_subject(facts: Facts) -> Texts:
-    """The same that rest on who asks; those with pseudonyms are a record's own."""
+    """The same that rest on the subject and its agent; those with pseudonyms are a record's own."""
     return _texts({"agent": _agent(facts.identity.agent), "switch": facts.switch.as_json})
 
 
