@@ -12,6 +12,7 @@ import pytest_asyncio
 import test_golden
 from support.cases import Case
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.golden import INSTANTS, plan
 from support.outside import need
 from support.world import PROCESS, World, running
@@ -41,6 +42,7 @@ def _by_opa(expected: Any) -> Any:
     return expected
 
 
-@pytest.mark.parametrize("case", test_golden.CASES, ids=lambda case: case.id)
+@for_each("case", test_golden.CASES, ids=lambda case: case.id)
 async def test_case(case: Case, worlds: dict[str, World]) -> None:
-    await test_golden.test_case(replace(case, record=_by_opa(case.record)), PROCESS, worlds, {})
+    of_opa = replace(case, record=_by_opa(case.record))
+    test_golden.check_run(of_opa, await test_golden.run(of_opa, worlds, PROCESS, {}), worlds[case.world])

@@ -1,9 +1,10 @@
-"""Golden decisions: request, facts, answer and record, in process and over gRPC."""
+"""Golden decisions: request, facts, answer and record of every case in process, and its replay; over gRPC one case of
+each kind of answer. `tests/conformance/test_golden_opa.py` has them on the other engine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,13 +17,15 @@ from support.environment import Stage, StillClock
 from support.for_each import for_each
 from support.golden import INSTANTS, plan
 from support.pseudonyms import revealed
-from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, running
+from support.world import PROCESS, WAYS, DecideAnswer, ListAnswer, Refused, World, running
 from typing_extensions import override
 
 from pdp.core.bytes.digest import canonical, commitment, leaf_hash
+from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
 from pdp.core.outcome.codes import CONTROLS
 from pdp.decide.decision import Decision
+from pdp.decide.explain import ExplainRequest
 from pdp.decide.facts import FactBuilder
 from pdp.proof.check import check
 from pdp.v1 import types_pb2
@@ -134,11 +137,13 @@ def told(what: str) -> Iterator[None]:
         raise
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-async def test_case(case: Case, way: str, worlds: dict[str, World], ran: Ran) -> None:
-    world = worlds[case.world]
-    found = await run(case, worlds, way, ran)
+async def test_case(case: Case, worlds: dict[str, World], ran: Ran) -> None:
+    check_run(case, await run(case, worlds, PROCESS, ran), worlds[case.world])
+
+
+def check_run(case: Case, found: Run, world: World) -> None:
+    """Everything that the case says holds of its run."""
     if case.refused:
         assert isinstance(found.answer, Refused), found.answer
         assert (found.answer.status, found.answer.code) == (case.refused["status"], case.refused["code"])
@@ -260,8 +265,18 @@ def codes(reasons: Any) -> set[str]:
     return {r.code for r in reasons}
 
 
-@for_each("case", CASES, ids=lambda case: case.id)
-async def test_both_ways_agree(case: Case, worlds: dict[str, World], ran: Ran) -> None:
+def _one_of_each(cases: Iterable[Case]) -> Sequence[Case]:
+    """The first case of each kind of answer: the socket adds to a case how its answer or refusal is sent."""
+    kinds: dict[str, Case] = {}
+    for case in cases:
+        obligations = sorted({str(each["kind"]) for each in case.decision.get("obligations", ())})
+        answer = [case.decision.get("effect"), case.refused.get("status"), case.refused.get("code"), *obligations]
+        kinds.setdefault(str([case.is_list, *case.request.get("target", ()), *answer]), case)
+    return list(kinds.values())
+
+
+@for_each("case", _one_of_each(CASES), ids=lambda case: case.id)
+async def test_over_the_socket_it_is_the_same(case: Case, worlds: dict[str, World], ran: Ran) -> None:
     one, other = [await run(case, worlds, way, ran) for way in WAYS]
     if isinstance(one.answer, Refused):
         assert one.answer == other.answer
@@ -269,6 +284,30 @@ async def test_both_ways_agree(case: Case, worlds: dict[str, World], ran: Ran) -
     assert not isinstance(other.answer, Refused)
     assert _scrubbed(one.answer) == _scrubbed(other.answer)
     assert _told(one.fields) == _told(other.fields)
+
+
+@for_each("case", [case for case in CASES if not case.is_list], ids=lambda case: case.id)
+async def test_a_decision_is_reproduced_by_its_replay(
+    case: Case, worlds: dict[str, World], ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past, world = await run(case, worlds, PROCESS, ran), worlds[case.world]
+    if isinstance(past.answer, Refused):
+        return  # nothing was decided
+    explain, record = world.process.services.explain, past.fields
+    monkeypatch.setattr(type(explain.kept), "places", _no_places)
+    explain.per_minute = len(CASES)
+    explainer = Caller("explainer", record["tenant"], frozenset({Role.EXPLAIN}), frozenset({"*"}))
+    explanation, _ = await explain(ExplainRequest(record["id"]), explainer)
+    # such evidence was not weighed, so the document is without it and the replay does not deny for it
+    malformed = any(r["code"] == "evidence.malformed" for r in record["reasons"])
+    assert explanation.reproduced is not malformed, [explanation.outcome, record["effect"], record["reasons"]]
+    replayed = {(r.code, r.message) for r in explanation.outcome.reasons if r.rule == "pdp.gate"}
+    assert replayed == {(r["code"], r["message"]) for r in record["reasons"] if r["rule"] == "pdp.gate"}
+
+
+async def _no_places(_kept: Any, _artefact: bytes, _document: bytes, named: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Where rules stand has tests of its own, and costs a process each."""
+    return (("", 0),) * len(named)
 
 
 def _scrubbed(answer: Any) -> Any:
