@@ -97,7 +97,7 @@ delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no
 	$(BIN)/python -m devtools.delivery.gates credentials
 	@if [ -x .tools/bin/scorecard ]; then $(MAKE) --no-print-directory scorecard; else echo "not run: scorecard, which \`make scorecard\` builds (ten minutes, once)"; fi
 
-.tools/bin/scorecard .tools/bin/helm: .venv/ready # by the sums in .ci/go
+.tools/bin/scorecard .tools/bin/helm .tools/bin/litewitness: .venv/ready # by the sums in .ci/go
 	.ci/go/build $(@F)
 
 scorecard: .venv/ready .tools/bin/scorecard ## OpenSSF Scorecard of the commit, as far as it needs no service (builds it once: ten minutes)

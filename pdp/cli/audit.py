@@ -19,7 +19,6 @@ from pdp.cli.connection import Connection, connected
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.bytes.digest import commitment
 from pdp.proof import receipt
-from pdp.proof.cosignature import WitnessKey
 from pdp.proof.note import LogKey, read_private
 from pdp.proof.verification import Progress
 from pdp.store.reading import StoreReader
@@ -67,10 +66,6 @@ _OPENED = ("switch", "config", "review")  # kinds of records whose committed val
             "pdp.cli.audit_verify:verify",
             "Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.",
         ),
-        "witness": (
-            "pdp.cli.audit_witness:witness",
-            "Run a witness: cosign checkpoints of logs that only ever grow.",
-        ),
     },
 )
 def audit() -> None:
@@ -110,14 +105,12 @@ def prove(*, decision_id: str, out: Path, connection: Connection) -> None:
 @audit.command()
 @click.argument("key", type=IN_FILE)
 @click.argument("origin")
-@click.option("--witness", is_flag=True, help="Of a witness: its key, and its name as ORIGIN.")
-def key(key: Path, origin: str, *, witness: bool) -> None:  # noqa: A002, RUF100 - its name for users
+def key(key: Path, origin: str) -> None:  # noqa: A002, RUF100 - its name for users
     """Print the verifier key of a log: its signing KEY (PEM) and its ORIGIN, which `pdp status` shows.
 
     Give it to auditors by another way than the log.
     """
-    kind = WitnessKey if witness else LogKey
-    click.echo(kind(origin, read_private(key.read_bytes()).public_key()).text())
+    click.echo(LogKey(origin, read_private(key.read_bytes()).public_key()).text())
 
 
 @audit.command()

@@ -10,10 +10,9 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.core.errors import ConfigurationFault
-from pdp.proof.note import ID_BYTES, LogKey, NoteFault, line, split
+from pdp.proof.note import ID_BYTES, LogKey, NoteFault, split
 
 COSIGNATURE = b"\x04"
 _TIME_BYTES = 8
@@ -27,12 +26,6 @@ class WitnessKey(LogKey):
     """A witness's public key, by its name."""
 
     ALGORITHM: ClassVar[bytes] = COSIGNATURE
-
-
-def cosign(text: str, name: str, key: Ed25519PrivateKey, at: int) -> str:
-    """The signature line of a witness under a checkpoint's text, at Unix seconds."""
-    signature = key.sign(_message(text, at))
-    return line(name, WitnessKey(name, key.public_key()).id + at.to_bytes(_TIME_BYTES) + signature)
 
 
 def _message(text: str, at: int) -> bytes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from pdp.proof.cosignature import WitnessEntry, WitnessPolicy, cosigned
 from pdp.proof.note import Checkpoint, NoteFault
-from pdp.proof.witness import Submission
 
 SECONDS = 1.0  # for all that one witness is asked of one checkpoint
 _LONGEST = 60.0  # between two attempts at a witness that does not answer
@@ -20,6 +20,12 @@ _MAX_ANSWER = 1 << 14
 _TRIES = 3  # others may have submitted in between
 
 Prove = Callable[[int], Awaitable[tuple[bytes, ...]]]
+
+
+def submission(old: int, proof: Sequence[bytes], note: str) -> str:
+    """The body of `add-checkpoint`: a checkpoint's note, and the proof that it extends the tree of `old` leaves."""
+    lines = "".join(f"{base64.b64encode(each).decode()}\n" for each in proof)
+    return f"old {old}\n{lines}\n{note}"
 
 
 @dataclass(slots=True)
@@ -81,10 +87,9 @@ class Cosigners:
     async def sizes(self, empty: str) -> dict[str, int]:
         """How many records each witness has seen, as far as they answer: asked with a checkpoint of the `empty` tree,
         which says nothing."""
-        nothing = Submission(0, (), empty, Checkpoint("", 0, b""))
 
         async def ask(each: _Cosigner) -> int | None:
-            status, answer = await self._post(each, nothing)
+            status, answer = await self._post(each, submission(0, (), empty))
             return 0 if status == HTTPStatus.OK else _size(status, answer)
 
         found = await asyncio.gather(*map(ask, self._each))
@@ -120,7 +125,7 @@ class Cosigners:
         for _ in range(_TRIES):
             old = min(each.size, new.size)
             proof = await prove(old) if old else ()
-            status, answer = await self._post(each, Submission(old, proof, note, new))
+            status, answer = await self._post(each, submission(old, proof, note))
             if status == HTTPStatus.OK:
                 self._take(each, note, new, answer)
                 return
@@ -155,7 +160,7 @@ class Cosigners:
         if new.size:
             self.agreed |= {each.entry.name}
 
-    async def _post(self, each: _Cosigner, submission: Submission) -> tuple[int, str]:
+    async def _post(self, each: _Cosigner, body: str) -> tuple[int, str]:
         """Status and body; (0, "") without an answer."""
         import httpx  # noqa: PLC0415 - only where there are witnesses
 
@@ -163,7 +168,7 @@ class Cosigners:
             async with (
                 asyncio.timeout(self.within),
                 httpx.AsyncClient(verify=self.tls, trust_env=False, follow_redirects=False) as client,
-                client.stream("POST", f"{each.entry.url}/add-checkpoint", content=submission.text()) as response,
+                client.stream("POST", f"{each.entry.url}/add-checkpoint", content=body) as response,
             ):
                 answer = b""
                 async for part in response.aiter_raw():

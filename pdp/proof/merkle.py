@@ -92,34 +92,6 @@ def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], expected
     return not last and found == expected
 
 
-def consistent(  # noqa: C901 - as RFC 9162 says it
-    first: int, second: int, old: bytes, new: bytes, path: Sequence[bytes]
-) -> bool:
-    """Whether the tree with root `new` extends the one with root `old` (RFC 9162, 2.1.4.2)."""
-    if not 0 < first <= second:
-        return False
-    if first == second:
-        return not path and old == new
-    hashes = [old, *path] if first & (first - 1) == 0 else list(path)
-    if not hashes:
-        return False
-    here, last = first - 1, second - 1
-    while here & 1:
-        here, last = here >> 1, last >> 1
-    before = after = hashes[0]
-    for each in hashes[1:]:
-        if not last:
-            return False
-        if here & 1 or here == last:
-            before, after = node_hash(each, before), node_hash(each, after)
-            while not here & 1 and here:
-                here, last = here >> 1, last >> 1
-        else:
-            after = node_hash(after, each)
-        here, last = here >> 1, last >> 1
-    return not last and before == old and after == new
-
-
 class Frontier:
     """The right edge of a growing tree: the complete subtrees that it is made of, largest first. Memory and the work
     of an append are logarithmic."""

@@ -4,18 +4,16 @@ command, and by a verifier that shares nothing with it."""
 from __future__ import annotations
 
 import asyncio
-import ssl
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
 from support.signed_log import KEY, record, write
 from support.stored import AT, Entropy, an_id
+from support.witnesses import cosigning, watching
 
 from pdp.cli.main import cli
 from pdp.core.bytes.digest import canonical, leaf_hash
@@ -26,15 +24,10 @@ from pdp.decide.commit import Recorder
 from pdp.host.log_files import LogFiles
 from pdp.proof import archiving, receipt
 from pdp.proof.archive import ArchiveFolder
-from pdp.proof.cosignature import WitnessPolicy
-from pdp.proof.cosigners import Cosigners
 from pdp.proof.index import SearchIndex
-from pdp.proof.note import LogKey
 from pdp.proof.publisher import Publisher
 from pdp.proof.search import Search, SearchAsk
 from pdp.proof.tiles import LogFolder, tile_path
-from pdp.proof.witness import MAX_BODY, Witness
-from pdp.proof.witness_listener import WitnessListener
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 
@@ -152,41 +145,23 @@ async def test_what_is_served_is_the_whole_log(store: AnyStore, tmp_path: Path) 
 
 async def test_a_witness_sees_the_log_grow_across_it(store: AnyStore, tmp_path: Path) -> None:
     """Its proof of growth is made of tiles alone, also by a process that has no archive and no folder any more."""
-    key = Ed25519PrivateKey.from_private_bytes(b"w" * 32)
-    witness = Witness(tmp_path / "w", "w.example", key, [LogKey(store.origin, KEY.public_key())], time.time)
-    statuses = list[int]()
-
-    def answer(body: bytes) -> tuple[int, str, str]:
-        made = witness.add(body)
-        statuses.append(made.status)
-        return made.status, made.body, made.kind
-
-    listener = WitnessListener("127.0.0.1:0", answer, max_body=MAX_BODY, tls=None)
-    await listener.start()
-    vkey = witness.verifier.text()
-    policy = WitnessPolicy.read(f"witness w {vkey} http://{listener.address}\ngroup g all w\nquorum g\n")
-
-    def cosigned(folder: str) -> Publisher:
-        asked = Cosigners(policy, 3600, ssl.create_default_context(), within=60.0)
-        return Publisher(store, LogFolder(tmp_path / folder), KEY, cosigners=asked, now_ns=lambda: AT)
-
-    log = cosigned("log")
-    await write(store, 0, COUNT)
-    await log.publish()
-    await archived(store, tmp_path / "archive")
-    c2sp.cosigned_at((await log.publish()).note.encode(), vkey)
-    await write(store, COUNT, COUNT + 30)
-    c2sp.cosigned_at((await log.publish()).note.encode(), vkey)
-    again = cosigned("log")  # a start
-    assert await again.check() is not None
-    await write(store, COUNT + 30, COUNT + 60)
-    anew = cosigned("new")
-    c2sp.cosigned_at((await again.publish()).note.encode(), vkey)
-    c2sp.cosigned_at((await anew.publish()).note.encode(), vkey)
-    assert 422 not in statuses  # none was said not to extend what it saw
-    assert leaf_hash(record(0)) in {leaf for leaf, _ in store.leaves_from(0, COUNT)}
-    await listener.drain()
-    witness.close()
+    async with watching(store.origin) as witness:
+        policy = f"{witness.line('w')}group g all w\nquorum g\n"
+        log = cosigning(store, tmp_path / "log", policy)
+        await write(store, 0, COUNT)
+        await log.publish()
+        await archived(store, tmp_path / "archive")
+        c2sp.cosigned_at((await log.publish()).note.encode(), witness.vkey)
+        await write(store, COUNT, COUNT + 30)
+        c2sp.cosigned_at((await log.publish()).note.encode(), witness.vkey)
+        again = cosigning(store, tmp_path / "log", policy)  # a start
+        assert await again.check() is not None
+        await write(store, COUNT + 30, COUNT + 60)
+        anew = cosigning(store, tmp_path / "new", policy)
+        c2sp.cosigned_at((await again.publish()).note.encode(), witness.vkey)
+        c2sp.cosigned_at((await anew.publish()).note.encode(), witness.vkey)
+        assert 422 not in witness.statuses  # none was said not to extend what it saw
+        assert leaf_hash(record(0)) in {leaf for leaf, _ in store.leaves_from(0, COUNT)}
 
 
 @pytest.mark.parametrize("count", [256, 100])

@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
 from support.signed_log import publisher, reading, verified, write
 from support.stored import AT
@@ -18,7 +18,6 @@ from support.witnesses import FRESH, cosigning, watching
 
 from pdp.core.record.stored import Cosigning
 from pdp.proof.publisher import RolledBack
-from pdp.proof.witness import Witness
 from pdp.store.opening import AnyStore
 
 
@@ -26,7 +25,7 @@ async def test_each_checkpoint_is_cosigned_and_each_witness_sees_all_of_the_log_
     store: AnyStore, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as left:
-        both = [await left.enter_async_context(watching(tmp_path / f"w{n}", store.origin, n)) for n in (1, 2)]
+        both = [await left.enter_async_context(watching(store.origin, n)) for n in (1, 2)]
         policy = "".join(each.line(f"w{n}") for n, each in enumerate(both)) + "group g all w0 w1\nquorum g\n"
         log = cosigning(store, tmp_path / "log", policy)
         assert await log.check() is None
@@ -37,13 +36,13 @@ async def test_each_checkpoint_is_cosigned_and_each_witness_sees_all_of_the_log_
             for each in both:
                 assert abs(c2sp.cosigned_at(head.note.encode(), each.vkey) - time.time()) < 60
         assert len(verified(tmp_path / "log", log)) == 600
-        asked = [each.asked for each in both]
+        asked = [len(each.statuses) for each in both]
         again = cosigning(store, tmp_path / "log", policy)  # a restart: who knows what is asked first
         assert (await again.check()) is not None
         assert (await again.publish()).size == 600
-        assert [each.asked for each in both] == [n + 2 for n in asked]
+        assert [len(each.statuses) for each in both] == [n + 2 for n in asked]
         await log.publish()
-        assert [each.asked for each in both] == [n + 2 for n in asked]  # nothing is due
+        assert [len(each.statuses) for each in both] == [n + 2 for n in asked]  # nothing is due
 
 
 AWAY = (500, "", "text/plain")
@@ -64,7 +63,7 @@ async def test_cosignatures_are_renewed_and_one_witness_may_be_away(
 ) -> None:
     now, waiting = Clock(1_790_000_000.0), Clock(100.0)
     origin, note = store.origin, tmp_path / "log/checkpoint"
-    async with watching(tmp_path / "w1", origin, 1, now) as good, watching(tmp_path / "w2", origin, 2, now) as bad:
+    async with watching(origin, 1, now) as good, watching(origin, 2, now) as bad:
         policy = f"{good.line('good')}{bad.line('bad')}group g all good bad\nquorum g\n"
         log = cosigning(store, tmp_path / "log", policy, seconds=now, monotonic=waiting)
         bad.says = AWAY
@@ -78,13 +77,16 @@ async def test_cosignatures_are_renewed_and_one_witness_may_be_away(
             c2sp.cosigned_at(head.note.encode(), bad.vkey)
         assert "log: witnesses: the checkpoint is not cosigned by the quorum" in caplog.text
         assert "bad answers 500" in caplog.text
-        asked = [good.asked, bad.asked]
+        asked = [len(good.statuses), len(bad.statuses)]
         now.at += FRESH // 2  # as long as none is due
         await log.publish()
-        assert [good.asked, bad.asked] == asked
+        assert [len(good.statuses), len(bad.statuses)] == asked
         now.at += 1
         head = await log.publish()
-        assert [good.asked, bad.asked] == [asked[0] + 1, asked[1]]  # who failed, not before some time has passed
+        assert [len(good.statuses), len(bad.statuses)] == [
+            asked[0] + 1,
+            asked[1],
+        ]  # a failed one, after a pause
         assert log.cosigning == Cosigning(3, AT, ("bad",))  # as long as it lasts
         assert c2sp.cosigned_at(head.note.encode(), good.vkey) == int(now.at)
         good.says, written = AWAY, note.stat().st_mtime_ns
@@ -121,7 +123,7 @@ WRONG_ANSWERS = [
 @pytest.mark.parametrize("says", WRONG_ANSWERS)
 async def test_a_witness_that_answers_nonsense_changes_nothing(place: Any, tmp_path: Path, says: Any) -> None:
     store = place.open()
-    async with watching(tmp_path / "w", store.origin) as one:
+    async with watching(store.origin) as one:
         one.says = says
         await write(store, 0, 3)
         log = cosigning(store, tmp_path / "log", one.line("w") + "quorum w\n")
@@ -134,7 +136,7 @@ async def test_a_witness_that_answers_nonsense_changes_nothing(place: Any, tmp_p
 async def test_a_log_that_a_witness_knows_more_of_does_not_start(place: Any, tmp_path: Path) -> None:
     """Store and folder both are older copies; only the witness is not the operator's."""
     store = place.open()
-    async with watching(tmp_path / "w", store.origin) as one:
+    async with watching(store.origin) as one:
         policy = one.line("w") + "quorum w\n"
         await write(store, 0, 20)
         await cosigning(store, tmp_path / "log", policy).publish()
@@ -160,22 +162,12 @@ async def test_a_log_that_a_witness_knows_more_of_does_not_start(place: Any, tmp
 
 async def test_a_witness_finds_other_records(place: Any, tmp_path: Path) -> None:
     store = place.open()
-    async with watching(tmp_path / "w", store.origin) as one:
+    async with watching(store.origin) as one:
         policy = one.line("w") + "quorum w\n"
         await write(store, 0, 20)
         log = cosigning(store, tmp_path / "log", policy)
         await log.publish()
-        kept = one.witness.file(store.origin)
-        lines = kept.read_text().split("\n")
-        one.witness.close()
-        kept.write_text("\n".join([*lines[:2], "A" * 43 + "=", ""]))
-        one.witness = Witness(
-            tmp_path / "w",
-            "w.example/1",
-            Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32),
-            [log.verifier],
-            time.time,
-        )
+        one.seen = replace(one.seen, root=bytes(32))
         await write(store, 20, 30)
         fresh = cosigning(store, tmp_path / "log", policy)
         await fresh.check()
@@ -189,7 +181,7 @@ async def test_two_processes_under_load_have_one_cosigned_log(place: Any, databa
     if database == "sqlite":
         return
     one, two = place.open(seed="1"), place.open(seed="2")
-    async with watching(tmp_path / "w", one.origin) as witness:
+    async with watching(one.origin) as witness:
         policy = witness.line("w") + "quorum w\n"
         logs = [cosigning(store, tmp_path / name, policy) for store, name in ((one, "one"), (two, "two"))]
         for log in logs:

@@ -10,7 +10,7 @@ from typing import Any
 
 from support.signed_log import write
 from support.stored import AT, Entropy
-from support.witnesses import Watching, cosigning, watching
+from support.witnesses import Witness, cosigning, watching
 
 from pdp.core.check import NS
 from pdp.decide.commit import Recorder
@@ -65,7 +65,7 @@ async def test_a_quorum_that_is_missing_too_long_and_back_again_is_in_the_log_on
     store: AnyStore, tmp_path: Path
 ) -> None:
     clock = Hand()
-    async with watching(tmp_path / "w", store.origin) as witness:
+    async with watching(store.origin) as witness:
         machine = Machine(store, tmp_path / "log", witness.line("w") + "quorum w\n", clock)
         await machine.records.look()  # nobody was asked yet
         await write(store, 0, 3)
@@ -109,7 +109,7 @@ async def test_a_process_that_starts_while_it_is_missing_goes_on(place: Any, tmp
     """It says nothing of what the one before said, counts from where that one began, and says that it is back."""
     clock = Hand()
     store: AnyStore = place.open()
-    async with watching(tmp_path / "w", store.origin) as witness:
+    async with watching(store.origin) as witness:
         policy = witness.line("w") + "quorum w\n"
         witness.says = AWAY
         await write(store, 0, 3)
@@ -150,7 +150,7 @@ async def test_a_process_that_ended_between_the_two_writes_leaves_no_false_insta
     store: AnyStore, tmp_path: Path
 ) -> None:
     clock = Hand()
-    async with watching(tmp_path / "w", store.origin) as witness:
+    async with watching(store.origin) as witness:
         policy = witness.line("w") + "quorum w\n"
         machine = await missing(store, tmp_path, policy, witness, clock)
         await store.put_in_force({("witnesses", ""): ""})  # as a process does before its record, and ended there
@@ -159,7 +159,7 @@ async def test_a_process_that_ended_between_the_two_writes_leaves_no_false_insta
         assert said(store)[1:] == [{"quorum": "back", "since_ns": None, "size": 4, "lacks": []}]
 
 
-async def missing(store: AnyStore, folder: Path, policy: str, witness: Watching, clock: Hand) -> Machine:
+async def missing(store: AnyStore, folder: Path, policy: str, witness: Witness, clock: Hand) -> Machine:
     """A machine that said so."""
     machine = Machine(store, folder / "log", policy, clock)
     witness.says = AWAY
@@ -176,8 +176,8 @@ async def test_the_machines_of_a_log_say_it_once(place: Any, database: str, tmp_
     clock, first = Hand(), place.open(seed="1")
     stores = [first, first if database == "sqlite" else place.open(seed="2")]
     async with (
-        watching(tmp_path / "w1", stores[0].origin, 1) as near,
-        watching(tmp_path / "w2", stores[0].origin, 2) as far,
+        watching(stores[0].origin, 1) as near,
+        watching(stores[0].origin, 2) as far,
     ):
         policies = [near.line("w") + "quorum w\n", far.line("w") + "quorum w\n"]
         near.says = far.says = AWAY

@@ -1,35 +1,32 @@
-"""`pdp audit witness` as a process of its own, killed and asked, and a server whose log it cosigns."""
+"""litewitness, a C2SP witness of others, and a server whose log it cosigns."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
 import re
 import shutil
-import signal
+import sqlite3
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Sequence
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from served import ALLOW, clean_environment, make_world, pdp, spawned, until
+from served import ALLOW, make_world, pdp, spawned, until
 from support import c2sp
+from support.envoy import free_port
+from support.outside import need
 from support.profiles import profile
 
 from pdp.core.check import NS
 from pdp.proof import merkle
-from pdp.proof.note import Checkpoint, LogKey, sign
-from pdp.proof.witness import Submission
+from pdp.proof.note import LogKey
 
-ORIGIN = "example.com/log"
+ORIGIN, NAME = "example.com/log", "witness.example/1"
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PAGE = (Path(__file__).parents[2] / "docs/witness.md").read_text()
 
@@ -41,129 +38,62 @@ def write_key(path: Path, key: Ed25519PrivateKey) -> None:
 
 
 class Running:
-    """A witness process. `line` is what it prints for policies."""
+    """litewitness over an SSH agent with its key, of one log. `line` is of a policy."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        command = [sys.executable, "-m", "pdp.cli.main", "audit", "witness", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment())
-        assert self.process.stdout is not None
-        self.line = self.process.stdout.readline().strip()
-        assert self.line, "it did not start"
-        self.vkey, self.url = self.line.split(" ")[2:]
+    def __init__(self, folder: Path, log: LogKey, address: str) -> None:
+        self._folder, self.address = folder, address
+        for program in ("ssh-agent", "ssh-add", "ssh-keygen"):
+            need(program)
+        key = folder / "witness"
+        if not key.exists():
+            ssh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+        public = ssh("ssh-keygen", "-l", "-f", f"{key}.pub").split(" ")[1]
+        self._agent = subprocess.Popen(["ssh-agent", "-D", "-a", folder / "agent"], stdout=subprocess.DEVNULL)
+        until((folder / "agent").exists)
+        ssh("ssh-add", "-q", key, env={"SSH_AUTH_SOCK": str(folder / "agent")})
+        self._process = self._start(public)
+        until(self._answers)
+        with sqlite3.connect(folder / "db") as db:  # as its own `witnessctl add-log` and `add-key` do
+            if not db.execute("SELECT * FROM key").fetchall():
+                db.execute("INSERT INTO log VALUES (?, 0, ?)", (log.name, b64encode(merkle.EMPTY).decode()))
+                db.execute("INSERT INTO key VALUES (?, ?)", (log.name, log.text()))
+        self.vkey = re.findall(r"vkey=(\S+)", (folder / "said").read_text())[-1].strip('"')
+        self.line = f"witness one {self.vkey} http://{address}"
 
-    def end(self, number: int = signal.SIGTERM) -> int:
-        os.kill(self.process.pid, number)
-        code = self.process.wait(60)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
+    def _start(self, public: str) -> subprocess.Popen[bytes]:
+        words = {"db": self._folder / "db", "name": NAME, "key": public, "ssh-agent": self._folder / "agent"}
+        command = [need("litewitness"), *(f"-{name}={value}" for name, value in words.items())]
+        with (self._folder / "said").open("ab") as said:
+            return subprocess.Popen([*command, f"-listen={self.address}"], stderr=said, stdout=said)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self._folder / "said").read_text()
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"http://{self.address}", trust_env=False).status_code == 200
+        return False
+
+    def size(self) -> int:
+        """Of the log, as the witness has seen it."""
+        with sqlite3.connect(self._folder / "db") as db:
+            return int(db.execute("SELECT tree_size FROM log").fetchone()[0])
+
+    def end(self) -> None:
+        for each in (self._process, self._agent):
+            each.terminate()
+            each.wait(60)
+
+
+def ssh(*command: str | Path, env: Mapping[str, str] | None = None) -> str:
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
 
 
 @contextmanager
-def running(folder: Path, vkey: str, listen: str = "127.0.0.1:0") -> Iterator[Running]:
-    pem = folder / "witness.pem"
-    if not pem.exists():
-        write_key(pem, Ed25519PrivateKey.generate())
-    words = [
-        str(folder / "state"),
-        "--name",
-        "witness.example/1",
-        "--key",
-        str(pem),
-        "--log",
-        vkey,
-        "--listen",
-        listen,
-    ]
-    found = Running(words)
+def running(folder: Path, log: LogKey, address: str = "") -> Iterator[Running]:
+    witness = Running(folder, log, address or f"127.0.0.1:{free_port()}")
     try:
-        yield found
+        yield witness
     finally:
-        if found.process.poll() is None:
-            found.end()
-
-
-@dataclass(frozen=True, slots=True)
-class Cosigned:
-    """A checkpoint of one of two logs that part at record 8, with its cosignature."""
-
-    size: int
-    fork: int
-    note: str
-
-
-class Asking:
-    """Asks a witness to cosign, of either log, sizes around the last; until it is gone or `stop`."""
-
-    def __init__(self) -> None:
-        self.cosigned: list[Cosigned] = []
-        self.stop = threading.Event()
-        self._size = 0
-        self._draw = random.Random(20261121)
-        self._trees = [[c2sp.leaf_hash(b"%d %d" % (n, n >= 8 and fork)) for n in range(400)] for fork in (0, 1)]
-
-    def run(self, url: str) -> None:
-        with httpx.Client(trust_env=False) as client, suppress(httpx.HTTPError):
-            while not self.stop.is_set():
-                self._ask(client, f"{url}/add-checkpoint")
-
-    def _ask(self, client: httpx.Client, url: str) -> None:
-        fork, new = self._draw.randrange(2), min(max(self._size + self._draw.randrange(-1, 3), 0), 399)
-        tree = self._trees[fork]
-        head = Checkpoint(ORIGIN, new, c2sp.tree_hash(tree[:new]))
-        proof = merkle.consistency(self._size, new, node_of(tree)) if 0 < self._size <= new else ()
-        answer = client.post(url, content=Submission(self._size, proof, sign(head, KEY), head).text())
-        if answer.status_code == 200:
-            self.cosigned.append(Cosigned(new, fork, sign(head, KEY) + answer.text))
-            self._size = new
-        elif answer.status_code == 409:
-            self._size = int(answer.text)
-
-
-def node_of(tree: Sequence[bytes]) -> merkle.Node:
-    return lambda level, index: c2sp.tree_hash(tree[index << level : (index + 1) << level])
-
-
-def test_a_witness_that_is_killed_never_goes_back(tmp_path: Path) -> None:
-    """Six kills while two logs by one key ask in turn: what was cosigned is one log that grows."""
-    draw, asking = random.Random(14), Asking()
-    vkey = LogKey(ORIGIN, KEY.public_key()).text()
-    for round_ in range(6):
-        with running(tmp_path, vkey) as witness:
-            enough = len(asking.cosigned) + draw.randint(3, 25)
-            thread = threading.Thread(target=asking.run, args=(witness.url,))
-            thread.start()
-            until(lambda enough=enough: len(asking.cosigned) >= enough)
-            assert witness.end(signal.SIGKILL if round_ < 5 else signal.SIGTERM) in {-signal.SIGKILL, 0}
-            asking.stop.set()
-            thread.join()
-            asking.stop.clear()
-    sizes = [each.size for each in asking.cosigned]
-    assert len(sizes) > 20
-    assert sizes == sorted(sizes)
-    assert len({each.fork for each in asking.cosigned if each.size > 8}) == 1
-    for each in asking.cosigned:
-        c2sp.cosigned_at(each.note.encode(), witness.vkey)
-
-
-@pytest.mark.parametrize(
-    ("request_", "status"),
-    [
-        (("GET", "/add-checkpoint", ""), 405),
-        (("POST", "/", ""), 404),
-        (("POST", "/add-checkpoint", "x" * 70_000), 413),
-        (("POST", "/add-checkpoint", ""), 400),
-    ],
-)
-def test_what_it_refuses(tmp_path: Path, request_: tuple[str, str, str], status: int) -> None:
-    method, path, body = request_
-    vkey = LogKey(ORIGIN, KEY.public_key()).text()
-    with running(tmp_path, vkey) as witness:
-        words = ("--name", "w", "--key", str(tmp_path / "witness.pem"), "--log", vkey)
-        second = pdp("audit", "witness", str(tmp_path / "state"), *words)
-        assert (second.returncode, second.stderr.startswith("witness.locked")) == (1, True)
-        assert httpx.request(method, witness.url + path, content=body, trust_env=False).status_code == status
-        assert httpx.post(f"{witness.url}/add-checkpoint", content=iter([b"x"]), trust_env=False).status_code == 400
+        witness.end()
 
 
 def test_a_log_is_cosigned_verified_and_not_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,13 +102,11 @@ def test_a_log_is_cosigned_verified_and_not_put_back(tmp_path: Path, monkeypatch
     audit = {"folder": str(tmp_path / "log"), "key": f"file:{tmp_path / 'log.pem'}", "witnesses": str(tmp_path / "p")}
     world = make_world(tmp_path / "w", {"audit": audit, "store": {"origin": ORIGIN}})
     write_key(tmp_path / "log.pem", KEY)
-    log = LogKey(ORIGIN, KEY.public_key()).text()
+    log = LogKey(ORIGIN, KEY.public_key())
     with running(tmp_path, log) as witness:
         name = witness.line.split(" ")[1]
         quorum = f"group enough any {name}\nquorum enough\n"
-        (tmp_path / "p").write_text(f"log {log}\n{witness.line}\n{quorum}")
-        printed = pdp("audit", "key", "witness.pem", "witness.example/1", "--witness").stdout.strip()
-        assert printed == witness.vkey
+        (tmp_path / "p").write_text(f"log {log.text()}\n{witness.line}\n{quorum}")
         with spawned(world) as server:
             answer = server.decide()
             assert answer.effect == ALLOW
@@ -217,16 +145,13 @@ def test_a_log_is_cosigned_verified_and_not_put_back(tmp_path: Path, monkeypatch
             server.decide()
             until(lambda: int((tmp_path / "log/checkpoint").read_text().split("\n")[1]) > size + 1)
             server.stop()
-        seen = httpx.post(f"{witness.url}/add-checkpoint", content=empty(), trust_env=False).text
+        seen = witness.size()
         for name in ("w/store", "log"):
             shutil.rmtree(tmp_path / name)
             shutil.copytree(tmp_path / "older" / Path(name).name, tmp_path / name)
         with spawned(world, wait=False) as server:
             assert server.wait() == 1
-            assert (
-                f"store.rollback: witnesses have cosigned more records ({quorum.split()[3]} {seen.strip()})"
-                in server.log
-            )
+            assert f"store.rollback: witnesses have cosigned more records ({quorum.split()[3]} {seen})" in server.log
 
 
 def test_a_quorum_that_goes_missing_and_comes_back_is_in_the_log(
@@ -237,14 +162,13 @@ def test_a_quorum_that_goes_missing_and_comes_back_is_in_the_log(
     audit = {"folder": str(tmp_path / "log"), "key": f"file:{tmp_path / 'log.pem'}", "witnesses": str(tmp_path / "p")}
     world = make_world(tmp_path / "w", {"audit": {**audit, "witness_seconds": 10}, "store": {"origin": ORIGIN}})
     write_key(tmp_path / "log.pem", KEY)
-    log = LogKey(ORIGIN, KEY.public_key()).text()
+    log = LogKey(ORIGIN, KEY.public_key())
 
     def said() -> list[str]:
         return [record["quorum"] for record in server.records("witnesses")]
 
     with running(tmp_path, log) as witness:
-        address = witness.url.removeprefix("http://")
-        (tmp_path / "p").write_text(f"log {log}\n{witness.line}\nquorum {witness.line.split(' ')[1]}\n")
+        (tmp_path / "p").write_text(f"log {log.text()}\n{witness.line}\nquorum {witness.line.split(' ')[1]}\n")
         with spawned(world) as server:
             server.decide()
             until(lambda: b"witness.example" in checkpoint(tmp_path / "log"))
@@ -257,8 +181,7 @@ def test_a_quorum_that_goes_missing_and_comes_back_is_in_the_log(
             answer = server.decide()
             until(lambda: int(checkpoint(tmp_path / "log").split(b"\n")[1]) > answer.record.index)
             assert said() == ["missing"]
-            with running(tmp_path, log, address) as again:
-                assert again.url == witness.url
+            with running(tmp_path, log, witness.address):
                 until(lambda: said() == ["missing", "back"])
             (missing, back), name = server.records("witnesses"), witness.line.split(" ")[1]
             assert (missing["lacks"]["items"], back["lacks"]["items"]) == ([name], [])
@@ -276,8 +199,3 @@ def test_a_quorum_that_goes_missing_and_comes_back_is_in_the_log(
 def checkpoint(folder: Path) -> bytes:
     path = folder / "checkpoint"
     return path.read_bytes() if path.exists() else b"\n-1\n"
-
-
-def empty() -> str:
-    head = Checkpoint(ORIGIN, 0, merkle.EMPTY)
-    return Submission(0, (), sign(head, KEY), head).text()

@@ -39,8 +39,13 @@ def test_what_cannot_be_installed_is_named_and_a_failure(machine: Path) -> None:
     done = run(machine, ".ci/tools")
     assert done.returncode == 1
     named = {line.split()[2].strip(":") for line in done.stderr.splitlines() if line.startswith("not installed: ")}
-    wanted = {"apparmor_parser", "chromium", "helm", "npm", "opa", "promtool", "redis-server", "regal", "strace"}
-    assert named - {"initdb"} == wanted | {"systemd-analyze"}  # a folder of Debian's may have initdb
+    wanted = {"apparmor_parser", "chromium", "helm", "litewitness", "npm", "opa", "promtool", "redis-server", "regal"}
+    # a folder of Debian's may have initdb
+    assert named - {"initdb"} == wanted | {
+        "ssh-agent",
+        "strace",
+        "systemd-analyze",
+    }
 
 
 @pytest.mark.parametrize("version", ["1.26", "1.26.8", "1.30.1"])
@@ -61,7 +66,7 @@ def test_an_older_go_is_none(machine: Path) -> None:
 
 def test_every_program_has_its_sums() -> None:
     programs = {path.parent.name: path for path in (ROOT / ".ci/go").glob("*/go.mod")}
-    assert set(programs) == {"opa", "regal", "helm", "scorecard"}
+    assert set(programs) == {"opa", "regal", "helm", "litewitness", "scorecard"}
     for path in programs.values():
         lines = path.read_text().splitlines()
         wanted = {" ".join(line.split("//")[0].removeprefix("require ").split()) for line in lines if " v" in line}
