@@ -117,9 +117,9 @@ class Accounts(TypeDecorator[tuple[Account, ...]]):
         return () if value is None else tuple(Account(issuer, id_) for issuer, id_ in json.loads(value))
 
 
-def text(name: str, server_default: str | None = None) -> Column[str]:
+def text(name: str) -> Column[str]:
     """A text that is there."""
-    return Column(name, Words, nullable=False, server_default=server_default)
+    return Column(name, Words, nullable=False)
 
 
 def prose(name: str) -> Column[str]:
@@ -127,9 +127,9 @@ def prose(name: str) -> Column[str]:
     return Column(name, Prose, nullable=False)
 
 
-def number(name: str, server_default: str | None = None) -> Column[int]:
+def number(name: str) -> Column[int]:
     """A whole number of at most 64 bits."""
-    return Column(name, Integer, nullable=False, server_default=server_default)
+    return Column(name, Integer, nullable=False)
 
 
 def data(name: str) -> Column[bytes]:
@@ -142,9 +142,9 @@ def account(name: str) -> tuple[Column[str], Column[str]]:
     return text(f"{name}_issuer"), text(f"{name}_id")
 
 
-def key(name: str = "id", server_default: str | None = None) -> Column[str]:
+def key(name: str = "id") -> Column[str]:
     """A text of the primary key."""
-    return Column(name, Words, primary_key=True, server_default=server_default)
+    return Column(name, Words, primary_key=True)
 
 
 def serial(name: str = "seq") -> Column[int]:

@@ -38,12 +38,12 @@ from pdp.store import tables as t
 from pdp.store.approvals import tables as answers
 from pdp.store.clock import MARK as CLOCK_MARK
 from pdp.store.erasing import erase, unname
-from pdp.store.migrations import VERSION
+from pdp.store.migrations import VERSION, version_of
 from pdp.store.sealed import damaged
 
 BY, VOIDED = "restore", "store.restored"  # who ended what a copy brought back, and why
 NOT_RECORDED = "restored"  # in `meta`: what was voided, until a record says so
-_OF_PROCESSES = {"head", "runs", "refusals", t.applied.name}
+_OF_PROCESSES = {"head", "runs", "refusals"}
 _OF_A_RUN = ("clean", "boot")  # in `meta`
 _ROWS = 500
 
@@ -71,9 +71,9 @@ class Voided:
 
 def write_copy(db: Connection, write: Callable[[bytes], None], index_key: bytes, at_ns: int) -> CopiedStore:
     """Write all that a store keeps, as of the one transaction that `db` is in. Raises ConfigurationFault
-    `store.schema`."""
-    version = db.execute(select(t.applied.c.version_num)).scalar_one()
-    if int(version) != VERSION:
+    `store.schema`, `store.prerelease`, `store.foreign`."""
+    version = version_of(db, "the store")
+    if version != VERSION:
         raise ConfigurationFault(
             "store.schema", f"the store has tables of schema {version}; use the release it is of"
         )

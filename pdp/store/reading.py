@@ -17,6 +17,7 @@ from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import AlteredEvidence, ConfigurationFault, Unavailable
 from pdp.store.alchemy import on, said
 from pdp.store.approvals.tables import ACTIVE, IN_FORCE, approvals, consents, grants
+from pdp.store.migrations import version_of
 from pdp.store.options import StoreOptions, postgres_missing
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.sqlite.opening import FILE
@@ -211,10 +212,14 @@ class StoreReader:
 
 
 @contextmanager
-def reading(options: StoreOptions, password: bytes = b"", archive: FromArchive = no_archive) -> Iterator[StoreReader]:
-    """Raises Unavailable `store.unreadable`, ConfigurationFault `store.path` (none there), `store.distribution`."""
+def reading(
+    options: StoreOptions, password: bytes = b"", archive: FromArchive = no_archive, *, prerelease: bool = False
+) -> Iterator[StoreReader]:
+    """`prerelease`: only leaves and bytes are read, so that the store may be of a build before the first release.
+    Raises Unavailable `store.unreadable`, ConfigurationFault `store.path` (none there), `store.distribution`, and
+    those of `migrations.version_of`."""
     if options.url is None:
-        with _reading_file(options.path, archive) as reader:
+        with _reading_file(options.path, archive, prerelease=prerelease) as reader:
             yield reader
         return
     try:
@@ -227,8 +232,14 @@ def reading(options: StoreOptions, password: bytes = b"", archive: FromArchive =
         with engine.connect() as db:
             return db.execute(query).all()
 
+    def check() -> None:
+        with engine.connect() as db:
+            version_of(db, "store.url")
+
     with closing(Bridge("pdp-store-reader")) as bridge:
         try:
+            if not prerelease:
+                bridge.run(check)
             yield StoreReader(lambda query: bridge.run(partial(rows, query)), archive, func.pg_catalog.position)
         except DatabaseErrors as error:
             raise _unreadable(error) from None
@@ -237,13 +248,15 @@ def reading(options: StoreOptions, password: bytes = b"", archive: FromArchive =
 
 
 @contextmanager
-def _reading_file(directory: Path, archive: FromArchive) -> Iterator[StoreReader]:
+def _reading_file(directory: Path, archive: FromArchive, *, prerelease: bool) -> Iterator[StoreReader]:
     path = directory / FILE
     if not path.is_file():
         raise ConfigurationFault("store.path", f"there is no {FILE} here; give the folder that `store.path` names")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as db:
             connection = on(db)
+            if not prerelease:
+                version_of(connection, "the store")
             yield StoreReader(lambda query: connection.execute(query).all(), archive, func.instr)
     except (sqlite3.Error, SQLAlchemyError) as error:
         raise _unreadable(error) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, MetaData, String, Table
+from sqlalchemy import Column, Index, MetaData, Table
 
 from pdp.store.columns import Flag, Integer, data, key, number, prose, serial, text
 
@@ -18,9 +18,6 @@ OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES, REKEYED, RESTORED})
 RESET = "reset"  # in place of a decision in `awaited`: the pair was emptied since the store was restored
 
 metadata = MetaData()
-
-# Of the revision that the tables are of; not among the others, for it is older than any. Its name is from Alembic.
-applied = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 meta = Table("meta", metadata, key("name"), data("value"), sqlite_strict=True, sqlite_with_rowid=False)
 
@@ -118,9 +115,9 @@ sessions = Table(
     key("idx"),
     text("owner"),
     number("until_ns"),
-    text("state", server_default="open"),
-    *(number(name, server_default="0") for name in ("opened_ns", "used_ns", "over_ns", "calls", "denials")),
-    *(text(name, server_default="") for name in ("parent", "tree", "task", "scopes", "address")),
+    text("state"),
+    *(number(name) for name in ("opened_ns", "used_ns", "over_ns", "calls", "denials")),
+    *(text(name) for name in ("parent", "tree", "task", "scopes", "address")),
     Index("sessions_by_age", "until_ns"),
     Index("sessions_by_parent", "parent"),
     sqlite_strict=True,
@@ -142,8 +139,7 @@ openings = Table(  # of sessions of whose end no record tells yet; keyed indexes
 labels = Table(
     "labels",
     metadata,
-    *(key(name) for name in ("pair", "label")),
-    key("shown", server_default=""),
+    *(key(name) for name in ("pair", "label", "shown")),
     *(text(name) for name in ("code", "pack", "decision_id")),
     number("at_ns"),
     sqlite_strict=True,

@@ -113,6 +113,16 @@ async def test_a_copy_brings_back_all_records_and_no_permission(
     assert again.size() == size + 1
 
 
+_SESSION = {
+    **dict.fromkeys(t.sessions.c.keys(), ""),
+    **dict.fromkeys(("opened_ns", "used_ns", "over_ns", "calls", "denials"), 0),
+    "idx": "s",
+    "owner": "o",
+    "until_ns": AT,
+    "state": "open",
+}
+
+
 async def test_what_was_spent_or_ended_since_stays_so(
     place: Any, where: dict[str, Any], there: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -120,7 +130,7 @@ async def test_what_was_spent_or_ended_since_stays_so(
     store = place.open()
     m, e = answers.mandates, answers.evidence
     rows: list[tuple[Table, dict[str, Any]]] = [
-        (t.sessions, {"idx": "s", "owner": "o", "until_ns": AT}),
+        (t.sessions, _SESSION),
         (
             m,
             {

@@ -257,7 +257,7 @@ STATEMENTS = (
     text("UPDATE sessions SET state = 'ended'"),
     text(" WITH those AS (SELECT 's' AS idx) UPDATE sessions SET calls = 7 WHERE idx IN (SELECT idx FROM those)"),
     text("INSERT OR REPLACE INTO awaited VALUES ('p', 'decision')"),
-    text("REPLACE INTO labels (pair, label, code, pack, decision_id, at_ns) VALUES ('m', 'b', '', '', '', 0)"),
+    text("REPLACE INTO labels VALUES ('m', 'b', '', '', '', '', 0)"),
 )
 
 

@@ -421,9 +421,10 @@ async def test_the_log_is_append_only_for_sql_too(place: Place, postgres: Postgr
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        ([f"UPDATE alembic_version SET version_num = '{VERSION + 1:04}'"], "store.schema"),
-        (["UPDATE alembic_version SET version_num = 'a1b2'"], "store.foreign"),
-        (["DROP TABLE alembic_version"], "store.foreign"),
+        ([f"UPDATE meta SET value = '{VERSION + 1}' WHERE name = 'tables'"], "store.schema"),
+        (["UPDATE meta SET value = 'a1b2' WHERE name = 'tables'"], "store.foreign"),
+        (["DROP TABLE meta"], "store.foreign"),
+        (["CREATE TABLE alembic_version (version_num TEXT)"], "store.prerelease"),
         (["UPDATE head SET size = 2"], "store.corrupt"),
         (["UPDATE head SET size = 4"], "store.corrupt"),
         (

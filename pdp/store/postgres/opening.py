@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, t
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
-from pdp.store.migrations import VERSION, upgrade
+from pdp.store import migrations
+from pdp.store.migrations import upgrade, version_of
 from pdp.store.postgres.connection import DatabaseErrors, application, unopened
 from pdp.store.rows import Head
-from pdp.store.tables import applied, head, meta, records, runs
+from pdp.store.tables import head, meta, records, runs
 
 T = TypeVar("T")
 
@@ -35,16 +36,17 @@ class OpenedDatabase:
 def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> OpenedDatabase:
     """Make, bring up to date and check. `fresh` names a new log for which no `origin` is configured.
 
-    Raises ConfigurationFault: `store.schema` (written by a newer release), `store.foreign` (not ours),
-    `store.origin` (another log than configured), `store.durability` (the server would lose commits); Unavailable
-    `store.corrupt` (the log is damaged), `store.away` (it may come back) or `store.unreadable`.
+    Raises ConfigurationFault: `store.schema` (written by a newer release), `store.prerelease` (by a build before the
+    first), `store.foreign` (not ours), `store.origin` (another log than configured), `store.durability` (the server
+    would lose commits); Unavailable `store.corrupt` (the log is damaged), `store.away` (it may come back) or
+    `store.unreadable`.
     """
     try:
         with engine.begin() as db:
             db.execute(select(func.pg_advisory_xact_lock(_OPENING)))
             _durable(db)
-            version = _version(db)
-            if version < VERSION:
+            version = version_of(db, "store.url")
+            if version < migrations.VERSION:
                 upgrade(db, version)
             name = _origin(db, origin, fresh)
             return OpenedDatabase(boot, name, _checked_head(db), _begin_run(db, boot))
@@ -58,7 +60,7 @@ def fill(engine: Engine, work: Callable[[Connection], T]) -> T:
     with engine.begin() as db:
         db.execute(select(func.pg_advisory_xact_lock(_OPENING)))
         _durable(db)
-        if _version(db):
+        if version_of(db, "store.url"):
             raise ConfigurationFault("store.exists", "store.url: has a store; give an empty database")
         upgrade(db, 0)
         return work(db)
@@ -70,27 +72,6 @@ def _durable(db: Connection) -> None:
             raise ConfigurationFault(
                 "store.durability", f"store.url: the server's {setting} is not {value}; without it records are lost"
             )
-
-
-def _version(db: Connection) -> int:
-    """The version of the tables; 0 where there are none."""
-    ours, known = (
-        db.execute(select(func.to_regclass(table.name))).scalar_one() is not None for table in (records, applied)
-    )
-    if not ours and not known:
-        return 0
-    found = db.execute(select(applied.c.version_num)).scalars().all() if known else []
-    if len(found) != 1 or not ours or not found[0].isdecimal():
-        raise ConfigurationFault(
-            "store.foreign", "store.url: its tables are not those of this program; use a database of its own"
-        )
-    version = int(found[0])
-    if version > VERSION:
-        raise ConfigurationFault(
-            "store.schema",
-            f"store.url: written by a newer release (schema {version}, this one knows {VERSION}); upgrade",
-        )
-    return version
 
 
 def _origin(db: Connection, origin: str | None, fresh: str) -> str:

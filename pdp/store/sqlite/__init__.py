@@ -1,1 +1,1 @@
-"""The store on PostgreSQL: processes share one log, and who writes locks its head."""
+"""The store on SQLite: one process has the file, and writes it on one thread."""

@@ -1,8 +1,4 @@
-"""Opening the file: created, recognised, brought up to date, or refused.
-
-`PRAGMA user_version` says the version of the tables, which releases before migrations know too: they refuse a newer
-file. The table `alembic_version` says the same.
-"""
+"""Opening the file: created, recognised, brought up to date, or refused."""
 
 from __future__ import annotations
 
@@ -22,13 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
-from pdp.store import alchemy
-from pdp.store.migrations import VERSION, upgrade
+from pdp.store import alchemy, migrations
+from pdp.store.migrations import upgrade, version_of
 
 T = TypeVar("T")
 
 FILE = "pdp.sqlite3"
-APPLICATION = 0x70647031  # "pdp1", in the file's header
+APPLICATION = 0x5044502E  # "PDP.", in the file's header
 DAMAGED = "keep what is there, and make a store of a copy elsewhere: `pdp restore --help`"
 STATEMENTS = 256  # that are kept prepared: inserts of as many rows as come at a time, some 10 MB at most
 TAIL = 64  # records whose leaf hash is computed again at open
@@ -78,9 +74,9 @@ class OpenedFile:
 def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> OpenedFile:
     """Open or create the file. `fresh` names a new log for which no `origin` is configured.
 
-    Raises ConfigurationFault: `store.schema` (written by a newer release), `store.foreign` (not ours),
-    `store.origin` (another log than configured), `store.durability` (the disk cannot do WAL); Unavailable
-    `store.corrupt` (the log is damaged) or `store.unreadable`.
+    Raises ConfigurationFault: `store.schema` (written by a newer release), `store.prerelease` (by a build before the
+    first), `store.foreign` (not ours), `store.origin` (another log than configured), `store.durability` (the disk
+    cannot do WAL); Unavailable `store.corrupt` (the log is damaged) or `store.unreadable`.
     """
     path = directory / FILE
     with ExitStack() as refused:
@@ -88,13 +84,13 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # WAL and SHM take its mode
             writer = _connection(path)
             refused.callback(writer.close)
-            version = _version(writer)
+            people = alchemy.on(writer)
+            version = _version(writer, people)
             for pragma in WRITER_PRAGMAS:
                 writer.execute(pragma).fetchall()
             if writer.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 raise ConfigurationFault("store.durability", "store.path: this disk cannot do WAL; use a local disk")
-            people = alchemy.on(writer)
-            if version < VERSION:
+            if version < migrations.VERSION:
                 _bring_up(writer, people, version, origin or fresh)
             name = _checked_origin(writer, origin)
             clean = _meta(writer, "clean") == "1"
@@ -127,17 +123,16 @@ def fill(directory: Path, work: Callable[[Connection], T]) -> T:
         path = directory / FILE
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with closing(_connection(path, *WRITER_PRAGMAS)) as db:
-            if _version(db):
+            people = alchemy.on(db)  # before, for it ends a transaction
+            if _version(db, people):
                 raise ConfigurationFault(
                     "store.exists", f"store.path: has a store; put all {FILE}* in it aside first"
                 )
-            people = alchemy.on(db)  # before, for it ends a transaction
             db.execute("BEGIN EXCLUSIVE")
             upgrade(people, 0)
             result = work(people)
             set_meta(db, "clean", "1")
             db.execute(f"PRAGMA application_id={APPLICATION}")
-            db.execute(f"PRAGMA user_version={VERSION}")
             db.execute("COMMIT")
         _sync_directory(directory)
         return result
@@ -163,22 +158,17 @@ def _connection(place: Path | str, *pragmas: str) -> sqlite3.Connection:
     return db
 
 
-def _version(db: sqlite3.Connection) -> int:
-    """The version of the tables; 0 for a file without any."""
+def _version(db: sqlite3.Connection, tables: Connection) -> int:
+    """The version of the tables; 0 for a file without any. Both connections are the same."""
+    version = version_of(tables, "store.path")
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
     if application == 0 and not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
         return 0  # just created, or a crash came before the tables were committed
     if application != APPLICATION:
         raise ConfigurationFault(
             "store.foreign", f"store.path: {FILE} in it is not a store of this program; use an empty directory"
         )
-    if version > VERSION:
-        raise ConfigurationFault(
-            "store.schema",
-            f"store.path: written by a newer release (schema {version}, this one knows {VERSION}); upgrade",
-        )
-    return int(version)
+    return version
 
 
 def _bring_up(db: sqlite3.Connection, people: Connection, version: int, origin: str) -> None:
@@ -189,7 +179,6 @@ def _bring_up(db: sqlite3.Connection, people: Connection, version: int, origin: 
         set_meta(db, "origin", origin)
         set_meta(db, "clean", "1")
     db.execute(f"PRAGMA application_id={APPLICATION}")
-    db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("COMMIT")
 
 

@@ -171,7 +171,10 @@ def _damage(path: Any, *statements: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        (["PRAGMA user_version=999"], "store.schema"),
+        (["UPDATE meta SET value = x'393939' WHERE name = 'tables'"], "store.schema"),
+        (["UPDATE meta SET value = x'' WHERE name = 'tables'"], "store.foreign"),
+        (["DROP TABLE meta"], "store.foreign"),
+        (["CREATE TABLE alembic_version (version_num TEXT)"], "store.prerelease"),
         (["PRAGMA application_id=5"], "store.foreign"),
         (["DROP TRIGGER records_stay", "DELETE FROM records WHERE idx = 1"], "store.corrupt"),
         (["DROP TRIGGER records_stay_as_written", "UPDATE records SET bytes = x'00' WHERE idx = 2"], "store.corrupt"),

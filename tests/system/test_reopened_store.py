@@ -1,4 +1,4 @@
-"""What the release before left behind is used by this one: its requests, votes, grants, consents and tokens."""
+"""What a run of the service left behind is used by the next: its requests, votes, grants, consents and tokens."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from support import before
+from support import reopened
 from support.approvers import Approvers, waiting
 from support.world import WEDNESDAY_NS, DecideAnswer, World, answered, codes
 
 from devtools.sandbox import ALICE, DAVE
 from pdp.core.approvals.states import State
 from pdp.core.check import NS
-from pdp.store.migrations import VERSION
 from pdp.v1 import types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
-# with tables of revision 4 and of revision 19
-RELEASED = [before.VECTORS / f"store_{commit}" for commit in ("b72bf29", "97c371d7")]
-
-
-@pytest.fixture(scope="module", params=RELEASED, ids=lambda path: path.name)
-def released(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.param
-    return path
-
-
-@pytest.fixture(scope="module")
-def said(released: Path) -> dict[str, Any]:
-    """Ids and tokens that the release gave, by the note of the call."""
-    known: dict[str, Any] = json.loads(released.with_suffix(".json").read_text())
-    return known
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory, released: Path) -> AsyncIterator[World]:
-    async with before.after(tmp_path_factory.mktemp("released"), released.with_suffix(".sql")) as found:
+async def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The store that the first run left, and the ids and tokens that it gave, by the note of the call."""
+    async with reopened.before(tmp_path_factory.mktemp("before")) as world:
+        said = {"records": 0, **await reopened.fill(world)}
+        said["records"] = world.process.store.size()
+    return world.sandbox.folder / "store", said
+
+
+@pytest.fixture(scope="module")
+def store(left: tuple[Path, dict[str, Any]]) -> Path:
+    return left[0]
+
+
+@pytest.fixture(scope="module")
+def said(left: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
+    return left[1]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory, store: Path) -> AsyncIterator[World]:
+    async with reopened.after(tmp_path_factory.mktemp("after"), store) as found:
         yield found
 
 
@@ -52,17 +55,15 @@ def approvers(world: World) -> Approvers:
 async def back(
     world: World, said: dict[str, Any], note: str, *, token: bool = True, call_id: str = ""
 ) -> DecideAnswer:
-    """A call that the other release was asked about comes back, with the token that it gave."""
+    """A call that the other run was asked about comes back, with the token that it gave."""
     known = said[note]
     return await answered(
-        world, before.ask(world, known["tool"], note, known["token"] if token else "", call_id), "gateway"
+        world, reopened.ask(world, known["tool"], note, known["token"] if token else "", call_id), "gateway"
     )
 
 
-async def test_its_tables_are_brought_up_to_date_and_its_log_goes_on(world: World, said: dict[str, Any]) -> None:
+async def test_its_log_goes_on(world: World, said: dict[str, Any]) -> None:
     store: Any = world.process.store
-    with store._engine.connect() as db:
-        assert db.exec_driver_sql("PRAGMA user_version").scalar_one() == VERSION
     assert store.size() > said["records"]
     kinds = [json.loads(store.record_at(i).record)["kind"] for i in range(said["records"])]
     assert kinds.count("decision") > len(said) - 1
@@ -74,7 +75,7 @@ async def test_what_waited_is_looked_at_voted_on_and_allowed_once(
     wanted = said["waits"]["approval"]
     assert (await approvers.look(DAVE, wanted)).may_vote
     again = await back(world, said, "waits")
-    assert (again.effect, waiting(again)) == (PENDING, [wanted])  # it attaches to what the other release opened
+    assert (again.effect, waiting(again)) == (PENDING, [wanted])  # it attaches to what the other run opened
     await approvers.vote(DAVE, wanted)
     assert (await back(world, said, "waits")).effect == ALLOW
     assert codes(await back(world, said, "waits")) == ["already_redeemed"]
@@ -85,7 +86,7 @@ async def test_what_people_had_answered_counts(world: World, note: str, said: di
     assert (await back(world, said, note)).effect == ALLOW
 
 
-async def test_a_vote_of_the_other_release_and_one_of_this_fill_two_seats(
+async def test_a_vote_of_the_other_run_and_one_of_this_fill_two_seats(
     world: World, approvers: Approvers, said: dict[str, Any]
 ) -> None:
     assert (await back(world, said, "half")).effect == PENDING
@@ -93,7 +94,7 @@ async def test_a_vote_of_the_other_release_and_one_of_this_fill_two_seats(
     assert (await back(world, said, "half")).effect == ALLOW
 
 
-async def test_a_subject_confirms_what_the_other_release_asked(
+async def test_a_subject_confirms_what_the_other_run_asked(
     world: World, approvers: Approvers, said: dict[str, Any]
 ) -> None:
     await approvers.vote(ALICE, said["to be confirmed"]["approval"])
@@ -119,9 +120,9 @@ async def test_what_was_over_stays_over(world: World, note: str, code: str, said
     assert codes(await back(world, said, note)) == [code]
 
 
-async def test_what_nobody_answered_in_time_expires(tmp_path: Path, said: dict[str, Any], released: Path) -> None:
+async def test_what_nobody_answered_in_time_expires(tmp_path: Path, said: dict[str, Any], store: Path) -> None:
     late = WEDNESDAY_NS + 3600 * NS
-    async with before.after(tmp_path, released.with_suffix(".sql"), late) as world:
+    async with reopened.after(tmp_path, store, late) as world:
         assert await world.process.approvals.services.sweep.run_once(world.now_ns)
         for note in ("waits", "approved", "half", "to be confirmed"):
             row = world.process.store.approval("acme", said[note]["approval"])
@@ -131,10 +132,10 @@ async def test_what_nobody_answered_in_time_expires(tmp_path: Path, said: dict[s
 
 
 async def test_of_what_policy_words_anew_only_refusals_count(
-    tmp_path: Path, said: dict[str, Any], released: Path
+    tmp_path: Path, said: dict[str, Any], store: Path
 ) -> None:
     """Approvals and open requests are for what they were asked about, and are asked about again."""
-    async with before.after(tmp_path, released.with_suffix(".sql"), pack=before.REWORDED) as world:
+    async with reopened.after(tmp_path, store, pack=reopened.REWORDED) as world:
         for token in (True, False):
             assert codes(await back(world, said, "refused", token=token)) == ["requirement.refused"]
         await Approvers(world).vote(DAVE, said["waits"]["approval"])  # it can be answered, and settles nothing
@@ -150,8 +151,7 @@ async def test_of_what_policy_words_anew_only_refusals_count(
 
 
 async def test_a_refusal_of_other_words_ends_when_its_own_cool_down_does(
-    tmp_path: Path, said: dict[str, Any], released: Path
+    tmp_path: Path, said: dict[str, Any], store: Path
 ) -> None:
-    sql = released.with_suffix(".sql")
-    async with before.after(tmp_path, sql, WEDNESDAY_NS + 3600 * NS, pack=before.REWORDED) as world:
+    async with reopened.after(tmp_path, store, WEDNESDAY_NS + 3600 * NS, pack=reopened.REWORDED) as world:
         assert (await back(world, said, "refused", token=False)).effect == PENDING

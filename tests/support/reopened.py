@@ -1,24 +1,10 @@
-"""A store as the release before left it, with requests in every state: written by that release, used by this one.
-
-The dump `tests/vectors/store_<commit>.sql` and the `.json` beside it (ids and tokens) are made by the release itself:
-
-    git archive b72bf29 | tar -x -C OLD
-    PYTHONPATH=OLD:OLD/tests python tests/support/before.py tests/vectors/store_b72bf29
-
-so this file may name only what both releases have. Policy, people, keys and the clock are the same for both; a
-request counts for a call only as long as policy wants the very same, hence a pack of its own.
-"""
+"""A store with requests in every state, left by one run of the service and used by the next, or by another policy."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import shutil
-import sqlite3
-import sys
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +17,8 @@ from devtools.sandbox import ALICE, CAROL, Sandbox
 from pdp.core.approvals.grants import GrantTerms
 from pdp.people.consents import Agreement
 from pdp.policy.bundle import shipped_rego
-from pdp.store.sqlite.opening import FILE
 
-VECTORS = Path(__file__).parents[1] / "vectors"
-LATER_NS = 60 * 1_000_000_000  # this release begins a minute after the other one ended
+LATER_NS = 60 * 1_000_000_000  # the next run begins a minute after the first one ended
 KEYS = ("index.key", "resume.key")
 TOOLS = ("approved_by_one", "approved_by_two", "confirmed", "consented")
 
@@ -129,7 +113,7 @@ test_others_are_not_granted if {
 
 
 def plan(folder: Path) -> Plan:
-    """The plan of both; `folder` receives the policy."""
+    """The plan of both runs; `folder` receives the policy."""
     policy = folder / "policy"
     shutil.copytree(shipped_rego() / "examples" / "acme" / "data", policy / "data")
     (policy / "packs" / "office").mkdir(parents=True)
@@ -152,17 +136,24 @@ def plan(folder: Path) -> Plan:
 
 
 @asynccontextmanager
+async def before(folder: Path) -> AsyncIterator[World]:
+    """The world of the first run."""
+    wanted = plan(folder)
+    made = create(folder / "w", wanted, WEDNESDAY_NS)
+    stage = Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy("before"), approvals=True)
+    async with serving(made, wanted, stage) as world:
+        yield world
+
+
+@asynccontextmanager
 async def after(
-    folder: Path, dump: Path, at_ns: int = WEDNESDAY_NS + LATER_NS, *, pack: str = PACK
+    folder: Path, store: Path, at_ns: int = WEDNESDAY_NS + LATER_NS, *, pack: str = PACK
 ) -> AsyncIterator[World]:
-    """A world of this release on the store of the other, perhaps with another text of the pack."""
+    """A world on a copy of the store of another, perhaps with another text of the pack."""
     wanted = plan(folder)
     (folder / "policy/packs/office/office.rego").write_text(pack)
     made = create(folder / "w", wanted, WEDNESDAY_NS)
-    text = await asyncio.to_thread(dump.read_text)
-    (made.folder / "store").mkdir(mode=0o700, exist_ok=True)
-    with closing(sqlite3.connect(made.folder / "store" / FILE)) as db:
-        db.executescript(text)
+    shutil.copytree(store, made.folder / "store", dirs_exist_ok=True)
     stage = Stage(StillClock(at_ns), entropy=SeededEntropy("after"), approvals=True)
     async with serving(made, wanted, stage) as world:
         yield world
@@ -181,8 +172,9 @@ async def _pending(world: World, tool_name: str, note: str) -> DecideAnswer:
     return answer
 
 
-async def _fill(world: World) -> dict[str, Any]:
-    """Every kind of request in every state in which somebody may still touch it."""
+async def fill(world: World) -> dict[str, Any]:
+    """Every kind of request in every state in which somebody may still touch it; ids and tokens by the note of the
+    call."""
     approvers, said = Approvers(world), dict[str, Any]()
 
     async def opened(tool_name: str, note: str) -> str:
@@ -207,27 +199,3 @@ async def _fill(world: World) -> dict[str, Any]:
     given = Agreement("agree", consent, presented=view.presented)
     await approvers.services.consents.grant(await approvers.person(ALICE), given)
     return said
-
-
-async def _write(out: Path) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        made = create(folder / "w", wanted := plan(folder), WEDNESDAY_NS)
-        stage = Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy("before"), approvals=True)
-        async with serving(made, wanted, stage) as world:
-            said = await _fill(world)
-            records = world.process.store.size()
-        with closing(sqlite3.connect(made.folder / "store" / FILE)) as db:
-            for large in ("artefacts WHERE kind = 'bundle'", "\"values\" WHERE path = 'input'"):  # for replay alone
-                db.execute(f"DELETE FROM {large}")
-            db.commit()
-            lines = [f"PRAGMA {name} = {db.execute(f'PRAGMA {name}').fetchone()[0]};" for name in PRAGMAS]
-            out.with_suffix(".sql").write_text("\n".join((*lines, *db.iterdump())) + "\n")
-        said = {"records": records, **said}
-        out.with_suffix(".json").write_text(json.dumps(said, indent=1) + "\n")
-
-
-PRAGMAS = ("application_id", "user_version")
-
-if __name__ == "__main__":
-    asyncio.run(_write(Path(sys.argv[1])))
