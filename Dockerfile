@@ -30,10 +30,10 @@ RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --spec-version
 RUN chmod -R go-w /opt/pdp && \
     mkdir -p /opt/state/pdp && \
     chmod 0700 /opt/state/pdp
-# the server alone: without tools, a developer's own decision point, and what enforces in servers and frameworks
+# the server alone: without tools, what drafts and signs, a developer's own decision point, and what enforces in
+# servers and frameworks
 RUN cp -a /opt/pdp/lib/python3.11/site-packages /opt/server && \
-    rm -r /opt/server/pdp/adapters /opt/server/pdp/client/frameworks /opt/server/pdp/local /opt/server/pdp/tools && \
-    find /opt/server/pdp/client/mcp -type f ! -name '__init__.*' ! -name 'answers.*' ! -name 'tool_search.*' -delete
+    rm -r /opt/server/pdp/adapters /opt/server/pdp/client/frameworks /opt/server/pdp/client/mcp /opt/server/pdp/local /opt/server/pdp/pinning /opt/server/pdp/tools
 
 FROM gcr.io/distroless/python3-debian12:nonroot@${RUNTIME_DIGEST} AS runtime
 ARG VERSION=""

@@ -24,8 +24,8 @@ from devtools import sandbox
 from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
 from devtools.sandbox import ALICE, TENANT, Sandbox
 from pdp.host.server_process import ServerCommand
-from pdp.registry.live import read_listed
-from pdp.registry.review import load_review
+from pdp.pinning.live import read_listed
+from pdp.pinning.review import load_review
 
 ROOT = Path(__file__).resolve().parents[1]
 GIT_SERVER = ROOT / ".venv-demo" / "bin" / "mcp-server-git"

@@ -20,11 +20,12 @@ from pdp.core.bytes.digest import Json
 from pdp.core.call.shares import Dimension
 from pdp.identity import development
 from pdp.local.installation import DAY_NS, DESK, SIGNERS, Installation, ListedPerson, configuration, write
+from pdp.pinning import sign
+from pdp.pinning.pin import Pinned, PinnedServer, pin
+from pdp.pinning.review import Review, load_review
 from pdp.policy.bundle import shipped_rego
-from pdp.registry import keys, sign
+from pdp.registry import keys
 from pdp.registry.manifest import render
-from pdp.registry.pin import Pinned, PinnedServer, pin
-from pdp.registry.review import Review, load_review
 from pdp.registry.signed import SigningTerm
 
 TENANT = "acme"

@@ -21,8 +21,8 @@ from devtools.bench import scenarios
 from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.scenarios import TOOL, World
 from pdp.client.requests_decide import CallQuestion
-from pdp.client.values import Session, ToolCall
 from pdp.core.bytes.digest import Json
+from pdp.core.caller.values import Session, ToolCall
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 CALLS = 500

@@ -20,8 +20,8 @@ from devtools import sandbox
 from devtools.bench.harness import BenchFault, BenchServer, Python, Rig
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
-from pdp.client.values import Listing, Session, ToolCall
 from pdp.core.bytes.digest import Json
+from pdp.core.caller.values import Listing, Session, ToolCall
 from pdp.core.check import NS
 from pdp.core.ports import Entropy
 from pdp.core.record.encoding import uuid7
@@ -29,10 +29,10 @@ from pdp.core.record.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 from pdp.local.installation import CALLER_AUDIENCE
+from pdp.pinning.pin import PinnedServer
+from pdp.pinning.review import Review
 from pdp.proof import first_seen, index
 from pdp.proof.tiles import LogFolder
-from pdp.registry.pin import PinnedServer
-from pdp.registry.review import Review
 from pdp.store.cursors import cursor_key, position_of
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import FILE

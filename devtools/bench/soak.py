@@ -30,7 +30,7 @@ from devtools.bench.scenarios import READS, TOOL, World
 from devtools.sandbox import SandboxPerson
 from pdp.cli import main as command
 from pdp.client import Client
-from pdp.client.values import Session, ToolCall
+from pdp.core.caller.values import Session, ToolCall
 
 _SESSIONS = 16  # open at once
 _CALLS = 200  # of a session, which then ends: another subject begins one

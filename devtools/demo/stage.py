@@ -30,12 +30,12 @@ from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.host.server_process import ServerCommand
 from pdp.identity.development import DEVELOPMENT_ISSUER
-from pdp.registry.live import read_listed
-from pdp.registry.pin import PinnedServer, pin
-from pdp.registry.review import load_review
-from pdp.registry.scan import accept
-from pdp.registry.scan.folder import folder_tools
-from pdp.registry.scan.scan import scan
+from pdp.pinning.live import read_listed
+from pdp.pinning.pin import PinnedServer, pin
+from pdp.pinning.review import load_review
+from pdp.pinning.scan import accept
+from pdp.pinning.scan.folder import folder_tools
+from pdp.pinning.scan.scan import scan
 
 SERVER = PinnedServer(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
 FETCH = PinnedServer(sandbox.TENANT, "fetch", "https://mcp.acme.example/fetch", "devtools@acme.example")

@@ -18,7 +18,7 @@ from devtools.exposure.organisation import CALLER, JudgePolicy, Organisation, cr
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.core.call.request import Caller, Peer, Role
-from pdp.registry.review import Review, load_review
+from pdp.pinning.review import Review, load_review
 from pdp.runtime import bootstrap
 from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings

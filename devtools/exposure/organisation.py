@@ -15,12 +15,12 @@ from devtools import sandbox
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.bytes.digest import Json
 from pdp.core.call.request import Ask, Bearer, SessionAsk, ToolTarget
-from pdp.registry.pin import pin
-from pdp.registry.review import Review, ToolReview
-from pdp.registry.scan import accept
-from pdp.registry.scan.finding import blocking
-from pdp.registry.scan.folder import definitions, folder_tools
-from pdp.registry.scan.scan import scan
+from pdp.pinning.pin import pin
+from pdp.pinning.review import Review, ToolReview
+from pdp.pinning.scan import accept
+from pdp.pinning.scan.finding import blocking
+from pdp.pinning.scan.folder import definitions, folder_tools
+from pdp.pinning.scan.scan import scan
 from pdp.tools.judge_eval.cases import AT_NS, OWNER, LabelledCase, server_of
 
 CALLER = "gateway"

@@ -28,7 +28,7 @@ from devtools.sessions.replay import ATTACK, ATTACKERS, RecordedSession, Session
 from devtools.sessions.tasks import task_figures
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
-from pdp.registry.review import Review, load_review
+from pdp.pinning.review import Review, load_review
 from pdp.tools.judge_eval.figures import rounded
 
 BEYOND = 10

@@ -56,8 +56,8 @@ from pdp.core.call.task import of_task
 from pdp.core.check import OK
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.verbatim import Scalar, text_of
-from pdp.registry.pin import PinnedServer, manifest_of
-from pdp.registry.review import Review, ReviewedHints, ToolReview
+from pdp.pinning.pin import PinnedServer, manifest_of
+from pdp.pinning.review import Review, ReviewedHints, ToolReview
 from pdp.registry.snapshot import verified_tool
 from pdp.tools.judge_eval.cases import AT_NS
 

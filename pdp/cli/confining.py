@@ -24,7 +24,7 @@ from pdp.host.program_files import ProgramChangedError, npm_packages, program_di
 
 if TYPE_CHECKING:
     from pdp.host.server_process import ServerCommand
-    from pdp.registry.live import Definitions, HttpServer
+    from pdp.pinning.live import Definitions, HttpServer
 
 _LAST_LINES, _LAST_BYTES, _LAST_WORDS_SECONDS = 20, 4096, 1.0  # of what a server says on standard error
 LIMITS: Sequence[Literal["tasks", "memory", "cpu", "open_files", "file_size"]] = (
@@ -127,7 +127,7 @@ class LiveServer:
     def listed(self, command: Sequence[str], name: str) -> Definitions:
         """What it lists. Says on standard error what the process of a command may reach. Raises RegistryFault."""
         from pdp.host.server_process import ServerCommand  # noqa: PLC0415 - slow, and for pins alone
-        from pdp.registry.live import HttpServer  # noqa: PLC0415 - likewise
+        from pdp.pinning.live import HttpServer  # noqa: PLC0415 - likewise
 
         if self.url:
             return listed_by(HttpServer(self.url), timeout_seconds=self.timeout, legacy=self.legacy)
@@ -193,7 +193,7 @@ def _holds_keys(folder: Path) -> bool:
 def listed_by(server: ServerCommand | HttpServer, *, timeout_seconds: float, legacy: bool = False) -> Definitions:
     """What a server lists. Where that cannot be had, the last that its command said goes to standard error. Raises
     RegistryFault."""
-    from pdp.registry.live import read_listed  # noqa: PLC0415 - slow, and for pins alone
+    from pdp.pinning.live import read_listed  # noqa: PLC0415 - slow, and for pins alone
 
     reading, writing = os.pipe()
     said = bytearray()

@@ -26,16 +26,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from pdp.cli.commands import LOCAL, PLAINTEXT, installed
-from pdp.client import (
-    ApprovalClient,
-    Decision,
-    Filter,
-    PlaintextRefusedError,
-    RefusedError,
-    Tls,
-    ToolCall,
-    Waited,
-)
+from pdp.client import ApprovalClient, Decision, Filter, PlaintextRefusedError, RefusedError, Tls, ToolCall, Waited
 from pdp.client.channel import beside, connect
 from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code

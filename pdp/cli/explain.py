@@ -18,7 +18,8 @@ from pdp.cli.connection import EXPLAINER, Connection, connected, numbers, open_c
 from pdp.cli.decide import EXIT, FAULT, read
 from pdp.cli.render import lines
 from pdp.client.channel import Tls
-from pdp.client.requests_decide import CallQuestion, NotARequestError
+from pdp.client.requests_decide import CallQuestion
+from pdp.core.caller.values import NotARequestError
 from pdp.core.text.injection.excerpt import visible
 from pdp.v1 import explain_pb2, explain_pb2_grpc, types_pb2
 

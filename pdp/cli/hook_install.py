@@ -27,10 +27,10 @@ from pdp.local.notice import meanwhile
 from pdp.local.place import state_of, unusual
 from pdp.local.provenance import DISABLED, KERNEL_TELLS
 from pdp.local.seen import seen
+from pdp.pinning.scan.finding import ScannedTool
+from pdp.pinning.scan.scan import scan
 from pdp.registry.files import write_file
 from pdp.registry.manifest import without_meta
-from pdp.registry.scan.finding import ScannedTool
-from pdp.registry.scan.scan import scan
 from pdp.wire.hooks import agents
 from pdp.wire.hooks.agents import AGENTS, Agent, NotAnEventError
 from pdp.wire.hooks.own_tools import (

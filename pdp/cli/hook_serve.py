@@ -29,9 +29,8 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from pdp.cli.connection import decided_in_time, read_token, tls_of
 from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
-from pdp.client.results import WITHHELD
-from pdp.client.values import Credential
 from pdp.core.bytes.digest import digest
+from pdp.core.caller.values import WITHHELD, Credential
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.host.confinement import homes
 from pdp.host.event_loop import unless

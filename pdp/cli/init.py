@@ -19,10 +19,10 @@ from pdp.core.errors import ConfigurationFault
 from pdp.host.confinement import Confinement
 from pdp.local.installed import server_id
 from pdp.local.production_folder import ADDRESS, APPROVER, PROFILES, Answers, Founded, Platform, found
-from pdp.registry.diff import newest_version
-from pdp.registry.live import Definitions
-from pdp.registry.pin import pin
-from pdp.registry.review import Review, load_review
+from pdp.pinning.diff import newest_version
+from pdp.pinning.live import Definitions
+from pdp.pinning.pin import pin
+from pdp.pinning.review import Review, load_review
 
 _TRIAL = "none: tokens of `pdp dev token`"
 

@@ -26,7 +26,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
 from pdp.judge.prompts import LoadedPrompts
-from pdp.registry.review import load_review
+from pdp.pinning.review import load_review
 from pdp.runtime.config import settings
 from pdp.runtime.environment import SystemEntropy
 from pdp.runtime.secrets.options import VaultOptions

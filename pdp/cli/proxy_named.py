@@ -36,14 +36,14 @@ from pdp.cli.commands import PLAINTEXT
 from pdp.cli.confining import not_started, say_unread
 from pdp.cli.connection import read_token, tls_of
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, ToolList
-from pdp.client.mcp.answers import DENIED, SAFE_MESSAGE
 from pdp.client.mcp.client_sessions import ClientSessions
 from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions
 from pdp.client.mcp.proxy import Upstream, over_stdio
 from pdp.client.mcp.proxy import proxy as proxy_server
 from pdp.client.mcp.token_exchange import KIND, TokenExchange, Wanted
-from pdp.client.values import Credential
 from pdp.core.bytes.compact import stated_claims
+from pdp.core.caller.mcp_answers import DENIED, SAFE_MESSAGE
+from pdp.core.caller.values import Credential
 from pdp.host.confinement import Confinement
 from pdp.host.mcp_transport import read_message, refusal
 from pdp.host.opening import ClientStreams

@@ -20,12 +20,12 @@ from pdp.core.call.methods import TARGET_KINDS
 from pdp.core.text.injection.excerpt import visible
 from pdp.local.installed import Answer, LocalInstallation, LocalServer, is_told
 from pdp.local.place import state_folder
-from pdp.registry.drafting import Siblings, draft_of
-from pdp.registry.live import Definitions
+from pdp.pinning.drafting import Siblings, draft_of
+from pdp.pinning.live import Definitions
+from pdp.pinning.scan import accept, folder
+from pdp.pinning.scan.finding import ScanFinding, ScannedTool
+from pdp.pinning.scan.scan import scan
 from pdp.registry.manifest import Hints, without_meta, worse
-from pdp.registry.scan import accept, folder
-from pdp.registry.scan.finding import ScanFinding, ScannedTool
-from pdp.registry.scan.scan import scan
 
 _ANSWERS: Mapping[str, Answer] = {"r": "reads", "a": "asks", "n": "never"}
 _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "you are asked", "never": "refused"}

@@ -16,7 +16,7 @@ from pdp.cli.proxy_own import OwnProxy, say
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
 from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
 from pdp.client.mcp.proxy import Upstream, over_stdio
-from pdp.client.values import Credential
+from pdp.core.caller.values import Credential
 from pdp.core.errors import ConfigurationFault
 from pdp.host.opening import ClientStreams
 from pdp.host.server_process import ServerCommand

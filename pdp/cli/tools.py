@@ -43,18 +43,18 @@ from pdp.core.bytes.uri_template import is_template, variables
 from pdp.core.check import NS
 from pdp.core.text.injection.excerpt import visible
 from pdp.core.text.patterns import hidden_in
+from pdp.pinning.change_summary import behaviour
+from pdp.pinning.pin import Pinned, PinnedServer, Proposal
+from pdp.pinning.pin import pin as pin_tools
+from pdp.pinning.review import Review, load_operations, load_review
+from pdp.pinning.scan.folder import definitions as scanned
+from pdp.pinning.sign import Signing, sign_set, sign_waivers
+from pdp.pinning.watcher import Look, Watcher, load_plan
 from pdp.registry import keys as signing_keys
-from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
 from pdp.registry.keys import read_private
 from pdp.registry.manifest import Manifest
-from pdp.registry.pin import Pinned, PinnedServer, Proposal
-from pdp.registry.pin import pin as pin_tools
-from pdp.registry.review import Review, load_operations, load_review
-from pdp.registry.scan.folder import definitions as scanned
-from pdp.registry.sign import Signing, sign_set, sign_waivers
 from pdp.registry.signed import SigningTerm
-from pdp.registry.watcher import Look, Watcher, load_plan
 
 _DAYS = 30
 NOT_SEEN = 10

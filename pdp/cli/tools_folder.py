@@ -22,15 +22,15 @@ from pdp.cli.render.tables import page, table
 from pdp.cli.tools_review import asked
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault, RegistryFault
-from pdp.registry.change_summary import Change, behaviour
-from pdp.registry.diff import Version, compare, keep_before, newest_version, orphans, signed_version, version_before
+from pdp.pinning.change_summary import Change, behaviour
+from pdp.pinning.diff import Version, compare, keep_before, newest_version, orphans, signed_version, version_before
+from pdp.pinning.pin import set_agents, set_state
+from pdp.pinning.scaffold import scaffold
+from pdp.pinning.verify import VerificationReport, verify_folder
+from pdp.pinning.vetting import load_vetting, set_vetting
 from pdp.registry.documents import State
 from pdp.registry.keys import KeySet, SignerKey, read_public
 from pdp.registry.options import SignerRole
-from pdp.registry.pin import set_agents, set_state
-from pdp.registry.scaffold import scaffold
-from pdp.registry.verify import VerificationReport, verify_folder
-from pdp.registry.vetting import load_vetting, set_vetting
 
 DIFFERENT = 10
 NOT_VERIFIED = 10

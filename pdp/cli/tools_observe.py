@@ -12,9 +12,9 @@ from pdp.cli.commands import FILE, IN_FILE, program_first
 from pdp.cli.confining import LiveServer, live_options
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
-from pdp.registry.drafting import Siblings, draft_of
+from pdp.pinning.drafting import Siblings, draft_of
+from pdp.pinning.review import load_yaml
 from pdp.registry.files import write_file
-from pdp.registry.review import load_yaml
 
 
 @click.command("observe")

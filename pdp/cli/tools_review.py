@@ -1,6 +1,6 @@
 """The form of `pdp tools review`: one screen for each tool that nobody has reviewed, gravest and least sure first.
 
-One key accepts what is proposed. What a person changes is remembered for the next server (`registry.corrections`).
+One key accepts what is proposed. What a person changes is remembered for the next server (`pinning.corrections`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from pdp.core.text.injection.excerpt import visible
 from pdp.host import strict_yaml
 from pdp.host.strict_yaml import NotPlainYaml
-from pdp.registry.corrections import Answered, load_corrections, save_corrections
-from pdp.registry.diff import Version
-from pdp.registry.drafting import RISKS, Confidence, Siblings, ToolDraft
+from pdp.pinning.corrections import Answered, load_corrections, save_corrections
+from pdp.pinning.diff import Version
+from pdp.pinning.drafting import RISKS, Confidence, Siblings, ToolDraft
+from pdp.pinning.review import ToolReview
+from pdp.pinning.scaffold import ReviewedTool, reviewed_tools, scaffold
 from pdp.registry.manifest import first_problem
-from pdp.registry.review import ToolReview
-from pdp.registry.scaffold import ReviewedTool, reviewed_tools, scaffold
 
 _KEYS = "  (a) accept  (c) change a field  (l) leave it unreviewed  (q) keep what was said and stop"
 _STYLES: Mapping[Confidence, str] = {"sure": "green", "likely": "yellow", "unsure": "red"}

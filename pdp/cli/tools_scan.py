@@ -31,11 +31,11 @@ from pdp.core.text.injection.rules import SEVERITIES, Severity
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import UnreachableError
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.registry.scan import accept, folder
-from pdp.registry.scan.accept import AcceptanceReview
-from pdp.registry.scan.finding import ScanFinding, ScannedTool
-from pdp.registry.scan.sarif import sarif
-from pdp.registry.scan.scan import scan
+from pdp.pinning.scan import accept, folder
+from pdp.pinning.scan.accept import AcceptanceReview
+from pdp.pinning.scan.finding import ScanFinding, ScannedTool
+from pdp.pinning.scan.sarif import sarif
+from pdp.pinning.scan.scan import scan
 from pdp.runtime.config import settings
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import SystemEntropy

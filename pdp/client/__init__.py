@@ -16,7 +16,7 @@ from pdp.client.aio import AsyncApprovalClient, AsyncClient
 from pdp.client.channel import PlaintextRefusedError, Tls
 from pdp.client.requests_approvals import Ballot, Consent, Filter, RefusedError, Terms
 from pdp.client.sync import ApprovalClient, Client
-from pdp.client.values import (
+from pdp.core.caller.values import (
     Claims,
     Decision,
     Inspected,

@@ -28,7 +28,7 @@ from pdp.client.requests_decide import (
     Question,
     WaitQuestion,
 )
-from pdp.client.values import (
+from pdp.core.caller.values import (
     Credential,
     Decision,
     Inspected,

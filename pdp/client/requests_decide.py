@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,13 +14,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.client import responses
-from pdp.client.values import (
+from pdp.core.caller.values import (
     Claims,
     Credential,
     Decision,
     Elicited,
-    JsonObject,
     Listing,
+    NotARequestError,
     Outcome,
     Reason,
     Reported,
@@ -30,6 +29,8 @@ from pdp.client.values import (
     ToolCall,
     ToolList,
     Waited,
+    encoded,
+    refused,
 )
 from pdp.v1 import decision_pb2, mandate_pb2, types_pb2
 
@@ -49,10 +50,6 @@ _ANSWERS: Mapping[str, decision_pb2.Answer.ValueType] = {
 Answer_co = TypeVar("Answer_co", covariant=True)
 Answer = TypeVar("Answer")
 P = ParamSpec("P")
-
-
-class NotARequestError(ValueError):
-    """An argument cannot be encoded; the message names the argument, never its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,7 @@ class CallQuestion:
     session: Session | None
     supported: frozenset[str]
     observe: bool = False
-    refuse: Refuse[Decision] = responses.refused
+    refuse: Refuse[Decision] = refused
 
     @fitting
     def request(self) -> decision_pb2.DecideRequest:
@@ -192,7 +189,7 @@ class BatchQuestion:
     def refuse(self, request_id: str, code: str, message: str, server_code: str = "") -> tuple[Decision, ...]:
         """See `Question`: one denial for each call."""
         del request_id  # each has its own
-        return tuple(responses.refused(q.request_id, code, message, server_code) for q in self.questions)
+        return tuple(refused(q.request_id, code, message, server_code) for q in self.questions)
 
     def request(self) -> decision_pb2.DecideBatchRequest:
         """See `Question`."""
@@ -424,20 +421,6 @@ def fault(question: Question[Answer], error: Exception) -> Answer:
         return question.refuse(question.request_id, "client.request", str(error))
     message = f"The client failed with {type(error).__name__}."
     return question.refuse(question.request_id, "client.fault", message)
-
-
-def encoded(value: JsonObject, name: str) -> bytes:
-    """JSON bytes as they are, a mapping as JSON, None as nothing. Raises NotARequestError naming the argument."""
-    if value is None:
-        return b""
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, Mapping):
-        raise NotARequestError(f"{name}: give a mapping or JSON bytes (of an SDK's tool object: `presented`)")
-    try:
-        return json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise NotARequestError(f"{name}: cannot be written as JSON ({type(error).__name__})") from None
 
 
 def _target(call: ToolCall) -> types_pb2.Target:

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.client.values import (
+from pdp.core.caller.values import (
+    SAFE_MESSAGE,
     Assurance,
     Decision,
     Effect,
@@ -20,10 +21,10 @@ from pdp.client.values import (
     RequirementKind,
     Tool,
     ToolList,
+    refused,
 )
 from pdp.v1 import decision_pb2, types_pb2
 
-SAFE_MESSAGE = "This call is not available."
 METADATA_KEY = "pdp-code"
 
 CODES: Mapping[grpc.StatusCode, str] = {
@@ -63,11 +64,6 @@ _ENFORCEMENTS = (
     types_pb2.ENFORCEMENT_ENFORCED,
     types_pb2.ENFORCEMENT_OBSERVED,
 )
-
-
-def refused(request_id: str, code: str, message: str, server_code: str = "") -> Decision:
-    """A denial of this client's own."""
-    return Decision(False, "deny", request_id, (Reason(code, message),), SAFE_MESSAGE, server_code=server_code)
 
 
 def refused_list(request_id: str, code: str, message: str, server_code: str = "") -> ToolList:

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.client import responses
-from pdp.client.requests_decide import NotARequestError, Refuse, encoded, fitting, session_of, subject
-from pdp.client.values import Credential, Inspected, Reason, Session
+from pdp.client.requests_decide import Refuse, fitting, session_of, subject
+from pdp.core.caller.redaction import REDACT, redacted
+from pdp.core.caller.values import (
+    WITHHELD,
+    Credential,
+    Inspected,
+    NotARequestError,
+    Reason,
+    Session,
+    encoded,
+    withheld,
+)
 from pdp.v1 import decision_pb2, types_pb2
 
-WITHHELD = "The result of this call is withheld."
-REDACT = "redact"
 CHUNK = 262_144  # bytes
-
-
-def withheld(request_id: str, code: str, message: str, server_code: str = "") -> Inspected:
-    """A result that this client withholds."""
-    return Inspected(False, request_id, (Reason(code, message),), WITHHELD, server_code=server_code)
 
 
 def streamed(send: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,36 +105,3 @@ class ResultQuestion:
             labels=tuple(each.label for each in response.labels),
             record=responses.record(response.record) if response.HasField("record") else None,
         )
-
-
-def redacted(result: Any, redactions: Sequence[Mapping[str, Any]]) -> Any:
-    """The result with each place replaced: a JSON Pointer (RFC 6901), and of a text only its spans (from, before;
-    characters), where there are any. Raises LookupError, TypeError, ValueError for a place that is not there."""
-    for each in redactions:
-        *path, last = [part.replace("~1", "/").replace("~0", "~") for part in each["pointer"].split("/")]
-        if not path:
-            raise LookupError("the whole result")
-        around = result
-        for part in path[1:]:
-            around = around[_key(around, part)]
-        key = _key(around, last)
-        around[key] = _without(around[key], each.get("spans"), each["replacement"])
-    return result
-
-
-def _key(around: Any, part: str) -> Any:
-    return int(part) if isinstance(around, list) else part
-
-
-def _without(value: Any, spans: Any, replacement: str) -> str:
-    if not isinstance(replacement, str):
-        raise TypeError("no text")
-    if spans is None:
-        return replacement
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    for start, end in sorted(spans, reverse=True):
-        if not 0 <= start <= end <= len(value):
-            raise ValueError("no such span")
-        value = value[:start] + replacement + value[end:]
-    return str(value)

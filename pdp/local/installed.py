@@ -51,16 +51,16 @@ from pdp.local.installation import (
     write,
 )
 from pdp.local.scaffold import new_pack
+from pdp.pinning.diff import newest_version
+from pdp.pinning.draft import of_index, signed_index
+from pdp.pinning.pin import Pinned, PinnedServer, pin
+from pdp.pinning.review import Review, ReviewedHints, ToolReview
+from pdp.pinning.scan.finding import ScannedTool
+from pdp.pinning.sign import WAIVERS_DRAFT, scanned_tools, sign_set, sign_waivers
 from pdp.policy.bundle import shipped_rego
-from pdp.registry.diff import newest_version
-from pdp.registry.draft import of_index, signed_index
 from pdp.registry.files import write_file
 from pdp.registry.keys import public_pem
 from pdp.registry.manifest import Closed, InterpreterEntry, ServerId, first_problem, name_of, render, without_meta
-from pdp.registry.pin import Pinned, PinnedServer, pin
-from pdp.registry.review import Review, ReviewedHints, ToolReview
-from pdp.registry.scan.finding import ScannedTool
-from pdp.registry.sign import WAIVERS_DRAFT, scanned_tools, sign_set, sign_waivers
 from pdp.registry.signed import SigningTerm
 
 LOCAL_ISSUER = "urn:pdp:local"  # of whom the proxy vouches for

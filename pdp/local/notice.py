@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from pdp.client.values import Decision
+from pdp.core.caller.values import Decision
 from pdp.core.text.safety import visible
 
 _PLAIN = re.compile(r"[\w.:/{}*@-]{1,100}", re.ASCII)

@@ -37,16 +37,16 @@ from pdp.local.installation import DAY_NS, SIGNERS
 from pdp.local.place import CONFIG
 from pdp.local.scaffold import new_pack
 from pdp.local.trial import DAYS, certificates
+from pdp.pinning.diff import newest_version
+from pdp.pinning.live import Definitions
+from pdp.pinning.pin import UNREVIEWED, PinnedServer, pin
+from pdp.pinning.review import Review
+from pdp.pinning.scaffold import scaffold
+from pdp.pinning.sign import sign_set
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import keys
-from pdp.registry.diff import newest_version
-from pdp.registry.live import Definitions
 from pdp.registry.manifest import Manifest
 from pdp.registry.options import TRIAL_KEY
-from pdp.registry.pin import UNREVIEWED, PinnedServer, pin
-from pdp.registry.review import Review
-from pdp.registry.scaffold import scaffold
-from pdp.registry.sign import sign_set
 from pdp.registry.signed import SigningTerm
 
 Platform = Literal["compose", "systemd", "kubernetes"]

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, cast
 
-from pdp.client.results import REDACT, redacted, withheld
-from pdp.client.values import Decision, Inspected, Pending, Reason, Requirement, RequirementKind
-from pdp.client.values import Effect as Word
 from pdp.core.bytes.digest import Json
+from pdp.core.caller.redaction import REDACT, redacted
+from pdp.core.caller.values import Decision, Inspected, Pending, Reason, Requirement, RequirementKind, withheld
+from pdp.core.caller.values import Effect as Word
 from pdp.core.check import NS
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import ENFORCED, OBSERVED, SAFE_MESSAGES, Answer, ListAnswer, ResultAnswer

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pdp.cli.tools_scan import advised
-from pdp.registry.scan.finding import ScannedTool, blocking
-from pdp.registry.scan.scan import scan
+from pdp.pinning.scan.finding import ScannedTool, blocking
+from pdp.pinning.scan.scan import scan
 
 HERE = Path(__file__).parent
 Flagged = set[tuple[str, str]]  # servers and tools

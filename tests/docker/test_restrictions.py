@@ -27,7 +27,7 @@ from support.outside import lacking, need
 from devtools import sandbox
 from pdp.cli.drill import run
 from pdp.cli.judge_eval import evaluate
-from pdp.registry.pin import PinnedServer
+from pdp.pinning.pin import PinnedServer
 from pdp.wire.grpc.health import LIVENESS
 
 DEPLOY = ROOT / "deploy"

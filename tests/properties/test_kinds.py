@@ -28,8 +28,8 @@ from pdp.core.outcome.elements import EngineQuery
 from pdp.decide import kind as kinds
 from pdp.decide.kind import CallKind, Kinds, TargetKind, key_of
 from pdp.decide.state import Snapshot
-from pdp.registry.pin import pin
-from pdp.registry.review import Review
+from pdp.pinning.pin import pin
+from pdp.pinning.review import Review
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch, decisions
 

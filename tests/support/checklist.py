@@ -23,12 +23,12 @@ from devtools.sandbox import Sandbox
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import Fault
 from pdp.identity import development
+from pdp.pinning.pin import PinnedServer, set_agents
+from pdp.pinning.review import Review
+from pdp.pinning.vetting import load_vetting, set_vetting
 from pdp.proof.note import Checkpoint, read_private, sign
 from pdp.registry import keys
 from pdp.registry.manifest import parse_ns, render
-from pdp.registry.pin import PinnedServer, set_agents
-from pdp.registry.review import Review
-from pdp.registry.vetting import load_vetting, set_vetting
 from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
 from pdp.tools.checklist.acceptances import AcceptanceEntry, SignedAcceptances

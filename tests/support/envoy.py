@@ -21,8 +21,8 @@ from devtools import sandbox
 from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.host.server_process import ServerCommand
-from pdp.registry.live import read_listed
-from pdp.registry.review import load_review
+from pdp.pinning.live import read_listed
+from pdp.pinning.review import load_review
 
 ROOT = Path(__file__).parents[2]
 ENVOY = ROOT / ".venv-envoy" / "bin" / "envoy"

@@ -15,11 +15,12 @@ from devtools.sandbox import TENANT, Sandbox, SandboxPerson
 from pdp.core.check import NS
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.local.installation import CALLER_AUDIENCE, DAY_NS
+from pdp.pinning import sign
+from pdp.pinning.draft import load_draft
+from pdp.pinning.pin import pin
 from pdp.policy.bundle import shipped_rego
-from pdp.registry import files, keys, sign
-from pdp.registry.draft import load_draft
+from pdp.registry import files, keys
 from pdp.registry.manifest import render
-from pdp.registry.pin import pin
 
 CASES = Path(__file__).parents[1] / "cases"
 # A Saturday after the shipped pack's temporary grant has ended: 2027-04-03T10:00:00Z.

@@ -32,7 +32,7 @@ from pdp.core.record.stored import ValueRow
 from pdp.identity import development
 from pdp.local.installation import CALLER_AUDIENCE
 from pdp.operate.admin import SwitchAsk
-from pdp.registry.pin import pin
+from pdp.pinning.pin import pin
 from pdp.runtime import bootstrap
 from pdp.runtime.bootstrap import Process
 from pdp.runtime.config.settings import load

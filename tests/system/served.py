@@ -34,10 +34,10 @@ from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
 from pdp.host import event_loop
 from pdp.operate.reload import RELOADABLES
+from pdp.pinning.pin import PinnedServer
+from pdp.pinning.review import Review
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
-from pdp.registry.pin import PinnedServer
-from pdp.registry.review import Review
 from pdp.runtime import background, bootstrap
 from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment

@@ -13,8 +13,8 @@ from support.tools import READING, ServerPlan, tool
 from support.world import NS, WEDNESDAY_NS, Plan, World, answered, codes, running
 
 from devtools.sandbox import ALICE
+from pdp.pinning.pin import set_agents
 from pdp.registry.manifest import render
-from pdp.registry.pin import set_agents
 from pdp.v1 import decision_pb2
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY
 

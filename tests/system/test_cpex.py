@@ -14,7 +14,7 @@ from support.frameworks import Driven, driver
 from test_frameworks import AWAY, known
 from test_inspection import TOKEN
 
-from pdp.client.results import WITHHELD
+from pdp.core.caller.values import WITHHELD
 
 ALLOWED, DENIED = ("git_status", {"repo_path": "/src"}), ("git_log", {"max_count": 10_000})
 NO_PLUGIN = {"transport": "grpc", "absent": True}

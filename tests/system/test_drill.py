@@ -22,8 +22,8 @@ from served import Served
 from devtools import sandbox
 from devtools.sandbox import Sandbox, SandboxPerson
 from pdp.cli.drill import drill
-from pdp.registry.pin import PinnedServer
-from pdp.registry.review import load_review
+from pdp.pinning.pin import PinnedServer
+from pdp.pinning.review import load_review
 from pdp.tools.doctor.drill import METRICS, forged
 from pdp.tools.doctor.planted_server import definitions
 

@@ -15,7 +15,7 @@ from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, mess
 
 from devtools import sandbox
 from devtools.sandbox import ALICE, BOB, SandboxPerson
-from pdp.client.mcp.tool_search import ToolSearch
+from pdp.core.caller.tool_search import ToolSearch
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.decide.decide import Decide

@@ -12,7 +12,7 @@ from test_ext_mcp import ERRORS, denied, metadata, request, stub
 from test_inspection import TOKEN
 
 from devtools.sandbox import BOB
-from pdp.client.results import WITHHELD
+from pdp.core.caller.values import WITHHELD
 from pdp.core.errors import Unavailable
 from pdp.decide.inspect import Inspect
 from pdp.vendored import ext_mcp_pb2

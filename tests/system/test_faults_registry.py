@@ -27,9 +27,9 @@ from shifting import Shifting
 
 from devtools.demo.stage import tampered
 from devtools.sandbox import BOB, Sandbox
+from pdp.pinning.pin import pin
+from pdp.pinning.review import Review
 from pdp.registry import files
-from pdp.registry.pin import pin
-from pdp.registry.review import Review
 from pdp.v1 import decision_pb2, types_pb2
 
 UNFIT = "The arguments do not fit the schema that the server lists:"

@@ -17,7 +17,7 @@ from test_inspection import TOKEN
 
 from devtools.sandbox import ALICE, CAROL
 from pdp.client import ApprovalClient
-from pdp.client.results import WITHHELD
+from pdp.core.caller.values import WITHHELD
 from pdp.tools.doctor.answers import CONTROLS, FAULTS
 
 # what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same

@@ -30,9 +30,9 @@ from pdp.local import installed as local
 from pdp.local.gate import FILE, KeptReport, rests_on
 from pdp.local.hook import SOCKET, START_SECONDS
 from pdp.local.installation import DAY_NS, SIGNERS
+from pdp.pinning.diff import newest_version
+from pdp.pinning.scan.finding import ScannedTool
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.registry.diff import newest_version
-from pdp.registry.scan.finding import ScannedTool
 from pdp.wire.hooks.agents import AGENTS
 from pdp.wire.hooks.own_tools import own_tools
 

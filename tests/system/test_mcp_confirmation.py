@@ -12,7 +12,7 @@ from support.confirming import confirming
 from support.mcp_servers import LIMIT, VERSIONS, User, enforced
 
 from devtools.sandbox import ALICE, BOB
-from pdp.client.mcp.answers import DENIED, MAX_SHOWN
+from pdp.core.caller.mcp_answers import DENIED, MAX_SHOWN
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

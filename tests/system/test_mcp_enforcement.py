@@ -16,9 +16,9 @@ from served import CONSOLE, SAFE, TOOLS, Served, make_world, served
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
 
 from devtools.sandbox import BOB
-from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import UnsafeServerError, attach
 from pdp.client.mcp.nested_calls import Entry, Framework
+from pdp.core.caller.mcp_answers import DENIED
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

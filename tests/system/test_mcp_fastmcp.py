@@ -23,7 +23,7 @@ from support.mcp_servers import LIMIT, enforcement, over_http, proxied
 
 from devtools.sandbox import ALICE, BOB
 from pdp.client.mcp.enforcement import Enforcement, UnsafeServerError, attach
-from pdp.client.mcp.tool_search import ToolSearch
+from pdp.core.caller.tool_search import ToolSearch
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -20,10 +20,10 @@ from support.mcp_servers import LIMIT, MODERN, VERSIONS, User, connected, enforc
 from test_other_kinds import EVERYTHING, TESTS
 
 from devtools import sandbox
-from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import attach
-from pdp.registry.pin import PinnedServer
-from pdp.registry.review import Review
+from pdp.core.caller.mcp_answers import DENIED
+from pdp.pinning.pin import PinnedServer
+from pdp.pinning.review import Review
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -28,8 +28,8 @@ from support.mcp_servers import (
 from support.tools import PROMPTS
 from test_other_kinds import add_everything
 
-from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import attach
+from pdp.core.caller.mcp_answers import DENIED
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

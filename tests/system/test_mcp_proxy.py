@@ -22,7 +22,7 @@ from support.waiting import until
 from devtools.demo import stage
 from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp import proxy
-from pdp.client.mcp.answers import SAFE_MESSAGE
+from pdp.core.caller.mcp_answers import SAFE_MESSAGE
 from pdp.host.server_process import ServerCommand
 
 pytestmark = pytest.mark.timeout(LIMIT)

@@ -16,9 +16,9 @@ from served import Served, make_world, served
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement, over_http
 from test_inspection import TOKEN
 
-from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import attach
-from pdp.client.results import WITHHELD
+from pdp.core.caller.mcp_answers import DENIED
+from pdp.core.caller.values import WITHHELD
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -27,7 +27,7 @@ from test_judging import ALLOW, DENY, PENDING, SETTINGS, Scripted, _asks_the_jud
 from test_origins import database
 
 from devtools.sandbox import ALICE, BOB, CAROL
-from pdp.client.results import redacted
+from pdp.core.caller.redaction import redacted
 from pdp.core.judge.render import render
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.v1 import types_pb2

@@ -20,7 +20,7 @@ from support.mcp_servers import LIMIT, MODERN
 from support.no_messages import NO_MESSAGES, message
 
 from devtools.sandbox import ALICE, BOB, SandboxPerson
-from pdp.client.mcp.answers import SAFE_MESSAGE
+from pdp.core.caller.mcp_answers import SAFE_MESSAGE
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -31,7 +31,7 @@ from test_inspection import TOKEN
 from devtools.demo.stage import scratch_repository
 from pdp.local import installed as local
 from pdp.local.hook import SOCKET
-from pdp.registry.scan.finding import ScannedTool
+from pdp.pinning.scan.finding import ScannedTool
 from pdp.store.sqlite.opening import FILE
 from pdp.wire.hooks.agents import AGENTS
 

@@ -28,7 +28,7 @@ from devtools.sessions.replay import ATTACKERS, Known, RecordedSession, SessionS
 from devtools.sessions.tasks import task_figures
 from pdp.cli.sessions import sessions
 from pdp.core.errors import ConfigurationFault
-from pdp.registry.review import load_review
+from pdp.pinning.review import load_review
 from pdp.tools.judge_eval.report import DENIED, JUDGE, NOBODY, PERSON
 
 CORPUS = Path(__file__).parents[1] / "corpora" / "sessions"

@@ -14,8 +14,8 @@ from support.tools import READING, ServerPlan, tool
 from support.world import NS, WEDNESDAY_NS, Plan, World, answered, codes, running
 
 from devtools.sandbox import ALICE
+from pdp.pinning.vetting import load_vetting, set_vetting
 from pdp.registry.manifest import render
-from pdp.registry.vetting import load_vetting, set_vetting
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -27,8 +27,8 @@ from cpex.framework import (
 )
 
 from pdp.client.frameworks.tool_guard import MAX_KEPT, CallVerdict, FrameworkCall, RunIdentity, ToolGuard
-from pdp.client.mcp.answers import DENIED, SAFE_MESSAGE
-from pdp.client.results import WITHHELD
+from pdp.core.caller.mcp_answers import DENIED, SAFE_MESSAGE
+from pdp.core.caller.values import WITHHELD
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pdp.client import Client, Decision, Session, ToolCall
-from pdp.client.mcp.answers import SAFE_MESSAGE, data
-from pdp.client.results import WITHHELD
-from pdp.client.values import Credential, JsonObject
+from pdp.core.caller.mcp_answers import SAFE_MESSAGE, data
+from pdp.core.caller.values import WITHHELD, Credential, JsonObject
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from mcp.server.auth.provider import principal_components
 from mcp.server.context import ServerRequestContext
 
 from pdp.client import AsyncClient, Session
-from pdp.client.values import Credential
+from pdp.core.caller.values import Credential
 
 logger = logging.getLogger(__name__)
 

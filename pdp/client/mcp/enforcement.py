@@ -27,16 +27,17 @@ from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, ElicitResult
 from mcp_types.methods import is_input_required
 
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
-from pdp.client.mcp import answers, results, tool_search
-from pdp.client.mcp.answers import CallParameters, McpClient, NotACallError, Way
+from pdp.client.mcp import results
 from pdp.client.mcp.client_sessions import ClientSessions
 from pdp.client.mcp.effects import Observation, observed
 from pdp.client.mcp.nested_calls import Call, Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
 from pdp.client.mcp.token_exchange import KIND, Carried, ExchangeError, TokenExchange, Wanted
-from pdp.client.mcp.tool_search import ToolSearch, UnreadableResultError
-from pdp.client.values import Credential, Elicited, Outcome
 from pdp.core.bytes.uri_template import match
 from pdp.core.call.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
+from pdp.core.caller import mcp_answers, tool_search
+from pdp.core.caller.mcp_answers import CallParameters, McpClient, NotACallError, Way
+from pdp.core.caller.tool_search import ToolSearch, UnreadableResultError
+from pdp.core.caller.values import Credential, Elicited, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class Enforcement:
             raise _denied({"status": "deny"}, shown.safe_message)
         left = int((shown.valid_until - time.time()) * 1000)
         tools = [(tool.name, json.loads(tool.definition)) for tool in shown.tools]
-        return answers.listed(tools, _mcp_client(ctx), left, method=ctx.method)
+        return mcp_answers.listed(tools, _mcp_client(ctx), left, method=ctx.method)
 
     async def visible(self, definitions: Sequence[bytes], ctx: Context, method: str = LIST) -> ToolList:
         """Which of these tools, or of what else `method` lists, the subject of `ctx` may see."""
@@ -310,7 +311,7 @@ class Enforcement:
         """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed; for a
         client that wants to hear of lists alone, unless it may list; and in another session than the `opened` one."""
         with _readable():
-            wanted = answers.subscriptions(ctx.params)
+            wanted = mcp_answers.subscriptions(ctx.params)
         if self.session(ctx) != opened:
             raise _denied({"status": "deny"})
         if not wanted and not (shown := await self.visible((), ctx)).allowed:
@@ -318,13 +319,13 @@ class Enforcement:
         for call in wanted:
             decision = await self.decide(await self._asked(ctx, call_next, call, _Round.read(None)), ctx)
             if not decision.allowed:
-                raise _denied(answers.data(decision), decision.safe_message)
+                raise _denied(mcp_answers.data(decision), decision.safe_message)
             await self._reported(decision, "done")
 
     async def _call(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         params = ctx.params or {}
         with _readable():
-            call = answers.call_parameters(params, ctx.method)
+            call = mcp_answers.call_parameters(params, ctx.method)
         # of another method the state came as the client wrote it: it is none
         before = _Round.read(params.get("requestState") if call.method in ROUNDS else None)
         decision = await self._closed(self._decided(ctx, call_next, call, before))
@@ -396,7 +397,7 @@ class Enforcement:
             ToolCall(self.server, meant.name, meant.arguments, definition, protocol_version=version), ctx
         )
         if not decision.allowed:
-            raise _denied(answers.data(decision), decision.safe_message)
+            raise _denied(mcp_answers.data(decision), decision.safe_message)
 
     async def _exchanged(self, ctx: Context, decision: Decision) -> str | None:
         """The token that the call goes with, where it was allowed for one. Raises MCPError where there is none to be
@@ -438,8 +439,8 @@ class Enforcement:
             await self.meant(ctx, call)
         asked = await self._asked(ctx, call_next, call, before)
         params = ctx.params or {}
-        action = answers.answered(params) if before.resume and not before.of_server else None
-        confirmed = answers.answered(params, answers.CONFIRMATION) if before.confirmed else None
+        action = mcp_answers.answered(params) if before.resume and not before.of_server else None
+        confirmed = mcp_answers.answered(params, mcp_answers.CONFIRMATION) if before.confirmed else None
         ends = time.monotonic() + self.options.patience
         if confirmed is not None:
             asked = replace(asked, client_answers={before.confirmed[-1]: confirmed})
@@ -449,7 +450,7 @@ class Enforcement:
         client = _mcp_client(ctx)
         action = confirmed or action
         if action in ("decline", "cancel") and decision.effect == "pending":
-            raise _denied({**answers.data(decision), "answer": action}, decision.safe_message)
+            raise _denied({**mcp_answers.data(decision), "answer": action}, decision.safe_message)
         return decision if client.modern else await self._asked_during(ctx, call, asked, decision)
 
     async def _asked_during(
@@ -459,17 +460,17 @@ class Enforcement:
         client, confirmed, shown, ends = _mcp_client(ctx), list[str](), None, 0.0
         while decision.pending is not None:
             again = replace(asked, resume_token=decision.pending.resume_token)
-            if (question := answers.confirmation(decision, client, self.server, call, confirmed)) is not None:
+            if (question := mcp_answers.confirmation(decision, client, self.server, call, confirmed)) is not None:
                 answer = await self._elicited(ctx, question[1])
                 if answer is None or answer == "cancel":
                     break
                 confirmed.append(question[0])
                 again = replace(again, client_answers={question[0]: answer})
-            elif answers.way(decision, client) is Way.ERROR:
+            elif mcp_answers.way(decision, client) is Way.ERROR:
                 break
             else:
-                if (page := answers.page(decision)) != shown:  # a next stage, for other people, has a next page
-                    if await self._elicited(ctx, answers.elicitation(decision, client)) != "accept":
+                if (page := mcp_answers.page(decision)) != shown:  # a next stage, for other people, has a next page
+                    if await self._elicited(ctx, mcp_answers.elicitation(decision, client)) != "accept":
                         break
                     shown, ends = page, time.monotonic() + self.options.patience
                 if not await self._wait(again.resume_token, ctx, ends):
@@ -483,7 +484,7 @@ class Enforcement:
         asked = replace(asked, working_folder=self.options.working_folder)
         asking = self.client.decide(asked, self.options.credential(ctx), session=self.session(ctx))
         exchanges = duties and self.options.exchange is not None
-        decision = answers.unobliging(await asking, (KIND,) if exchanges else ())
+        decision = mcp_answers.unobliging(await asking, (KIND,) if exchanges else ())
         if not decision.allowed:
             logger.info("%s of %s: %s %s", decision.effect, self.server, decision.code, decision.decision_id)
         elif decision.observed:
@@ -519,12 +520,14 @@ class Enforcement:
         client = _mcp_client(ctx)
         if client.modern and decision.pending is not None and call.method in ROUNDS:
             state = _Round(before.call_id, decision.pending.resume_token, confirmed=before.confirmed)
-            if (question := answers.confirmation(decision, client, self.server, call, before.confirmed)) is not None:
+            if (
+                question := mcp_answers.confirmation(decision, client, self.server, call, before.confirmed)
+            ) is not None:
                 state = replace(state, confirmed=(*before.confirmed, question[0]))
-                return answers.input_required(question[1], state.written(), answers.CONFIRMATION)
-            if answers.way(decision, client) is Way.INPUT_REQUIRED:
-                return answers.input_required(answers.elicitation(decision, client), state.written())
-        raise _denied(answers.data(decision), decision.safe_message)
+                return mcp_answers.input_required(question[1], state.written(), mcp_answers.CONFIRMATION)
+            if mcp_answers.way(decision, client) is Way.INPUT_REQUIRED:
+                return mcp_answers.input_required(mcp_answers.elicitation(decision, client), state.written())
+        raise _denied(mcp_answers.data(decision), decision.safe_message)
 
     async def _closed(self, answer: Awaitable[_Answer]) -> _Answer:
         """The same, or a denial for every fault on the way."""
@@ -590,7 +593,7 @@ def _asked(ctx: Context) -> tuple[str, Call | None]:
     if ctx.method == LISTEN:
         return LISTEN, snapshot(LISTEN, "", (ctx.params or {}).get("notifications"))
     with _readable():
-        call = answers.call_parameters(ctx.params or {}, ctx.method)
+        call = mcp_answers.call_parameters(ctx.params or {}, ctx.method)
     return ctx.method, snapshot(call.kind, call.name, call.stated)
 
 
@@ -603,8 +606,8 @@ def _readable() -> Iterator[None]:
         raise MCPError(INVALID_PARAMS, str(error)) from None
 
 
-def _denied(data: Mapping[str, Any], message: str = answers.SAFE_MESSAGE) -> MCPError:
-    return MCPError(answers.DENIED, message, dict(data))
+def _denied(data: Mapping[str, Any], message: str = mcp_answers.SAFE_MESSAGE) -> MCPError:
+    return MCPError(mcp_answers.DENIED, message, dict(data))
 
 
 def _one(definitions: Sequence[bytes], meant: Callable[[dict[str, Any]], bool]) -> bytes | None:

@@ -22,13 +22,13 @@ from fastmcp.tools.base import Tool, ToolResult
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 
-from pdp.client.mcp import answers
-from pdp.client.mcp.answers import CallParameters
 from pdp.client.mcp.enforcement import Enforcement
 from pdp.client.mcp.nested_calls import VALUES, Call, Entry, Execution, Framework, executing, snapshot
-from pdp.client.mcp.tool_search import ToolSearch
 from pdp.core.bytes.uri_template import match
 from pdp.core.call.methods import LISTS
+from pdp.core.caller import mcp_answers
+from pdp.core.caller.mcp_answers import CallParameters
+from pdp.core.caller.tool_search import ToolSearch
 
 _attached: WeakKeyDictionary[FastMCP, Enforcement] = WeakKeyDictionary()
 # the execution for which FastMCP itself finds a component or collects a list: what it sees then reaches no agent
@@ -157,7 +157,7 @@ def _called(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
         running, own = executing.get(), _attached.get(server)
         if running is None:
             if any(each is server for root in list(_attached) for each in _servers(root)):
-                raise ToolError(answers.SAFE_MESSAGE)  # nobody knows for whom
+                raise ToolError(mcp_answers.SAFE_MESSAGE)  # nobody knows for whom
             return await method(server, *args, **kwargs)
         if own is not None and own is not running.enforcement:  # mounted, and attached by itself: both decide
             running = Execution(own, running.ctx, running.listed, None)

@@ -20,9 +20,9 @@ from mcp.server.mcpserver.tools.base import Tool
 from mcp.shared.exceptions import MCPError
 
 from pdp.client import ToolCall
-from pdp.client.mcp import answers
-from pdp.client.mcp.answers import CallParameters
 from pdp.core.call.methods import DEFAULT_CALL
+from pdp.core.caller import mcp_answers
+from pdp.core.caller.mcp_answers import CallParameters
 
 if TYPE_CHECKING:
     from pdp.client.mcp.enforcement import Context, Enforcement
@@ -126,7 +126,7 @@ class Framework:
             call = snapshot(entry.kind, entry.name, entry.arguments)
             if call is None:
                 logger.error("a call within a call of %s has arguments that are no JSON", running.enforcement.server)
-                raise self.refusal(answers.SAFE_MESSAGE)
+                raise self.refusal(mcp_answers.SAFE_MESSAGE)
             if not running.covers(component, call):
                 await self._decide(running, component, entry)
             parts = [(component, call), *entry.parts]
@@ -145,9 +145,9 @@ class Framework:
         """Raises `refusal` for a call that is not allowed at once: nobody can be asked in the middle of another."""
         if entry.kind not in DEFAULT_CALL:
             logger.error("a template of %s is read without a URI", running.enforcement.server)
-            raise self.refusal(answers.SAFE_MESSAGE)
+            raise self.refusal(mcp_answers.SAFE_MESSAGE)
         given = {"uri" if entry.kind == "resource" else "name": entry.name, "arguments": entry.arguments}
-        meant = answers.call_parameters(given, DEFAULT_CALL[entry.kind])
+        meant = mcp_answers.call_parameters(given, DEFAULT_CALL[entry.kind])
         if self.definition is not None:
             definition = self.definition(component, entry.name)
         else:
@@ -188,7 +188,7 @@ def _template(_template: Any, uri: str, *_: Any, **__: Any) -> Entry:
 
 
 def _refused(message: str) -> Exception:
-    return MCPError(answers.DENIED, message, {"status": "deny"})
+    return MCPError(mcp_answers.DENIED, message, {"status": "deny"})
 
 
 @functools.cache

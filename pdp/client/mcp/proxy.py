@@ -29,8 +29,8 @@ from pydantic import BaseModel, TypeAdapter
 from pdp.client.mcp.effects import EffectWatch, observing
 from pdp.client.mcp.enforcement import Context, Enforcement, attach
 from pdp.client.mcp.token_exchange import Carried, TokenExchange, Wanted, exchanged_token
-from pdp.client.values import Credential
 from pdp.core.call.methods import CALLS, LISTS
+from pdp.core.caller.values import Credential
 from pdp.host.mcp_transport import from_client, to_process, to_url
 from pdp.host.opening import ClientStreams
 from pdp.host.server_process import ServerCommand

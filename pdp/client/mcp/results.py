@@ -15,10 +15,10 @@ from mcp_types.methods import is_input_required
 from pydantic import BaseModel
 
 from pdp.client import Decision
-from pdp.client.mcp import answers
 from pdp.client.mcp.effects import Observation
-from pdp.client.values import Inspected
 from pdp.core.call.methods import TOOL_CALL
+from pdp.core.caller import mcp_answers
+from pdp.core.caller.values import Inspected
 
 if TYPE_CHECKING:
     from pdp.client.mcp.enforcement import Context, Enforcement
@@ -50,7 +50,7 @@ async def passed_on(
         passed: dict[str, Any] = found.result
         return passed
     if method != TOOL_CALL:
-        raise MCPError(answers.DENIED, found.safe_message, {"status": "deny"})
+        raise MCPError(mcp_answers.DENIED, found.safe_message, {"status": "deny"})
     kind = {"resultType": "complete"} if "resultType" in result else {}  # of newer versions of the protocol
     return {**kind, "content": [{"type": "text", "text": found.safe_message}], "isError": True}
 
@@ -71,7 +71,7 @@ async def answered(
         said["data"] = error.data
     found = await _inspected(enforcement, ctx, decision, said, observation)
     if not found.passes:
-        raise MCPError(answers.DENIED, found.safe_message, {"status": "deny"})
+        raise MCPError(mcp_answers.DENIED, found.safe_message, {"status": "deny"})
     raise MCPError(error.code, found.result["content"][0]["text"], found.result.get("data"))
 
 
@@ -81,7 +81,7 @@ def _told(enforcement: Enforcement, ctx: Context, raised: Exception) -> ErrorDat
     if error is not None:
         return error
     logger.error("a call of %s failed", enforcement.server, exc_info=raised)
-    if ctx.protocol_version in answers.MODERN:
+    if ctx.protocol_version in mcp_answers.MODERN:
         return ErrorData(code=INTERNAL_ERROR, message="Internal server error")
     return ErrorData(code=0, message=str(raised))
 

@@ -20,9 +20,9 @@ from urllib.parse import quote_plus, urlsplit
 
 import httpx2
 
-from pdp.client.values import Credential, Decision
 from pdp.core.bytes.compact import stated_claims
 from pdp.core.call.claims import MalformedClaim, audiences, scopes, text
+from pdp.core.caller.values import Credential, Decision
 
 logger = logging.getLogger(__name__)
 

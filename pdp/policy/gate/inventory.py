@@ -2,7 +2,7 @@
 names in their rules.
 
 The gate has neither a directory nor a registry: whether there are enough people for `seats`, the
-directory knows; `pdp.runtime.registry_names` compares servers, tools and arguments with a
+directory knows; `pdp.policy.gate.registry_names` compares servers, tools and arguments with a
 registry.
 """
 

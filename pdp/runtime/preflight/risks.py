@@ -17,7 +17,7 @@ from pdp.core.ports import RegistryView
 from pdp.core.record.search import OF_NONE
 from pdp.host.options import Options
 from pdp.people.console.options import ConsoleOptions
-from pdp.runtime import registry_names
+from pdp.policy.gate import registry_names
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
 

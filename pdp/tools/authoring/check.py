@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from pdp.core.bytes.digest import Json
-from pdp.core.errors import BundleFault
+from pdp.core.errors import BundleFault, RegistryFault
 from pdp.core.outcome.policy import Bundle
+from pdp.pinning.draft import latest, load_manifest
 from pdp.policy.bundle import read_bundle
-from pdp.policy.gate import process
+from pdp.policy.gate import process, registry_names
+from pdp.policy.gate.registry_names import RegisteredNames, RegisteredTool
 from pdp.policy.gate.report import ERROR, GateFinding, GateReport
-from pdp.runtime import registry_names
 
 LoadGate: TypeAlias = Callable[[Bundle], GateReport]
 
@@ -47,7 +48,7 @@ def check_folder(
     What a policy that passes names and the tenants' folders of the registry have not is warned of; of none, that
     nothing was compared, unless `registries` is None. Raises RegistryFault for a folder that cannot be read.
     """
-    registered = registry_names.of_folders(registries or ())
+    registered = _names_in(registries or ())
     try:
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
@@ -59,6 +60,21 @@ def check_folder(
         warnings = registry_names.unchecked(report.naming)
     passed = report.told(bundle)
     return CheckResult(passed, replace(report, findings=(*report.findings, *warnings)))
+
+
+def _names_in(folders: Iterable[Path]) -> RegisteredNames:
+    """Tenants' folders; of each the draft, if it is newer than what is signed. Signatures are not looked at. Raises
+    RegistryFault, `registry.missing` for a folder with neither."""
+    servers: set[str] = set()
+    tools: list[RegisteredTool] = []
+    for folder in folders:
+        draft = latest(folder)
+        if draft is None:
+            raise RegistryFault("registry.missing", f"{folder.name}: holds no set; give a tenant's folder.")
+        servers |= {server.id for server in draft.servers}
+        manifests = [load_manifest(folder, entry, draft.tenant) for entry in draft.tools]
+        tools += [RegisteredTool(m.server, m.name, registry_names.arguments(m.input_schema)) for m in manifests]
+    return RegisteredNames(frozenset(servers), tuple(tools))
 
 
 def fault_finding(fault: BundleFault) -> GateFinding:

@@ -22,7 +22,7 @@ from pdp.content.results import inspect
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.core.tables import tables
-from pdp.registry.drafting import Confidence, Drafted, ToolDraft
+from pdp.pinning.drafting import Confidence, Drafted, ToolDraft
 from pdp.registry.manifest import EffectEntry, without_meta
 
 MAX_CALLS = 200

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pdp.registry.change_summary import plain_name
+from pdp.pinning.change_summary import plain_name
 
 MARK = '.unknown"'  # stands in every record that names something unknown
 KINDS = ("decision", "list")

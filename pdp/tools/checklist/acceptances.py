@@ -16,10 +16,10 @@ from pydantic import Field, model_validator
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
+from pdp.pinning.review import load_yaml, stated
 from pdp.registry import dsse
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import RFC3339, Closed, Name, Word, parse_ns, render
-from pdp.registry.review import load_yaml, stated
 from pdp.registry.signed import (
     SignedDocument,
     SigningTerm,

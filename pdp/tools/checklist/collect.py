@@ -20,12 +20,12 @@ from pdp.core.outcome.policy import Bundle
 from pdp.host import strict_yaml
 from pdp.host.strict_yaml import NotPlainYaml
 from pdp.host.trusted_files import writable_by_others
+from pdp.pinning.drafting import Siblings
 from pdp.policy.gate.process import check as load_gate
 from pdp.policy.gate.report import GateReport
 from pdp.proof.cosignature import WitnessPolicy
 from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened, read_private
 from pdp.proof.tiles import CHECKPOINT
-from pdp.registry.drafting import Siblings
 from pdp.registry.snapshot import TenantSnapshot
 from pdp.registry.view import FileRegistryView
 from pdp.runtime.config.settings import Settings, store_password

@@ -16,7 +16,7 @@ from pdp.core.bytes.json_pointer import name_of
 from pdp.core.call.facts import ArgumentsFact
 from pdp.core.call.registered import PinnedTool
 from pdp.core.errors import InvalidRequest
-from pdp.registry.drafting import Siblings, draft_of
+from pdp.pinning.drafting import Siblings, draft_of
 from pdp.registry.manifest import Manifest
 from pdp.registry.readers import readers
 from pdp.registry.view import FileRegistryView

@@ -16,8 +16,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED
 from pydantic import Field, model_validator
 
-from pdp.client.mcp.answers import DENIED
 from pdp.core.bytes.json_pointer import name_of
+from pdp.core.caller.mcp_answers import DENIED
 from pdp.registry.manifest import Closed
 from pdp.tools.doctor.attacks import ATTACKS, HIDDEN, HIDDEN_TEXT, INJECTION
 from pdp.tools.doctor.plans import ServerPlan, called, cause_of, connected

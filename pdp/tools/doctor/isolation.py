@@ -22,8 +22,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED
 from pydantic import Field, model_validator
 
-from pdp.client.mcp.answers import DENIED
 from pdp.core.bytes.digest import Json
+from pdp.core.caller.mcp_answers import DENIED
 from pdp.registry.manifest import Closed, render
 from pdp.tools.doctor.plans import ServerPlan, called, cause_of, connected
 

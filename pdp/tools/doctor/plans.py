@@ -19,8 +19,8 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.host.mcp_transport import to_process, to_url
 from pdp.host.options import url_problem
 from pdp.host.server_process import ServerCommand
+from pdp.pinning.review import load_yaml
 from pdp.registry.manifest import Closed, first_problem
-from pdp.registry.review import load_yaml
 
 
 class ServerPlan(Closed):

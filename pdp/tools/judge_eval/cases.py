@@ -28,8 +28,8 @@ from pdp.core.call.task import of_task
 from pdp.core.check import NS, OK, failed
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import CallContent, JudgeInput
-from pdp.registry.pin import PinnedServer, manifest_of
-from pdp.registry.review import Review
+from pdp.pinning.pin import PinnedServer, manifest_of
+from pdp.pinning.review import Review
 from pdp.registry.snapshot import verified_tool
 
 ALLOW, DENY = "allow", "deny"

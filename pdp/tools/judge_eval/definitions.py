@@ -18,7 +18,7 @@ from pdp.core.judge.verdict import read_opinion
 from pdp.core.ports import Entropy
 from pdp.core.text.injection.excerpt import visible
 from pdp.judge.protocol import SessionResult
-from pdp.registry.scan.finding import ScannedTool
+from pdp.pinning.scan.finding import ScannedTool
 
 PROMPT = "tool-text"
 _NONCE_BYTES = 16

@@ -27,7 +27,7 @@ from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
 from pdp.core.ports import Entropy
 from pdp.judge.protocol import SessionResult
-from pdp.registry.review import Review
+from pdp.pinning.review import Review
 from pdp.tools.judge_eval.cases import LabelledCase, judge_input_of, pinned
 
 # why a model was not heard; asked again in the next run, since they say nothing about the model

@@ -10,11 +10,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from pdp.client.mcp.answers import CallParameters, NotACallError
-from pdp.client.mcp.tool_search import ToolSearch
-from pdp.client.requests_decide import encoded
-from pdp.client.results import REDACT
-from pdp.client.values import Decision, Inspected
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.methods import TOOL_LIST
 from pdp.core.call.request import (
@@ -33,6 +28,10 @@ from pdp.core.call.request import (
     Target,
     ToolTarget,
 )
+from pdp.core.caller.mcp_answers import CallParameters, NotACallError
+from pdp.core.caller.redaction import REDACT
+from pdp.core.caller.tool_search import ToolSearch
+from pdp.core.caller.values import Decision, Inspected, encoded
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Clock, Entropy

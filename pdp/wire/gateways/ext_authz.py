@@ -17,12 +17,12 @@ from google.protobuf.struct_pb2 import Struct
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from typing_extensions import override
 
-from pdp.client.mcp import answers
-from pdp.client.mcp.answers import CallParameters, McpClient, Way
-from pdp.client.values import Decision
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.methods import LISTS, ROUNDS, TOOL_CALL
 from pdp.core.call.request import Caller, Credential, Role
+from pdp.core.caller import mcp_answers
+from pdp.core.caller.mcp_answers import CallParameters, McpClient, Way
+from pdp.core.caller.values import Decision
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
@@ -214,7 +214,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         listed, shown = await self._deciding.listed(asked, message.method, None, caller)
         noted = {"effect": "deny", "code": listed.code, "decision_id": listed.decision_id}
         if listed.valid_until is None:
-            return Reply(200, _error(message.id, answers.DENIED, listed.safe_message), noted)
+            return Reply(200, _error(message.id, mcp_answers.DENIED, listed.safe_message), noted)
         left = int((listed.valid_until - self._deciding.now()) * 1000)
         return Reply(200, _listed(shown, prefix, message, left), {**noted, "effect": "list"})
 
@@ -287,7 +287,7 @@ def _error(id_: str | int | None, number: int, message: str, data: Mapping[str, 
 def _listed(shown: Definitions, prefix: str, message: McpMessage, milliseconds: int) -> bytes:
     """The answer to a list, by the names at the gateway. It is one subject's, for as long as it holds."""
     return _result(
-        message, answers.listed(shown, _client(message), milliseconds, method=message.method, prefix=prefix)
+        message, mcp_answers.listed(shown, _client(message), milliseconds, method=message.method, prefix=prefix)
     )
 
 
@@ -295,9 +295,9 @@ def _refused(decision: Decision, message: McpMessage) -> bytes:
     """The answer to a call that is denied or pending. A page where the user can answer is shown to a client that can
     open one; no state is made up, since the server behind would take it for its own."""
     client = _client(message)
-    if message.method in ROUNDS and client.shows("url") and answers.way(decision, client) is Way.INPUT_REQUIRED:
-        return _result(message, answers.input_required(answers.elicitation(decision, client)))
-    return _error(message.id, answers.DENIED, decision.safe_message, answers.data(decision))
+    if message.method in ROUNDS and client.shows("url") and mcp_answers.way(decision, client) is Way.INPUT_REQUIRED:
+        return _result(message, mcp_answers.input_required(mcp_answers.elicitation(decision, client)))
+    return _error(message.id, mcp_answers.DENIED, decision.safe_message, mcp_answers.data(decision))
 
 
 def _client(message: McpMessage) -> McpClient:

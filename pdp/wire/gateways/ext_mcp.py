@@ -23,11 +23,11 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from typing_extensions import override
 
-from pdp.client.mcp import answers
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.methods import LISTS, ListMethod
 from pdp.core.call.request import Caller, Credential, NoCredential, Role
+from pdp.core.caller import mcp_answers
 from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
@@ -151,7 +151,7 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         decision = await self._deciding.calls(asked, called, caller, seconds)
         if decision is None or decision.allowed:
             return decision.decision_id if decision is not None else ""
-        return _denied(_Code.PERMISSION_DENIED, decision.safe_message, answers.data(decision))
+        return _denied(_Code.PERMISSION_DENIED, decision.safe_message, mcp_answers.data(decision))
 
     async def _response(
         self, response: ext_mcp_pb2.McpResponse, caller: Caller
@@ -171,7 +171,7 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
             asked = GatewayCall(server, given, observe=_observes(response.metadata_context))
             decision, tools = await self._deciding.listed(asked, response.method, list(native.values()), caller)
             if decision.valid_until is None:
-                return _denied(_Code.PERMISSION_DENIED, decision.safe_message, answers.data(decision))
+                return _denied(_Code.PERMISSION_DENIED, decision.safe_message, mcp_answers.data(decision))
             until = min(until, decision.valid_until)
             definitions = dict(tools)
             for shown, definition in native.items():

@@ -27,11 +27,11 @@ from mcp_types import (
 )
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from pdp.client.mcp import answers
-from pdp.client.mcp.answers import CallParameters, NotACallError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import MAX_DEPTH, parse_object
 from pdp.core.call.methods import LISTEN
+from pdp.core.caller import mcp_answers
+from pdp.core.caller.mcp_answers import CallParameters, NotACallError
 from pdp.core.errors import InvalidRequest
 from pdp.core.tables import tables
 from pdp.vendored import ext_authz_pb2
@@ -193,7 +193,9 @@ def calls(method: str, params: Mapping[str, Any], id_: str | int | None = None) 
     if {"name", "uri"} <= set(params.get("ref", {})):
         raise Malformed("params.ref", "names two things", id_=id_, number=INVALID_PARAMS)
     try:
-        return answers.subscriptions(params) if method == LISTEN else (answers.call_parameters(params, method),)
+        if method == LISTEN:
+            return mcp_answers.subscriptions(params)
+        return (mcp_answers.call_parameters(params, method),)
     except NotACallError as error:
         raise Malformed(*str(error).split(": ", 1), id_=id_, number=INVALID_PARAMS) from None
 

@@ -16,7 +16,6 @@ from urllib.parse import parse_qs
 
 from typing_extensions import override
 
-from pdp.client.requests_decide import encoded
 from pdp.core.bytes.digest import canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.methods import TOOL_CALL
@@ -32,6 +31,7 @@ from pdp.core.call.request import (
     SessionAsk,
     ToolTarget,
 )
+from pdp.core.caller.values import encoded
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.ports import Clock, Entropy
 from pdp.host.http_listener import HttpCall, HttpListener, HttpReply

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.client.values import Decision, Session
+from pdp.core.caller.values import Decision, Session
 
 KEPT_SECONDS = 3_600.0  # after which no result is inspected any more
 MOST_KEPT = 1_024

@@ -37,8 +37,8 @@ from devtools.sandbox import CAROL, DAVE, ERIN, SandboxPerson, definition_bytes
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
 from pdp.identity.development import DEVELOPMENT_ISSUER
+from pdp.pinning.pin import set_agents
 from pdp.registry.manifest import render
-from pdp.registry.pin import set_agents
 from pdp.v1 import (
     admin_pb2,
     approval_pb2,

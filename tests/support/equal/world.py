@@ -32,10 +32,10 @@ from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.local.installation import SIGNERS
+from pdp.pinning.pin import pin
+from pdp.pinning.review import Review, load_operations, load_review
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import files, keys
-from pdp.registry.pin import pin
-from pdp.registry.review import Review, load_operations, load_review
 from pdp.wire.hooks.own_tools import own_tool
 
 HOUR_NS = 3600 * NS

@@ -19,7 +19,7 @@ from pdp.cli.commands import Commands
 from pdp.cli.health import _listens
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
-from pdp.registry.pin import PinnedServer
+from pdp.pinning.pin import PinnedServer
 from pdp.wire.grpc.options import ServerOptions
 
 _TELL = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
@@ -133,7 +133,7 @@ def test_a_decision_point_loads_no_part_that_is_not_configured(tmp_path: Path) -
     judge = {f"pdp.judge.{name}" for name in ("client", "process", "prompts", "prompt_parser", "lint")}
     channels = {"pdp.people.reach.channels", "pdp.people.reach.messages", "smtplib", "email.policy"}
     postgresql = {"pdp.store.postgres", "sqlalchemy.dialects.postgresql", "asyncpg"}
-    elsewhere = {"opentelemetry", "alembic", "redis", "mcp", "starlette", "httpx2", "pdp.registry.live"}
+    elsewhere = {"opentelemetry", "alembic", "redis", "mcp", "starlette", "httpx2", "pdp.pinning.live"}
     assert not modules & (judge | channels | postgresql | elsewhere | {"pdp.runtime.judge"})
 
 

@@ -20,7 +20,7 @@ from pdp.cli.main import cli
 from pdp.cli.render import tables
 from pdp.cli.render.lines import folded
 from pdp.client import Client
-from pdp.client.responses import refused
+from pdp.core.caller.values import refused
 
 TOKEN = "a.b.c"
 

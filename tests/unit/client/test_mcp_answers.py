@@ -7,10 +7,10 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
-from pdp.client.mcp import answers
-from pdp.client.mcp.answers import McpClient, NotACallError, Way, call_parameters
 from pdp.client.mcp.enforcement import _readable
-from pdp.client.values import Decision, Pending, Reason, Requirement
+from pdp.core.caller import mcp_answers
+from pdp.core.caller.mcp_answers import McpClient, NotACallError, Way, call_parameters
+from pdp.core.caller.values import Decision, Pending, Reason, Requirement
 
 PAGE = "https://approvals.acme.example/r/1"
 URL, FORM, BOTH = (
@@ -58,7 +58,7 @@ WAITS = _decision("pending", "", PAGE)
     ],
 )
 def test_the_way_follows_version_and_capabilities(version: str, capabilities: object, expected: Way) -> None:
-    assert answers.way(WAITS, McpClient(version, capabilities)) is expected  # type: ignore[arg-type]
+    assert mcp_answers.way(WAITS, McpClient(version, capabilities)) is expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -72,34 +72,34 @@ def test_the_way_follows_version_and_capabilities(version: str, capabilities: ob
     ],
 )
 def test_without_a_page_there_is_nothing_to_show(decision: Decision) -> None:
-    assert answers.way(decision, McpClient("2026-07-28", BOTH)) is Way.ERROR
+    assert mcp_answers.way(decision, McpClient("2026-07-28", BOTH)) is Way.ERROR
     with pytest.raises(ValueError, match="page"):
-        answers.elicitation(decision, McpClient("2026-07-28", BOTH))
+        mcp_answers.elicitation(decision, McpClient("2026-07-28", BOTH))
 
 
 def test_data_never_tells_reasons_or_tokens() -> None:
-    assert answers.data(WAITS) == {
+    assert mcp_answers.data(WAITS) == {
         "status": "pending", "decision_id": "d-1", "approval_url": PAGE, "short_code": "7-B", "retry_after": 2.0,
     }  # fmt: skip
-    assert answers.data(_decision("deny")) == {"status": "deny", "decision_id": "d-1"}
-    page = answers.elicitation(WAITS, McpClient("2026-07-28", URL))
-    assert "secret" not in repr(answers.input_required(page, "sealed"))
+    assert mcp_answers.data(_decision("deny")) == {"status": "deny", "decision_id": "d-1"}
+    page = mcp_answers.elicitation(WAITS, McpClient("2026-07-28", URL))
+    assert "secret" not in repr(mcp_answers.input_required(page, "sealed"))
 
 
 def test_a_page_goes_by_url_where_it_can_and_in_the_text_of_a_form_elsewhere() -> None:
-    by_url = answers.elicitation(WAITS, McpClient("2026-07-28", BOTH))
+    by_url = mcp_answers.elicitation(WAITS, McpClient("2026-07-28", BOTH))
     assert by_url["mode"] == "url"
     assert by_url["url"] == PAGE
-    form = answers.elicitation(WAITS, McpClient("2025-06-18", OLD_FORM))
+    form = mcp_answers.elicitation(WAITS, McpClient("2025-06-18", OLD_FORM))
     assert form["mode"] == "form"
     assert PAGE in form["message"]
     assert form["requestedSchema"] == {"type": "object", "properties": {}}
 
 
 def test_state_is_there_only_where_it_is_given() -> None:
-    page = answers.elicitation(WAITS, McpClient("2026-07-28", URL))
-    assert "requestState" not in answers.input_required(page)
-    assert answers.input_required(page, "s")["requestState"] == "s"
+    page = mcp_answers.elicitation(WAITS, McpClient("2026-07-28", URL))
+    assert "requestState" not in mcp_answers.input_required(page)
+    assert mcp_answers.input_required(page, "s")["requestState"] == "s"
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_state_is_there_only_where_it_is_given() -> None:
     ],
 )
 def test_an_answer_is_one_of_three_words(responses: object, expected: str | None) -> None:
-    assert answers.answered({"inputResponses": responses}) == expected
+    assert mcp_answers.answered({"inputResponses": responses}) == expected
 
 
 SURE = Requirement("sure", "confirmation", "c", "", "", None, min_assurance="client_asserted")
-CALL = answers.call_parameters({"name": "git_show", "arguments": {"revision": "a\u202eb"}})
+CALL = mcp_answers.call_parameters({"name": "git_show", "arguments": {"revision": "a\u202eb"}})
 
 
 def _confirming(*requirements: Requirement) -> Decision:
@@ -130,14 +130,14 @@ def _confirming(*requirements: Requirement) -> Decision:
 
 def test_a_user_confirms_a_call_that_is_shown_whole() -> None:
     client = McpClient("2026-07-28", FORM)
-    found = answers.confirmation(_confirming(SURE), client, "git", CALL)
+    found = mcp_answers.confirmation(_confirming(SURE), client, "git", CALL)
     assert found is not None
     assert found[0] == "sure"
     assert found[1]["message"] == 'Do you want this call? "git_show" of "git" with {"revision": "a\\u202eb"}'
-    asked = answers.input_required(found[1], "s", answers.CONFIRMATION)
-    assert list(asked["inputRequests"]) == [answers.CONFIRMATION]
-    long = answers.call_parameters({"name": "git_show", "arguments": {"revision": "a" * answers.MAX_SHOWN}})
-    assert answers.confirmation(_confirming(SURE), client, "git", long) is None
+    asked = mcp_answers.input_required(found[1], "s", mcp_answers.CONFIRMATION)
+    assert list(asked["inputRequests"]) == [mcp_answers.CONFIRMATION]
+    long = mcp_answers.call_parameters({"name": "git_show", "arguments": {"revision": "a" * mcp_answers.MAX_SHOWN}})
+    assert mcp_answers.confirmation(_confirming(SURE), client, "git", long) is None
 
 
 @pytest.mark.parametrize(
@@ -156,23 +156,23 @@ def test_nothing_else_is_confirmed_by_a_client(
     requirement: Requirement, version: str, capabilities: Any, asked: tuple[str, ...]
 ) -> None:
     client = McpClient(version, capabilities)
-    assert answers.confirmation(_confirming(requirement), client, "git", CALL, asked) is None
+    assert mcp_answers.confirmation(_confirming(requirement), client, "git", CALL, asked) is None
 
 
 def test_a_list_is_private_and_never_longer_than_it_holds() -> None:
     tool = ("a", {"name": "a", "inputSchema": {}})
-    assert answers.listed([tool], McpClient("2025-11-25"), 500) == {"tools": [{"name": "a", "inputSchema": {}}]}
-    modern = answers.listed([tool], McpClient("2026-07-28"), -1)
+    assert mcp_answers.listed([tool], McpClient("2025-11-25"), 500) == {"tools": [{"name": "a", "inputSchema": {}}]}
+    modern = mcp_answers.listed([tool], McpClient("2026-07-28"), -1)
     assert (modern["cacheScope"], modern["ttlMs"], modern["resultType"]) == ("private", 0, "complete")
 
 
 def test_parameters_of_a_call() -> None:
-    read = answers.call_parameters({"name": "a", "arguments": {"x": 1}, "_meta": {"k": "v"}})
+    read = mcp_answers.call_parameters({"name": "a", "arguments": {"x": 1}, "_meta": {"k": "v"}})
     assert (read.name, read.arguments, read.meta) == ("a", {"x": 1}, {"k": "v"})
-    assert answers.call_parameters({"name": "a"}).arguments == {}
+    assert mcp_answers.call_parameters({"name": "a"}).arguments == {}
     for broken in (None, {}, {"name": ""}, {"name": 1}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}):
         with pytest.raises(NotACallError):
-            answers.call_parameters(broken)  # type: ignore[arg-type]
+            mcp_answers.call_parameters(broken)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("params", [{}, {"name": 3}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}])

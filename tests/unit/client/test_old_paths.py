@@ -36,9 +36,9 @@ def test_each_module_is_the_same_by_both_names(*, new_first: bool) -> None:
         "    assert (first.__name__, first.__spec__.name) == (new, new), old\n"
         "    assert importlib.reload(first) is first, old\n"
         "    assert importlib.util.find_spec(old).name == new, old\n"
-        "from pdp.adapters.mcp.answers import McpClient\n"
-        "assert McpClient.__module__ == 'pdp.client.mcp.answers'\n"
-        "assert pickle.loads(pickle.dumps(McpClient)) is McpClient\n"
+        "from pdp.adapters.mcp.effects import EffectWatch\n"
+        "assert EffectWatch.__module__ == 'pdp.client.mcp.effects'\n"
+        "assert pickle.loads(pickle.dumps(EffectWatch)) is EffectWatch\n"
         "try: import pdp.adapters.mcp.no_such_module\n"
         "except ModuleNotFoundError as error: assert error.name == 'pdp.adapters.mcp.no_such_module'\n"
         "else: raise AssertionError\n"
@@ -51,13 +51,13 @@ def test_each_module_is_the_same_by_both_names(*, new_first: bool) -> None:
 
 def test_the_importer_is_told_once_at_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "guard.py").write_text(
-        "import pdp.adapters.mcp.answers\nfrom pdp.adapters.mcp import answers\nimport pdp.client, pdp.v1\n"
+        "import pdp.adapters.mcp.effects\nfrom pdp.adapters.mcp import effects\nimport pdp.client, pdp.v1\n"
     )
     done = ran("guard.py", "-W", "always::DeprecationWarning", folder=tmp_path)
     told = [line for line in done.stderr.splitlines() if "DeprecationWarning" in line]
     assert [line.partition("guard.py")[2] for line in told] == [
         ":1: DeprecationWarning: pdp.adapters.mcp is pdp.client.mcp now",
-        ":1: DeprecationWarning: pdp.adapters.mcp.answers is pdp.client.mcp.answers now",
+        ":1: DeprecationWarning: pdp.adapters.mcp.effects is pdp.client.mcp.effects now",
     ]
 
 
@@ -65,10 +65,10 @@ def test_where_warnings_are_errors_the_import_fails_and_leaves_nothing_half_done
     done = ran(
         "import sys\n"
         "for _ in range(2):\n"
-        "    try: import pdp.adapters.mcp.answers\n"
+        "    try: import pdp.adapters.mcp.effects\n"
         "    except DeprecationWarning as error: print(error)\n"
         "assert not any(name.startswith('pdp.adapters.mcp') for name in sys.modules)\n"
-        "import pdp.client.mcp.answers\n",
+        "import pdp.client.mcp.effects\n",
         "-W",
         "error::DeprecationWarning",
     )

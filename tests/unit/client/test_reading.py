@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.client import responses
-from pdp.client.values import Obligation, Reason
+from pdp.core.caller.values import Obligation, Reason
 from pdp.v1 import decision_pb2 as d
 from pdp.v1 import types_pb2 as t
 

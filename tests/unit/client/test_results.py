@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from pdp.client.results import CHUNK, REDACT, WITHHELD, ResultQuestion, redacted
+from pdp.client.results import CHUNK, ResultQuestion
+from pdp.core.caller.redaction import REDACT, redacted
+from pdp.core.caller.values import WITHHELD
 from pdp.v1 import decision_pb2, types_pb2
 
 RESULT: dict[str, Any] = {

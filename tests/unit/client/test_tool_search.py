@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pdp.client.mcp.answers import CallParameters, NotACallError
-from pdp.client.mcp.tool_search import ToolSearch, UnreadableResultError, found, without
+from pdp.core.caller.mcp_answers import CallParameters, NotACallError
+from pdp.core.caller.tool_search import ToolSearch, UnreadableResultError, found, without
 
 A: dict[str, Any] = {"name": "a", "inputSchema": {}}
 B: dict[str, Any] = {"name": "b", "inputSchema": {}, "description": "Server's."}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.for_each import for_each
 
-from pdp.client.values import Decision, Pending, Reason, Requirement
+from pdp.core.caller.values import Decision, Pending, Reason, Requirement
 from pdp.local.notice import meanwhile, notices
 
 ID = "01a3185c-507b-774f-8000-000000000000"

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.core.call.registered import RegistryChange
 from pdp.core.check import NS
+from pdp.pinning.pin import Pinned, PinnedServer, pin
+from pdp.pinning.review import Review
+from pdp.pinning.sign import sign_set, sign_waivers
 from pdp.registry import dsse, files
 from pdp.registry.keys import KeySet, SignerKey, generate, read_private
 from pdp.registry.load import SignedRegistry
 from pdp.registry.options import KeyOptions, RegistryOptions
-from pdp.registry.pin import Pinned, PinnedServer, pin
-from pdp.registry.review import Review
-from pdp.registry.sign import sign_set, sign_waivers
 from pdp.registry.signed import SigningTerm
 
 NOW = 1_900_000_000 * NS

@@ -14,12 +14,12 @@ from pdp.cli.tools import tools as cli
 from pdp.core.call.facts import AgentFact, AgentRegistration
 from pdp.core.check import OK, failed
 from pdp.core.errors import RegistryFault
-from pdp.registry.diff import compare, newest_version, version_before
+from pdp.pinning.diff import compare, newest_version, version_before
+from pdp.pinning.draft import load_draft
+from pdp.pinning.pin import set_agents
 from pdp.registry.documents import SetIndex
-from pdp.registry.draft import load_draft
 from pdp.registry.files import SET_FILE
 from pdp.registry.manifest import render
-from pdp.registry.pin import set_agents
 from pdp.registry.signed import decode_document as decode
 from pdp.registry.signed import load_envelope
 

@@ -11,12 +11,12 @@ from registry_bench import DAY, NOW, REVIEWED, Bench, definition
 
 from pdp.cli.tools import tools as cli
 from pdp.core.errors import RegistryFault
+from pdp.pinning.change_summary import SEVERITIES
+from pdp.pinning.diff import BEFORE_FILE, Version, compare, newest_version, signed_version, version_before
+from pdp.pinning.draft import load_draft
+from pdp.pinning.pin import set_state
+from pdp.pinning.sign import sign_set
 from pdp.registry import files
-from pdp.registry.change_summary import SEVERITIES
-from pdp.registry.diff import BEFORE_FILE, Version, compare, newest_version, signed_version, version_before
-from pdp.registry.draft import load_draft
-from pdp.registry.pin import set_state
-from pdp.registry.sign import sign_set
 from pdp.registry.signed import SigningTerm
 
 SCHEMA: dict[str, Any] = definition()["inputSchema"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from registry_bench import Bench
 
-from pdp.registry.drafting import RISKS, Siblings, ToolDraft, draft_of
+from pdp.pinning.drafting import RISKS, Siblings, ToolDraft, draft_of
 from tests.support.for_each import for_each
 
 WORDS: dict[str, Any] = {"type": "string"}

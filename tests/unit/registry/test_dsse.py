@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.core.errors import ConfigurationFault, RegistryFault
+from pdp.pinning.pin import PinnedServer, manifest_of
 from pdp.registry import dsse
 from pdp.registry.documents import SetIndex
 from pdp.registry.keys import KeySet, SignerKey
-from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.signed import decode_document as decode
 
 VECTORS = Path(__file__).parents[2] / "vectors"

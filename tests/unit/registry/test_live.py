@@ -22,7 +22,7 @@ from support.outside import need_environment
 from pdp.core.bytes.digest import canonical
 from pdp.core.errors import RegistryFault
 from pdp.host.server_process import ServerCommand
-from pdp.registry.live import MAX_ANSWERS, HttpServer, read_listed
+from pdp.pinning.live import MAX_ANSWERS, HttpServer, read_listed
 
 GIT_SERVER = Path(__file__).parents[3] / ".venv-demo" / "bin" / "mcp-server-git"
 
@@ -183,7 +183,7 @@ def test_servers_that_are_none(server: ServerCommand | HttpServer) -> None:
 
 
 def test_more_tools_than_anybody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pdp.registry.live.MAX_TOOLS", 5)
+    monkeypatch.setattr("pdp.pinning.live.MAX_TOOLS", 5)
     with serving(paged) as server, pytest.raises(RegistryFault, match="more than 5 tools"):
         read(server)
 

@@ -9,10 +9,10 @@ import pytest
 from registry_bench import DAY, NOW, REVIEWED, Bench, definition
 
 from pdp.core.errors import ConfigurationFault, RegistryFault
+from pdp.pinning.review import load_review, load_yaml
+from pdp.pinning.sign import sign_set
 from pdp.registry import files
 from pdp.registry.keys import generate, read_private, read_public
-from pdp.registry.review import load_review, load_yaml
-from pdp.registry.sign import sign_set
 from pdp.registry.signed import SigningTerm
 
 

@@ -10,15 +10,15 @@ import pytest
 from registry_bench import NOW, REVIEWED, Bench, definition
 
 from pdp.core.errors import RegistryFault
+from pdp.pinning.diff import compare, newest_version, version_before
+from pdp.pinning.pin import set_state
+from pdp.pinning.scaffold import scaffold
+from pdp.pinning.scan.scan import scan
+from pdp.pinning.sign import scanned_tools
 from pdp.registry import dsse, files
-from pdp.registry.diff import compare, newest_version, version_before
 from pdp.registry.documents import SetIndex
 from pdp.registry.manifest import decode
 from pdp.registry.observation import observation_of
-from pdp.registry.pin import set_state
-from pdp.registry.scaffold import scaffold
-from pdp.registry.scan.scan import scan
-from pdp.registry.sign import scanned_tools
 from pdp.registry.signed import decode_document
 from pdp.registry.view import FileRegistryView
 

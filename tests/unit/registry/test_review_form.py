@@ -11,9 +11,9 @@ from registry_bench import Bench
 from support.terminal import at_terminal
 
 from pdp.core.errors import RegistryFault
-from pdp.registry.corrections import CORRECTIONS_FILE, Answered, Corrections, load_corrections, save_corrections
-from pdp.registry.drafting import Siblings, draft_of
-from pdp.registry.review import ToolReview, load_review
+from pdp.pinning.corrections import CORRECTIONS_FILE, Answered, Corrections, load_corrections, save_corrections
+from pdp.pinning.drafting import Siblings, draft_of
+from pdp.pinning.review import ToolReview, load_review
 from tests.support.for_each import for_each
 
 WORDS = {"type": "string"}

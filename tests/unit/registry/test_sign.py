@@ -9,15 +9,15 @@ from click.testing import CliRunner
 from pdp.cli.tools import tools
 from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
+from pdp.pinning.pin import PinnedServer, pin
+from pdp.pinning.review import Review, ToolReview
+from pdp.pinning.scan import accept
+from pdp.pinning.scan.folder import folder_tools
+from pdp.pinning.scan.scan import scan
+from pdp.pinning.sign import Signing, sign_set
+from pdp.pinning.verify import verify_folder
 from pdp.registry.keys import KeySet, SignerKey, generate, read_private, read_public
-from pdp.registry.pin import PinnedServer, pin
-from pdp.registry.review import Review, ToolReview
-from pdp.registry.scan import accept
-from pdp.registry.scan.folder import folder_tools
-from pdp.registry.scan.scan import scan
-from pdp.registry.sign import Signing, sign_set
 from pdp.registry.signed import SigningTerm
-from pdp.registry.verify import verify_folder
 
 NOW = 1_900_000_000 * NS
 DAY = 86_400 * NS

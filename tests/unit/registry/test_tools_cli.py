@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 
 from pdp.cli.tools import tools
 from pdp.core.errors import Fault
-from pdp.registry.diff import newest_version
-from pdp.registry.pin import PinnedServer
-from pdp.registry.pin import pin as pin_tools
-from pdp.registry.review import Review, load_review
-from pdp.registry.scaffold import scaffold
+from pdp.pinning.diff import newest_version
+from pdp.pinning.pin import PinnedServer
+from pdp.pinning.pin import pin as pin_tools
+from pdp.pinning.review import Review, load_review
+from pdp.pinning.scaffold import scaffold
 
 SERVER = """
 import asyncio

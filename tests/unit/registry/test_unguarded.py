@@ -12,9 +12,9 @@ from registry_bench import Bench
 from support.terminal import at_terminal
 
 from pdp.cli.tools import tools
-from pdp.registry.diff import newest_version
-from pdp.registry.drafting import Siblings, draft_of
-from pdp.registry.scaffold import scaffold
+from pdp.pinning.diff import newest_version
+from pdp.pinning.drafting import Siblings, draft_of
+from pdp.pinning.scaffold import scaffold
 from tests.support.for_each import for_each
 
 WORDS: dict[str, Any] = {"type": "string"}

@@ -15,14 +15,14 @@ from pdp.cli.tools import tools as cli
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.call.vetting import Examination
 from pdp.core.errors import RegistryFault
+from pdp.pinning.diff import compare, newest_version, orphans, version_before
+from pdp.pinning.draft import load_draft
+from pdp.pinning.verify import verify_folder
+from pdp.pinning.vetting import load_vetting, set_vetting
 from pdp.registry import files
-from pdp.registry.diff import compare, newest_version, orphans, version_before
 from pdp.registry.documents import FindingCounts, SetIndex, VettingEntry
-from pdp.registry.draft import load_draft
 from pdp.registry.manifest import render
 from pdp.registry.signed import decode_document, load_envelope
-from pdp.registry.verify import verify_folder
-from pdp.registry.vetting import load_vetting, set_vetting
 from pdp.tools.authoring.access_review import RegisteredAccess
 from pdp.tools.authoring.access_usage import SeenRequester
 

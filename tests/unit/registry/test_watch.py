@@ -18,11 +18,11 @@ from pdp.cli.tools import tools as cli
 from pdp.core.bytes.digest import canonical, digest
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, RegistryFault
+from pdp.pinning.watcher import Watcher, WatchPlan, load_plan
 from pdp.registry import dsse
 from pdp.registry.keys import generate, read_private
 from pdp.registry.load import SignedRegistry
 from pdp.registry.observation import OBSERVATION_TYPE, Observation, file_of, observation_of, seal
-from pdp.registry.watcher import Watcher, WatchPlan, load_plan
 
 AGE = 300 * NS
 TOOL = "read_file"

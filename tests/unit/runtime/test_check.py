@@ -17,7 +17,7 @@ from support.gate import gate_once
 from devtools import sandbox
 from devtools.sandbox import Sandbox
 from pdp.cli.config import config
-from pdp.registry.pin import PinnedServer
+from pdp.pinning.pin import PinnedServer
 from pdp.runtime import preflight
 from pdp.runtime.config import settings
 from pdp.runtime.config.reference import HIDDEN, explain

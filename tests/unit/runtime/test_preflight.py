@@ -19,7 +19,7 @@ from pdp.cli.config import config
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.local.installation import DAY_NS
-from pdp.registry.pin import PinnedServer
+from pdp.pinning.pin import PinnedServer
 from pdp.runtime import preflight
 from pdp.runtime.config import settings
 

@@ -18,7 +18,8 @@ from support.checklist import SetUp, ready
 from pdp.cli.main import cli
 from pdp.core.errors import RegistryFault
 from pdp.local.installation import DAY_NS, SIGNERS
-from pdp.registry import keys, sign
+from pdp.pinning import sign
+from pdp.registry import keys
 from pdp.registry.manifest import render
 from pdp.tools.checklist import acceptances
 from pdp.tools.checklist.acceptances import FILE, SignedAcceptances

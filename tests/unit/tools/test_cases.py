@@ -17,7 +17,7 @@ from pdp.core.call.facts import WORST_LABELS
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Rendered, Traits
 from pdp.judge.protocol import SessionResult
-from pdp.registry.review import load_review
+from pdp.pinning.review import load_review
 from pdp.tools.judge_eval.cases import judge_input_of, pinned, read_cases
 from pdp.tools.judge_eval.runs import (
     ResultKey,

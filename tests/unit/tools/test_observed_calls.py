@@ -9,7 +9,7 @@ import pytest
 from pdp.client.mcp.effects import Observation
 from pdp.core.errors import ConfigurationFault
 from pdp.host.watching import KINDS
-from pdp.registry.drafting import Siblings, draft_of
+from pdp.pinning.drafting import Siblings, draft_of
 from pdp.tools.authoring.observed_calls import MAX_CALLS, ObservedCall, ObservedTool, check_calls, written
 
 READS: dict[str, Any] = {

@@ -15,7 +15,7 @@ from support.llm import LlmStandIn, echoes, fails, obeys, says
 
 from devtools import sandbox
 from pdp.core.errors import ConfigurationFault
-from pdp.registry.pin import PinnedServer
+from pdp.pinning.pin import PinnedServer
 from pdp.tools.judge_eval.page import page
 from pdp.tools.judge_eval.report import METRICS
 

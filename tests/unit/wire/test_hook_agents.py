@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.registry.scan.finding import ScannedTool
-from pdp.registry.scan.scan import scan
+from pdp.pinning.scan.finding import ScannedTool
+from pdp.pinning.scan.scan import scan
 from pdp.wire.hooks.agents import AGENTS, HookCall, NotAnEventError, installed
 from pdp.wire.hooks.own_tools import (
     OwnTool,

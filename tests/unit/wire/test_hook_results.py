@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.client.values import Decision, Session
+from pdp.core.caller.values import Decision, Session
 from pdp.wire.hooks.agents import AGENTS, HookCall, HookResult, NotAnEventError
 from pdp.wire.hooks.results import (
     KEPT_SECONDS,

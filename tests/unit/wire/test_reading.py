@@ -6,8 +6,8 @@ from typing import Any
 from support.for_each import for_each
 
 from pdp.client import responses
-from pdp.client.mcp import answers
 from pdp.client.results import ResultQuestion
+from pdp.core.caller import mcp_answers
 from pdp.core.outcome import Effect, Reason
 from pdp.core.outcome.answer import Answer, ListAnswer, OpenRequirement, PolicyRef, PutLabel, ResultAnswer
 from pdp.core.record.stored import RecordRef
@@ -27,7 +27,7 @@ def told(decision: Any) -> Any:
     """What of an answer is passed on."""
     return (
         (decision.allowed, decision.effect, decision.code, decision.safe_message, decision.decision_id),
-        (decision.observed, answers.page(decision), answers.data(decision)),
+        (decision.observed, mcp_answers.page(decision), mcp_answers.data(decision)),
     )
 
 

@@ -14,10 +14,10 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pdp.core.errors import RegistryFault
+from pdp.pinning.review import load_yaml, stated
+from pdp.pinning.scan.finding import ScanFinding, blocking
 from pdp.registry.files import write_file
 from pdp.registry.manifest import Closed, first_problem
-from pdp.registry.review import load_yaml, stated
-from pdp.registry.scan.finding import ScanFinding, blocking
 
 FILE = "accepted.yaml"
 _SHOWN = 5  # findings named in a refusal

@@ -12,18 +12,18 @@ from typing import TypeVar
 from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
 from pdp.core.text.injection.excerpt import visible
+from pdp.pinning.draft import load_draft, load_manifest, of_index
+from pdp.pinning.scan import accept
+from pdp.pinning.scan.finding import ScannedTool
+from pdp.pinning.scan.scan import scan
+from pdp.pinning.vetting import check_reports
 from pdp.registry import dsse, files
 from pdp.registry.documents import AgentEntry, SetIndex, VettingEntry, WaiverSet
-from pdp.registry.draft import load_draft, load_manifest, of_index
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
 from pdp.registry.peer import is_plaintext
-from pdp.registry.scan import accept
-from pdp.registry.scan.finding import ScannedTool
-from pdp.registry.scan.scan import scan
 from pdp.registry.signed import decode_document
 from pdp.registry.tenant import SKEW_NS
-from pdp.registry.vetting import check_reports
 
 _SOON_NS = 7 * 24 * 3600 * NS
 _Document = TypeVar("_Document", SetIndex, WaiverSet)

@@ -20,12 +20,12 @@ from pdp.core.bytes.digest import sha256_hex
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.pinning.draft import Draft, continued
+from pdp.pinning.review import load_yaml, stated
 from pdp.registry import files
 from pdp.registry.documents import FindingCounts, Reason, ReportEntry, ServerEntry, VettedPackage, VettingEntry
-from pdp.registry.draft import Draft, continued
 from pdp.registry.files import write_file
 from pdp.registry.manifest import RFC3339, Closed, Word, first_problem, parse_ns
-from pdp.registry.review import load_yaml, stated
 from pdp.registry.tenant import SKEW_NS
 
 MAX_REPORT = 16 * 1024 * 1024

@@ -12,15 +12,15 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.core.errors import RegistryFault
+from pdp.pinning.draft import Draft, latest, load_draft, load_manifest, of_index
+from pdp.pinning.review import load_yaml, stated
+from pdp.pinning.scan import accept
+from pdp.pinning.scan.finding import ScannedTool
+from pdp.pinning.vetting import check_reports
 from pdp.registry import dsse, files
 from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, WaiverSet
-from pdp.registry.draft import Draft, latest, load_draft, load_manifest, of_index
 from pdp.registry.manifest import render
-from pdp.registry.review import load_yaml, stated
-from pdp.registry.scan import accept
-from pdp.registry.scan.finding import ScannedTool
 from pdp.registry.signed import SigningTerm, add_signature, begin_document, decode_document, load_envelope
-from pdp.registry.vetting import check_reports
 
 WAIVERS_DRAFT = "waivers.yaml"
 
@@ -50,7 +50,7 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: 
     chosen = held if held is not None and (draft is None or draft.serial < held.serial) else draft
     if chosen is None:
         raise RegistryFault("sign.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
-    from pdp.registry.scan.scan import scan  # noqa: PLC0415 - a quarter second of patterns, and for signing alone
+    from pdp.pinning.scan.scan import scan  # noqa: PLC0415 - a quarter second of patterns, and for signing alone
 
     scanned = accept.review(scan(scanned_tools(folder, chosen)), accept.load(folder))
     accept.refuse_open(scanned)

@@ -19,10 +19,10 @@ from pdp.core.bytes.json_pointer import step
 from pdp.core.bytes.uri_template import variables
 from pdp.core.call.facts import WORST_LABELS
 from pdp.core.tables import tables
-from pdp.registry.drafting_limits import drafted_limit
-from pdp.registry.drafting_unguarded import Unguarded, joined, language_of
+from pdp.pinning.drafting_limits import drafted_limit
+from pdp.pinning.drafting_unguarded import Unguarded, joined, language_of
+from pdp.pinning.review import ReviewedHints, ToolReview
 from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry, name_at, name_of
-from pdp.registry.review import ReviewedHints, ToolReview
 
 Confidence = Literal["sure", "likely", "unsure"]
 RISKS: Sequence[str] = get_args(Risk)

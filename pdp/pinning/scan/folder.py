@@ -8,9 +8,9 @@ from pathlib import Path
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import parse
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.registry.draft import Draft, latest
-from pdp.registry.scan.finding import ScannedTool
-from pdp.registry.sign import scanned_tools
+from pdp.pinning.draft import Draft, latest
+from pdp.pinning.scan.finding import ScannedTool
+from pdp.pinning.sign import scanned_tools
 
 MAX_FILE = 64 * 1024 * 1024
 MAX_DEPTH = 128

@@ -16,12 +16,12 @@ from pdp.core.call.methods import PINNED_KINDS
 from pdp.core.check import WORST_COUNT
 from pdp.core.errors import RegistryFault
 from pdp.core.text.injection.excerpt import visible
-from pdp.registry.diff import Version
+from pdp.pinning.diff import Version
+from pdp.pinning.drafting import Siblings, ToolDraft, draft_of
+from pdp.pinning.pin import REVIEWED, UNREVIEWED
+from pdp.pinning.review import ToolReview
 from pdp.registry.documents import ToolEntry
-from pdp.registry.drafting import Siblings, ToolDraft, draft_of
 from pdp.registry.manifest import Manifest, Risk, SinkKind
-from pdp.registry.pin import REVIEWED, UNREVIEWED
-from pdp.registry.review import ToolReview
 
 _WIDTH = 100
 _HEAD = """\

@@ -1,7 +1,8 @@
-"""Arguments and results of the client. All of them are immutable."""
+"""Arguments and results of whoever asks, immutable: of the client, and of the gateways and hooks of the service."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +13,27 @@ Outcome = Literal["done", "failed", "unknown"]
 RequirementKind = Literal["judge", "confirmation", "approval", "consent", "unknown"]
 Assurance = Literal["", "client_asserted", "signed_in", "passkey"]
 Elicited = Literal["accept", "decline", "cancel"]
+SAFE_MESSAGE = "This call is not available."
+WITHHELD = "The result of this call is withheld."
 JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on as they are
+
+
+class NotARequestError(ValueError):
+    """An argument cannot be encoded; the message names the argument, never its value."""
+
+
+def encoded(value: JsonObject, name: str) -> bytes:
+    """JSON bytes as they are, a mapping as JSON, None as nothing. Raises NotARequestError naming the argument."""
+    if value is None:
+        return b""
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, Mapping):
+        raise NotARequestError(f"{name}: give a mapping or JSON bytes (of an SDK's tool object: `presented`)")
+    try:
+        return json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotARequestError(f"{name}: cannot be written as JSON ({type(error).__name__})") from None
 
 
 def presented(tool: Any) -> bytes:
@@ -268,3 +289,13 @@ class Inspected(_Answer):
     labels: tuple[str, ...] = ()
     record: Record | None = None
     server_code: str = ""
+
+
+def refused(request_id: str, code: str, message: str, server_code: str = "") -> Decision:
+    """A denial of this client's own."""
+    return Decision(False, "deny", request_id, (Reason(code, message),), SAFE_MESSAGE, server_code=server_code)
+
+
+def withheld(request_id: str, code: str, message: str, server_code: str = "") -> Inspected:
+    """A result that this client withholds."""
+    return Inspected(False, request_id, (Reason(code, message),), WITHHELD, server_code=server_code)

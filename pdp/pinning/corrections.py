@@ -16,10 +16,10 @@ from pydantic import Field, model_validator
 
 from pdp.core.bytes.digest import Json
 from pdp.core.call.interpreters import KINDS
+from pdp.pinning.drafting import Drafted, Siblings, ToolDraft, argument_words, tool_words
+from pdp.pinning.review import ToolReview
 from pdp.registry import files
-from pdp.registry.drafting import Drafted, Siblings, ToolDraft, argument_words, tool_words
 from pdp.registry.manifest import Closed, Word
-from pdp.registry.review import ToolReview
 from pdp.registry.signed import decode_document
 
 CORRECTIONS_FILE = "corrections.json"

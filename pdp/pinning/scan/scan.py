@@ -18,11 +18,11 @@ from pdp.core.text.injection.instructions import (
 from pdp.core.text.injection.normalize import decoded, letters, phrase
 from pdp.core.text.injection.patterns import addresses, markers, secrets
 from pdp.core.text.injection.rules import Rule, rule_of
-from pdp.registry.scan import behaviour, names
-from pdp.registry.scan.finding import ScanFinding, ScannedTool, TextPlace, finding
-from pdp.registry.scan.hidden import hidden
-from pdp.registry.scan.names import NameReferences
-from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
+from pdp.pinning.scan import behaviour, names
+from pdp.pinning.scan.finding import ScanFinding, ScannedTool, TextPlace, finding
+from pdp.pinning.scan.hidden import hidden
+from pdp.pinning.scan.names import NameReferences
+from pdp.pinning.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
 
 LIMIT = rule_of("scan.limit")
 ENCODED = rule_of("encoded.text")

@@ -20,11 +20,12 @@ from pdp.core.call.methods import OPERATION, PINNED_KINDS, label_of
 from pdp.core.call.names import nearest
 from pdp.core.check import NS, WORST_COUNT
 from pdp.core.errors import RegistryFault
+from pdp.pinning.draft import Draft, base_of, continued, load_manifest
+from pdp.pinning.drafting import Siblings, ToolDraft, draft_of
+from pdp.pinning.drafting_unguarded import Unguarded
+from pdp.pinning.review import Review, ReviewedHints, ToolReview, load_yaml
 from pdp.registry import files
 from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
-from pdp.registry.draft import Draft, base_of, continued, load_manifest
-from pdp.registry.drafting import Siblings, ToolDraft, draft_of
-from pdp.registry.drafting_unguarded import Unguarded
 from pdp.registry.files import write_file
 from pdp.registry.manifest import (
     EffectEntry,
@@ -40,7 +41,6 @@ from pdp.registry.manifest import (
     worse,
 )
 from pdp.registry.peer import FORMS, is_peer, is_plaintext
-from pdp.registry.review import Review, ReviewedHints, ToolReview, load_yaml
 
 UNREVIEWED = "unreviewed"  # the version of a tool without a review
 _PERMISSION = 256  # characters

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import RegistryFault
+from pdp.pinning.change_summary import SEVERITIES, Change, Difference, acts, quoted, tool_changes
+from pdp.pinning.draft import Draft, load_draft, load_manifest, of_index, signed_index
 from pdp.registry import dsse, files
-from pdp.registry.change_summary import SEVERITIES, Change, Difference, acts, quoted, tool_changes
 from pdp.registry.documents import AgentEntry, ReportEntry, ServerEntry, ToolEntry, VettingEntry
-from pdp.registry.draft import Draft, load_draft, load_manifest, of_index, signed_index
 from pdp.registry.files import write_file
 from pdp.registry.manifest import Manifest
 from pdp.registry.signed import load_envelope

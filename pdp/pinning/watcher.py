@@ -15,11 +15,11 @@ from pydantic import Field, model_validator
 from pdp.core.errors import RegistryFault
 from pdp.host.confinement import Confinement
 from pdp.host.server_process import ServerCommand
+from pdp.pinning.live import HttpServer, read_listed
+from pdp.pinning.review import load_yaml, stated
 from pdp.registry.files import write_file
-from pdp.registry.live import HttpServer, read_listed
 from pdp.registry.manifest import Closed, Name, ServerId, Word
 from pdp.registry.observation import file_of, observation_of, seal
-from pdp.registry.review import load_yaml, stated
 
 AbsolutePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")]
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pdp.core.bytes.digest import Json
 from pdp.core.call.names import did_you_mean
-from pdp.core.errors import RegistryFault
 from pdp.core.ports import RegistryView
 from pdp.policy.gate.report import WARNING, GateFinding, RegistryName, RuleNames
-from pdp.registry.draft import latest, load_manifest
 
 _GRANTS = frozenset({"meta", "allow"})  # bounded by the servers of `meta`
 
@@ -35,21 +32,6 @@ class RegisteredNames:
 
     servers: frozenset[str]
     tools: tuple[RegisteredTool, ...]
-
-
-def of_folders(folders: Iterable[Path]) -> RegisteredNames:
-    """Tenants' folders; of each the draft, if it is newer than what is signed. Signatures are not looked at. Raises
-    RegistryFault, `registry.missing` for a folder with neither."""
-    servers: set[str] = set()
-    tools: list[RegisteredTool] = []
-    for folder in folders:
-        draft = latest(folder)
-        if draft is None:
-            raise RegistryFault("registry.missing", f"{folder.name}: holds no set; give a tenant's folder.")
-        servers |= {server.id for server in draft.servers}
-        manifests = [load_manifest(folder, entry, draft.tenant) for entry in draft.tools]
-        tools += [RegisteredTool(m.server, m.name, arguments(m.input_schema)) for m in manifests]
-    return RegisteredNames(frozenset(servers), tuple(tools))
 
 
 def of_view(view: RegistryView, tenants: Iterable[str]) -> RegisteredNames:

@@ -8,8 +8,8 @@ from pdp import __version__
 from pdp.core.bytes.digest import Json
 from pdp.core.text.injection.excerpt import visible
 from pdp.core.text.injection.rules import Severity
-from pdp.registry.scan.accept import AcceptanceReview
-from pdp.registry.scan.finding import ScanFinding
+from pdp.pinning.scan.accept import AcceptanceReview
+from pdp.pinning.scan.finding import ScanFinding
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: dict[Severity, str] = {"high": "error", "medium": "warning", "low": "note"}

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdp.client.responses import refused
-from pdp.client.values import Decision, Elicited, Kind
 from pdp.core.call.methods import (
     COMPLETE,
     LISTS,
@@ -25,6 +23,7 @@ from pdp.core.call.methods import (
     TOOL_CALL,
     TOOL_LIST,
 )
+from pdp.core.caller.values import Decision, Elicited, Kind, refused
 
 DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
 QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name

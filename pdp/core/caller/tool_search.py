@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.client.mcp.answers import CallParameters, NotACallError
+from pdp.core.caller.mcp_answers import CallParameters, NotACallError
 
 _WRAPPED = {"fastmcp": {"wrap_result": True}}  # by this FastMCP's clients find the list in the structured content
 

@@ -1,0 +1,1 @@
+"""Tool definitions before they are signed: pinned, scanned, drafted, compared, reviewed, and signed."""
