@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from support.facts import bare_call, list_of
 
 from pdp.core.call.facts import (
     Actor,
@@ -25,13 +26,11 @@ from pdp.core.call.facts import (
     Waiver,
 )
 from pdp.core.call.origins import OriginsFact, ValueOrigin
-from pdp.core.check import OK, Check, missing
+from pdp.core.check import OK, Check
 
 TOOLS = ("git_status", "git_log", "git_diff", "git_commit", "git_checkout", "git_reset", "git_push")
 NOON = 1_782_907_200 * 10**9  # a Wednesday
 GRANT_ENDS = 1_806_537_600 * 10**9  # of the contractors' grant in the example
-CALL = "call-1"
-NONE = missing("x.missing", "There is none.")
 WAIVABLE = (
     "schema.open",
     "arguments.undeclared",
@@ -183,9 +182,7 @@ def waivers(draw: st.DrawFn) -> Waiver:
 def calls(draw: st.DrawFn, shared: Facts | None = None, target: TargetFact | None = None) -> Facts:
     """A call. With `shared` (a list's facts), everything that a list has too is taken from there."""
     actors = st.lists(st.builds(Actor, short.filter(bool)), max_size=3).map(tuple)
-    listed = shared or Facts(
-        phase="list",
-        method="tools/call",
+    of_list = shared or bare_call(
         caller=CallerFact(draw(checks), "gateway", "acme", ("decide",)),
         identity=Identity(
             draw(subjects),
@@ -195,24 +192,18 @@ def calls(draw: st.DrawFn, shared: Facts | None = None, target: TargetFact | Non
         server=ServerFact(draw(checks), draw(mostly("git", "mail")), "https://git.example/mcp", "platform"),
         switch=draw(checks),
         targets=(draw(targets()),),
-        arguments=ArgumentsFact(NONE),
-        session=SessionFact(NONE),
-        asserted=Asserted(),
         waivers=draw(st.lists(waivers(), max_size=2).map(tuple)),
     )
-    return Facts(
-        phase="call",
-        method="tools/call",
-        caller=listed.caller,
-        identity=listed.identity,
-        server=listed.server,
-        switch=listed.switch,
-        targets=(target or listed.targets[0],),
+    return bare_call(
+        caller=of_list.caller,
+        identity=of_list.identity,
+        server=of_list.server,
+        switch=of_list.switch,
+        targets=(target or of_list.targets[0],),
         arguments=draw(arguments),
         session=draw(sessions),
         asserted=draw(asserted),
-        waivers=listed.waivers,
-        call_digest=CALL,
+        waivers=of_list.waivers,
         judge_prompts=draw(st.just({"intent": "11"}) | st.dictionaries(short, short, max_size=2)),
         judge_refusals=draw(st.integers(0, 5)),
         unknown_outcomes=draw(st.integers(0, 3)),
@@ -226,66 +217,4 @@ def lists(draw: st.DrawFn) -> Facts:
     """A list of one to five different tools."""
     call = draw(calls())
     names = draw(st.lists(st.sampled_from(TOOLS), unique=True, min_size=1, max_size=5))
-    return Facts(
-        phase="list",
-        method="tools/list",
-        caller=call.caller,
-        identity=call.identity,
-        server=call.server,
-        switch=call.switch,
-        targets=tuple(draw(targets(name)) for name in names),
-        arguments=ArgumentsFact(NONE),
-        session=SessionFact(NONE),
-        asserted=Asserted(),
-        waivers=call.waivers,
-    )
-
-
-def good_call(**changes: Any) -> Facts:
-    """A developer's call of a harmless tool, with everything in order."""
-    whole: dict[str, Any] = {
-        "phase": "call",
-        "method": "tools/call",
-        "caller": CallerFact(OK, "gateway", "acme", ("decide",)),
-        "identity": Identity(
-            SubjectFact(
-                OK,
-                source="verified",
-                id="ada",
-                issuer="https://id.example",
-                kind="human",
-                groups=("developers",),
-                scopes=("repo:read", "repo:write"),
-                expires_ns=2**62,
-            ),
-            AgentFact(OK, "verified", "assistant", "oauth_client", AgentRegistration("no_list")),
-        ),
-        "server": ServerFact(OK, "git", "https://git.example/mcp", "platform"),
-        "switch": OK,
-        "targets": (good_target(),),
-        "arguments": ArgumentsFact(OK, {}, (), 2, 1),
-        "session": SessionFact(
-            OK, known=True, observed=True, labels=(), task="look", task_source="caller", calls=1, denials=0
-        ),
-        "asserted": Asserted(),
-        "call_digest": CALL,
-        "judge_prompts": {"intent": "11"},
-        "people_refusals": 0,
-        "people_withdrawals": 0,
-    }
-    return Facts(**{**whole, **changes})
-
-
-def good_target(**changes: Any) -> TargetFact:
-    whole: dict[str, Any] = {
-        "check": OK,
-        "key": "tool:git_reset",
-        "kind": "tool",
-        "name": "git_reset",
-        "server": "git",
-        "risk": "low",
-        "annotations": Annotations(read_only=True, destructive=False),
-        "schema_open": False,
-        "cost": 1,
-    }
-    return TargetFact(**{**whole, **changes})
+    return list_of(call, tuple(draw(targets(name)) for name in names))

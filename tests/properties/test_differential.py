@@ -20,8 +20,9 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import pytest_asyncio
-from drawn import CALL, GRANT_ENDS, NOON, good_call
+from drawn import GRANT_ENDS, NOON
 from support.environment import SeededEntropy
+from support.facts import CALL, good_call
 from support.golden import policy as lab_and_acme
 from support.outside import need
 

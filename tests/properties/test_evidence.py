@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from drawn import CALL, NOON, calls, good_call, good_target, instants, values
+from drawn import NOON, calls, instants, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_under_test import Policy
+from support.facts import CALL, good_call, good_target
 
 from pdp.core.call.facts import Annotations, Facts, Finding, Waiver
 from pdp.core.outcome import Effect

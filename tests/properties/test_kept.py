@@ -18,12 +18,13 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from drawn import CALL, GRANT_ENDS, NOON, good_call
+from drawn import GRANT_ENDS, NOON
 from loosening import Packs as LooseningPacks
+from support.facts import CALL, good_call, list_of
 from support.gate import reads_of, with_listed
 from support.sweeps import WHOLE
 from test_differential import Inputs
-from test_lists import TOOLS, as_list
+from test_lists import TOOLS
 from test_lists import Packs as ListPacks
 
 from pdp.core.call.facts import document
@@ -460,7 +461,7 @@ def test_random_lists_and_calls_answer_alike_with_and_without_keeping(seed: int)
         call = packs.call()
         targets = tuple(packs.target(name) for name in TOOLS)
         queries += [packs.query(replace(call, targets=(target,))) for target in targets]
-        queries.append(packs.query(as_list(call, targets)))
+        queries.append(packs.query(list_of(call, targets)))
     once = ask(packs.bundle, queries)
     found, wrong = hits(packs.bundle, reads_of(packs.bundle), [*once, *once])
     assert not wrong

@@ -15,18 +15,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from drawn import NONE, NOON, good_call, good_target
+from drawn import NOON
 from support.environment import SeededEntropy
+from support.facts import good_call, good_target, list_of
 from support.gate import with_listed
 from support.outside import need
 
 from pdp.core.call.facts import (
     Actor,
     Annotations,
-    ArgumentsFact,
     Asserted,
     Facts,
-    SessionFact,
     TargetFact,
     Waiver,
     document,
@@ -158,23 +157,6 @@ class Packs:
         return EngineQuery.of(document(facts, (), NOON, revision=revision, packs=packs), {})
 
 
-def as_list(call: Facts, targets: tuple[TargetFact, ...]) -> Facts:
-    """The list in which the tools of calls like this one are."""
-    return Facts(
-        phase="list",
-        method="tools/list",
-        caller=call.caller,
-        identity=call.identity,
-        server=call.server,
-        switch=call.switch,
-        targets=targets,
-        arguments=ArgumentsFact(NONE),
-        session=SessionFact(NONE),
-        asserted=Asserted(),
-        waivers=call.waivers,
-    )
-
-
 @pytest.mark.timeout(3600)
 async def test_a_list_is_what_may_be_called() -> None:
     seen: Counter[str] = Counter()
@@ -194,7 +176,7 @@ async def _ask(packs: Packs, seen: Counter[str]) -> None:
             shared = packs.call()
             targets = tuple(packs.target(name) for name in TOOLS)
             calls = [replace(shared, targets=(target,)) for target in targets]
-            asked = [packs.query(facts) for facts in (as_list(shared, targets), *calls)]
+            asked = [packs.query(facts) for facts in (list_of(shared, targets), *calls)]
             answers = [_by_regorus(embedded, query) for query in asked]
             for answer, theirs in zip(answers, await asyncio.gather(*map(opa.evaluate, asked)), strict=True):
                 assert _plain(answer) == _plain(json.loads(decision_of(theirs))), packs.texts

@@ -14,12 +14,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from drawn import CALL, NOON, asserted, calls, good_call, good_target, instants, mostly, origins
+from drawn import NOON, asserted, calls, instants, mostly, origins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loosening import Packs
 from policy_under_test import RANK, Policy, no_looser
 from support.environment import SeededEntropy
+from support.facts import CALL, good_call, good_target
 from support.for_each import for_each
 from support.outside import need
 from support.sweeps import WHOLE

@@ -4,10 +4,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from drawn import CALL, NOON, TOOLS, calls, good_call, good_target, instants, lists, values
+from drawn import NOON, TOOLS, calls, instants, lists, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_under_test import Policy
+from support.facts import CALL, good_call, good_target
 
 from pdp.core.outcome import Effect
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from support.facts import bare_call, good_target
+
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.requirement import Requirement, read
@@ -24,14 +26,10 @@ from pdp.core.call.facts import (
     Actor,
     AgentFact,
     ArgumentsFact,
-    Asserted,
     CallerFact,
-    Facts,
     Identity,
     ServerFact,
-    SessionFact,
     SubjectFact,
-    TargetFact,
 )
 from pdp.core.check import NS, OK
 from pdp.core.record.encoding import uuid7
@@ -258,9 +256,7 @@ def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **
     """The call as it comes back."""
     bound = call(arguments) if of is None else of
     value = ARGUMENTS if arguments is None else dict(arguments)
-    facts = Facts(
-        phase="call",
-        method="tools/call",
+    facts = bare_call(
         caller=CallerFact(OK, bound.caller, TENANT, ("decide",)),
         identity=Identity(
             SubjectFact(OK, "verified", bound.subject.id, bound.subject.issuer, "human"),
@@ -268,11 +264,8 @@ def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **
             tuple(Actor(actor.id, actor.issuer or None) for actor in bound.actors),
         ),
         server=ServerFact(OK, bound.server),
-        switch=OK,
-        targets=(TargetFact(OK, f"tool:{bound.tool}", "tool", bound.tool, bound.server, "high"),),
+        targets=(good_target(bound.tool, server=bound.server, risk="high"),),
         arguments=ArgumentsFact(OK, value, (), 16, 1),
-        session=SessionFact(OK),
-        asserted=Asserted(),
         call_digest=bound.digest,
     )
     row = CallRow(digest("call"), TENANT, digest("sue"), SALT, bound.digest, AT)

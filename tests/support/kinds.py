@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from support.facts import bare_call
+
 from pdp.core.call.facts import (
-    ArgumentsFact,
-    Asserted,
     CallerFact,
     Facts,
     Identity,
     ServerFact,
-    SessionFact,
     TargetFact,
 )
 from pdp.core.call.request import Ask, Caller
@@ -25,18 +24,14 @@ from pdp.decide.kind import CallKind
 
 def facts_of(ask: Ask, caller: Caller, identity: Identity) -> Facts:
     """Of a call that passed every check."""
-    target, key = ask.target, f"{ask.target.kind}:{ask.target.name}"
-    return Facts(
-        "call",
-        ask.method,
-        CallerFact(OK, caller.name, caller.tenant),
-        identity,
-        ServerFact(OK, target.server),
-        OK,
-        (TargetFact(OK, key, target.kind, target.name, target.server),),
-        ArgumentsFact(OK),
-        SessionFact(OK),
-        Asserted(),
+    target = ask.target
+    return bare_call(
+        method=ask.method,
+        caller=CallerFact(OK, caller.name, caller.tenant),
+        identity=identity,
+        server=ServerFact(OK, target.server),
+        targets=(TargetFact(OK, f"{target.kind}:{target.name}", target.kind, target.name, target.server),),
+        call_digest="",
     )
 
 

@@ -1,27 +1,22 @@
 """One fully good call as facts, to be bent by a test in one place."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from support.facts import GOOD, SUBJECT, good_call, good_target
 
 from pdp.core.call.facts import (
     Actor,
     AgentFact,
-    Annotations,
     ArgumentsFact,
     Asserted,
-    CallerFact,
-    Facts,
     Finding,
     Identity,
-    ServerFact,
-    SessionFact,
     Sink,
-    SubjectFact,
-    TargetFact,
     Waiver,
 )
 from pdp.core.check import OK
@@ -49,68 +44,33 @@ def at() -> Any:
 @pytest.fixture
 def facts() -> Any:
     """Everything that can be established is, and is good."""
-    return Facts(
-        phase="call",
-        method="tools/call",
-        caller=CallerFact(OK, "gateway", "acme", ("decide",)),
+    return good_call(
         identity=Identity(
-            SubjectFact(
-                OK,
-                source="verified",
-                id="ada",
-                issuer="https://id.example",
-                kind="human",
-                groups=("developers",),
-                scopes=("repo:read",),
-                acr="2",
-                amr=("hwk",),
-                issued_ns=AT - 60,
-                authenticated_ns=AT - 60,
-                expires_ns=AT + 60,
+            replace(
+                SUBJECT, scopes=("repo:read",), acr="2", amr=("hwk",), issued_ns=AT - 60, authenticated_ns=AT - 60, expires_ns=AT + 60,
                 token_id="token-1",
             ),
-            AgentFact(OK, source="verified", id="assistant", kind="oauth_client"),
+            AgentFact(OK, "verified", "assistant", "oauth_client"),
             (Actor("assistant", "https://id.example"),),
         ),
-        server=ServerFact(OK, "git", "https://git.example/mcp", "platform"),
-        switch=OK,
         targets=(
-            TargetFact(
-                OK,
-                key="tool:git_status",
-                kind="tool",
-                name="git_status",
-                server="git",
-                risk="low",
+            good_target(
+                "git_status",
                 permissions=("repo:read",),
                 labels=("sensitive",),
                 sinks=(Sink("filesystem", "/path"),),
-                annotations=Annotations(read_only=True, destructive=False),
-                schema_open=False,
                 manifest_sha256="00",
                 version="1",
                 owner="platform",
-                cost=1,
             ),
         ),
         arguments=ArgumentsFact(OK, {"path": "/repo"}, (Finding("undeclared", "/x", "d"),), 16, 1),
-        session=SessionFact(
-            OK,
-            known=True,
-            observed=True,
-            labels=(),
-            task="look",
-            task_source="caller",
-            calls=1,
-            denials=0,
-            started_ns=1,
-        ),
+        session=replace(GOOD.session, started_ns=1),
         asserted=Asserted(task="t", observation="o", extra={"k": [1]}),
         waivers=(Waiver("w", "schema.open", "git", "security", "until fixed", AT + 1),),
         call_digest="d1",
-        judge_prompts={"intent": "11"},
         judge_refusals=2,
         unknown_outcomes=1,
         people_refusals=3,
         people_withdrawals=4,
-    )
+    )  # fmt: skip

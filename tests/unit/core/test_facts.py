@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.facts import ABSENT
 
 from pdp.core.call.facts import (
     RISKS,
@@ -34,17 +35,16 @@ def made(facts: Any, at: int, evidence: Any = ()) -> Any:
 
 def barest() -> Any:
     """What is left when nothing could be established."""
-    none = missing("x.missing", "There is none.")
     return Facts(
         phase="list",
         method="",
-        caller=CallerFact(none, "", ""),
-        identity=Identity(SubjectFact(none), AgentFact(none)),
-        server=ServerFact(none, ""),
-        switch=none,
-        targets=(TargetFact(none, key="tool:x", kind="tool", name="x", server=""),),
-        arguments=ArgumentsFact(none),
-        session=SessionFact(none),
+        caller=CallerFact(ABSENT, "", ""),
+        identity=Identity(SubjectFact(ABSENT), AgentFact(ABSENT)),
+        server=ServerFact(ABSENT, ""),
+        switch=ABSENT,
+        targets=(TargetFact(ABSENT, key="tool:x", kind="tool", name="x", server=""),),
+        arguments=ArgumentsFact(ABSENT),
+        session=SessionFact(ABSENT),
         asserted=Asserted(),
     )
 

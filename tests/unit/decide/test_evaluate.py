@@ -8,25 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from support.facts import bare_call, good_target
 from support.kinds import kind_of
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.call.facts import (
-    AgentFact,
     ArgumentsFact,
-    Asserted,
-    CallerFact,
     Facts,
-    Identity,
-    ServerFact,
-    SessionFact,
-    SubjectFact,
-    TargetFact,
 )
 from pdp.core.call.request import Ask, Caller, NoCredential, SessionAsk, ToolTarget
 from pdp.core.call.switches import Switches
-from pdp.core.check import OK, failed
+from pdp.core.check import failed
 from pdp.core.errors import EngineFault, Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.ports import LoadedPolicy
@@ -40,21 +33,7 @@ KEY = "tool:git_status"
 
 
 def facts(call_digest: str = "c" * 64, **changes: Any) -> Facts:
-    base: dict[str, Any] = {
-        "phase": "call",
-        "method": "tools/call",
-        "caller": CallerFact(OK, "gw", "acme", ("decide",)),
-        "identity": Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(OK, "verified", "a")),
-        "server": ServerFact(OK, "git", "https://git"),
-        "switch": OK,
-        "targets": (TargetFact(OK, KEY, "tool", "git_status", "git"),),
-        "arguments": ArgumentsFact(OK),
-        "session": SessionFact(OK),
-        "asserted": Asserted(),
-        "waivers": (),
-        "call_digest": call_digest,
-    }
-    return Facts(**{**base, **changes})
+    return bare_call(call_digest=call_digest, targets=(good_target("git_status"),), **changes)
 
 
 def about(made: Facts) -> CallContext:

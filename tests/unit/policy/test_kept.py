@@ -11,20 +11,17 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.environment import SeededEntropy
+from support.facts import AGENT, bare_call, good_target
 from support.for_each import for_each
 from support.gate import reads_of, with_listed
 
 from pdp.core.call.facts import (
-    AgentFact,
     ArgumentsFact,
     Asserted,
     CallerFact,
-    Facts,
     Identity,
-    ServerFact,
     SessionFact,
     SubjectFact,
-    TargetFact,
     Waiver,
     document,
 )
@@ -39,6 +36,7 @@ from pdp.policy.kept import AnswerKey, KeptAnswers, KeptEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BUDGET = 1 << 20
+SUBJECT = SubjectFact(OK, "verified", "ada", "i", "human", ("developers",), ("git:read",))
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +74,10 @@ def kept(engine: EmbeddedEngine, answers: KeptAnswers, bundle: Bundle) -> KeptEn
 
 def call(bundle: Bundle, value: Mapping[str, Any], *evidence: Mapping[str, Any], **changes: Any) -> EngineQuery:
     """A developer's call of git_log."""
-    subject = SubjectFact(OK, "verified", "ada", "i", "human", ("developers",), ("git:read",))
-    target = TargetFact(OK, "tool:git_log", "tool", "git_log", "git", risk="low", schema_open=False)
-    facts = Facts(
-        phase="call",
-        method="tools/call",
-        caller=CallerFact(OK, "gateway", "acme", ("decide",)),
-        identity=Identity(subject, AgentFact(OK, "verified", "a", "oauth_client")),
-        server=ServerFact(OK, "git"),
-        switch=OK,
-        targets=(target,),
+    facts = bare_call(
+        identity=Identity(SUBJECT, AGENT),
+        targets=(good_target("git_log"),),
         arguments=ArgumentsFact(OK, value, (), 2, 1),
-        session=SessionFact(OK),
-        asserted=Asserted(),
-        call_digest="d",
     )
     at = changes.pop("at", 1)
     made = document(replace(facts, **changes), evidence, at, revision=bundle.revision, packs=bundle.packs)
@@ -279,7 +267,6 @@ async def test_whole_numbers_between_the_same_two_have_one_key(bundle: Bundle) -
         assert len({key.of(call(bundle, {"n": n})) for n in among}) == 1
 
 
-SUBJECT = SubjectFact(OK, "verified", "ada", "i", "human", ("developers",), ("git:read",))
 OTHERS = {
     "id": "bob", "issuer": "j", "kind": "service", "groups": ("owners",), "scopes": ("git:write",), "acr": "high",
     "amr": ("otp",), "issued_ns": 1, "expires_ns": 9,
@@ -315,7 +302,7 @@ async def test_subjects_are_kept_apart_by_what_packs_read_of_them(
     key = AnswerKey(b"k" * 32, "embedded", some, reads_of(some))
 
     def of(**others: Any) -> bytes | None:
-        identity = Identity(replace(SUBJECT, **others), AgentFact(OK, "verified", "a", "oauth_client"))
+        identity = Identity(replace(SUBJECT, **others), AGENT)
         return key.of(call(some, {}, identity=identity))
 
     first = of()

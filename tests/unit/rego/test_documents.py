@@ -8,20 +8,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import shipped
+from support.facts import bare_call
 
 from pdp.core.call.facts import (
-    AgentFact,
-    ArgumentsFact,
-    Asserted,
-    CallerFact,
-    Facts,
-    Identity,
-    ServerFact,
-    SessionFact,
-    SubjectFact,
     document,
 )
-from pdp.core.check import OK
 from pdp.policy.bundle import read_bundle
 
 Json = dict[str, Any]
@@ -39,12 +30,7 @@ def test_fixture_is_a_valid_question(name: str) -> None:
 
 
 def test_fixture_has_the_members_that_the_core_builds() -> None:
-    identity = Identity(SubjectFact(OK), AgentFact(OK))
-    facts = Facts(
-        "call", "tools/call", CallerFact(OK, "c", "t"), identity, ServerFact(OK, "git"), OK, (),
-        ArgumentsFact(OK), SessionFact(OK), Asserted(),
-    )  # fmt: skip
-    built = document(facts, (), NS_OF_FIXTURE, revision="r", packs=())
+    built = document(bare_call(), (), NS_OF_FIXTURE, revision="r", packs=())
     fixture = json.loads(shipped.fixture("base"))
     assert built.keys() == fixture.keys()
     assert built["time"] == fixture["time"]
