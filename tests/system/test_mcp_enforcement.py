@@ -15,15 +15,12 @@ from pydantic import BaseModel
 from served import CONSOLE, SAFE, TOOLS, Served, make_world, served
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
 
-from devtools.sandbox import BOB
 from pdp.client.mcp.enforcement import UnsafeServerError, attach
 from pdp.client.mcp.nested_calls import Entry, Framework
 from pdp.core.caller.mcp_answers import DENIED
 
 pytestmark = pytest.mark.timeout(LIMIT)
 
-AWAY = "unix:/nonexistent/pdp.sock"
-MISTYPED = "The arguments do not fit the schema that the server lists: /max_count must be integer."
 versions = pytest.mark.parametrize("version", VERSIONS)
 
 
@@ -31,83 +28,6 @@ versions = pytest.mark.parametrize("version", VERSIONS)
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(make_world(tmp_path_factory.mktemp("s") / "w", CONSOLE)) as server:
         yield server
-
-
-@versions
-async def test_an_allowed_call_is_carried_out_once(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
-) -> None:
-    before = len(found.records("decision"))
-    async with enforced(monkeypatch, found, version) as (client, behind):
-        assert client.protocol_version == version
-        result = await client.call_tool("git_status", {"repo_path": "/src"})
-        assert result.content[0].text == "carried out"  # type: ignore[union-attr]
-    assert behind.calls == [("git_status", {"repo_path": "/src"})]
-    (record,) = found.records("decision")[before:]
-    assert record["effect"] == "allow"
-
-
-@versions
-@pytest.mark.parametrize(
-    ("tool", "arguments", "told"),
-    [
-        ("git_log", {"max_count": "three"}, MISTYPED),
-        ("git_log", {"max_count": 10_000}, SAFE),
-        ("nothing_such", {}, SAFE),
-    ],
-)
-async def test_a_denied_call_is_not_carried_out_and_reads_like_an_unknown_one(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, tool: str, arguments: dict[str, Any], told: str
-) -> None:
-    async with enforced(monkeypatch, found, version) as (client, behind):
-        with pytest.raises(MCPError) as refused:
-            await client.call_tool(tool, arguments)
-    assert (refused.value.code, refused.value.message) == (DENIED, told)
-    assert set(refused.value.data) == {"status", "decision_id"}
-    assert behind.calls == []
-
-
-@versions
-async def test_with_the_decision_point_away_nothing_is_called_or_listed(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
-) -> None:
-    async with enforced(monkeypatch, found, version, target=AWAY, timeout=1) as (client, behind):
-        with pytest.raises(MCPError) as refused:
-            await client.call_tool("git_status", {"repo_path": "/src"})
-        assert (refused.value.code, refused.value.data) == (DENIED, {"status": "deny"})
-        with pytest.raises(MCPError) as refused:
-            await client.list_tools()
-        assert (refused.value.code, refused.value.message) == (DENIED, SAFE)
-    assert behind.calls == []
-
-
-@versions
-async def test_a_list_is_the_subjects_own(monkeypatch: pytest.MonkeyPatch, found: Served, version: str) -> None:
-    async with enforced(monkeypatch, found, version) as (client, _):
-        listed = await client.list_tools()
-        assert {tool.name for tool in listed.tools} == set(TOOLS)
-        assert listed.next_cursor is None
-        if version == MODERN:
-            assert listed.cache_scope == "private"
-            assert 0 < listed.ttl_ms <= 60_000  # `service.list_seconds`
-    async with enforced(monkeypatch, found, version, person=BOB) as (client, _):
-        assert {tool.name for tool in (await client.list_tools()).tools} < set(TOOLS)
-
-
-@versions
-async def test_a_list_has_what_waits_for_people_and_nothing_for_nobody(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
-) -> None:
-    """The cells of lists that calls have as pending and denied: what would be pending is listed, and a subject who is
-    not known is denied the list."""
-    async with enforced(monkeypatch, found, version) as (client, _):
-        assert "git_reset" in {tool.name for tool in (await client.list_tools()).tools}
-    async with enforced(monkeypatch, found, version, person=None) as (client, behind):
-        for asked in (client.list_tools(), client.call_tool("git_status", {"repo_path": "/src"})):
-            with pytest.raises(MCPError) as refused:
-                await asked
-            assert (refused.value.code, refused.value.data["status"]) == (DENIED, "deny")
-    assert behind.calls == []
 
 
 @versions
@@ -134,31 +54,6 @@ async def test_a_tool_that_changed_is_neither_shown_nor_called(
             await client.call_tool("git_status", {"repo_path": "/src"})
     assert behind.calls == []
     assert found.records("decision")[-1]["reasons"][0]["code"] == "tool.drifted"
-
-
-@versions
-async def test_a_pending_call_waits_for_its_people_and_is_carried_out_once(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
-) -> None:
-    user, path = User(found.world), f"/pending/{version}"
-    async with enforced(monkeypatch, found, version, user=user) as (client, behind):
-        await client.call_tool("git_reset", {"repo_path": path})
-    assert behind.calls == [("git_reset", {"repo_path": path})]
-    assert len(user.asked) >= 1
-    mode = getattr(user.asked[0], "mode", "form")
-    assert mode == ("form" if version == "2025-06-18" else "url")
-
-
-@versions
-async def test_a_client_that_cannot_ask_its_user_is_told_where_to_answer(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
-) -> None:
-    async with enforced(monkeypatch, found, version) as (client, behind):
-        with pytest.raises(MCPError) as refused:
-            await client.call_tool("git_reset", {"repo_path": f"/told/{version}"})
-    assert refused.value.data["status"] == "pending"
-    assert refused.value.data["approval_url"].startswith("http://localhost:9/")
-    assert behind.calls == []
 
 
 @versions

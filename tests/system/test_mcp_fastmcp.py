@@ -151,20 +151,6 @@ def test_the_lines_of_the_page_run() -> None:
             attach(made["server"], Enforcement("git", lambda: None))  # type: ignore[arg-type, return-value]
 
 
-async def test_calls_and_lists_on_the_wire(found: Served) -> None:
-    server, called = fastmcp()
-    guard = enforcement(found.world)
-    attach(server, guard)
-    async with Client(server) as client:
-        assert {tool.name for tool in await client.list_tools()} == set(CLOSED)
-        await client.call_tool("git_status", {"repo_path": "/src"})
-        with pytest.raises(MCPError) as refused:
-            await client.call_tool("git_reset", {"repo_path": "/src"})
-        assert refused.value.data["status"] == "pending"
-    await guard.close()
-    assert called == ["git_status"]
-
-
 async def test_a_search_shows_and_calls_only_what_the_subject_may(found: Served) -> None:
     for person, shown, words in ((ALICE, set(CLOSED), "This call waits"), (BOB, {"git_status"}, "Unknown tool")):
         server, called = fastmcp()

@@ -12,13 +12,12 @@ import mcp_types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from served import CONSOLE, SAFE, Served, make_world, served
+from served import CONSOLE, Served, make_world, served
 from support.mcp_servers import (
     LIMIT,
     MODERN,
     VERSIONS,
     Called,
-    User,
     connected,
     enforced,
     enforcement,
@@ -33,7 +32,6 @@ from pdp.core.caller.mcp_answers import DENIED
 
 pytestmark = pytest.mark.timeout(LIMIT)
 
-AWAY = "unix:/nonexistent/pdp.sock"
 versions = pytest.mark.parametrize("version", VERSIONS)
 Asking = Callable[[Client], Awaitable[Any]]
 
@@ -67,134 +65,9 @@ NOTES = mcp_types.ResourceTemplateReference(type="ref/resource", uri="notes://{n
 
 
 @versions
-@pytest.mark.parametrize(
-    ("asking", "carried_out"),
-    [
-        (get("summary", path="/src"), ("prompt:summary", {"path": "/src"})),
-        (read("file:///readme"), ("resource:file:///readme", {})),
-        (read("notes://public-a"), ("resource:notes://public-a", {})),
-        (complete(SUMMARY, "path", "/s"), ("complete", {"path": "/s"})),
-        (complete(NOTES, "name", "public-"), ("complete", {"name": "public-"})),
-    ],
-    ids=["prompt", "resource", "template", "completion", "completion of a template"],
-)
-async def test_what_is_allowed_is_carried_out_once(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, asking: Asking, carried_out: Any
-) -> None:
-    before = len(found.records("decision"))
-    async with enforced(monkeypatch, found, version, called=Called(others=True)) as (client, behind):
-        assert client.protocol_version == version
-        await asking(client)
-    assert behind.calls == [carried_out]
-    (record,) = found.records("decision")[before:]
-    assert (record["effect"], record["target"]["kind"]) == ("allow", record["target"]["key"].partition(":")[0])
-
-
-@versions
-@pytest.mark.parametrize(
-    "asking",
-    [
-        get("summary", path="a\u200bb"),
-        get("git_status", repo_path="/src"),
-        read("file:///etc/passwd"),
-        read("notes://salaries"),
-        read("notes://public-a%2F..%2Fsalaries"),
-        read("notes://{name}"),
-        complete(SUMMARY, "other", "x"),
-        complete(NOTES, "name", "sal"),
-        complete(mcp_types.ResourceTemplateReference(type="ref/resource", uri="notes://public-a"), "name", "public-"),
-        complete(mcp_types.PromptReference(type="ref/prompt", name="nothing"), "path", "x"),
-    ],
-)
-async def test_what_is_denied_is_not_carried_out_and_reads_like_what_is_unknown(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, asking: Asking
-) -> None:
-    async with enforced(monkeypatch, found, version, called=Called(others=True)) as (client, behind):
-        with pytest.raises(MCPError) as refused:
-            await asking(client)
-    assert (refused.value.code, refused.value.message) == (DENIED, SAFE)
-    assert set(refused.value.data) == {"status", "decision_id"}
-    assert behind.calls == []
-
-
-@versions
-async def test_what_lacks_an_argument_is_told_which(
+async def test_a_prompt_that_changed_is_neither_shown_nor_got(
     monkeypatch: pytest.MonkeyPatch, found: Served, version: str
 ) -> None:
-    async with enforced(monkeypatch, found, version, called=Called(others=True)) as (client, behind):
-        with pytest.raises(MCPError) as refused:
-            await get("summary")(client)
-    assert (refused.value.code, "/path is missing" in refused.value.message) == (DENIED, True)
-    assert behind.calls == []
-
-
-@versions
-@pytest.mark.parametrize(
-    "asking",
-    [
-        get("summary", path="/src"),
-        read("file:///readme"),
-        complete(SUMMARY, "path", "/s"),
-        lambda client: client.list_prompts(),
-        lambda client: client.list_resources(),
-        lambda client: client.list_resource_templates(),
-    ],
-)
-async def test_with_the_decision_point_away_nothing_passes(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, asking: Asking
-) -> None:
-    called = Called(others=True)
-    async with enforced(monkeypatch, found, version, called=called, target=AWAY, timeout=1) as (client, behind):
-        with pytest.raises(MCPError) as refused:
-            await asking(client)
-    assert (refused.value.code, refused.value.data) == (DENIED, {"status": "deny"})
-    assert behind.calls == []
-
-
-@versions
-@pytest.mark.parametrize(
-    ("asking", "carried_out"),
-    [
-        (lambda v: get("rewrite", path=f"/pending/{v}"), lambda v: ("prompt:rewrite", {"path": f"/pending/{v}"})),
-        (lambda _: read("file:///plans"), lambda _: ("resource:file:///plans", {})),
-    ],
-    ids=["prompt", "resource"],
-)
-async def test_what_is_pending_waits_for_its_people_and_is_carried_out_once(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, asking: Any, carried_out: Any
-) -> None:
-    user = User(found.world)
-    async with enforced(monkeypatch, found, version, called=Called(others=True), user=user) as (client, behind):
-        await asking(version)(client)
-    assert behind.calls == [carried_out(version)]
-    assert len(user.asked) >= 1
-
-
-@versions
-@pytest.mark.parametrize("asking", [get("rewrite", path="/told"), read("file:///plans")], ids=["prompt", "resource"])
-async def test_a_client_that_cannot_ask_its_user_is_told_where_to_answer(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, asking: Asking
-) -> None:
-    async with enforced(monkeypatch, found, version, called=Called(others=True)) as (client, behind):
-        with pytest.raises(MCPError) as refused:
-            await asking(client)
-    assert refused.value.data["status"] == "pending"
-    assert refused.value.data["approval_url"].startswith("http://localhost:9/")
-    assert behind.calls == []
-
-
-@versions
-async def test_a_list_of_each_kind_is_the_subjects_own(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
-) -> None:
-    async with enforced(monkeypatch, found, version, called=Called(others=True)) as (client, _):
-        prompts = await client.list_prompts()
-        assert {p.name for p in prompts.prompts} == set(PROMPTS)
-        assert {r.uri for r in (await client.list_resources()).resources} == {"file:///readme", "file:///plans"}
-        templates = (await client.list_resource_templates()).resource_templates
-        assert [t.uri_template for t in templates] == ["notes://{name}"]
-        if version == MODERN:
-            assert prompts.cache_scope == "private"
     poisoned = Called(others=True)
 
     async def list_prompts(_ctx: Any, _params: Any) -> mcp_types.ListPromptsResult:
@@ -252,33 +125,6 @@ async def test_a_modern_client_hears_only_of_what_it_may_read(
         with pytest.raises(MCPError) as answer:
             await client.session.send_request(asked, mcp_types.SubscriptionsListenResult)
     assert (answer.value.message == "listened", behind.calls) == (passes, [("listen", {"uris": uris})] * passes)
-
-
-@versions
-async def test_the_proxy_passes_on_what_is_allowed(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
-) -> None:
-    behind, guard = Called(others=True), enforcement(found.world)
-    async with (
-        Client(behind.server, cache=None) as upstream,
-        connected(monkeypatch, proxied(guard, upstream), version) as client,
-    ):
-        await client.get_prompt("summary", {"path": "/src"})
-        await client.read_resource("notes://public-a")
-        done = await client.complete(SUMMARY, {"name": "path", "value": "/s"})
-        assert done.completion.values == ["public-a"]
-        assert {p.name for p in (await client.list_prompts()).prompts} == set(PROMPTS)
-        assert len((await client.list_resource_templates()).resource_templates) == 1
-        for asking in (get("summary"), read("notes://salaries"), read("file:///plans"), get("git_status")):
-            with pytest.raises(MCPError) as refused:
-                await asking(client)
-            assert refused.value.code == DENIED
-    await guard.close()
-    assert behind.calls == [
-        ("prompt:summary", {"path": "/src"}),
-        ("resource:notes://public-a", {}),
-        ("complete", {"path": "/s"}),
-    ]
 
 
 async def test_the_proxy_of_a_server_of_tools_has_nothing_else(

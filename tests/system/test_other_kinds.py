@@ -42,11 +42,12 @@ test_nobody_else if {
 """
 
 
-def add_everything(world: Sandbox) -> None:
-    """Put the pack into the world's policy."""
+def add_everything(world: Sandbox, *kinds: str) -> None:
+    """Put the pack into the world's policy: what is pinned of these kinds is granted to developers."""
+    granted = EVERYTHING.replace('["prompt", "resource"]', json.dumps(kinds or ("prompt", "resource")))
     pack = world.folder / "policy" / "packs" / "everything"
     pack.mkdir(mode=0o755)
-    for name, text in (("everything.rego", EVERYTHING), ("everything_test.rego", TESTS)):
+    for name, text in (("everything.rego", granted), ("everything_test.rego", TESTS)):
         (pack / name).write_text(text, encoding="utf-8")
         (pack / name).chmod(0o644)
 

@@ -47,7 +47,13 @@ def facts() -> Any:
     return good_call(
         identity=Identity(
             replace(
-                SUBJECT, scopes=("repo:read",), acr="2", amr=("hwk",), issued_ns=AT - 60, authenticated_ns=AT - 60, expires_ns=AT + 60,
+                SUBJECT,
+                scopes=("repo:read",),
+                acr="2",
+                amr=("hwk",),
+                issued_ns=AT - 60,
+                authenticated_ns=AT - 60,
+                expires_ns=AT + 60,
                 token_id="token-1",
             ),
             AgentFact(OK, "verified", "assistant", "oauth_client"),
@@ -73,4 +79,4 @@ def facts() -> Any:
         unknown_outcomes=1,
         people_refusals=3,
         people_withdrawals=4,
-    )  # fmt: skip
+    )
