@@ -1,4 +1,4 @@
-# AppArmor for the image (docs/hardening.md). Load: apparmor_parser -r deploy/apparmor.profile
+# AppArmor for the image (docs/production.md#least-rights). Load: apparmor_parser -r deploy/apparmor.profile
 abi <abi/3.0>,
 
 include <tunables/global>

@@ -5,10 +5,12 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from approval_states import picture
 
 from devtools import config_reference
@@ -17,41 +19,54 @@ from pdp.core.call.interpreters import KINDS
 from pdp.core.outcome.codes import CONTROLS, SERVED, UNSERVED
 from pdp.runtime.config.reference import DESCRIPTIONS, EXAMPLE
 from pdp.runtime.config.settings import Settings
+from pdp.runtime.telemetry import catalogue
 from pdp.tools.checklist.items import ITEMS, PHASES, SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 PAGES = {
-    "facts": ROOT / "docs" / "policy-input.md",
-    "baseline": ROOT / "docs" / "policy-baseline.md",
-    "controls": ROOT / "docs" / "controls.md",
-    "checklist": ROOT / "docs" / "checklist-items.md",
-    "guards": ROOT / "docs" / "argument-guards-codes.md",
-    "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
-    "bench": ROOT / "docs" / "bench.md",
+    "facts": DOCS / "policy-input.md",
+    "baseline": DOCS / "policy-baseline.md",
+    "controls": DOCS / "controls.md",
+    "checklist": DOCS / "checklist-items.md",
+    "guards": DOCS / "argument-guards-codes.md",
+    "guard-figures": DOCS / "argument-guards-measured.md",
+    "bench": DOCS / "bench.md",
     "cost": ROOT / "README.md",
-    "exposure": ROOT / "docs" / "exposure.md",
-    "drafts": ROOT / "docs" / "registry-drafts.md",
+    "exposure": DOCS / "exposure.md",
+    "drafts": DOCS / "registry-drafts.md",
+    "metrics": DOCS / "metrics.md",
+    "stages": DOCS / "metrics.md",
+    "attributes": DOCS / "metrics.md",
+    "differences": DOCS / "engines.md",
 }
+WIDTH = 118  # columns of a line
 DRAFTS = ROOT / "tests" / "corpora" / "drafts"  # figures by `make drafts`
-BENCH = ROOT / "docs" / "bench.json"  # by `pdp bench --json`
+BENCH = DOCS / "bench.json"  # by `pdp bench --json`
 SESSIONS = ROOT / "tests" / "corpora" / "sessions" / "exposure.json"  # by `make sessions-exposure`
 _COMPARED = ("equal", "worse", "milder")
 _VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first missed**", "": ""}
 BASELINE = ROOT / "rego" / "baseline"
 GUARD_FIGURES = ROOT / "tests" / "corpora" / "guards" / "figures.json"  # by its figures.py
 GUARDS = ROOT / "rego" / "lib" / "guards.rego"
-PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
+PICTURE = DOCS / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
+CONFORMANCE = ROOT / "tests" / "conformance"
 RECORD = ROOT / "pdp" / "proof" / "record.schema.json"
 _TITLE = re.compile(r"^# title: (.+)$", re.MULTILINE)
 _RULE = re.compile(r"^(allow|hide|deny|require|oblige|label) contains \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r'^\t"(code|control|waivable|kind|stage|min_assurance)": "?(\[[^]]+\]|[^",]+)"?,$', re.MULTILINE)
 
 
+def _item(text: str) -> str:
+    """One item of a list, wrapped."""
+    return textwrap.fill(f"- {text}", WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
 def facts() -> str:
-    """The facts that packs may read, one row per leaf of the input schema."""
+    """The facts that packs may read, one item per leaf of the input schema."""
     schema = json.loads(INPUT.read_text())
-    lines = ["| fact | type | read by | trust |", "|---|---|---|---|"]
+    lines: list[str] = []
     reserved: list[str] = []
     for path, node, told in _leaves(schema, "input", {}):
         if told.get("x-pdp-readers") == "pdp":
@@ -59,26 +74,30 @@ def facts() -> str:
             reserved += [] if top in reserved else [top]
             continue
         phase = {"tool": "lists and calls", "result": "results"}.get(str(told.get("x-pdp-phase")), "calls")
-        lines.append(f"| `{path}` | {_type(node)} | {phase} | {told.get('x-pdp-trust', '')} |")
-    lines += ["", f"Only the composition reads {', '.join(f'`{name}`' for name in reserved)}."]
-    return "\n".join(lines)
+        lines.append(_item(f"`{path}` ({phase}; {told.get('x-pdp-trust', '')}): {_type(node)}"))
+    return "\n".join([*lines, "", f"Only the composition reads {', '.join(f'`{name}`' for name in reserved)}."])
 
 
-def rules() -> str:
-    """The baseline, one row per element."""
-    lines = ["| code | control | rule | waivable | says |", "|---|---|---|---|---|"]
+def _rules() -> Iterator[tuple[str, str, str, str]]:
+    """Code, control, kind and title of each element of the baseline."""
     for path in sorted(BASELINE.glob("*.rego")):
         if path.name.endswith("_test.rego"):
             continue
         text = path.read_text()
-        for found in _RULE.finditer(text):
-            titles = _TITLE.findall(text[: found.start()])
-            field = dict(_FIELD.findall(found[2]))
-            kind = f"`{found[1]}`" + (f" {field['kind']}, stage {field['stage']}" if "stage" in field else "")
+        for rule in _RULE.finditer(text):
+            titles = _TITLE.findall(text[: rule.start()])
+            field = dict(_FIELD.findall(rule[2]))
+            kind = f"`{rule[1]}`" + (f" {field['kind']}, stage {field['stage']}" if "stage" in field else "")
             kind += ", by passkey" if field.get("min_assurance") == "passkey" else ""
-            waivable = "yes" if field.get("waivable") == "true" else "no"
-            lines.append(f"| `{field['code']}` | {_named(field['control'])} | {kind} | {waivable} | {titles[-1]} |")
-    return "\n".join(lines)
+            kind += ", waivable" if field.get("waivable") == "true" else ""
+            yield field["code"], field["control"], kind, titles[-1]
+
+
+def rules() -> str:
+    """The baseline, one item per element."""
+    return "\n".join(
+        _item(f"`{code}` ({_named(control)}; {kind}): {title}") for code, control, kind, title in _rules()
+    )
 
 
 def _controls(text: str) -> list[str]:
@@ -99,7 +118,7 @@ def guards() -> str:
     for (code, (baseline, means)), kinds in rows.items():
         readers = "all of them" if len(kinds) == len(CODES) else ", ".join(kinds)
         by_kinds.setdefault(readers, []).append(
-            f"- `{code}`{'' if baseline == 'tells' else f' ({baseline})'}: {means}"
+            _item(f"`{code}`{'' if baseline == 'tells' else f' ({baseline})'}: {means}")
         )
     lines = [line for readers, found in by_kinds.items() for line in (f"**{readers}**", "", *found, "")]
     lengths = ", ".join(f"`{kind}` {length:,}" for kind, length in MAX_BYTES.items())
@@ -136,17 +155,21 @@ def with_kinds(schema: Path, indent: int) -> str:
 
 
 def guard_figures() -> str:
-    """What guards catch and flag in vain, one row per interpreter and source."""
+    """What guards catch and flag in vain: a table per interpreter, a row per source."""
     rows = json.loads(GUARD_FIGURES.read_text())
-    heads = "| interpreter | source | | attacks | denied | asked about | harmless | denied | asked about |"
-    lines = [heads, "|---|---|---|---|---|---|---|---|---|"]
+    heads = "| source | | attacks | denied | asked about | harmless | denied | asked about |"
+    by_kind: dict[str, list[str]] = {}
     for name in sorted({key.rpartition(" / ")[0] for key in rows}, key=lambda name: _guard_order(name, rows)):
         kind, _, source = name.partition(" / ")
-        found = [rows.get(f"{name} / {label}") for label in ("attack", "harmless")]
-        role, earlier = next((row["role"], row.get("earlier")) for row in found if row)
-        cells = [cell for row in found for cell in _shares(row)]
-        lines.append(f"| `{kind}` | {source} | {role}{', earlier' if earlier else ''} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        pair = [rows.get(f"{name} / {label}") for label in ("attack", "harmless")]
+        role, earlier = next((row["role"], row.get("earlier")) for row in pair if row)
+        cells = [cell for row in pair for cell in _shares(row)]
+        line = f"| {source} | {role}{', earlier' if earlier else ''} | {' | '.join(cells)} |"
+        by_kind.setdefault(kind, []).append(line)
+    tables = (
+        ["", f"**`{kind}`**", "", heads, "|---|---|---|---|---|---|---|---|", *by_kind[kind]] for kind in by_kind
+    )
+    return "\n".join(line for table in tables for line in table).strip()
 
 
 def _guard_order(name: str, rows: Mapping[str, Any]) -> tuple[int, bool, str]:
@@ -168,12 +191,16 @@ def controls() -> str:
     for code, named in SERVED.items():
         for control in named:
             served[control].append(f"`{code}`" if "." in code or code == "already_redeemed" else f"`{code}.*`")
-    for code, cell in re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", rules(), re.MULTILINE):
+    for code, cell, *_ in _rules():
         for control in _controls(cell):
             served[control].append(f"`{code}`")
-    lines = ["| control | item | codes |", "|---|---|---|"]
-    lines += [f"| {c} | {item} | {', '.join(served[c]) or UNSERVED[c]} |" for c, item in CONTROLS.items()]
-    return "\n".join(lines)
+    return "\n".join(
+        _item(f"**{control}** {item}: {', '.join(served[control]) or UNSERVED[control]}")
+        for control, item in CONTROLS.items()
+    )
+
+
+_FRAMEWORKS = {"nist_ai_rmf": "NIST AI RMF", "iso_42001": "ISO/IEC 42001", "eu_ai_act": "EU AI Act"}
 
 
 def checklist() -> str:
@@ -181,45 +208,41 @@ def checklist() -> str:
     lines: list[str] = []
     for number, text in PHASES.items():
         lines += [f"### Phase {number}", "", f"{text[0].upper()}{text[1:]}.", ""]
-        lines += ["| item | | checks |", "|---|---|---|"]
         for item in (each for each in ITEMS if each.phase == number):
             named = ", ".join(f"`{check.name}`" for check in item.checks)
-            lines.append(f"| {item.id} | {item.title} | {named} |")
+            lines.append(_item(f"**{item.id}** {item.title}: {named}"))
         lines.append("")
     asked = {check.name: check.asks for item in ITEMS for check in item.checks}
-    lines += ["### Checks", "", "| check | passes where |", "|---|---|"]
+    lines += ["### Checks", "", "A check passes where:", ""]
     lines += [
-        f"| `{name}` | {text} |"
+        _item(f"`{name}`: {text}")
         for name, text in sorted(asked.items())
         if name.removeprefix("policy.") not in CONTROLS
     ]
     lines.append(
-        "| `policy.` and a control | policy has the [baseline's elements](policy-baseline.md) for it, unwaived |"
+        _item("`policy.` and a control: policy has the [baseline's elements](policy-baseline.md) for it, unwaived")
     )
-    lines += ["", "### Relatives", "", "| items | NIST AI RMF | ISO/IEC 42001 | EU AI Act |", "|---|---|---|---|"]
+    lines += ["", "### Relatives", ""]
     for relatives in dict.fromkeys(item.relatives for item in ITEMS):
         ids = ", ".join(item.id for item in ITEMS if item.relatives == relatives)
-        lines.append(f"| {ids} | {' | '.join(', '.join(texts) for _, texts in relatives)} |")
-    return "\n".join([*lines, "", f"Cited from: {'; '.join(SOURCES.values())}."])
+        named = "; ".join(f"{_FRAMEWORKS[source]} {', '.join(texts)}" for source, texts in relatives)
+        lines.append(_item(f"{ids}: {named}"))
+    cited = textwrap.fill(f"Cited from: {'; '.join(SOURCES.values())}.", WIDTH, break_long_words=False)
+    return "\n".join([*lines, "", cited])
 
 
 def bench(report: Mapping[str, Any]) -> str:
     """Every figure of a run of the bench."""
     versions = ", ".join(f"{name} {version}" for name, version in report["machine"]["versions"].items())
-    lines = [
-        _run(report),
-        f"{versions}.",
-        "",
-        "| figure | median | range | first | aim | | absolute |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    lines = [_run(report), textwrap.fill(f"{versions}.", WIDTH), ""]
     for figure in report["figures"]:
-        goal, spread = figure["goal"], ("-", "-")
+        goal, spread = figure["goal"], "not measured"
         if figure["median"] is not None:
-            spread = f"{figure['median']:.2f}", f"{figure['low']:.2f}-{figure['high']:.2f}"
-        marks = ("", "") if goal is None else (_mark(goal, "first"), _mark(goal, "aim"))
-        cells = (figure["what"], *spread, *marks, _VERDICTS[figure["verdict"]], figure["note"].replace(" us", " µs"))
-        lines.append(f"| {' | '.join(cells)} |")
+            spread = f"**{figure['median']:.2f}** ({figure['low']:.2f}-{figure['high']:.2f})"
+        goals = "" if goal is None else f"; first {_mark(goal, 'first')}, aim {_mark(goal, 'aim')}"
+        verdict = f": {_VERDICTS[figure['verdict']]}" if figure["verdict"] else ""
+        note = f"; {figure['note'].replace(' us', ' µs')}" if figure["note"] else ""
+        lines.append(_item(f"{figure['what']}: {spread}{goals}{verdict}{note}"))
     if report["stages"]:
         lines += [
             "",
@@ -264,8 +287,8 @@ def exposure(report: Mapping[str, Any]) -> str:
     balanced = variants["balanced"]
     heads = (
         "policy and facts",
-        "benign calls that ask a person",
-        "of all benign calls",
+        "ask a person",
+        "of all",
         "attacks, 5 % judge",
         "attacks, lying judge",
         "saved by it",
@@ -282,7 +305,7 @@ def exposure(report: Mapping[str, Any]) -> str:
     suites = list(balanced["suites"])
     lines += [
         "",
-        f"| benign calls that ask a person in balanced | all | {' | '.join(suites)} |",
+        f"| asks a person in balanced | all | {' | '.join(suites)} |",
         "|---|---|" + "---|" * len(suites),
     ]
     for cause, of in balanced["causes"].items():
@@ -292,7 +315,7 @@ def exposure(report: Mapping[str, Any]) -> str:
     shares = (f"{100 * balanced['suites'][suite]['benign_person']:.1f} %" for suite in suites)
     lines += [f"| share of the suite | | {' | '.join(shares)} |", "", *_tasks(variants), ""]
     lines += [
-        "| attacker | strict, 5 % judge | strict, lying judge | balanced, 5 % judge | balanced, lying judge |",
+        "| attacker | strict, 5 % judge | strict, lying | balanced, 5 % judge | balanced, lying |",
         "|---|---|---|---|---|",
     ]
     for name, profiles in report["attackers"].items():
@@ -315,17 +338,17 @@ _TASKS = {
     "mandate, destructive asks": "mandates, `destructive: ask`",
     "mandate, destructive stated": "mandates, `destructive: stated`",
     "mandate, destructive stated, perfect plans": "the same with perfect plans",
-    "mandate, results unseen": "mandates, `destructive: stated`, results unseen",
+    "mandate, results unseen": "stated, results unseen",
 }
 
 
 def _tasks(variants: Mapping[str, Any]) -> Iterator[str]:
     """Whole tasks: their questions, by policy and facts, then by suite."""
     heads = (
-        "questions a task",
-        "done without one",
-        "with one at most",
-        "without one, by a judge",
+        "questions",
+        "none",
+        "one at most",
+        "none, by a judge",
         "attacks, lying judge",
     )
     yield f"| policy and facts | {' | '.join(heads)} |"
@@ -340,7 +363,8 @@ def _tasks(variants: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|" + "---|" * len(suites)
     for name, shown in _TASKS.items():
         each = variants[name]["tasks"]["suites"]
-        yield f"| {shown} | {' | '.join(_interval(each[suite]['questions'], 1, '', 2) for suite in suites)} |"
+        means = (f"{each[suite]['questions']['mean']:.2f}" for suite in suites)
+        yield f"| {shown} | {' | '.join(means)} |"
 
 
 def _interval(figure: Mapping[str, float], times: int, unit: str, digits: int) -> str:
@@ -363,14 +387,17 @@ def _mark(goal: Mapping[str, Any], mark: str) -> str:
     return f"{'≤' if goal['at_most'] else '≥'} {goal[mark]:g}"
 
 
-def page(name: str, table: str) -> str:
-    """The text of a page with its marked table regenerated. Raises ValueError when a mark is missing."""
-    begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->"
-    before, opened, rest = PAGES[name].read_text().partition(begin)
-    _, closed, after = rest.partition(end)
-    if not opened or not closed:
-        raise ValueError(f"{PAGES[name].name}: the marks of '{name}' are missing; put them back")
-    return f"{before}{begin}\n{table}\n\n{end}{after}"
+def page(path: Path, tables: Mapping[str, str]) -> str:
+    """The text of a page with its marked tables made anew. Raises ValueError when a mark is missing."""
+    text = path.read_text()
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->"
+        before, opened, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not opened or not closed:
+            raise ValueError(f"{path.name}: the marks of '{name}' are missing; put them back")
+        text = f"{before}{begin}\n{table}\n\n{end}{after}"
+    return text
 
 
 def _leaves(
@@ -408,7 +435,7 @@ def drafts() -> str:
                 accepted = of["accepted"][field].get("milder", 0) / total
                 lines.append(f"| {of['tools']} tools of {source} | {field} | {' | '.join(shares)} | {accepted:.1%} |")
     named = ", ".join(f"`{tool}` ({field})" for mode, tool, field, _ in measured["milder"] if mode == "alone")
-    lines += ["", f"Milder as pinned unseen: {named or 'none'}.", ""]
+    lines += ["", textwrap.fill(f"Milder as pinned unseen: {named or 'none'}.", WIDTH, break_on_hyphens=False), ""]
     lines += ["| reviews | strict | balanced | attacks through, balanced, lying judge |", "|---|---:|---:|---:|"]
     for how, profiles in json.loads((DRAFTS / "exposure.json").read_text()).items():
         asked = [f"{profiles[name]['benign_person_of_all']:.1%}" for name in ("strict", "balanced")]
@@ -416,10 +443,57 @@ def drafts() -> str:
     return "\n".join(lines)
 
 
+_INSTRUMENTS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
+
+
+def metrics() -> str:
+    """Every instrument."""
+    return "\n".join(
+        _item(
+            f"`{each.name}` ({_INSTRUMENTS[each.kind]}, {each.unit}"
+            f"{'; ' + ', '.join(f'`{name}`' for name in each.attributes) if each.attributes else ''}): {each.says}"
+        )
+        for each in catalogue.INSTRUMENTS
+    )
+
+
+def stages() -> str:
+    """The spans below that of a call."""
+    return "\n".join(_item(f"`pdp.{stage.name}`: {stage.says}") for stage in catalogue.STAGES)
+
+
+def attributes() -> str:
+    """The attributes of spans and metrics."""
+    return "\n".join(_item(f"`{each.name}` ({each.where}): {each.says}") for each in catalogue.ATTRIBUTES)
+
+
+_TREATMENTS = {
+    "refused": "refused: `{code}`",
+    "input": "cannot reach an engine",
+    "equal": "made equal",
+    "loud": "loud: the error denies",
+    "harmless": "harmless",
+}
+
+
+def differences() -> str:
+    """How the policy engines differ, and what the gate does about it, worst first."""
+    rows = yaml.safe_load((CONFORMANCE / "differences.yaml").read_text())
+    lines = []
+    for row in sorted(rows, key=lambda row: list(_TREATMENTS).index(row["gate"])):
+        treatment = _TREATMENTS[row["gate"]].format(**row) + (f". {row['why']}" if "why" in row else "")
+        cases = f" ({', '.join(f'`{case}`' for case in row['cases'])})" if row.get("cases") else ""
+        text = f"**{row['says']}**: on OPA {row['opa']}; embedded {row['embedded']}; {treatment}{cases}"
+        lines.append(_item(" ".join(text.split())))
+    total = len((CONFORMANCE / "rego_conformance.jsonl").read_text().splitlines())
+    differing = sum(len(row.get("cases", ())) for row in rows)
+    lines += ["", f"{total} conformance snippets: {total - differing} answered alike, {differing} named above."]
+    return "\n".join(lines)
+
+
 def main() -> int:
-    """Write the tables of facts and of the baseline from rego/, the tables of guards, the table of controls and the
-    picture of a request's states from the core, the figures from docs/bench.json and of sessions, the example
-    of the configuration and what its keys mean; with --check, report stale ones."""
+    """Write what pages hold of rego/, core, measurements and the catalogue of telemetry, the picture of a request's
+    states, the example of the configuration and what its keys mean; with --check, report stale ones."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
@@ -435,8 +509,12 @@ def main() -> int:
         "cost": cost(report),
         "exposure": exposure(json.loads(SESSIONS.read_text())),
         "drafts": drafts(),
+        "metrics": metrics(),
+        "stages": stages(),
+        "attributes": attributes(),
+        "differences": differences(),
     }
-    fresh = {PAGES[name]: page(name, table) for name, table in tables.items()}
+    fresh = {path: page(path, {n: tables[n] for n in tables if PAGES[n] == path}) for path in set(PAGES.values())}
     fresh |= {PICTURE: picture(), GUARDS: guards_rego()}
     fresh |= {EXAMPLE: config_reference.example(Settings), DESCRIPTIONS: config_reference.descriptions(Settings)}
     fresh |= {path: with_kinds(path, indent) for path, indent in ((INPUT, 2), (RECORD, 1))}

@@ -49,7 +49,7 @@ def approvals() -> None:
 
     ID is the id of a request or its code, such as YP-Z2.
 
-    --profile, or once PDPCTL_PROFILE, says where the server is and who you are (docs/profiles.md).
+    --profile, or once PDPCTL_PROFILE, says where the server is and who you are (docs/operate.md#profiles).
     """
 
 

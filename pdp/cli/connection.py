@@ -47,7 +47,7 @@ _CLOSED = ("denied", "expired", "cancelled", "revoked", "redeemed")
 _EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
 _PAGE = 100  # rows of a list that are asked for at once
 _VARIABLES = "PDPCTL_"
-_HOW = f"give --profile NAME, or set {_VARIABLES}TARGET (docs/profiles.md)"
+_HOW = f"give --profile NAME, or set {_VARIABLES}TARGET (docs/operate.md#profiles)"
 _KEYS = ("target", "caller_token_file", "token_file", "ca", "certificate", "key", "proxy_state")
 DESK, OPERATOR, AUDITOR, EXPLAINER = "desk", "operator", "auditor", "explainer"  # as whom one's own is asked
 
@@ -198,7 +198,9 @@ def _from_file(profile: str) -> Connection:
             problem = writable_by_others(os.fstat(file.fileno()))  # of what was opened
             profiles = {} if problem else tomllib.load(file)
     except OSError as error:
-        raise click.UsageError(f"--profile: {path}: {error.strerror}; docs/profiles.md shows such a file") from None
+        raise click.UsageError(
+            f"--profile: {path}: {error.strerror}; docs/operate.md#profiles shows such a file"
+        ) from None
     except ValueError as error:
         raise click.UsageError(f"--profile: {path.name}: is no TOML: {error}") from None
     if problem:

@@ -389,7 +389,7 @@ def _deployment(folder: Path, answers: Answers) -> None:
         "ports": ["127.0.0.1:50051:50051"],
         "volumes": ["..:/etc/pdp:ro", *(["../store:/var/lib/pdp"] if state else [])],
     }
-    head = "# The image `pdp`: docs/docker.md. As your user: OWNER=$(id -u):$(id -g) docker compose up\n"
+    head = "# The image `pdp`: docs/install.md. As your user: OWNER=$(id -u):$(id -g) docker compose up\n"
     _write(folder / "compose.yaml", head + yaml.safe_dump({"name": "pdp", "services": {"pdp": service}}))
 
 

@@ -74,7 +74,7 @@ def deciding_host(
 
 def replaying_host(host: Host, opa: OpaOptions | None, embedded: EmbeddedOptions) -> Host:
     """The host of engines for past policies. A remote OPA holds one bundle, the one in
-    force; every other is replayed on the embedded engine, which answers alike (docs/engine-differences.md)."""
+    force; every other is replayed on the embedded engine, which answers alike (docs/engines.md)."""
     return EngineHost(embedded) if opa is not None and opa.url else host
 
 

@@ -91,7 +91,7 @@ hidden_reasons(key) := gate_reasons if {
 objections_to(key) := {o.reason | some o in objections; o.key == key}
 
 # Only for lists, where looking through all objections for each target would cost their square. Only the interpreter
-# evaluates lists: the virtual machine takes this for a set (docs/engine-differences.md).
+# evaluates lists: the virtual machine takes this for a set (docs/engines.md#how-the-engines-differ).
 objections_by_key[o.key] contains o.reason if some o in objections
 
 # METADATA

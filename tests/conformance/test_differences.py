@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import gating
 import pytest
 import regorus
 from support.for_each import for_each
-from test_conformance import HERE, ROWS, TABLE
+from test_conformance import ROWS, TABLE
 
 from pdp.core.bytes.strict_json import parse
 from pdp.core.errors import InvalidRequest
@@ -91,10 +90,3 @@ def test_no_input_has_integers_beyond_64_bits_or_too_many_levels() -> None:
 def test_an_extension_stands_in_the_table() -> None:
     told = " ".join(row["says"] for row in TABLE if row["gate"] == "equal")
     assert all(f"`{name}`" in told for name in EXTENSIONS)
-
-
-def test_the_page_shows_the_table() -> None:
-    sys.path.insert(0, str(HERE))
-    import render  # noqa: PLC0415 - a script
-
-    assert render.page(render.PAGE.read_text()) == render.PAGE.read_text(), "run tests/conformance/render.py"

@@ -22,7 +22,7 @@ from pdp.operate.admin import SwitchAsk
 
 PAGE = (Path(__file__).parents[2] / "docs/store.md").read_text()
 PART = PAGE[PAGE.index("## Backup") : PAGE.index("### A copy by other means")]
-COMMANDS = re.findall(r"^    \$ (.*)$", PART, re.MULTILINE)
+COMMANDS = re.findall(r"^    \$ (.*)$", PART.replace("\\\n        ", ""), re.MULTILINE)
 KEY, PUBLIC, BACKUP, SEARCH, ASIDE, RESTORE, LOG_KEY, LOSS = COMMANDS
 
 

@@ -26,7 +26,7 @@ from devtools.sandbox import ALICE, Sandbox
 from pdp.cli.main import cli
 
 PAGE = (Path(__file__).parents[2] / "docs/incidents.md").read_text()
-COMMANDS = re.findall(r"^    \$ (.*)$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^    \$ (.*)$", PAGE.replace("\\\n        ", ""), re.MULTILINE)
 JTI = "stolen-7731"
 
 

@@ -40,7 +40,7 @@ def refused(command: list[str]) -> tuple[str, str]:
 def there(step: str) -> bool:
     """Whether a next step can be taken: a page of ours, or a command that has a help."""
     if step.startswith("docs/"):
-        return (ROOT / step).is_file()
+        return (ROOT / step.partition("#")[0]).is_file()
     return CliRunner().invoke(cli, [*step.split()[1:], *(() if "--help" in step else ("--help",))]).exit_code == 0
 
 

@@ -551,7 +551,7 @@ def shown_runs(title: str) -> list[tuple[str, list[str]]]:
     page = (Path(__file__).parents[2] / "docs" / "signed-policy.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     shown: list[tuple[str, list[str]]] = []
-    for line in re.findall(r"^    (.*)$", section, re.MULTILINE):
+    for line in re.findall(r"^    (.*)$", section.replace("\\\n        ", ""), re.MULTILINE):
         if line.startswith("$ pdp "):
             shown.append((line.removeprefix("$ pdp "), []))
         elif line != "...":
@@ -580,7 +580,8 @@ def test_a_proof_is_demanded_as_the_page_shows(tmp_path: Path, monkeypatch: pyte
     for command, wanted in shown_runs("Demand a proof"):
         done = CliRunner().invoke(cli, shlex.split(command))
         lines = {alike(line) for line in done.output.splitlines()}
-        assert [line for line in wanted if alike(line) not in lines] == [], done.output
+        starts = [alike(line).removesuffix("...") for line in wanted]
+        assert [start for start in starts if not any(line.startswith(start) for line in lines)] == [], done.output
         if " verify " in command:
             answers.append((done.exit_code, codes(begun(world).values())))
     assert answers == [(10, {"release.unproved"}), (0, set())]

@@ -6,7 +6,7 @@ Packs are evaluated by `Engine`, the interpreter, alone: `Rvm`, the virtual mach
 evaluates our own composition, where it was shown to answer alike. Both belong to the thread that made
 them; use from another raises a PanicException, which is a BaseException.
 
-Builtins that answer otherwise than in OPA are replaced by extensions (docs/engine-differences.md).
+Builtins that answer otherwise than in OPA are replaced by extensions (docs/engines.md#how-the-engines-differ).
 What an extension raises becomes an evaluation error, as in OPA with strict builtin
 errors; it cannot return "undefined". It is called with Python values made from Rego values: text,
 numbers, lists.

@@ -1,4 +1,4 @@
-"""Catalogue of spans, attributes and metrics (`catalogue.toml`): source of the instruments, of docs/telemetry.md and
+"""Catalogue of spans, attributes and metrics (`catalogue.toml`): source of the instruments and of
 docs/metrics.md."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The bill of materials of what decides: model, prompts, policy and registry, with digests (CycloneDX 1.6, ML-BOM).
 
-The packages are in the image's own bill (docs/docker.md); this one changes with a configuration, not with a build.
+The packages are in the image's own bill (docs/install.md); this one changes with a configuration, not with a build.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_a_profile_is_taken_whole(home: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "docs/profiles.md shows such a file"),
+        (None, "docs/operate.md#profiles shows such a file"),
         ("[operator", "is no TOML"),
         ("x = 1", "has no [operator]; it has ['x']"),
         ("operator = 'unix:/x'", "has no [operator]"),

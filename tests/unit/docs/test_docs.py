@@ -46,6 +46,16 @@ CODE = ["/pyproject.toml"] + [
 ]
 # names that stand for files of a reader's own
 OF_READERS = {"packs/payroll/payroll.rego", "packs/payroll/payroll_test.rego", "pdp/cli/NAME.py"}
+# what names our pages: messages, remedies, comments
+LINKING = [
+    path
+    for top in ("deploy", "devtools", "examples", "judge_prompts", "pdp", "proto", "rego", "tests")
+    for path in (ROOT / top).rglob("*.*")
+    if path.suffix in {".md", ".profile", ".proto", ".py", ".rego", ".service", ".timer", ".toml", ".yaml", ".yml"}
+    and not path.is_relative_to(ROOT / "tests/corpora/exploits")
+]
+# pages of made-up repositories
+OF_OTHERS = {(f"{name}.md", "") for name in ("a", "b", "c", "d", "faq", "guide", "agents")}
 # first words of names in the load gate that are of builtins, paths and examples
 NO_CODES = {"allow", "array", "capabilities", "data", "glob", "input", "json", "net", "numbers", "object", "opa"}
 NO_CODES |= {"packs", "regex", "semver", "strings", "team", "time"}
@@ -240,6 +250,19 @@ def test_a_decision_has_a_status_and_names_the_one_that_takes_its_place() -> Non
     assert [(old, new) for old, new in replaced if new not in status[old]] == []
 
 
+def test_every_page_that_a_message_or_a_file_names_is_there() -> None:
+    """Links from code, deployments and tests, to page and section."""
+    named = {
+        (target, anchor)
+        for path in LINKING
+        for target, anchor in re.findall(r"\bdocs/([\w/-]+\.md)(?:#([\w-]+))?", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 40
+    pages = {page.relative_to(ROOT / "docs").as_posix(): anchors(page) for page in (ROOT / "docs").rglob("*.md")}
+    gone = {each for each in named if each[0] not in pages or (each[1] and each[1] not in pages[each[0]])}
+    assert gone - OF_OTHERS == set()
+
+
 def python_is_python(page: Path) -> None:
     for text in blocks(page, "python"):
         ast.parse(text)
@@ -288,14 +311,16 @@ def test_every_profile_of_a_command_is_made_by_a_page() -> None:
 
 
 def test_every_extra_has_its_row() -> None:
-    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
+    text = (ROOT / "docs" / "install.md").read_text().partition("\n## Run\n")[0]
+    table = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     assert sorted(table) == sorted(project()["project"]["optional-dependencies"])
 
 
 def test_every_table_that_can_be_locked_has_its_row() -> None:
     text = (ROOT / "docs" / "fleet.md").read_text()
-    rows = re.findall(r"^\| (`.*?) \|", text[text.index("## When a table is locked") :], re.MULTILINE)
-    assert sorted(table for row in rows for table in re.findall(r"`(\w+)`", row)) == sorted(metadata.tables)
+    text = text[text.index("## When a table is locked") :].partition("\n## ")[0]
+    items = re.findall(r"^- ((?:`\w+`,?\s+)*`\w+`): ", text, re.MULTILINE)
+    assert sorted(table for item in items for table in re.findall(r"`(\w+)`", item)) == sorted(metadata.tables)
 
 
 def project() -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_without_asserted_facts_there_is_one_set_of_elements(rego: Rego) -> None
 
 
 def test_lists_are_composed_by_the_interpreter(rego: Rego) -> None:
-    """The machine takes a partial object of sets for one set (docs/engine-differences.md)."""
+    """The machine takes a partial object of sets for one set (docs/engines.md#how-the-engines-differ)."""
     bundle = rego('by[k] contains v if some k, v in input.m\n\ndecision := {"by": by}')
     answers = [evaluate(bundle, b'{"m":{"k":"v"}}\0%b\0{"f":0}\0{}' % phase)[1] for phase in (b"list", b"call")]
     decisions = [json.loads(answer.split(b"\0")[0]) for answer in answers]

@@ -13,12 +13,10 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"telemetry.md": ("stages", "attributes"), "metrics.md": ("metrics",)}  # with their tables
 PICTURE = ROOT / "docs" / "img" / "trace.svg"
 WARM_UP = 50  # calls before those of which the median is drawn
 CALLS = 51
 _SHOWN = ("pdp.check", "pdp.engine", "pdp.document.bytes", "pdp.record.kind")  # beside a stage
-_KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
 _LEFT, _BAR, _ROW, _TOP = 250, 470, 30, 92
 
 
@@ -31,36 +29,6 @@ class Drawn:
     start: float
     end: float
     attributes: dict[str, Any]
-
-
-def page(title: str, text: str) -> str:
-    """A page with its marked tables made anew. Raises ValueError when a mark is missing."""
-    for name in PAGES[title]:
-        made = _table(name)
-        begin, end = f"<!-- {name}: made by docs/telemetry_page.py -->\n", f"<!-- end of {name} -->"
-        before, found, rest = text.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not found or not closed:
-            raise ValueError(f"{title}: the marks of '{name}' are missing; put them back")
-        text = f"{before}{begin}\n{made}\n\n{end}{after}"
-    return text
-
-
-def _table(name: str) -> str:
-    from pdp.runtime.telemetry import catalogue  # noqa: PLC0415 - found only where the package is installed
-
-    if name == "stages":
-        rows = ["| span | what happens |", "|---|---|", *(f"| `pdp.{s.name}` | {s.says} |" for s in catalogue.STAGES)]
-    elif name == "attributes":
-        rows = ["| attribute | of | value |", "|---|---|---|"]
-        rows += [f"| `{a.name}` | {a.where} | {a.says} |" for a in catalogue.ATTRIBUTES]
-    else:
-        rows = ["| metric | kind | unit | attributes | value |", "|---|---|---|---|---|"]
-        rows += [
-            f"| `{i.name}` | {_KINDS[i.kind]} | {i.unit} | {', '.join(f'`{a}`' for a in i.attributes)} | {i.says} |"
-            for i in catalogue.INSTRUMENTS
-        ]
-    return "\n".join(rows)
 
 
 async def capture(folder: Path) -> list[Drawn]:
@@ -115,7 +83,7 @@ def picture(spans: Sequence[Drawn]) -> str:
         '<text x="16" y="50" fill="#51606e">'
         + escape(
             f"{told['mcp.method.name']}, engine {told['pdp.engine']}, policy {told['pdp.policy.digest'][:12]}..., "
-            f"gRPC {told['rpc.response.status_code']}; a real trace from docs/telemetry_page.py"
+            f"gRPC {told['rpc.response.status_code']}; a real trace from docs/trace_picture.py"
         )
         + "</text>",
     ]
@@ -162,27 +130,11 @@ def _beside(x: float, length: float, y: int, text: str) -> str:
 
 
 def main() -> int:
-    """Make the tables of the pages from `pdp.runtime.telemetry.catalogue`; with --picture, trace one Decide and draw
-    docs/img/trace.svg; with --check, say whether the tables are fresh."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--picture", action="store_true")
-    asked = parser.parse_args()
-    if asked.picture:
-        with tempfile.TemporaryDirectory() as folder:
-            drawn = picture(asyncio.run(capture(Path(folder))))
-        PICTURE.parent.mkdir(exist_ok=True)
-        PICTURE.write_text(drawn)
-    stale = False
-    for title in PAGES:
-        path = ROOT / "docs" / title
-        made = page(title, path.read_text())
-        if asked.check and made != path.read_text():
-            sys.stderr.write(f"docs/{title} is stale; run docs/telemetry_page.py\n")
-            stale = True
-        elif not asked.check:
-            path.write_text(made)
-    return int(stale)
+    """Trace one Decide and draw docs/img/trace.svg."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        PICTURE.write_text(picture(asyncio.run(capture(Path(folder)))))
+    return 0
 
 
 if __name__ == "__main__":
