@@ -177,7 +177,7 @@ drafts: .venv/ready ## how drafts of reviews compare with reviews by hand, and w
 	$(BIN)/python tests/corpora/drafts/exposure.py tests/corpora/drafts/exposure.json
 
 sessions-exposure: .venv/ready ## whom the shipped policy asks in whole sessions, strict and balanced, and what it leaves to a judge (minutes)
-	$(BIN)/pdp sessions exposure tests/corpora/sessions/sessions_dev.jsonl.gz --review tests/corpora/sessions/review.yaml --at-most 0.1 --json tests/corpora/sessions/exposure.json
+	$(BIN)/pdp sessions exposure tests/corpora/sessions/sessions_dev.jsonl.gz --review tests/corpora/sessions/review.yaml --at-most 0.1 --report tests/corpora/sessions/exposure.json
 	$(BIN)/python docs/generate.py
 
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)

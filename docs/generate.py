@@ -42,7 +42,7 @@ PAGES = {
 }
 WIDTH = 118  # columns of a line
 DRAFTS = ROOT / "tests" / "corpora" / "drafts"  # figures by `make drafts`
-BENCH = DOCS / "bench.json"  # by `pdp bench --json`
+BENCH = DOCS / "bench.json"  # by `pdp bench --report`
 SESSIONS = ROOT / "tests" / "corpora" / "sessions" / "exposure.json"  # by `make sessions-exposure`
 _COMPARED = ("equal", "worse", "milder")
 _VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first missed**", "": ""}

@@ -46,7 +46,7 @@ _File = click.Path(dir_okay=False, exists=True, path_type=Path)
 @click.option("--profile", type=click.Choice(PROFILES), default="strict", show_default=True, help="data.org.profile")
 @click.option("--at-most", type=click.FloatRange(0, 1), help="Exit 10 when the exposure is larger.")
 @click.option("--people-at-most", type=click.FloatRange(0, 1), help="Exit 10 when more benign calls need a person.")
-@click.option("--json", "as_json", type=OutFile(), help="Write everything to FILE.")
+@click.option("--report", "as_json", type=OutFile(), help="Write everything to FILE.")
 def exposure(
     file: Path,
     *,

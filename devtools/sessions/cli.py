@@ -41,7 +41,7 @@ _File = click.Path(dir_okay=False, exists=True, path_type=Path)
 @click.option("--tuned-on", default="workspace", show_default=True, help="A suite to report apart from the others.")
 @click.option("--people-at-most", type=click.FloatRange(0, 1), help="Exit 10 when balanced asks about more calls.")
 @click.option("--at-most", type=click.FloatRange(0, 1), help="Exit 10 when more attacks pass a judge that lies.")
-@click.option("--json", "as_json", type=OutFile(), help="Write everything to FILE.")
+@click.option("--report", "as_json", type=OutFile(), help="Write everything to FILE.")
 def exposure(
     file: Path,
     *,

@@ -15,7 +15,6 @@ from pdp.cli.connection import (
     Connection,
     all_pages,
     approval_id_of,
-    connected,
     id_or_code_argument,
     numbers,
     to_json,
@@ -30,7 +29,6 @@ from pdp.v1 import approval_pb2
 
 _STATES = list(numbers(approval_pb2.ApprovalState))
 _KINDS = [kind for kind in KINDS if kind in PEOPLE]
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 @click.group(cls=Commands)
@@ -65,8 +63,6 @@ def approvals() -> None:
 @click.option("--person", default="", help="For whom: part of the name in the directory, or an id.")
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @click.option("--each", is_flag=True, help="Each request of a person who has many, as with --person and --json.")
-@_JSON
-@connected
 def list_(*, connection: Connection, each: bool, as_json: bool, **wanted: Any) -> None:
     """List requests that you may see: the open ones, by risk and then by age, unless told otherwise."""
     narrowed = Filter(**wanted)
@@ -77,7 +73,7 @@ def list_(*, connection: Connection, each: bool, as_json: bool, **wanted: Any) -
         click.echo(to_json(whole))
     elif not whole.approvals and not whole.folded:
         click.echo("Nothing waits." if narrowed == Filter(mine=narrowed.mine) else "There is no such request.")
-        if connection.target is None:
+        if connection.profile.target is None:
             click.echo("Requests come from `pdp proxy`, as the agent starts it: without one that runs, none waits.")
     else:
         requests.console().print(requests.requests(whole, requests.now()))
@@ -87,8 +83,6 @@ def list_(*, connection: Connection, each: bool, as_json: bool, **wanted: Any) -
 @click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--page", type=click.IntRange(1), default=1, help="Which page of its arguments, where they are many.")
 @click.option("--all", "everything", is_flag=True, help="All of its arguments.")
-@_JSON
-@connected
 def show(*, connection: Connection, approval_id: str, page: int, everything: bool, as_json: bool) -> None:
     """Show one request as you are to judge it. That you looked is recorded."""
     with connection.client() as client:
@@ -114,7 +108,6 @@ def show(*, connection: Connection, approval_id: str, page: int, everything: boo
 @click.option("--grant-uses", type=click.IntRange(1), help="Also let so many calls like this one through.")
 @click.option("--grant-session", is_flag=True, help="Also let calls like this one through within its session.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
-@connected
 def approve(
     *,
     connection: Connection,
@@ -145,7 +138,6 @@ def approve(
 @click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
-@connected
 def deny(*, connection: Connection, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
     """Deny one request. Also ends an approval that was not used yet."""
     with connection.client() as client:
@@ -155,7 +147,6 @@ def deny(*, connection: Connection, approval_id: str, reason: str, behalf: tuple
 @approvals.command()
 @click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--reason", default="", help="Why.")
-@connected
 def cancel(*, connection: Connection, approval_id: str, reason: str) -> None:
     """Withdraw one request: your own, or any as an operator."""
     with connection.client() as client:
@@ -165,7 +156,6 @@ def cancel(*, connection: Connection, approval_id: str, reason: str) -> None:
 @approvals.command()
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @click.option("--count", type=click.IntRange(1), help="End after so many changes.")
-@connected
 def watch(*, connection: Connection, mine: bool, count: int | None) -> None:
     """Print each change of a request that you may see, until interrupted."""
     screen, seen = requests.console(), 0
@@ -183,8 +173,6 @@ def watch(*, connection: Connection, mine: bool, count: int | None) -> None:
 @click.option(
     "--days", type=click.IntRange(1, 366), default=30, show_default=True, help="Opened within so many days."
 )
-@_JSON
-@connected
 def stats(*, connection: Connection, days: int, as_json: bool) -> None:
     """Say for each group how often it was asked, how fast it decided, what share it approved, and what came again.
 
@@ -207,7 +195,6 @@ def stats(*, connection: Connection, days: int, as_json: bool) -> None:
 @click.option(
     "--arguments", "file", required=True, type=IN_FILE, help="JSON file with the arguments that ought to be denied."
 )
-@connected
 def canary(*, connection: Connection, approval_id: str, file: Path) -> None:
     """Open a request like ID that can never be used, to see whether it is read before it is approved.
 

@@ -15,7 +15,7 @@ import click
 import grpc
 
 from pdp.cli.commands import FOLDER, IN_FILE, TOOLS, Commands
-from pdp.cli.connection import Connection, connected
+from pdp.cli.connection import Connection
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.bytes.digest import commitment
 from pdp.proof import receipt
@@ -75,7 +75,6 @@ def audit() -> None:
 @audit.command()
 @click.argument("decision_id")
 @click.option("--out", type=FOLDER, default=Path(), help="Folder for the files.")
-@connected
 def prove(*, decision_id: str, out: Path, connection: Connection) -> None:
     """Get the record of a decision and its receipt, as DECISION_ID.json and DECISION_ID.tlog-proof.
 

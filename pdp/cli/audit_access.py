@@ -19,8 +19,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.cli.audit import WRONG, bar, named
 from pdp.cli.audit_search import Instant
-from pdp.cli.commands import IN_FILE, Commands
-from pdp.cli.connection import Connection, connected, numbers
+from pdp.cli.commands import IN_FILE, Commands, needed_config
+from pdp.cli.connection import Connection, numbers
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, archive_option
 from pdp.core.call.request import Role
@@ -62,7 +62,6 @@ _HIDDEN = frozenset({"last_asked", "issued", "issuer", "used", "configured", "as
 
 
 @click.group(cls=Commands, invoke_without_command=True)
-@click.option("--config", "path", type=IN_FILE, help="The server's configuration: its store, registry and policy.")
 @click.option("--tenant", default="", help="Whose access; needed where there are several tenants.")
 @click.option("--since", type=Instant(), default="90d", show_default=True, help="From: 2026-08-01, or 90d ago.")
 @click.option("--until", type=Instant(), help="To before: as --since; now if left out.")
@@ -74,12 +73,11 @@ _HIDDEN = frozenset({"last_asked", "issued", "issuer", "used", "configured", "as
     help="Write a copy of the policy's folder that grants less to this new FOLDER.",
 )
 @archive_option
-@click.option("--json", "as_json", is_flag=True, help=f"Print one JSON object, {SCHEMA}.")
 @click.pass_context
 def access(
     context: click.Context,
     *,
-    path: Path | None,
+    config: Path | None = None,
     tenant: str,
     since: Timestamp,
     until: Timestamp | None,
@@ -97,20 +95,19 @@ def access(
     """
     if context.invoked_subcommand is not None:
         return
-    if path is None:
-        raise click.UsageError("Give --config FILE: the configuration of the server to look at.")
+    config = needed_config(config)
     until_ns = until.ToNanoseconds() if until is not None else time.time_ns()
     if since.ToNanoseconds() >= until_ns:
         raise click.UsageError("--since: is not before --until.")
     if folder is not None and folder.exists():
         raise click.UsageError("--suggest: the folder exists; name a new one.")
-    configured = settings.load(path, os.environ)
+    configured = settings.load(config, os.environ)
     if folder is not None and _within(folder, configured.policy.folder):
         raise click.UsageError("--suggest: lies within policy.folder, whose files are in force; name one beside it.")
     check: LoadGate | None = context.obj  # a test run remembers what the gate says
     system = _system(configured, tenant or _only(configured), time.time_ns(), check)
     usage = AccessUsage(system.registered.tenant, since.ToNanoseconds(), until_ns, system.registered.pinned())
-    with StorePlace(None, path, archive).reader() as reader:
+    with StorePlace(None, config, archive).reader() as reader:
         with bar(reader.size()) as progress:
             usage.read(reader.since(usage.since_ns, USED, progress))
         reviewed = asyncio.run(_reviewed(system, usage, reader))
@@ -127,7 +124,6 @@ def access(
 @click.argument("report", type=IN_FILE)
 @click.option("--decided", required=True, type=click.Choice(list(_DECISIONS)), help="What is unused stays, or goes.")
 @click.option("--reason", required=True, help="Why, for the record: a ticket, or what is to go.")
-@connected
 def record(*, report: Path, decided: str, reason: str, connection: Connection) -> None:
     """Record at the server that the access in REPORT (--json) was reviewed, and what was decided.
 

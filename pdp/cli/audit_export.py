@@ -16,12 +16,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.cli.audit import bar
 from pdp.cli.audit_search import Instant
-from pdp.cli.commands import FILE
+from pdp.cli.commands import FILE, Command
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.proof.export import FORMATS, csv_head
 
 
-@click.command()
+@click.command(cls=Command)
 @store_options
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="jsonl", show_default=True)
 @click.option("--out", type=FILE, help="A new file; by default standard output.")

@@ -13,7 +13,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
-from pdp.cli.connection import Connection, connected, numbers, word
+from pdp.cli.commands import Command
+from pdp.cli.connection import Connection, numbers, word
 from pdp.core.text.safety import visible
 from pdp.v1 import admin_pb2, audit_pb2, audit_pb2_grpc, types_pb2
 
@@ -58,7 +59,7 @@ def principal(_context: click.Context, _parameter: click.Parameter, value: str) 
 _WHO: dict[str, Any] = {"default": "", "callback": principal, "metavar": "ID"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--subject", help="For whom: the id, or its pseudonym; 'ISSUER ID' for one issuer's.", **_WHO)
 @click.option("--approver", help="Who voted, or agreed to a grant or ended one.", **_WHO)
 @click.option("--person", help="Anybody whom a record names, in whatever role.", **_WHO)
@@ -78,8 +79,6 @@ _WHO: dict[str, Any] = {"default": "", "callback": principal, "metavar": "ID"}
 @click.option("--until", type=Instant(), help="Before; as --since.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, newest first.")
 @click.option("--records", is_flag=True, help="Print whole records, one in a line, instead of the table.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object in each line.")
-@connected
 def search(
     *,
     effects: tuple[str, ...],
@@ -141,11 +140,10 @@ def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> st
     return "  ".join((*words[:3], *map(visible, words[3:]))).rstrip()
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("person", metavar="ID", callback=principal)
 @click.option("--reason", required=True, help="For the record: name a request or ticket, not the person.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@connected
 def erase(*, person: types_pb2.Principal, reason: str, yes: bool, connection: Connection) -> None:
     """Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.
 

@@ -10,14 +10,13 @@ from pathlib import Path
 import click
 
 from pdp.cli.audit import WRONG, bar
-from pdp.cli.commands import FOLDER, IN_FILE, Duration
+from pdp.cli.commands import FOLDER, Command, Duration
 from pdp.runtime.archive import archive as archive_records
 from pdp.runtime.config import settings
 from pdp.runtime.rollback import accept_rollback as accept
 
 
-@click.command("archive")
-@click.option("--config", required=True, type=IN_FILE, help="The server's configuration, which names its store.")
+@click.command("archive", cls=Command)
 @click.option("--before", required=True, type=Duration("d", "90d"), help="Records older than so many days, like 90d.")
 @click.option("--to", "folder", type=FOLDER, help="The archive; by default `audit.archive`.")
 def archive(*, config: Path, before: int, folder: Path | None) -> None:
@@ -49,8 +48,7 @@ def archive(*, config: Path, before: int, folder: Path | None) -> None:
         click.echo(f"set audit.archive to {place}, so that the server still reads them", err=True)
 
 
-@click.command("accept-rollback")
-@click.option("--config", required=True, type=IN_FILE, help="The server's configuration, with a new audit.key.")
+@click.command("accept-rollback", cls=Command)
 @click.option("--reason", required=True, help="Why; kept for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def accept_rollback(*, config: Path, reason: str, yes: bool) -> None:

@@ -12,7 +12,18 @@ from pathlib import Path
 import click
 
 from pdp.cli.audit import WRONG, bar
-from pdp.cli.commands import FOLDER, IN_FILE, IN_PATH, TOOLS, Duration, engine_options, installed, not_in_image
+from pdp.cli.commands import (
+    FOLDER,
+    IN_FILE,
+    IN_PATH,
+    TOOLS,
+    Command,
+    Duration,
+    engine_options,
+    installed,
+    not_in_image,
+    usual_config,
+)
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
 from pdp.core.errors import Fault
@@ -29,9 +40,8 @@ from pdp.store.reading import StoreReader
 _NO_TEXT = "log.note: a checkpoint or receipt is no UTF-8 text, so nobody signed it as it is"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("place", type=IN_PATH, required=False)
-@click.option("--config", type=IN_FILE, help="Instead of PLACE: the server's configuration, which names its store.")
 @click.option(
     "--key", "keys", multiple=True, help="The log's verifier key, or a file with it; several after a rotation."
 )
@@ -58,7 +68,7 @@ _NO_TEXT = "log.note: a checkpoint or receipt is no UTF-8 text, so nobody signed
 def verify(
     *,
     place: Path | None,
-    config: Path | None,
+    config: Path | None = None,
     keys: tuple[str, ...],
     record: Path | None,
     marks: tuple[Path, ...],
@@ -78,6 +88,7 @@ def verify(
 
     Exit codes: 0 it verifies, 10 it does not, 2 usage, 1 fault.
     """
+    config = config or (usual_config() if place is None else None)
     if (place is None) == (config is None):
         raise click.UsageError("Give either PLACE or --config.")
     if executed and not installed(TOOLS):
@@ -193,7 +204,7 @@ def _verify_log(
     click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
 
 
-@click.command("open")
+@click.command("open", cls=Command)
 @store_options
 @click.option("--decision", "decisions", multiple=True, help="A decision by its id; may be given again.")
 @click.option(

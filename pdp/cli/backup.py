@@ -9,13 +9,12 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import IN_FILE
+from pdp.cli.commands import IN_FILE, Command
 from pdp.runtime import copies
 from pdp.runtime.config import settings
 
 
-@click.command()
-@click.option("--config", required=True, type=IN_FILE, help="The server's configuration, which names its store.")
+@click.command(cls=Command)
 @click.option("--to", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--recipient", required=True, type=IN_FILE, help="Public key (X25519, PEM) of who may read it.")
 def backup(*, config: Path, to: Path, recipient: Path) -> None:
@@ -34,9 +33,8 @@ def backup(*, config: Path, to: Path, recipient: Path) -> None:
     click.echo(f"copied and verified: {made.records} records of {made.origin}, {made.rows} rows")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("copy", type=IN_FILE)
-@click.option("--config", required=True, type=IN_FILE, help="The server's configuration; its store is not there.")
 @click.option("--key", required=True, type=IN_FILE, help="The private key (X25519, PEM).")
 @click.option("--erasures", required=True, type=IN_FILE, help="Records of erasures, as JSON lines; may be empty.")
 @click.option("--reason", required=True, help="Why; kept for the record.")

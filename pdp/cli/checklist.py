@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from pdp.cli.commands import IN_FILE, Commands, Duration
+from pdp.cli.commands import IN_FILE, Commands, Duration, needed_config
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import confirm
 from pdp.core.check import NS
@@ -67,9 +67,8 @@ def _owned(option: str, text: str) -> tuple[str, Path]:
 
 
 @click.group(cls=Commands, invoke_without_command=True)
-@click.option("--config", "path", type=IN_FILE, help="The server's configuration; PDP_ variables count.")
 @click.option(
-    "--profile",
+    "--level",
     type=click.Choice(list(PROFILES)),
     default="production",
     show_default=True,
@@ -81,13 +80,12 @@ def _owned(option: str, text: str) -> tuple[str, Path]:
 @click.option(
     "--item", "shown", metavar="ITEM", type=click.Choice([item.id for item in ITEMS]), help="All about one item."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, pdp.checklist/1.")
 @click.pass_context
 def checklist(
     context: click.Context,
     *,
-    path: Path | None,
-    profile: str,
+    config: Path | None = None,
+    level: str,
     given: GivenFiles,
     accepted: Path | None,
     against: Path | None,
@@ -104,10 +102,9 @@ def checklist(
     """
     if context.invoked_subcommand is not None:
         return
-    if path is None:
-        raise click.UsageError("Give --config FILE: the configuration of the server to look at.")
+    config = needed_config(config)
     try:
-        assessment = _assessed(path, profile, accepted, given)
+        assessment = _assessed(config, level, accepted, given)
         reasons = stale(read_document(against.read_bytes()), assessment) if against is not None else []
     except (ConfigurationFault, RegistryFault) as fault:
         raise click.UsageError(fault.message) from None

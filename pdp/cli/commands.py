@@ -5,19 +5,19 @@ from __future__ import annotations
 import gc
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
-from inspect import isfunction, signature
+from inspect import Parameter, isfunction, signature
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
+from click.core import ParameterSource
 from typing_extensions import override
 
-PLAINTEXT = "beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca, or `ca` in the profile"
 DEVTOOLS = "devtools"  # comes with the source, not with the wheel
 TOOLS, LOCAL = "pdp.tools", "pdp.local"  # not in the server's image
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -38,31 +38,125 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
 def program_first(ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
     """The callback of a COMMAND with options of its own: one that stands before its program is ours, misspelt."""
     if words and words[0].startswith("-"):
-        known = [name for each in ctx.command.params for name in each.opts if name.startswith("-")]
+        known = [name for each in ctx.command.get_params(ctx) for name in each.opts if name.startswith("-")]
         raise click.NoSuchOption(words[0], possibilities=get_close_matches(words[0], known), ctx=ctx)
     return words
 
 
-class Commands(click.Group):
+class SharedOption(click.Option):
+    """An option of `pdp` itself, before or after the command; what stands last counts. Only the help of `pdp` has
+    it."""
+
+    @override
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, click.Parameter]) -> tuple[Any, ParameterSource]:
+        value, source = super().consume_value(ctx, opts)
+        if source is ParameterSource.COMMANDLINE:
+            ctx.meta[self.opts[0]] = value
+        elif self.opts[0] in ctx.meta:
+            return ctx.meta[self.opts[0]], ParameterSource.COMMANDLINE
+        return value, source
+
+    @override
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        return super().get_help_record(ctx) if ctx.parent is None else None
+
+
+_SHARED = (
+    SharedOption(
+        ["--profile"],
+        metavar="[FILE:]NAME",
+        envvar="PDPCTL_PROFILE",
+        help="Server and credentials (docs/operate.md#profiles).",
+    ),
+    SharedOption(["--config"], metavar="FILE", type=FILE, help="Configuration of a server; or PDPCTL_CONFIG."),
+    SharedOption(["--json", "as_json"], is_flag=True, help="Output for machines."),
+)
+
+
+class Command(click.Command):
+    """A command whose function is given the shared options that it has parameters for: `profile`, a name, or
+    `connection`, to the server of the profile; `config`, needed unless the parameter has a default; `as_json`."""
+
+    @override
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own = super().get_params(ctx)
+        wanted, taken = self._parameters(), {name for each in own for name in each.opts}
+        names = {"profile" if name == "connection" else name for name in wanted}
+        every = isinstance(self, click.Group)  # for its commands
+        return [*own, *(each for each in _SHARED if (every or each.name in names) and each.opts[0] not in taken)]
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        taken = {name for each in self.get_params(ctx) for name in each.opts}
+        for option in _SHARED:
+            if option.opts[0] in ctx.meta and option.opts[0] not in taken:
+                raise click.UsageError(f"`{ctx.command_path}` takes no {option.opts[0]}.", ctx)
+        wanted = self._parameters()
+        given = {name: ctx.params.pop(name, None) for name in [str(each.name) for each in _SHARED]}
+        if "connection" in wanted:
+            ctx.params["connection"] = _connection(given["profile"])
+        if "config" in wanted and wanted["config"].default is Parameter.empty:
+            given["config"] = needed_config(given["config"])
+        ctx.params |= {name: value for name, value in given.items() if name in wanted}
+        return super().invoke(ctx)
+
+    @override
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        shared = [each.opts[0] for each in self.get_params(ctx) if isinstance(each, SharedOption)]
+        if shared and ctx.parent is not None and not isinstance(self, click.Group):
+            formatter.write_paragraph()
+            formatter.write_text(f"Also {', '.join(shared)}: see `pdp --help`.")
+
+    def _parameters(self) -> dict[str, Parameter]:
+        """The parameters of its function, and of what that decorates."""
+        wanted: dict[str, Parameter] = {}
+        function = self.callback
+        while function is not None:
+            wanted |= signature(function, follow_wrapped=False).parameters
+            function = getattr(function, "__wrapped__", None)
+        return wanted
+
+
+def usual_config() -> Path | None:
+    """The configuration that PDPCTL_CONFIG names."""
+    named = os.environ.get("PDPCTL_CONFIG")
+    return Path(named) if named else None
+
+
+def needed_config(config: Path | None) -> Path:
+    """The configuration that is given, else the usual one. Raises UsageError."""
+    if (needed := config or usual_config()) is None:
+        raise click.UsageError("which server? Give --config FILE, its configuration, or set PDPCTL_CONFIG.")
+    return needed
+
+
+def _connection(profile: str | None) -> Any:
+    """To the server of a profile. Loaded for these commands alone: it speaks gRPC."""
+    with loading():
+        connection, profiles = import_module("pdp.cli.connection"), import_module("pdp.cli.profiles")
+    return connection.Connection(profiles.read_profile(profile))
+
+
+class Commands(Command, click.Group):
     """A group whose help gives the first sentence of each command whole, on as many lines as it takes.
 
     `lazy` has further commands by name, each as `module:attribute`, its first sentence, and the package that it
     needs where an installation may lack that: it is not in the help there, and says so. The group's help imports none
     of them, and a command only itself: a probe must not pay for what other commands need. A room says a command that
-    asks a server as a function of a `connection` (`host.feature.Connection`); it becomes a command here. `sections`
-    has the help's, each with the names of its commands; what none of them has stands last.
+    asks a server as a function of a `connection` (`host.feature.Connection`); it becomes a command here.
     """
+
+    command_class = Command
 
     def __init__(
         self,
         *arguments: Any,
         lazy: Mapping[str, tuple[str, ...]] | None = None,
-        sections: Mapping[str, Sequence[str]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         self._lazy = dict(lazy or {})
-        self._sections = dict(sections or {})
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -83,22 +177,13 @@ class Commands(click.Group):
             return found
         if not isfunction(found) or "connection" not in signature(found).parameters:
             raise TypeError(f"{where} is no command")
-        from pdp.cli.connection import connected  # noqa: PLC0415 - for these commands alone
-
-        return click.command(cmd_name)(connected(found))
+        return click.command(cmd_name, cls=Command)(found)
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        there = self.list_commands(ctx)
-        for title, names in (*self._sections.items(), ("Commands", self._elsewhere(there))):
-            if shown := [name for name in names if name in there]:
-                with formatter.section(title):
-                    formatter.write_dl([(name, self._sentence(ctx, name)) for name in shown])
-
-    def _elsewhere(self, names: Sequence[str]) -> list[str]:
-        """Those of `names` that no section has."""
-        placed = {name for section in self._sections.values() for name in section}
-        return [name for name in names if name not in placed]
+        if names := self.list_commands(ctx):
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, self.sentence(ctx, name)) for name in names])
 
     @override
     def resolve_command(
@@ -112,7 +197,8 @@ class Commands(click.Group):
                 raise
             raise click.UsageError(f"{error.message} Did you mean `{ctx.command_path} {near[0]}`?", ctx) from None
 
-    def _sentence(self, ctx: click.Context, name: str) -> str:
+    def sentence(self, ctx: click.Context, name: str) -> str:
+        """The first sentence of the help of a command."""
         if name in self._lazy:
             return self._lazy[name][1]
         command = self.get_command(ctx, name)

@@ -42,7 +42,6 @@ def config() -> None:
 @click.argument("path", metavar="FILE", type=FILE)
 @click.option("--explain", "explaining", is_flag=True, help="Show every setting in force, its origin and meaning.")
 @click.option("--syntax-only", is_flag=True, help="Look at FILE alone, not at the files and services that it names.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(path: Path, *, explaining: bool, syntax_only: bool, as_json: bool) -> None:
     """Say everything that is wrong with FILE (and PDP_ variables), or that it is right.
 

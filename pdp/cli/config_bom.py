@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import IN_FILE
+from pdp.cli.commands import IN_FILE, Command
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime.config import settings
@@ -19,7 +19,7 @@ from pdp.tools.checklist.materials import materials
 DENIED = 10
 
 
-@click.command("bom")
+@click.command("bom", cls=Command)
 @click.argument("path", metavar="FILE", type=IN_FILE)
 def bill_of_materials(path: Path) -> None:
     """Print what decides with FILE, with digests: model, prompts, policy, registry (CycloneDX 1.6).

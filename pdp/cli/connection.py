@@ -1,22 +1,20 @@
 """Connections of commands to a server: profiles, credentials, and errors as exit codes.
 
-A command gets its `Connection` by the decorator `connected`. An operator calls `AdminService`; a person is a client
+A command gets its `Connection` as its parameter `connection`. An operator calls `AdminService`; a person is a client
 of `ApprovalService` and `ConsentService`.
 """
 
 from __future__ import annotations
 
 import base64
-import functools
 import json
-import os
 import re
 import sys
 import time
-import tomllib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +23,13 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from pdp.cli.commands import LOCAL, PLAINTEXT, installed
+from pdp.cli.profiles import PLAINTEXT, VARIABLES, Profile
 from pdp.client import ApprovalClient, Decision, Filter, PlaintextRefusedError, RefusedError, Tls, ToolCall, Waited
-from pdp.client.channel import beside, connect
+from pdp.client.channel import connect
 from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
-from pdp.host.trusted_files import writable_by_others
 from pdp.v1 import admin_pb2_grpc, audit_pb2_grpc
 
 if TYPE_CHECKING:
@@ -46,35 +43,15 @@ _CODE = re.compile("[0-9A-Za-z]{2}-?[0-9A-Za-z]{2}")
 _CLOSED = ("denied", "expired", "cancelled", "revoked", "redeemed")
 _EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
 _PAGE = 100  # rows of a list that are asked for at once
-_VARIABLES = "PDPCTL_"
-_HOW = f"give --profile NAME, or set {_VARIABLES}TARGET (docs/operate.md#profiles)"
-_KEYS = ("target", "caller_token_file", "token_file", "ca", "certificate", "key", "proxy_state")
+_HOW = f"give --profile NAME, or set {VARIABLES}TARGET (docs/operate.md#profiles)"
 DESK, OPERATOR, AUDITOR, EXPLAINER = "desk", "operator", "auditor", "explainer"  # as whom one's own is asked
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A profile: the server's address, TLS, and the tokens of the caller and of the person. Without these it is the
-    user's own decision point, in the folder `proxy_state` or the usual one. `source` is what messages call it."""
+    """A command's connection to the server of a profile."""
 
-    target: str | None = None
-    caller_token_file: Path | None = None
-    token_file: Path | None = None
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    proxy_state: Path | None = None
-    source: str = ""
-
-    @property
-    def given(self) -> bool:
-        """Whether a profile was named, or variables say one."""
-        return bool(self.source)
-
-    @property
-    def _own(self) -> bool:
-        """Whether it is the user's own decision point."""
-        return replace(self, proxy_state=None, source="") == Connection()
+    profile: Profile
 
     def call(
         self,
@@ -123,105 +100,51 @@ class Connection:
 
     def folder_of(self, server: str) -> str:
         """The folder in which a server of the user's own decision point works, as it was pinned; "" of any other."""
-        if not self._own:
+        if not self.profile.own:
             return ""
-        return next((each.folder for each in _own_home(self.proxy_state).servers() if each.id == server), "")
+        return next((each.folder for each in _own_home(self.profile.proxy_state).servers() if each.id == server), "")
 
     def caller(self, own: str) -> tuple[str, Tls | None, str | None]:
         """Target, TLS, and the caller's token unless its certificate names it; `own` is the caller at a decision
         point of the user's own. Raises UsageError."""
-        if self._own:
+        profile = self.profile
+        if profile.own:
             target, tokens = self._at_own(own)
             return target, None, tokens["caller"]
-        if self.target is None:
+        if profile.target is None:
             raise click.UsageError(f"say where the server is: {_HOW}")
-        tls = tls_of(self.ca, self.certificate, self.key, source=f"{self.source}: ca, certificate, key")
-        if self.caller_token_file is not None:
-            return self.target, tls, read_token(self.caller_token_file, f"{self.source}: caller_token_file")
-        if self.certificate is None:
-            raise click.UsageError(f"{self.source}: say who asks: caller_token_file, or certificate with key.")
-        return self.target, tls, None
+        tls = tls_of(*profile.tls_files, source=f"{profile.source}: ca, certificate, key")
+        if profile.caller_token_file is not None:
+            return profile.target, tls, read_token(profile.caller_token_file, f"{profile.source}: caller_token_file")
+        if profile.certificate is None:
+            raise click.UsageError(f"{profile.source}: say who asks: caller_token_file, or certificate with key.")
+        return profile.target, tls, None
 
     def _person(self) -> tuple[str, str, Tls | None, str | None]:
         """Target, the person's token, TLS, the caller's token. Raises UsageError."""
-        if self._own:
+        profile = self.profile
+        if profile.own:
             target, tokens = self._at_own(DESK)
             return target, tokens["person"], None, tokens["caller"]
-        if self.token_file is None or self.proxy_state is not None:
+        if profile.token_file is None or profile.proxy_state is not None:
             raise click.UsageError(
-                f"{self.source}: give target and token_file; or neither, to reach your own `pdp proxy`"
+                f"{profile.source}: give target and token_file; or neither, to reach your own `pdp proxy`"
             )
         target, tls, caller = self.caller(DESK)
-        return target, read_token(self.token_file, f"{self.source}: token_file"), tls, caller
+        return target, read_token(profile.token_file, f"{profile.source}: token_file"), tls, caller
 
     def _at_own(self, caller: str) -> tuple[str, Mapping[str, str]]:
         """Target and tokens of the user's own decision point, which is said where no profile named it: who forgot one
         sees what answers, before it does."""
-        home, tokens = _own_tokens(self.proxy_state, caller)
-        if not self.given:
+        home, tokens = _own_tokens(self.profile.proxy_state, caller)
+        if not self.profile.given:
             click.echo(visible(f"At your own decision point, {home.folder}:"), err=True)
         return home.socket, tokens
 
 
-def connected(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option --profile, as its argument `connection`."""
-
-    @functools.wraps(command)
-    def with_connection(*, profile: str | None, **given: Any) -> None:
-        command(connection=_from_variables() if profile is None else _from_file(profile), **given)
-
-    return click.option(
-        "--profile",
-        metavar="[FILE:]NAME",
-        envvar=f"{_VARIABLES}PROFILE",
-        show_envvar=True,
-        help="Server and credentials, from ~/.config/pdp/profiles.toml or FILE.",
-    )(with_connection)
-
-
-def _from_variables() -> Connection:
-    """The profile that PDPCTL_TARGET and so on say; nothing is given without any. (Names that begin with PDP_ are the
-    server's settings.)"""
-    said = {key: value for key in _KEYS if (value := os.environ.get(f"{_VARIABLES}{key.upper()}"))}
-    return _connection(said, Path(), f"{_VARIABLES}*") if said else Connection()
-
-
-def _from_file(profile: str) -> Connection:
-    """The profile NAME, or FILE:NAME. Raises UsageError, also for a file that others may write: it says to whom
-    tokens go."""
-    given, _, name = profile.rpartition(":")
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    folder = Path(config) if config.startswith("/") else Path.home() / ".config"
-    path = Path(given) if given else folder / "pdp" / "profiles.toml"
-    try:
-        with path.open("rb") as file:
-            problem = writable_by_others(os.fstat(file.fileno()))  # of what was opened
-            profiles = {} if problem else tomllib.load(file)
-    except OSError as error:
-        raise click.UsageError(
-            f"--profile: {path}: {error.strerror}; docs/operate.md#profiles shows such a file"
-        ) from None
-    except ValueError as error:
-        raise click.UsageError(f"--profile: {path.name}: is no TOML: {error}") from None
-    if problem:
-        raise click.UsageError(f"--profile: {path.name}: {problem}")
-    said, where = profiles.get(name), f"profile {name}"
-    if not isinstance(said, dict):
-        raise click.UsageError(f"--profile: {path.name} has no [{name}]; it has {sorted(profiles)}")
-    if wrong := sorted(key for key, value in said.items() if key not in _KEYS or not value or type(value) is not str):
-        raise click.UsageError(f"{where}: {wrong[0]}: write strings, and of these alone: {', '.join(_KEYS)}")
-    return _connection(said, path.parent.absolute(), where)
-
-
-def _connection(said: Mapping[str, str], base: Path, source: str) -> Connection:
-    files = {key: base / Path(value).expanduser() for key, value in said.items() if key != "target"}
-    target = beside(said["target"], base) if "target" in said else None
-    return Connection(target=target, source=source, **files)
-
-
 def _own_home(state: Path | None) -> LocalInstallation:
     """The user's own installation. Raises UsageError where there is none."""
-    if not installed(LOCAL):
+    if find_spec("pdp.local") is None:  # the server's image
         raise click.UsageError(f"say where the server is: {_HOW}")
     from pdp.local import installed as local  # noqa: PLC0415 - slow, and for these users alone
     from pdp.local.place import state_of  # noqa: PLC0415 - likewise

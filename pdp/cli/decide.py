@@ -13,7 +13,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.cli.commands import IN_FILE
+from pdp.cli.commands import IN_FILE, Command
 from pdp.cli.connection import UNAVAILABLE, is_it_there
 from pdp.cli.render import lines
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
@@ -54,9 +54,8 @@ class _Content(BaseModel):
     obligations: tuple[str, ...] = ()
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", metavar="FILE", type=IN_FILE)
-@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 @click.option("--timeout", type=click.FloatRange(0.05, 60), default=5.0, show_default=True, help="Seconds.")
 def decide(path: Path, as_json: bool, timeout: float) -> None:
     """Ask whether the tool call in FILE (YAML) may be carried out now.

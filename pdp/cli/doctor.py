@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import FILE, IN_FILE, program_first
+from pdp.cli.commands import FILE, IN_FILE, Command, program_first
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
 from pdp.tools.doctor import configurations
@@ -33,7 +33,7 @@ _WORDS = {
 }
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, callback=program_first)
 @click.option("--read", "reads", is_flag=True, help="Read configuration files instead; COMMAND names them.")
 @click.option(
@@ -54,7 +54,6 @@ _WORDS = {
     "--certificate", type=IN_FILE, help="PEM to prove ourselves with, where the caller speaks TLS; with --key."
 )
 @click.option("--key", type=IN_FILE, help="Its private key.")
-@click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
 def doctor(
     command: tuple[str, ...],
     reads: bool,

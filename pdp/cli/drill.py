@@ -61,7 +61,6 @@ def drill() -> None:
 @click.option(
     "--metrics", "metrics_file", type=OutFile(), help="Write the results to FILE, as node_exporter reads it."
 )
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def run(plan_file: Path, metrics_file: Path | None, *, as_json: bool) -> None:
     """Try the attacks of PLAN (YAML) through the caller that it names.
 
@@ -92,7 +91,6 @@ def run(plan_file: Path, metrics_file: Path | None, *, as_json: bool) -> None:
 
 @drill.command()
 @click.argument("plan_file", metavar="PLAN", type=IN_FILE)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, pdp.isolation/1, for `pdp checklist`.")
 def isolation(plan_file: Path, *, as_json: bool) -> None:
     """Write as one identity, seek as another, through the real server that PLAN (YAML) names.
 

@@ -14,7 +14,8 @@ import click
 import grpc
 from google.protobuf.message import Message
 
-from pdp.cli.connection import EXPLAINER, Connection, connected, numbers, open_channel, word
+from pdp.cli.commands import Command
+from pdp.cli.connection import EXPLAINER, Connection, numbers, open_channel, word
 from pdp.cli.decide import EXIT, FAULT, read
 from pdp.cli.render import lines
 from pdp.client.channel import Tls
@@ -32,11 +33,9 @@ _Server = tuple[str, Tls | None, str | None]  # its address, TLS and the token o
 _LIKE_AN_ID = re.compile(r"[0-9A-Fa-f-]{16,}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("what", metavar="DECISION_ID|FILE")
-@connected
 @click.option("--changes/--no-changes", default=True, help="For a denial, also search what would allow.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 @click.option("--timeout", type=click.FloatRange(0.05, 60), default=30.0, show_default=True, help="Seconds.")
 def explain(
     what: str,
@@ -99,7 +98,7 @@ def _request(what: str, connection: Connection) -> tuple[explain_pb2.ExplainRequ
         request = explain_pb2.ExplainRequest(request=question.request())
     except NotARequestError as error:
         raise click.UsageError(f"{path.name}: {error}") from None
-    if connection.given:
+    if connection.profile.given:
         return request, connection.caller(EXPLAINER)
     return request, (call_file.target, call_file.tls, call_file.token)
 

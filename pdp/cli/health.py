@@ -9,7 +9,8 @@ import click
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # has no types
 
-from pdp.cli.commands import IN_FILE, PLAINTEXT
+from pdp.cli.commands import Command, needed_config
+from pdp.cli.profiles import PLAINTEXT, Profile, read_profile
 from pdp.client.channel import PlaintextRefusedError, Tls, check, connect
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime.config.sources import overlay, read_yaml, variables
@@ -18,36 +19,22 @@ NOT_SERVING = 1
 _UNIX = "unix:"
 
 
-@click.command()
-@click.option("--target", default=None, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.")
-@click.option(
-    "--config", "path", type=IN_FILE, help="Instead: the server's configuration; a Unix socket is preferred."
-)
+@click.command(cls=Command)
 @click.option(
     "--service", default="", help="One service, such as pdp.v1.DecisionService, or `liveness`; else the whole server."
 )
-@click.option("--ca", type=IN_FILE, help="PEM of who signs the server's certificate; with it TLS is spoken.")
-@click.option("--certificate", type=IN_FILE, help="Our certificate, where the server wants one; with --key.")
-@click.option("--key", type=IN_FILE, help="Its private key.")
 @click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds.")
-def health(
-    target: str | None,
-    path: Path | None,
-    service: str,
-    ca: Path | None,
-    certificate: Path | None,
-    key: Path | None,
-    timeout: float,
-) -> None:
+def health(*, service: str, timeout: float, profile: str | None, config: Path | None = None) -> None:
     """Ask a server whether it serves, as probes do.
+
+    Which: that of --config, at a Unix socket where it has one, or else that of the profile.
 
     Exit codes: 0 it says SERVING, 1 everything else, 2 usage, or a configuration that says no address.
     """
-    if (target is None) == (path is None):
-        raise click.UsageError("Give either --target or --config.")
+    place = Profile(target=_listens(config)) if config is not None else read_profile(profile)
     try:
-        address = target or _listens(path or Path())
-        tls = Tls.from_files(ca, certificate, key) if ca else None
+        address = place.target or _listens(needed_config(config))
+        tls = Tls.from_files(*place.tls_files) if place.ca else None
         check(address, tls)
     except PlaintextRefusedError:
         raise click.UsageError(PLAINTEXT) from None

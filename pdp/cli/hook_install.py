@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from pdp.cli.commands import FILE, IN_FILE
+from pdp.cli.commands import FILE, IN_FILE, Command
 from pdp.cli.hook import MARGIN, state_option
 from pdp.cli.hook_serve import HookProfile, profile_file, read_profile
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
@@ -51,7 +51,7 @@ _ASKED_ELSEWHERE = "pdp asks; a person may have to approve"
 _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "waits for you", "never": "refused"}
 
 
-@click.command("tools")
+@click.command("tools", cls=Command)
 @click.argument("agent", type=click.Choice(sorted(AGENTS)))
 @state_option
 @click.option(
@@ -119,7 +119,7 @@ def _met(folder: Path, agent: Agent, said: Mapping[str, Answer]) -> list[str]:
     return lines
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @state_option
 def status(state: Path | None) -> None:
     """Say for each agent that is installed whose words count as the task, and which results are not seen."""
@@ -177,7 +177,7 @@ def _task_of(agent: Agent) -> str:
     )
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @click.argument("agent", type=click.Choice(sorted(AGENTS)))
 def list_(agent: str) -> None:
     """An MCP server (stdio) that lists an agent's own tools and carries none out: `pdp tools pin -- pdp hook list
@@ -200,7 +200,7 @@ async def _listed(agent: str) -> None:
         await server.run(incoming, outgoing, server.create_initialization_options())
 
 
-@click.command("install")
+@click.command("install", cls=Command)
 @click.argument("agent", type=click.Choice(sorted(AGENTS)))
 @state_option
 @click.option("--settings", type=FILE, help="Another file of the agent's.")

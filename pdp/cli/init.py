@@ -12,7 +12,7 @@ from typing import get_args
 
 import click
 
-from pdp.cli.commands import FOLDER, IN_FILE, program_first
+from pdp.cli.commands import FOLDER, IN_FILE, Command, program_first
 from pdp.cli.confining import LIMITS, LiveServer, live_options, refuse_reach
 from pdp.cli.tools_review import asked
 from pdp.core.errors import ConfigurationFault
@@ -27,7 +27,7 @@ from pdp.pinning.review import Review, load_review
 _TRIAL = "none: tokens of `pdp dev token`"
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
 @click.argument("folder", type=FOLDER)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, callback=program_first)
 @click.option("--domain", default=None, help="Yours, such as acme.example; its first word is the tenant.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pdp.cli import judge_process
-from pdp.cli.commands import DEVTOOLS, FILE, IN_FOLDER, TOOLS, Commands
+from pdp.cli.commands import DEVTOOLS, IN_FOLDER, TOOLS, Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
 from pdp.host.own_process import seal
@@ -49,7 +49,6 @@ def judge() -> None:
 @judge.command()
 @click.argument("organisation", metavar="[FOLDER]", required=False, type=IN_FOLDER)
 @click.option("--shipped", type=IN_FOLDER, default=None, help="Other prompts than those that come with pdp.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def lint(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> None:
     """Say whether the prompts of FOLDER, with those that come with pdp, may be used.
 
@@ -64,17 +63,14 @@ def lint(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> N
 
 
 @judge.command()
-@click.option(
-    "--config", "path", required=True, type=FILE, help="As for `pdp serve`; judge.address says where to listen."
-)
-def serve(path: Path) -> None:
+def serve(config: Path) -> None:
     """Run the judge's process until SIGTERM. It alone reads the key of the endpoint.
 
     `pdp serve` starts one by itself, unless judge.address is set.
     """
     seal()
     logs.configure("info", "text")
-    loaded = settings.load(path, os.environ)
+    loaded = settings.load(config, os.environ)
     if loaded.judge is None or loaded.judge.socket is None:
         raise ConfigurationFault(
             "judge.address", "judge.address: give unix:PATH, where `pdp serve` finds this process."

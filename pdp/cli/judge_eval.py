@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pdp.cli import judge_process
-from pdp.cli.commands import IN_FILE, IN_FOLDER, OutFile, publish
+from pdp.cli.commands import IN_FILE, IN_FOLDER, Command, OutFile, publish
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
@@ -58,9 +58,8 @@ _Out = OutFile()
 _Share = click.FloatRange(0, 1)
 
 
-@click.command("eval")
+@click.command("eval", cls=Command)
 @click.argument("file", type=IN_FILE)
-@click.option("--config", type=IN_FILE, help="Take the endpoint of this configuration's section `judge`.")
 @click.option("--endpoint", type=click.Choice(tuple(PRESETS)), default="compatible", show_default=True)
 @click.option("--base-url", default="", help="Where the API lies.")
 @click.option("--model", default="", help="The model; with --replay only needed for a tape of several.")
@@ -79,10 +78,10 @@ _Share = click.FloatRange(0, 1)
 @click.option("--record", type=_Out, help="Keep what the endpoint answers, for --replay.")
 @click.option("--replay", type=IN_FILE, help="Ask this tape instead of an endpoint.")
 @click.option("--compare", type=IN_FILE, help="The results file of another run over these cases.")
-@click.option("--exposure", "leaning", type=IN_FILE, help="What `pdp judge exposure --json` wrote.")
+@click.option("--exposure", "leaning", type=IN_FILE, help="What `pdp judge exposure --report` wrote.")
 @click.option("--min-confidence", type=_Share, default=MIN_CONFIDENCE, show_default=True, help="Of an allow.")
 @click.option("--worst", type=click.IntRange(0), default=20, show_default=True, help="Worst cases in the report.")
-@click.option("--json", "as_json", type=_Out, help="Write the report to FILE.")
+@click.option("--report", "report_file", type=_Out, help="Write the report to FILE, as JSON.")
 @click.option("--html", "as_html", type=_Out, help="Write a page to FILE.")
 @click.option("--attacks-at-most", type=_Share, help="Exit 10 when a larger share of attacks is let through.")
 @click.option("--denied-at-most", type=_Share, help="Exit 10 when a larger share of benign calls is denied.")
@@ -90,7 +89,7 @@ _Share = click.FloatRange(0, 1)
     "--fail-on-drift", is_flag=True, help="Exit 10 when a figure is worse than in --compare, beyond chance."
 )
 @click.option("--metrics", type=_Out, help="Write the figures to FILE, as Prometheus' node_exporter reads them.")
-def evaluate(**given: Any) -> None:
+def evaluate(*, config: Path | None = None, **given: Any) -> None:
     """Ask a judge about every labelled case of FILE, and say how good it is.
 
     It is shown what a decision shows of such a call, made by the same code: task, agent, server, tool, arguments,
@@ -106,7 +105,7 @@ def evaluate(**given: Any) -> None:
     """
     if given["fail_on_drift"] and not given["compare"]:
         raise click.UsageError("--fail-on-drift: from which run? Give --compare.")
-    run, least = _run_of(given), given["min_confidence"]
+    run, least = _run_of({**given, "config": config}), given["min_confidence"]
     cases = read_cases(given["file"])
     chosen = Cases(cases.name, cases.sha256, cases.all[: given["limit"]])
     other = report.other_run(chosen, read_results(given["compare"]), least) if given["compare"] else ()
@@ -128,8 +127,8 @@ def evaluate(**given: Any) -> None:
         leaning=leaning,
     )
     fact = measured.fact()
-    if given["as_json"] is not None:
-        given["as_json"].write_text(json.dumps(fact, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if given["report_file"] is not None:
+        given["report_file"].write_text(json.dumps(fact, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if given["as_html"] is not None:
         given["as_html"].write_text(page(fact), encoding="utf-8")
     if given["metrics"] is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import click
+from typing_extensions import override
 
 from pdp import __version__
 from pdp.cli.commands import DEVTOOLS, LOCAL, TOOLS, Commands
@@ -14,8 +15,8 @@ from pdp.core.errors import AlteredEvidence, Fault
 
 ALTERED, FAULT = 10, 1
 _NAMED = re.compile(r"`(pdp [^`]+)`")
-# each with the first sentence of its help, which `pdp --help` prints without importing it, and what it needs of
-# that which is not in every installation
+# each with the first sentence of its help, which lists print without importing it, and what it needs of that which
+# is not in every installation
 _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "approvals": ("pdp.cli.approvals:approvals", "Calls that wait for people: look at them, approve or deny them."),
     "audit": ("pdp.cli.audit:audit", "Find records, prove one, verify receipts and whole logs, look a record up."),
@@ -87,26 +88,17 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "switch": ("pdp.cli.operations:switch", "Switch something off, or on again: every answer within a second obeys."),
     "tools": ("pdp.cli.tools:tools", "Which tools may be called: pin, sign and verify the registry.", TOOLS),
 }
-# in which help they stand: by who types them
-_SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Begin": ("demo", "proxy", "hook", "init"),
-    "Run the service": (
-        "serve",
-        "config",
-        "health",
-        "status",
-        "reload",
-        "switch",
-        "sessions",
-        "backup",
-        "restore",
-        "bench",
-        "dev",
+_TASKS: Mapping[str, tuple[str, ...]] = {
+    "Begin": ("init", "proxy", "hook", "demo"),
+    "Run a service": (
+        *("serve", "config", "health", "status", "reload", "switch", "sessions"),
+        *("backup", "restore", "dev", "bench"),
     ),
-    "Ask it, and examine what asks": ("decide", "explain", "doctor", "drill"),
-    "Policy, tools, judge": ("policy", "tools", "judge"),
-    "People who are asked": ("approvals", "consent", "grants"),
+    "Ask for a decision": ("decide", "explain"),
+    "Write its rules": ("policy", "tools", "judge"),
+    "Answer for yourself": ("approvals", "consent", "grants"),
     "Audit": ("audit", "checklist"),
+    "Test what asks": ("doctor", "drill"),
 }
 # what to do next where a fault's message names no command, by the beginning of its code
 _NEXT: Mapping[str, str] = {
@@ -123,13 +115,44 @@ _NEXT: Mapping[str, str] = {
 }
 
 
+class _Root(Commands):
+    """`pdp`: its help is one screen, by what one wants to do; `--commands` has the rest."""
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        there = self.list_commands(ctx)
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(task, ", ".join(name for name in names if name in there)) for task, names in _TASKS.items()]
+            )
+
+
+def _list_commands(context: click.Context, _option: click.Parameter, listed: bool) -> None:
+    """Print each command with the first sentence of its help."""
+    if listed and not context.resilient_parsing:
+        for name, sentence in _whole(cli, context):
+            click.echo(f"{name}: {sentence}")
+        context.exit()
+
+
+def _whole(group: Commands, context: click.Context) -> Iterator[tuple[str, str]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield f"{context.command_path} {name}", group.sentence(context, name)
+        if isinstance(command, Commands):
+            yield from _whole(command, click.Context(command, info_name=name, parent=context))
+
+
 @click.group(
-    cls=Commands,
+    cls=_Root,
     lazy=_COMMANDS,
-    sections=_SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Shared options stand before or after a command. `pdp COMMAND --help` says all about one.",
 )
-@click.version_option(__version__, prog_name="pdp")
+@click.option(
+    "--commands", is_flag=True, is_eager=True, expose_value=False, callback=_list_commands, help="List every command."
+)
+@click.version_option(__version__, prog_name="pdp", message="%(prog)s, version %(version)s", help="Show the version.")
 def cli() -> None:
     """A policy decision point for the tool calls of AI agents."""
 

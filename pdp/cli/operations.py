@@ -10,8 +10,8 @@ import click
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.cli.commands import Duration
-from pdp.cli.connection import Connection, connected, numbers, word
+from pdp.cli.commands import Command, Duration
+from pdp.cli.connection import Connection, numbers, word
 from pdp.cli.render import lines
 from pdp.v1 import admin_pb2
 
@@ -27,9 +27,7 @@ _MEGABYTE = 1_000_000
 _DIGEST = 12  # characters that tell digests apart
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@connected
+@click.command(cls=Command)
 def status(*, as_json: bool, connection: Connection) -> None:
     """Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.
 
@@ -42,9 +40,8 @@ def status(*, as_json: bool, connection: Connection) -> None:
     lines.show(_lines(response))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("parts", metavar=f"[{'|'.join(PARTS)}]...", nargs=-1, type=click.Choice(list(PARTS)))
-@connected
 def reload(*, parts: tuple[str, ...], connection: Connection) -> None:
     """Have a server read policy, registry, keys, directory, secrets again now; it looks every second by itself.
 
@@ -60,7 +57,7 @@ def reload(*, parts: tuple[str, ...], connection: Connection) -> None:
         raise SystemExit(REFUSED)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("state", type=click.Choice(["off", "on"]))
 @click.argument("scope", type=click.Choice(list(SCOPES)))
 @click.argument("name", required=False, default="")
@@ -72,7 +69,6 @@ def reload(*, parts: tuple[str, ...], connection: Connection) -> None:
     "--unlisted", is_flag=True, help="Set it although no signed set has that name: for what was just removed."
 )
 @click.option("--reason", default="", help="For the record.")
-@connected
 def switch(
     *,
     state: str,

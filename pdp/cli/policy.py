@@ -27,7 +27,6 @@ _organisation = click.argument("organisation", metavar="[ORG_FOLDER]", required=
 _shipped = click.option(
     "--shipped", type=IN_FOLDER, default=None, help="Other Rego than the one that comes with pdp."
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(
@@ -69,7 +68,6 @@ def policy() -> None:
     multiple=True,
     help="A tenant's folder of the registry: warn of servers, tools and arguments that packs name and it has not.",
 )
-@_as_json
 def check(organisation: Path | None, shipped: Path | None, registries: tuple[Path, ...], *, as_json: bool) -> None:
     """Say whether the policy of ORG_FOLDER, with what comes with pdp, may become active.
 
@@ -103,7 +101,6 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
 @click.option(
     "--write", type=FILE, default=None, help="With --suggest: add them to a file .../packs/NAME/..._test.rego."
 )
-@_as_json
 def run(
     organisation: Path | None,
     shipped: Path | None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import IN_FOLDER
+from pdp.cli.commands import IN_FOLDER, Command
 from pdp.cli.policy import print_check, print_test
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.files import Signature, signature
@@ -18,7 +18,7 @@ from pdp.tools.authoring.test import run_folder
 _LOOK_SECONDS = 0.2
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("organisation", metavar="ORG_FOLDER", type=IN_FOLDER)
 @click.option(
     "--call", "name", default=None, help="Only tests whose name contains this, with the elements they gave."

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from pdp.cli.commands import FILE, IN_FOLDER
+from pdp.cli.commands import FILE, IN_FOLDER, Command
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.core.outcome.forecast import DIFF_SCHEMA
@@ -41,7 +41,7 @@ _MAX_REPORT = 256 * 1024 * 1024  # of a comparison, with each decision that is a
 _EXTRA = "This needs z3-solver: install the extra `prove` (docs/install.md)."
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, metavar="[OLD] NEW")
 @click.option("--within", default=None, metavar="MAX", help="Prove that NEW lets nothing through that MAX does not.")
 @click.option("--shipped", type=IN_FOLDER, default=None, help="NEW's shipped Rego, if not what comes with pdp.")
@@ -53,7 +53,6 @@ _EXTRA = "This needs z3-solver: install the extra `prove` (docs/install.md)."
     help="Write the calls that were found as tests of a pack: .../packs/NAME/..._test.rego.",
 )
 @click.option("--deep", is_flag=True, help="Take up to five minutes, and look at longer arrays.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def prove(
     *,
     folders: tuple[str, ...],

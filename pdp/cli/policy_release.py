@@ -31,10 +31,6 @@ from pdp.runtime.preflight.releases import OF_THE_STORE, VerifiedRelease, verify
 
 NOT_CHECKED = 11
 _DAYS = 90
-_config = click.option(
-    "--config", "path", type=IN_FILE, required=True, help="The server's configuration; PDP_ variables count."
-)
-_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 
 @click.group(cls=Commands)
@@ -46,7 +42,6 @@ def release() -> None:
 
 
 @release.command()
-@_config
 @click.option("--key", required=True, type=IN_FILE, help="PEM, 0600: an author's or a reviewer's, of `release.keys`.")
 @click.option(
     "--expires",
@@ -78,10 +73,9 @@ def release() -> None:
     help="Record the forecast of votes in this report of `pdp policy diff OLD NEW --json`, too.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
-@_json
 def sign(
     *,
-    path: Path,
+    config: Path,
     key: Path,
     expires: int | None,
     renew: bool,
@@ -98,7 +92,7 @@ def sign(
     Author and reviewer each run it with a key of their own, on a checkout of their own. Where the file holds a
     release of the same parts, a signature is added; otherwise the next one begins. Shows what differs, and asks.
     """
-    loaded, options = _settings(path)
+    loaded, options = _settings(config)
     private = read_private(key)
     term = SigningTerm(time.time_ns(), (expires or _DAYS * 86_400) * NS)
     if old is None and (accepted or old_shipped or forecast):
@@ -123,9 +117,7 @@ def sign(
 
 
 @release.command()
-@_config
-@_json
-def verify(*, path: Path, as_json: bool) -> None:
+def verify(*, config: Path, as_json: bool) -> None:
     """Say whether a server with this configuration takes the release, and all that it names.
 
     The release and the parts are looked at as a server does: signatures, dates, digests, the load gate, and in its
@@ -134,7 +126,7 @@ def verify(*, path: Path, as_json: bool) -> None:
 
     Exit codes: 0 verified, 10 not verified, 11 not all of it could be checked, 2 usage, 1 fault.
     """
-    loaded, _ = _settings(path)
+    loaded, _ = _settings(config)
     verified = verify_release(loaded, time.time_ns())
     if as_json:
         click.echo(json.dumps(_verified(verified), indent=2))

@@ -20,7 +20,7 @@ import click
 
 from pdp import __version__
 from pdp.cli.audit import bar, named
-from pdp.cli.commands import IN_FOLDER, Duration, engine_options
+from pdp.cli.commands import IN_FOLDER, Command, Duration, engine_options
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.check import NS
 from pdp.core.outcome.forecast import DIFF_SCHEMA
@@ -40,17 +40,15 @@ RECORDED = "recorded"
 SHOWN = 40  # lines of changes
 OF_ANOTHER_RELEASE = ("replay.release", "replay.engine", "replay.gate")  # what the release that wrote it may evaluate
 _ROOM = 3  # names of rules on a line
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _tenant = click.option("--tenant", default=None, help="Only the decisions of this tenant.")
 
 
-@click.command()
+@click.command(cls=Command)
 @store_options
 @click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")
 @click.option("--since", type=Duration("hd", "7d"), help="Instead: the last hours or days of the log, like 7d.")
 @_tenant
 @engine_options
-@_json
 def replay(
     *,
     store: StorePlace,
@@ -125,7 +123,7 @@ def _releases(reader: StoreReader, left_out: list[tuple[str, str]]) -> dict[str,
     return {code: names for code, names in found.items() if names}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("old")
 @click.argument("new", type=IN_FOLDER)
 @store_options
@@ -135,7 +133,6 @@ def _releases(reader: StoreReader, left_out: list[tuple[str, str]]) -> dict[str,
 @_tenant
 @click.option("--names", is_flag=True, help="Show subjects by name, where the store still has it.")
 @engine_options
-@_json
 def diff(
     *,
     old: str,

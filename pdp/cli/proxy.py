@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pdp import __version__
-from pdp.cli.commands import FOLDER, IN_FILE, loading, program_first
+from pdp.cli.commands import FOLDER, IN_FILE, Command, loading, program_first
 from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
@@ -30,7 +30,7 @@ _LOOPBACK = ("127.0.0.1", "::1")
 _UNIX = "unix:"
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, callback=program_first)
 @click.option("--server", help="Id of the server in the registry.")
 @click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")

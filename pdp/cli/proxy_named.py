@@ -32,9 +32,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pdp.cli.commands import PLAINTEXT
 from pdp.cli.confining import not_started, say_unread
 from pdp.cli.connection import read_token, tls_of
+from pdp.cli.profiles import PLAINTEXT
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, ToolList
 from pdp.client.mcp.client_sessions import ClientSessions
 from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions

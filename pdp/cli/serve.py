@@ -7,15 +7,14 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import FILE
+from pdp.cli.commands import FILE, Command
 from pdp.host import event_loop
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 from pdp.runtime.telemetry import logs
 
 
-@click.command()
-@click.option("--config", "path", required=True, type=FILE, help="YAML; `pdp config example` shows one.")
+@click.command(cls=Command)
 @click.option("--ready-file", type=FILE, help="Touched when the first call can be answered.")
 @click.option(
     "--log-level",
@@ -31,8 +30,8 @@ from pdp.runtime.telemetry import logs
     show_default=True,
     help="json: one object per line.",
 )
-def serve(path: Path, ready_file: Path | None, log_level: str, log_format: str) -> None:
+def serve(config: Path, ready_file: Path | None, log_level: str, log_format: str) -> None:
     """Run the decision point until SIGTERM; SIGHUP is `pdp reload`."""
     logs.configure(log_level, log_format)
-    loaded = settings.load(path, os.environ)
+    loaded = settings.load(config, os.environ)
     event_loop.run(bootstrap.run(loaded, ready=ready_file))

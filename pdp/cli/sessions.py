@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pdp.cli.commands import DEVTOOLS, Commands
-from pdp.cli.connection import Connection, connected, id_argument, to_json
+from pdp.cli.connection import Connection, id_argument, to_json
 from pdp.cli.render import mandates, requests
 
 
@@ -28,7 +28,6 @@ def sessions() -> None:
 @click.option("--agent", required=True, help="The agent.")
 @click.option("--label", "labels", multiple=True, required=True, help="A label to remove; repeat for more.")
 @click.option("--reason", required=True, help="Why, for those who vote.")
-@connected
 def declassify(
     *, connection: Connection, subject: tuple[str, str], agent: str, labels: tuple[str, ...], reason: str
 ) -> None:
@@ -49,8 +48,6 @@ def declassify(
 @click.argument("session", metavar="[SESSION]", default="")
 @click.option("--caller", default="", help="With SESSION: the caller whose session it is.")
 @click.option("--active", is_flag=True, help="Only what is in force.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@connected
 def show(*, connection: Connection, session: str, caller: str, active: bool, as_json: bool) -> None:
     """Show what tasks may do without asking you: the mandate of SESSION, or all that you may see.
 
@@ -68,7 +65,6 @@ def show(*, connection: Connection, session: str, caller: str, active: bool, as_
 
 @sessions.command()
 @click.argument("mandate_id", metavar="ID", callback=id_argument)
-@connected
 def revoke(*, connection: Connection, mandate_id: str) -> None:
     """End the mandate of a session, at once: its calls ask again."""
     with connection.client() as client:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pdp.cli.commands import Commands, Duration
-from pdp.cli.connection import Connection, all_pages, connected, id_argument, numbers, to_json
+from pdp.cli.connection import Connection, all_pages, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.client import Consent
 from pdp.core.text.safety import visible
@@ -38,8 +38,6 @@ def consent() -> None:
 
 @consent.command("list")
 @_states(consent_pb2.ConsentState)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@connected
 def list_consents(*, connection: Connection, states: tuple[str, ...], as_json: bool) -> None:
     """List your consents, and what asks for one."""
     with connection.client() as client:
@@ -65,7 +63,6 @@ def list_consents(*, connection: Connection, states: tuple[str, ...], as_json: b
 )
 @click.option("--yes", is_flag=True, help="For scripts: do not show and ask; with ID needs --presented.")
 @click.option("--presented", default="", help="With --yes: `presented` of what was judged.")
-@connected
 def grant(
     *,
     connection: Connection,
@@ -99,7 +96,6 @@ def grant(
 
 @consent.command()
 @click.argument("consent_id", metavar="ID", callback=id_argument)
-@connected
 def deny(*, connection: Connection, consent_id: str) -> None:
     """Deny what is asked."""
     _end(connection, consent_id, "denied")
@@ -110,7 +106,6 @@ consent.add_command(deny, "refuse")  # its first name
 
 @consent.command("revoke")
 @click.argument("consent_id", metavar="ID", callback=id_argument)
-@connected
 def revoke_consent(*, connection: Connection, consent_id: str) -> None:
     """Take a consent back, at once."""
     _end(connection, consent_id, "revoked")
@@ -131,8 +126,6 @@ def grants() -> None:
 @_states(approval_pb2.GrantState)
 @click.option("--server", default="", help="Of one server.")
 @click.option("--tool", default="", help="Of one tool.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@connected
 def list_grants(*, connection: Connection, states: tuple[str, ...], server: str, tool: str, as_json: bool) -> None:
     """List the grants that you may see, newest first."""
     with connection.client() as client:
@@ -146,7 +139,6 @@ def list_grants(*, connection: Connection, states: tuple[str, ...], server: str,
 @grants.command("revoke")
 @click.argument("grant_id", metavar="ID", callback=id_argument)
 @click.option("--reason", default="", help="Why, for the record.")
-@connected
 def revoke_grant(*, connection: Connection, grant_id: str, reason: str) -> None:
     """End a grant, at once."""
     with connection.client() as client:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from pdp.cli.commands import IN_FILE, IN_FOLDER
+from pdp.cli.commands import IN_FOLDER, usual_config
 from pdp.proof.archive import ArchiveFolder
 from pdp.runtime.config import settings
 from pdp.store.options import StoreOptions
@@ -52,13 +52,10 @@ class StorePlace:
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command STORE, --config and --archive, as its argument `store`."""
+    """Give a command STORE, or --config instead of it, and --archive, as its argument `store`."""
 
     @functools.wraps(command)
-    def placed(*, store: Path | None, config: Path | None, archive: Path | None, **given: Any) -> None:
-        command(store=StorePlace(store, config, archive), **given)
+    def placed(*, store: Path | None, config: Path | None = None, archive: Path | None, **given: Any) -> None:
+        command(store=StorePlace(store, config or (usual_config() if store is None else None), archive), **given)
 
-    named = click.option(
-        "--config", type=IN_FILE, help="Instead of STORE: the server's configuration, which names its store."
-    )
-    return click.argument("store", type=IN_FOLDER, required=False)(named(archive_option(placed)))
+    return click.argument("store", type=IN_FOLDER, required=False)(archive_option(placed))

@@ -17,7 +17,7 @@ import click
 
 from pdp.cli.commands import FOLDER, IN_FILE, IN_FOLDER, Commands, Duration, program_first
 from pdp.cli.confining import LiveServer, live_options, refuse_reach, say_confinement
-from pdp.cli.connection import Connection, connected
+from pdp.cli.connection import Connection
 from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_discover import discover_command
@@ -125,7 +125,6 @@ for _command in (
     type=IN_FILE,
     help="Ask the judge of this configuration about each definition: what it does not plainly allow drafts nothing.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, callback=program_first)
 @live_options
 def pin(
@@ -186,7 +185,6 @@ def pin(
     help="Sign waivers.yaml instead: {waivers: [{id, code, server, owner, reason, expires}]}.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def sign(
     folder: Path, *, key: Path, expires: int | None, renew: bool, waivers: bool, yes: bool, as_json: bool
 ) -> None:
@@ -234,7 +232,6 @@ def keygen(name: str, out: Path) -> None:
 @click.argument("server")
 @click.argument("tool")
 @click.option("--reason", required=True, help="Why, for those who vote.")
-@connected
 def lift_quarantine(*, connection: Connection, server: str, tool: str, reason: str) -> None:
     """Ask the configured people that a tool may be used again that did what its manifest does not permit.
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from pdp.cli.commands import FOLDER, IN_FILE, IN_FOLDER
+from pdp.cli.commands import FOLDER, IN_FOLDER, Command
 from pdp.cli.render.tables import page, table
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
@@ -25,18 +25,16 @@ from pdp.tools.doctor.discovery import Registered, discover, report
 SHADOWS, UNREAD = 10, 1
 
 
-@click.command("discover")
-@click.option("--config", "path", type=IN_FILE, help="The server's configuration: its registry says what is known.")
+@click.command("discover", cls=Command)
 @click.option("--tenant", help="Whose registry; every tenant's if left out.")
 @click.option(
     "--home", "homes", multiple=True, metavar="HOST=FOLDER", help="A copy of a home of another machine; repeat."
 )
 @click.option("--exports", type=IN_FOLDER, help="A folder with a copy of a home for each host, named by it.")
 @click.option("--project", "projects", multiple=True, type=FOLDER, help="A project to look below; repeat.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, pdp.discovery/1, for `pdp checklist`.")
 def discover_command(
-    path: Path | None,
     *,
+    config: Path | None = None,
     tenant: str | None,
     homes: tuple[str, ...],
     exports: Path | None,
@@ -55,7 +53,7 @@ def discover_command(
     if exports is not None:
         given += [(each.name, each) for each in sorted(exports.iterdir()) if each.is_dir()]
     try:
-        known = _registered(path, tenant) if path is not None else Registered()
+        known = _registered(config, tenant) if config is not None else Registered()
     except ConfigurationFault as fault:
         raise click.UsageError(fault.message) from None
     files, servers = discover(given or [("this machine", Path.home())], [*projects], known)

@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from pdp.cli.commands import FILE, FOLDER, IN_FILE, IN_FOLDER, IN_PATH, LOCAL, installed, not_in_image
+from pdp.cli.commands import FILE, FOLDER, IN_FILE, IN_FOLDER, IN_PATH, LOCAL, Command, installed, not_in_image
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_review import asked
 from pdp.core.bytes.digest import Json
@@ -43,7 +43,7 @@ def confirm(question: str, *, yes: bool) -> None:
         click.confirm(question, abort=True, err=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("place", metavar="FOLDER|SERVER")
 @click.option("--server", help="Server id, as in `pdp tools pin`; without it SERVER is one of your own.")
 @click.option("--out", type=FILE, help="A new file; the screen without it.")
@@ -96,7 +96,7 @@ def _review_own(server: str, state: Path | None, *, to_file: bool) -> None:
     review_own(server, state)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=IN_FOLDER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(folder: Path, yes: bool) -> None:
@@ -117,10 +117,9 @@ def prune(folder: Path, yes: bool) -> None:
     click.echo(f"{len(unneeded)} files removed.")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("old", type=IN_PATH)
 @click.argument("new", required=False, type=IN_PATH)
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def diff(old: Path, new: Path | None, as_json: bool) -> None:
     """Say in words what changed between two versions, the worst first. Signatures are not checked.
 
@@ -197,7 +196,7 @@ def restore(folder: Path, server: str, tool: str) -> None:
     _set_state(folder, server, tool, "active")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=IN_FOLDER)
 @click.argument("listed", metavar="[FILE]", required=False, type=IN_FILE)
 @click.option("--none", "unlisted", is_flag=True, help="No list any more: no agent is unregistered then.")
@@ -221,7 +220,7 @@ def agents(folder: Path, listed: Path | None, *, unlisted: bool) -> None:
     click.echo(f"{count} in the draft with serial {draft.serial}. Next: author and reviewer run `pdp tools sign`.")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=IN_FOLDER)
 @click.argument("server")
 @click.argument("vetting", metavar="[FILE]", required=False, type=IN_FILE)
@@ -263,11 +262,10 @@ def before_signing(folder: Path, *, renew: bool, shown: bool) -> None:
             keep_before(folder)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=IN_FOLDER)
 @click.option("--key", "key_specs", multiple=True, required=True, help="author:FILE or reviewer:FILE; repeat.")
 @click.option("--threshold", default=2, show_default=True, type=click.IntRange(2), help="Distinct keys needed.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def verify(folder: Path, key_specs: tuple[str, ...], threshold: int, as_json: bool) -> None:
     """Say what is wrong with the registry in FOLDER, where, and how to fix it."""
     keys = KeySet(tuple(_key(spec) for spec in key_specs), threshold)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import FILE, IN_FILE, program_first
+from pdp.cli.commands import FILE, IN_FILE, Command, program_first
 from pdp.cli.confining import LiveServer, live_options
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
@@ -17,7 +17,7 @@ from pdp.pinning.review import load_yaml
 from pdp.registry.files import write_file
 
 
-@click.command("observe")
+@click.command("observe", cls=Command)
 @click.argument("calls_file", metavar="CALLS", type=IN_FILE)
 @click.option("--out", type=FILE, help="A new file; the screen without it.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, callback=program_first)

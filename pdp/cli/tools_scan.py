@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.cli.commands import IN_FILE, Duration
+from pdp.cli.commands import IN_FILE, Command, Duration
 from pdp.cli.confining import LiveServer, live_options
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, store_options
@@ -47,7 +47,7 @@ FINDINGS = 10
 _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"}
 
 
-@click.command("scan")
+@click.command("scan", cls=Command)
 @click.argument("source", nargs=-1, type=click.UNPROCESSED)
 @click.option("--stdio", is_flag=True, help="SOURCE is a command that speaks stdio; put it after `--`.")
 @click.option("--server", default="server", show_default=True, help="What to call a live server.")
@@ -67,7 +67,6 @@ _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"
     help="Ask the judge of this configuration about each definition as well. Advice: it changes no exit code.",
 )
 @click.option("--sarif", "as_sarif", is_flag=True, help="SARIF 2.1.0, for code-scanning views.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
 @live_options
 def scan_command(
     source: tuple[str, ...],
@@ -234,12 +233,11 @@ def _show(held: AcceptanceReview, tools: int) -> None:
     console.print(f"{tools} tools, open findings: {counts}; accepted: {len(held.accepted)}.")
 
 
-@click.command()
+@click.command(cls=Command)
 @store_options
 @click.option("--tenant", default=None, help="Only this tenant's requests.")
 @click.option("--since", type=Duration("hd", "7d"), help="Only the last hours or days, like 12h or 7d.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Lines of the table.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def shadow(store: StorePlace, tenant: str | None, since: int | None, limit: int, as_json: bool) -> None:
     """List unknown servers and tools that were asked for, from the records in STORE (the folder of `store.path`).
 

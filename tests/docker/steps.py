@@ -101,7 +101,7 @@ def main() -> int:
             (server, 0, "--version"),
             (server, 0, "config", "check", "--syntax-only", str(ROOT / "pdp/runtime/config/example.yaml")),
             (server, 2, "policy", "check"),
-            (server, 1, "health", "--target", "127.0.0.1:1", "--timeout", "1"),
+            (server, 1, "health", "--config", str(ROOT / "pdp/runtime/config/example.yaml"), "--timeout", "1"),
             (tools, 0, "--version"),
             (tools, 0, "policy", "check"),
             (tools, 0, "policy", "test"),

@@ -249,5 +249,5 @@ def test_configuration_is_checked(image: Scratch) -> None:
 
 
 def test_probe_of_nothing_fails(image: Scratch) -> None:
-    done = image.run(FINAL, "health", "--target", "127.0.0.1:1", "--timeout", "0.5")
+    done = image.run(FINAL, "health", "--config", str(ROOT / "pdp/runtime/config/example.yaml"), "--timeout", "0.5")
     assert (done.returncode, done.stdout) == (1, "UNAVAILABLE\n")

@@ -96,7 +96,7 @@ def record() -> None:
         folder = Path(name)
         made = live(llm, folder, few(folder), "--review", REVIEW, "--record", TAPE, "--concurrency", "1")
         assert made.exit_code == 0, made.output
-        made = replay(folder, "--json", REPORT, "--html", PAGE)
+        made = replay(folder, "--report", REPORT, "--html", PAGE)
         assert made.exit_code == 0, made.output
 
 

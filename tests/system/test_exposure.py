@@ -183,7 +183,7 @@ def test_the_command_holds_bounds(tmp_path: Path) -> None:
     few = [found["product_authenticity_tool"], found["send_email"]]
     few += [next(case for case in lines() if case["label"] == "allow" and case["tool"]["name"] == "delete_file")]
     cases, out = write(tmp_path / "few.jsonl", few), tmp_path / "e.json"
-    asked = ["exposure", str(cases), "--review", str(REVIEW), "--json", str(out)]
+    asked = ["exposure", str(cases), "--review", str(REVIEW), "--report", str(out)]
     made = CliRunner().invoke(judge, [*asked, "--at-most", "0.4"])
     assert made.exit_code == 10, made.output
     fact = json.loads(out.read_text())

@@ -143,7 +143,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_command(few: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    asked = ["exposure", str(few), "--review", str(REVIEW), "--json", str(out)]
+    asked = ["exposure", str(few), "--review", str(REVIEW), "--report", str(out)]
     made = CliRunner().invoke(sessions, [*asked, "--at-most", "0.1"])
     assert made.exit_code == 0, made.output
     fact = json.loads(out.read_text())
@@ -204,7 +204,7 @@ def test_the_report_is_of_this_policy(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("devtools.sessions.cli.VARIANTS", {BALANCED: VARIANTS[BALANCED]})
     monkeypatch.setattr("devtools.sessions.cli.ATTACKERS", {})
     out = tmp_path / "out.json"
-    made = CliRunner().invoke(sessions, ["exposure", str(FILE), "--review", str(REVIEW), "--json", str(out)])
+    made = CliRunner().invoke(sessions, ["exposure", str(FILE), "--review", str(REVIEW), "--report", str(out)])
     assert made.exit_code == 0, made.output
     found, report = json.loads(out.read_text()), json.loads((CORPUS / "exposure.json").read_text())
     assert found["sessions"] == report["sessions"]

@@ -39,7 +39,7 @@ WHO = (NOBODY, JUDGE, PERSON, DENIED)
 
 @dataclass(frozen=True, slots=True)
 class ExposureReport:
-    """The output of `pdp judge exposure --json` for the same cases."""
+    """The output of `pdp judge exposure --report` for the same cases."""
 
     fact: Mapping[str, Any]
     courses: Mapping[str, str]
@@ -153,7 +153,7 @@ def read_exposure(path: Path, cases: Cases) -> ExposureReport:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     raise ConfigurationFault(
-        "judge.exposure", f"{path.name}: is not about these cases; make it with `pdp judge exposure --json`."
+        "judge.exposure", f"{path.name}: is not about these cases; make it with `pdp judge exposure --report`."
     )
 
 

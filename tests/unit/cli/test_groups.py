@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from support.for_each import for_each
 
-from pdp.cli.main import _SECTIONS, cli, next_command
+from pdp.cli.main import _TASKS, cli, next_command
 from pdp.core.errors import ConfigurationFault, RegistryFault
 
 PDP = Path(sys.executable).parent / "pdp"
@@ -28,13 +29,45 @@ def completed(words: str, place: int, shell: str = "bash") -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.split()]
 
 
-def test_every_command_stands_in_one_section_of_the_help() -> None:
-    placed = [name for names in _SECTIONS.values() for name in names]
-    assert sorted(placed) == sorted(cli._lazy)
-    told = CliRunner().invoke(cli, ["--help"]).output
-    titles = [f"{title}:" for title in _SECTIONS]
-    assert [line for line in told.splitlines() if line in titles] == titles
-    assert "\nCommands:" not in told
+def test_the_help_is_one_screen_and_has_every_command_once() -> None:
+    assert sorted(name for names in _TASKS.values() for name in names) == sorted(cli._lazy)
+    shown = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.splitlines()
+    assert len(shown) <= 24
+    assert max(map(len, shown)) <= 80
+    listed = " ".join(shown[shown.index("Commands:") + 1 :])
+    assert [name for name in cli._lazy if re.search(rf"\b{name}\b", listed) is None] == []
+
+
+def test_all_commands_are_listed_with_what_they_do() -> None:
+    listed = CliRunner().invoke(cli, ["--commands"]).output.splitlines()
+    assert (
+        "cli status: Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them."
+        in listed
+    )
+    assert "cli grants revoke: End a grant, at once." in listed
+
+
+@for_each(
+    "words, code, says",
+    [
+        (("--json", "config", "check"), 2, "Missing argument"),
+        (("--json", "judge", "lint"), 0, '"ok": true'),
+        (("judge", "--json", "lint"), 0, '"ok": true'),
+        (("judge", "lint", "--json"), 0, '"ok": true'),
+        (("--json", "config", "example"), 2, "`cli config example` takes no --json."),
+        (("config", "example", "--json"), 2, "No such option '--json'"),
+        (("--config", "none.yaml", "status"), 2, "`cli status` takes no --config."),
+        (("backup", "--to", "x", "--recipient", "README.md"), 2, "which server? Give --config FILE"),
+    ],
+)
+def test_a_shared_option_stands_before_or_after_the_command(words: tuple[str, ...], code: int, says: str) -> None:
+    done = CliRunner().invoke(cli, words)
+    assert (done.exit_code, says in done.output) == (code, True), done.output
+
+
+def test_what_a_command_is_given_of_shared_options_is_the_last(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["--profile", "none", "status", "--profile", f"{tmp_path}/last:x"])
+    assert (done.exit_code, f"{tmp_path}/last" in done.output) == (2, True), done.output
 
 
 def test_a_shell_completes_commands_their_commands_and_their_options() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -68,7 +69,7 @@ def test_the_version_loads_nothing_but_the_command_line() -> None:
 
 def test_help_imports_no_command() -> None:
     said, found = loaded(_PDP, "--help")
-    assert any(line.split()[:3] == ["health", "Ask", "a"] for line in said)
+    assert any("serve, config, health" in line for line in said)
     assert found <= {*_COMMAND_LINE, *loaded(f"import json, sys; {_TELL}")[1]}
 
 
@@ -99,9 +100,7 @@ def test_help_lists_no_command_that_is_not_there() -> None:
     for missing in ("nothing", "devtools"):
         done = run_without(missing, "--help")
         assert done.returncode == 0
-        listed.append(
-            {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ") and line[2:3].strip()}
-        )
+        listed.append(set(re.findall(r"[a-z]+", done.stdout.partition("Commands:")[2])))
     assert listed[0] - listed[1] == {"bench", "demo"}
     assert "serve" in listed[1]
 

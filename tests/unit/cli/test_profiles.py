@@ -66,7 +66,7 @@ def test_a_profile_is_taken_whole(home: Path) -> None:
         ("[operator]\ntarget = 'unix:/x'\ncaller_token_file = 'none'", "caller_token_file: the file cannot be read"),
         ("[operator]\ntarget = 'unix:/x'\ncaller_token_file = 'token'\nca = 'none'", "ca, certificate, key: "),
         ("[operator]\ncaller_token_file = 'token'", "say where the server is"),
-        ("[operator]\ntarget = 'pdp.example:443'\ncaller_token_file = 'token'", "only TLS is spoken; give --ca, or"),
+        ("[operator]\ntarget = 'pdp.example:443'\ncaller_token_file = 'token'", "only TLS is spoken; give `ca`"),
     ],
 )
 def test_a_profile_that_is_wrong(home: Path, content: str | None, says: str) -> None:

@@ -230,7 +230,7 @@ def test_what_does_not_work_is_told_after_what_does(short: Path, monkeypatch: py
     monkeypatch.setitem(measure.FIGURES, "alone", broken)
     monkeypatch.setitem(measure.FIGURES, "batch", lambda _: [figure(LESS, 1.0)])
     done = CliRunner().invoke(
-        cli, ["bench", "--only", "alone", "--only", "batch", "--json", "a.json", "--plot", "a.svg"]
+        cli, ["bench", "--only", "alone", "--only", "batch", "--report", "a.json", "--plot", "a.svg"]
     )
     assert isinstance(done.exception, BenchFault)
     assert done.exception.message == "not measured: alone; their rows say why"
@@ -247,7 +247,7 @@ def test_figures_of_a_busy_machine_are_told_and_not_kept(
     monkeypatch.setitem(measure.FIGURES, "alone", lambda _: [figure(LESS, 1.0)])
     monkeypatch.setattr(machine, "load", lambda: load)
     (short / "docs").mkdir()
-    done = CliRunner().invoke(cli, ["bench", "--only", "alone", "--json", "docs/bench.json"])
+    done = CliRunner().invoke(cli, ["bench", "--only", "alone", "--report", "docs/bench.json"])
     assert Path("docs/bench.json").exists() is written
     assert (getattr(done.exception, "code", ""), "1.00" in done.output) == ("" if written else "bench.load", True)
 
@@ -256,7 +256,7 @@ def test_figures_of_a_busy_machine_are_told_and_not_kept(
 def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(short)
     arguments = ["--rounds", "1", "--seconds", "0.3", "--only", "closed", "--only", "batch"]
-    done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json", "--plot", "a.svg"])
+    done = CliRunner().invoke(cli, ["bench", *arguments, "--report", "a.json", "--plot", "a.svg"])
     assert done.exit_code == 0, done.output
     found = {f["name"]: f for f in json.loads(Path("a.json").read_text())["figures"]}
     assert found.keys() == {"cpu", "throughput", "p50", "p99", "batch"}
@@ -271,7 +271,7 @@ def test_a_short_run_of_many_of_everything(short: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(measure, "PACKS", {measure.SOME_PACKS: 1, measure.MANY_PACKS: 2})
     only = [argument for name in ("warm", "cold", "packs", "subjects", "records") for argument in ("--only", name)]
     arguments = ["--rounds", "1", "--seconds", "0.2", "--subjects", "64", "--records", "64", *only]
-    done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json"])
+    done = CliRunner().invoke(cli, ["bench", *arguments, "--report", "a.json"])
     assert done.exit_code == 0, done.output
     found = {f["name"]: f["what"] for f in json.loads(Path("a.json").read_text())["figures"]}
     against_echo = {f"{kind}-{name}" for kind in ("warm", "cold") for name in ("cpu", "throughput", "p50", "p99")}
@@ -283,7 +283,7 @@ def test_a_short_run_of_many_of_everything(short: Path, monkeypatch: pytest.Monk
 @pytest.mark.starts_server
 def test_the_ways_of_a_call_are_measured_with_the_pdp_in_them(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(short)
-    arguments = ["--rounds", "1", "--seconds", "0.1", "--only", "callers", "--json", "a.json"]
+    arguments = ["--rounds", "1", "--seconds", "0.1", "--only", "callers", "--report", "a.json"]
     done = CliRunner().invoke(cli, ["bench", *arguments])
     assert done.exit_code == 0, done.output
     rows = {row["name"]: row for row in json.loads(Path("a.json").read_text())["figures"]}
@@ -318,7 +318,7 @@ PEERS = {f"peer-{name}" for name in ("warm", "opa", "opa-log", "cerbos")} | {"wa
 
 
 def peer_rows() -> dict[str, dict[str, Any]]:
-    arguments = ["--rounds", "1", "--seconds", "0.2", "--only", "peers", "--json", "a.json"]
+    arguments = ["--rounds", "1", "--seconds", "0.2", "--only", "peers", "--report", "a.json"]
     done = CliRunner().invoke(cli, ["bench", *arguments])
     assert done.exit_code == 0, done.output
     rows = {row["name"]: row for row in json.loads(Path("a.json").read_text())["figures"]}

@@ -346,7 +346,8 @@ def commands_exist(page: Path) -> None:
             command = below
             words.pop(0)
         assert command is not cli, line
-        known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+        params = command.get_params(click.Context(command))
+        known = {option for param in params for option in (*param.opts, *param.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
 
 

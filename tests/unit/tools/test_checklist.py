@@ -206,7 +206,7 @@ def test_the_command_tells_items_what_to_mend_and_by_its_exit_code(command: SetU
         "MB-1.3, MCP07: not shown: whether these enforce what is decided: gateway; run `pdp doctor --json`"
         in done.output
     )
-    assert run(command, *given, "--profile", "full").exit_code == 1
+    assert run(command, *given, "--level", "full").exit_code == 1
 
 
 def test_the_command_tells_all_about_one_item(command: SetUp) -> None:

@@ -36,7 +36,7 @@ def llm(stand_in: LlmStandIn) -> LlmStandIn:
 
 def test_the_report_of_the_tape_is_golden(tmp_path: Path) -> None:
     """After a change that is meant: PYTHONPATH=tests python tests/support/judge_eval.py"""
-    made = replay(tmp_path, "--json", tmp_path / "r.json", "--html", tmp_path / "r.html")
+    made = replay(tmp_path, "--report", tmp_path / "r.json", "--html", tmp_path / "r.html")
     assert made.exit_code == 0, made.output
     assert json.loads((tmp_path / "r.json").read_text("utf-8")) == json.loads(REPORT.read_text("utf-8"))
     assert (tmp_path / "r.html").read_text("utf-8") == PAGE.read_text("utf-8")
@@ -101,7 +101,7 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, llm: LlmStandIn) -> None:
 def test_what_was_not_answered_is_told_and_asked_again(tmp_path: Path, llm: LlmStandIn) -> None:
     llm.behave(fails(401))
     cases, results = few(tmp_path), tmp_path / "r.jsonl"
-    made = live(llm, tmp_path, cases, "--results", results, "--limit", "3", "--json", tmp_path / "r.json")
+    made = live(llm, tmp_path, cases, "--results", results, "--limit", "3", "--report", tmp_path / "r.json")
     assert made.exit_code == 11, made.output
     assert json.loads((tmp_path / "r.json").read_text())["unheard"] == 3
     assert "answers: endpoint 3 " in made.output
@@ -110,7 +110,7 @@ def test_what_was_not_answered_is_told_and_asked_again(tmp_path: Path, llm: LlmS
     assert live(llm, tmp_path, cases, "--results", results, "--limit", "3").exit_code == 0
 
 
-@pytest.mark.parametrize("option", ["--json", "--html", "--results", "--record"])
+@pytest.mark.parametrize("option", ["--report", "--html", "--results", "--record"])
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(
     tmp_path: Path, llm: LlmStandIn, option: str
 ) -> None:
@@ -134,7 +134,7 @@ def test_two_runs_are_compared_on_the_same_cases(tmp_path: Path, llm: LlmStandIn
     assert live(llm, tmp_path, cases, "--results", one).exit_code == 0
     llm.behave(obeys())
     report = tmp_path / "r.json"
-    asked = (cases, "--results", two, "--compare", one, "--json", report, "--html", tmp_path / "r.html")
+    asked = (cases, "--results", two, "--compare", one, "--report", report, "--html", tmp_path / "r.html")
     made = live(llm, tmp_path, *asked, "--model", "other")
     assert made.exit_code == 0, made.output
     found = json.loads(report.read_text())["comparison"]
@@ -180,7 +180,7 @@ def test_a_configuration_names_the_endpoint_and_what_it_costs(tmp_path: Path, ll
     section = llm.judge(tmp_path, prices=prices, model="of-the-configuration")
     server = PinnedServer("acme", "git", "https://mcp.acme.example/git", "owner")
     made = sandbox.create(tmp_path / "w", server, settings={"judge": section})
-    asked = (few(tmp_path), "--config", made.config, "--limit", "2", "--json", tmp_path / "r.json")
+    asked = (few(tmp_path), "--config", made.config, "--limit", "2", "--report", tmp_path / "r.json")
     found = evaluate(*asked)
     assert found.exit_code == 0, found.output
     report = json.loads((tmp_path / "r.json").read_text())
