@@ -327,7 +327,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         shares,
     )
     readings = Readings(recorder, clock)
-    consumers.telemetry, consumers.state = telemetry, state
+    consumers.telemetry = telemetry
     services = Services(
         admission=admission,
         decide=decide,

@@ -5,7 +5,7 @@ reads the database itself. Here alone are the log's signing key and the secrets 
 
     of the server   open · go · head · finish · read_key · renew · caught_up · find · end   calls
                     want                                                                              news
-    of this one     hold_cursor · move_cursor · keep_firsts · interpreters                            calls
+    of this one     hold_cursor · move_cursor                                                      calls
                     publish · roll_back · count                                                   news
 """
 
@@ -17,7 +17,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
-from pdp.core.call.registered import Interpreter
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.core.ports.telemetry import NONE, Attributes, Silent
 from pdp.core.record.search import RecordQuery
-from pdp.core.record.stored import FirstRow
 from pdp.host.channel import Channel
 from pdp.host.event_loop import unless
 from pdp.host.own_process import die_with, ignore_signals, seal
 from pdp.host.system import SystemEntropy, elapsed_ns, settle
-from pdp.proof.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen, Place
 from pdp.proof.index import SearchIndex
 from pdp.proof.note import LogKey
 from pdp.proof.publisher import Publisher, RolledBack
@@ -72,10 +69,6 @@ class _Keeper:
 
     async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
         return bool(await self._channel.call("move_cursor", name=name, position=position, until_ns=until_ns))
-
-    async def keep_firsts(self, rows: Sequence[FirstRow]) -> tuple[FirstRow, ...]:
-        kept = await self._channel.call("keep_firsts", rows=list(map(astuple, rows)))
-        return tuple([FirstRow(*row) for row in kept])
 
 
 class _Telemetry(Silent):
@@ -146,46 +139,38 @@ class Consumers:
         Fault."""
         own = self._settings = LogSettings.model_validate(settings)
         self._clock = StoreClock(time.time_ns, elapsed_ns, mark_ns)
-        keeper, key = _Keeper(self._channel), bytes.fromhex(index_key)
+        keeper = _Keeper(self._channel)
         followed = self._log = FollowedLog.open(own.store, bytes.fromhex(password), origin, keeper, boot)
         read_archive(own.audit, followed)
         await followed.take(head[0], head[1], bytes.fromhex(head[2]))
         with secrets_read() as read:
             self._publisher = publisher(own, followed, self._tell, agreed)
-            self._pushes = self._receivers(followed, begin, key)
+            self._pushes = self._receivers(followed, begin)
         folder = index_folder(own)
-        self._index = None if folder is None else _index(followed, folder, key)
+        self._index = None if folder is None else _index(followed, folder, bytes.fromhex(index_key))
         if check and self._publisher is not None:
             await self._publisher.check()
         verifier = "" if self._publisher is None else self._publisher.verifier.text()
         return {"verifier": verifier, "read": sorted(read)}
 
-    def _receivers(self, followed: FollowedLog, begin: int, index_key: bytes) -> Pushes:
-        """A cursor for each receiver, none of them moving yet, and for what is seen for the first time. Raises
-        ConfigurationFault."""
-        common = (followed, self._clock, SystemEntropy())
-        configured = (
-            Push(
-                name,
-                receiver_of(self._settings, name, options),
-                Selection(frozenset(options.tenants), frozenset(options.kinds)),
-                *common,
-                options.max_records,
-                0 if options.from_start else begin,
-                self._telemetry,
+    def _receivers(self, followed: FollowedLog, begin: int) -> Pushes:
+        """A cursor for each receiver, none of them moving yet. Raises ConfigurationFault."""
+        return Pushes(
+            tuple(
+                Push(
+                    name,
+                    receiver_of(self._settings, name, options),
+                    Selection(frozenset(options.tenants), frozenset(options.kinds)),
+                    followed,
+                    self._clock,
+                    SystemEntropy(),
+                    options.max_records,
+                    0 if options.from_start else begin,
+                    self._telemetry,
+                )
+                for name, options in self._settings.audit.push.items()
             )
-            for name, options in self._settings.audit.push.items()
         )
-        first_seen = FirstSeen(followed, index_key, self._interpreters, begin, self._telemetry)
-        learnt = max(followed.archived(), begin - HISTORY, 0)
-        own = Push(NAME, first_seen, Selection(kinds=KINDS), *common, AT_ONCE, learnt, self._telemetry)
-        return Pushes((*configured, own))
-
-    async def _interpreters(self, places: Collection[Place]) -> Mapping[Place, Sequence[Interpreter]]:
-        """By the manifests that the server has loaded now."""
-        asked = list(places)
-        told = await self._channel.call("interpreters", places=asked)
-        return {place: [Interpreter(*each) for each in found] for place, found in zip(asked, told, strict=True)}
 
     async def go(self) -> None:
         """Follow the log from here on."""

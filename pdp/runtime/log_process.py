@@ -8,7 +8,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,9 +18,8 @@ from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.core.record.search import RecordQuery
-from pdp.core.record.stored import Cosigning, FirstRow, SignedCheckpoint
+from pdp.core.record.stored import Cosigning, SignedCheckpoint
 from pdp.decide.commit import CLOCK, Recorder
-from pdp.decide.state import ServiceState
 from pdp.host import channel, child
 from pdp.host.channel import Channel
 from pdp.host.child import Child
@@ -60,7 +59,6 @@ class LogProcess:
         self.problem = AWAY[0]  # code of why the log is not followed; "" while it is
         self.rolled_back: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
         self.telemetry: Telemetry = SILENT
-        self.state: ServiceState  # set before anything is followed
         self._settings = LogSettings.of(settings)
         options = signing(self._settings)
         folder = None if options is None else options.folder
@@ -91,7 +89,7 @@ class LogProcess:
         """Start it. Raises OSError."""
         await self._ended()
         store = self._store
-        calls = (store.hold_cursor, store.move_cursor, self.keep_firsts, self.interpreters)
+        calls = (store.hold_cursor, store.move_cursor)
         opened = Channel(calls, (self.publish, self.roll_back, self.count), AWAY)
         ours, theirs = channel.pair()
         try:
@@ -275,17 +273,6 @@ class LogProcess:
         if self._child is not None:
             await child.ended(self._child, END_SECONDS)
         self._channel = self._child = None
-
-    # what it asks, besides of the store
-
-    async def keep_firsts(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        return list(map(astuple, await self._store.keep_firsts([FirstRow(*row) for row in rows])))
-
-    async def interpreters(self, places: Sequence[Sequence[str]]) -> Sequence[Sequence[tuple[str, str]]]:
-        """Of each place by kind and argument, by the manifests that are loaded now."""
-        registry = self.state.snapshot().registry
-        pinned = (registry.pinned(*place) for place in places)
-        return [() if tool is None else [(each.kind, each.argument) for each in tool.interpreters] for tool in pinned]
 
     # what it tells
 

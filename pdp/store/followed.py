@@ -1,6 +1,6 @@
 """The log of a store that another process writes, as its consumers have it.
 
-What they read comes from the database, which is opened to be read only. What they keep there (cursors, first names),
+What they read comes from the database, which is opened to be read only. What they keep there (cursors)
 the other process keeps for them: a store has one writer in a process, and on SQLite one in all.
 """
 
@@ -14,7 +14,6 @@ from sqlalchemy import Engine, RowMapping, Select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.core.record.stored import FirstRow
 from pdp.store.log_reads import LogReads
 from pdp.store.options import StoreOptions, postgres_missing
 from pdp.store.sqlite.opening import readers
@@ -31,8 +30,6 @@ class Keeper(Protocol):
 
     async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool: ...
 
-    async def keep_firsts(self, rows: Sequence[FirstRow], /) -> tuple[FirstRow, ...]: ...
-
 
 class FollowedLog(LogReads):
     """Implements `ports.Log`. `run` runs a read where the engine's connections may be used."""
@@ -40,7 +37,6 @@ class FollowedLog(LogReads):
     def __init__(self, engine: Engine, origin: str, keeper: Keeper, run: Run, end: Callable[[], None]) -> None:
         super().__init__(engine, lambda _read: None)
         self.hold_cursor, self.move_cursor = keeper.hold_cursor, keeper.move_cursor
-        self.keep_firsts = keeper.keep_firsts
         self._origin = origin
         self._run, self._end = run, end
         self._size = self._first = 0

@@ -18,7 +18,6 @@ from pdp.core.record.stored import (
     CallKeys,
     CallRow,
     Commit,
-    FirstRow,
     PersonRow,
     RecordRef,
     RefusalCount,
@@ -36,7 +35,6 @@ from pdp.store.approvals import tables as approvals
 from pdp.store.clock import MARK
 from pdp.store.cursors import hold, move
 from pdp.store.erasing import erase, unname
-from pdp.store.firsts import keep
 from pdp.store.ledger import Ledger
 from pdp.store.log_reads import LogReads
 from pdp.store.rows import VALUES_PER_RECORD
@@ -381,10 +379,6 @@ class LogStore(LogReads, ABC):
         return await self._writer.submit(
             lambda: self._ledger.on(lambda db: move(db, name, self.boot, position, until_ns))
         )
-
-    async def keep_firsts(self, rows: Sequence[FirstRow]) -> tuple[FirstRow, ...]:
-        """Keep names that are not known yet; see `firsts.keep`. Raises Unavailable, Overloaded."""
-        return await self.transact(lambda db: keep(db, rows))
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """What `work` does with rows of a room's own tables. Raises Unavailable, Overloaded."""

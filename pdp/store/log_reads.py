@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, Select, select
 
-from pdp.core.record.stored import FirstRow, LogRow
+from pdp.core.record.stored import LogRow
 from pdp.store import tables as t
 from pdp.store.approvals.answers import PeopleReads
 from pdp.store.cursors import cursor_key, position_of
 from pdp.store.feed import LogFeed
-from pdp.store.rows import VALUES_PER_RECORD
 
 
 class LogReads(PeopleReads, ABC):
@@ -54,22 +53,10 @@ class LogReads(PeopleReads, ABC):
         """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
         self._archived = record
 
-    def inputs_from(self, index: int, count: int) -> Mapping[int, bytes]:
-        """Input documents behind the records from an index on, by index, as far as they are kept."""
-        v = t.values.c
-        span = v.seq.between(index * VALUES_PER_RECORD, (index + count) * VALUES_PER_RECORD - 1)
-        rows = self._rows(select(v.seq, v.data).where(span, v.path == "input"))
-        return {row["seq"] // VALUES_PER_RECORD: bytes(row["data"]) for row in rows}
-
     def cursor(self, name: str) -> int | None:
         """The index at which a receiver goes on; None for one that never began."""
         row = self._one(select(t.meta.c.value).where(t.meta.c.name == cursor_key(name)))
         return None if row is None else position_of(bytes(row["value"]))
-
-    def firsts(self, tenant: str) -> tuple[FirstRow, ...]:
-        """What is known of a tenant's names."""
-        rows = self._rows(select(t.firsts).where(t.firsts.c.tenant == tenant))
-        return tuple([FirstRow(tenant, row["sort"], row["idx"], row["record"]) for row in rows])
 
     def _one(self, query: Select[Any]) -> Any:
         rows = self._rows(query)

@@ -34,7 +34,6 @@ INDEXED: Mapping[Table, tuple[str, ...]] = {
     t.budgets: ("idx", "task"),
     t.reservations: ("idx", "task"),
     t.people: ("subject",),
-    t.firsts: ("idx",),
     answers.approvals: ("index", "subject_index"),
     answers.shown: ("subject_index",),
     answers.grants: ("subject_index",),

@@ -26,11 +26,9 @@ from pdp.core.call.mandates import MandateRow, MandateState
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
 from pdp.core.record.atoms import OVERFLOW, AtomHashes
 from pdp.core.record.stored import (
-    FULL,
     CallKeys,
     CallRow,
     Commit,
-    FirstRow,
     PairChange,
     PersonRow,
     RevocationRow,
@@ -39,7 +37,6 @@ from pdp.core.record.stored import (
     SessionRow,
     ValueRow,
 )
-from pdp.store.firsts import keep
 from pdp.store.options import PostgresAddress
 from pdp.store.rekeying import INDEXED, rekey
 from pdp.store.shared import Fingerprints
@@ -128,14 +125,12 @@ async def test_every_row_is_as_if_the_new_key_had_written_it(place: Any, later: 
     before = place.open()
     for n in range(5):  # more than a portion
         await before.commit(made(FIRST, n, session=f"s{n % 2}"))
-    hosts = [FirstRow("acme", "host", keyed_index(FIRST, f"host {n}"), n) for n in range(5)]
-    await before.transact(lambda db: keep(db, (*hosts, FirstRow("acme", "path", FULL, 0))))
     had = await rows(before)
     assert all(had.values())
     changed = await on(before, lambda db: rekey(db, later, portion=2))
     assert changed == sum(map(len, had.values()))
     translated = json.dumps(had)
-    names = [f"{kind} {n}" for kind in ("approval", "call", "reply", "mark", "host", "planned") for n in range(5)]
+    names = [f"{kind} {n}" for kind in ("approval", "call", "reply", "mark", "planned") for n in range(5)]
     names += ["subject", "content", "owner", "parent", "tree", "task", "pair", "s0", "s1", "budget", "basis", "asker"]
     names.append("in records")
     for name in names:

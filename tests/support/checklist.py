@@ -43,7 +43,6 @@ ROOT = Path(__file__).parents[2]
 RULES = [
     {"alert": "StoreDown", "expr": "pdp_store_healthy == 0"},
     {"alert": "DenialsRise", "expr": 'rate(pdp_decisions_total{pdp_effect="deny"}[5m]) > 1'},
-    {"alert": "FirstSeen", "expr": "increase(pdp_targets_new_total[1h]) > 0"},
     {"alert": "LogBehind", "expr": "pdp_log_age_seconds > 60"},
 ]
 SERVER = PinnedServer("acme", "git", "https://mcp.acme.example/git", "devtools@acme.example")

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
-from support.consumers import following
 from support.environment import Stage, StillClock
 from support.tools import resource
-from support.waiting import until
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
@@ -285,23 +283,12 @@ async def test_everything_told_is_in_the_catalogue(tmp_path: Path) -> None:
         assert levels - told == absent | {"pdp.approval.asked", "pdp.approval.hour"}
 
 
-async def test_what_is_asked_about_for_the_first_time_is_counted_and_who_asks(tmp_path: Path) -> None:
+async def test_callers_are_counted_by_what_they_are_answered(tmp_path: Path) -> None:
     async with watched(tmp_path) as (world, watch):
         for tool in ("git_status", "git_status", "git_stash", "git_stash"):
             await world.decide(world.ask(ALICE, tool, definition=b"" if tool == "git_stash" else None), way=GRPC)
         await world.decide(world.ask(ALICE, "git_status", server="other", definition=b""), way=GRPC)
         await watch.settled()
-        # of an unknown server nothing is known, its tools included
-        one_each = dict.fromkeys(
-            (("server", "ok"), ("target", "ok"), ("agent", "ok"), ("server", "server.unknown")), 1
-        )
-        new = one_each | {("target", "tool.unknown"): 2}  # one of each server
-
-        def told() -> dict[tuple[str, str], int]:
-            return {(labels["pdp.new"], labels["pdp.check"]): n for labels, n in watch.points("pdp.targets.new")}
-
-        async with following(world.process):
-            await until(lambda: told() == new)
         asked = {
             (labels["pdp.caller"], labels["pdp.effect"]): n for labels, n in watch.points("pdp.caller.decisions")
         }

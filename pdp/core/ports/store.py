@@ -11,7 +11,6 @@ from pdp.core.record.stored import (
     CallKeys,
     CallRow,
     Commit,
-    FirstRow,
     LogRow,
     PersonRow,
     RecordRef,
@@ -104,10 +103,6 @@ class Log(Protocol):
         """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
         ...
 
-    def inputs_from(self, index: int, count: int) -> Mapping[int, bytes]:
-        """Input documents behind the records from an index on, by index, as far as they are kept."""
-        ...
-
     async def in_thread(self, reads: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """The result of `reads`, which calls the synchronous reads, in one of the threads for pages and background
         tasks. Raises Overloaded `store.overloaded`."""
@@ -125,15 +120,6 @@ class Log(Protocol):
 
     def cursor(self, name: str) -> int | None:
         """The index at which a receiver goes on; None for one that never began."""
-        ...
-
-    def firsts(self, tenant: str) -> tuple[FirstRow, ...]:
-        """What is known of a tenant's names; of those that have no place a mark, named `FULL`."""
-        ...
-
-    async def keep_firsts(self, rows: Sequence[FirstRow], /) -> tuple[FirstRow, ...]:
-        """Keep names that are not known yet. Returns the rows as they stand: with the record that named each first,
-        or as the mark where there is no place for it. Raises Unavailable, Overloaded."""
         ...
 
 

@@ -197,20 +197,6 @@ class RevocationRow:
     until_ns: int
 
 
-FULL = ""  # the name that stands for all that has no place
-MOST_FIRSTS = 1_024  # names of a tenant and sort
-
-
-@frozen
-class FirstRow:
-    """A name of some sort, by its keyed index, and the index of the record that was the tenant's first to hold it."""
-
-    tenant: str
-    sort: str
-    name: str
-    index: int
-
-
 @frozen
 class Commit:
     """One atomic write: a record and everything that must be true exactly when the record is durable."""

@@ -29,8 +29,8 @@ from pdp.tools.checklist.given import DAY_NS
 from pdp.tools.checklist.reports import secret_names
 
 _SWEPT = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108 - looked for
-# what an alarm has to look at: the store, decisions, what comes for the first time, the signed log
-_WATCHED = ("pdp_store_healthy", "pdp_decisions_total", "pdp_targets_new_total", "pdp_log_age_seconds")
+# what an alarm has to look at: the store, decisions, the signed log
+_WATCHED = ("pdp_store_healthy", "pdp_decisions_total", "pdp_log_age_seconds")
 _FAULTS = ("config.secret", "vault.")
 _SECRET = re.compile(r"(file|vault):.")
 

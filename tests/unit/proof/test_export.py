@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,24 @@ def test_an_opa_event_names_bundle_and_answer() -> None:
     assert found["result"]["effect"] == "allow"
     assert found["result"]["reasons"] == record["reasons"]
     assert (found["erased"], "input" in found) == (["/input"], False)
+
+
+def test_the_query_of_the_page_finds_what_is_named_for_the_first_time() -> None:
+    page = (ROOT / "docs/monitoring.md").read_text()
+    query = page.partition("```sql\n")[2].partition("```")[0]
+    calls = [
+        ("old", "allow", 20),
+        ("old", "allow", 26),
+        ("new", "deny", 24),
+        ("new", "allow", 26),
+        ("no", "deny", 26),
+    ]
+    lines = [
+        made("csv", "decision allow", target={"name": tool}, effect=effect, time=f"2026-11-{day}T10:00:00Z")
+        for tool, effect, day in calls
+    ]
+    names, marks = ", ".join(f'"{column}"' for column in export.COLUMNS), ", ".join("?" for _ in export.COLUMNS)
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute(f"CREATE TABLE records ({names})")
+        db.executemany(f"INSERT INTO records VALUES ({marks})", csv.reader(io.StringIO(b"".join(lines).decode())))
+        assert [row[3:] for row in db.execute(query)] == [("new", "2026-11-26T10:00:00Z")]
