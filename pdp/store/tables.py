@@ -210,15 +210,6 @@ people = Table(  # an erased row stays, with its pseudonym alone, so that no lat
     sqlite_with_rowid=False,
 )
 
-firsts = Table(  # names as keyed indexes alone: nothing in them is anybody's to erase
-    "firsts",
-    metadata,
-    *(key(name) for name in ("tenant", "sort", "idx")),
-    number("record"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
-
 high_water = Table("high_water", metadata, key("name"), number("value"), sqlite_strict=True, sqlite_with_rowid=False)
 
 # Only PostgreSQL has these.

@@ -278,8 +278,8 @@ async def test_everything_told_is_in_the_catalogue(tmp_path: Path) -> None:
         told = {m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
         assert told <= {instrument.name for instrument in INSTRUMENTS}
         levels = {instrument.name for instrument in INSTRUMENTS if instrument.kind == "level"}
-        # there is no judge here, and no group was asked
-        absent = {"pdp.judge.up", "pdp.judge.load"}
+        # there is no judge here, no receiver of records, and no group was asked
+        absent = {"pdp.judge.up", "pdp.judge.load", "pdp.push.age", "pdp.push.waiting"}
         assert levels - told == absent | {"pdp.approval.asked", "pdp.approval.hour"}
 
 

@@ -190,15 +190,6 @@ CREATE TABLE reservations (
 
 CREATE INDEX reservations_by_age ON reservations (until_ns)
 
--- What tenants' agents named for the first time.
-CREATE TABLE firsts (
-  tenant TEXT NOT NULL,
-  sort TEXT NOT NULL,
-  idx TEXT NOT NULL, -- a keyed index; empty for all that has no place
-  record {number} NOT NULL, -- the index of the one that named it first
-  PRIMARY KEY (tenant, sort, idx)
-) {keyed}
-
 -- What one task may do, for as long as its session goes on.
 CREATE TABLE mandates (
   id TEXT NOT NULL PRIMARY KEY,
