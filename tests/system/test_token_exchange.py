@@ -24,10 +24,9 @@ from devtools.sandbox import ALICE
 from devtools.sandbox import definition_bytes as written
 from pdp.client import AsyncClient, Client, Decision, ToolCall
 from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions, attach
-from pdp.core.outcome import EXCHANGE, Effect
-from pdp.core.outcome.answer import GRANT_TYPE, Answer, PolicyRef
+from pdp.core.outcome import EXCHANGE
+from pdp.core.outcome.answer import GRANT_TYPE
 from pdp.v1 import decision_pb2, types_pb2
-from pdp.wire.authzen import obligations
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BEHIND = {"audience": "https://mail.acme.example", "scopes": ["mail.read", "mail.search"]}
@@ -129,19 +128,6 @@ async def test_a_server_in_whose_name_a_client_promises_it_refuses(
     finally:
         await guard.close()
     assert behind.calls == [("git_log", {})]
-
-
-async def test_authzen_tells_it_as_an_obligation_of_its_own_or_permits_nothing() -> None:
-    duty = {"kind": EXCHANGE, "code": "token.exchange", "control": "MCP01", "pack": "baseline", **SAID}
-    answer = Answer("d", Effect.ALLOW, (), (duty,), "low", 0, "", PolicyRef("r", "sha256:p", "embedded"))
-    assert obligations.shown(answer, ["watermark"]) is None
-    assert obligations.shown(answer, [EXCHANGE]) == [
-        {
-            "id": "d.1",
-            "type": "custom",
-            "properties": {"kind": EXCHANGE, "code": "token.exchange", "parameters": SAID},
-        }
-    ]
 
 
 class Issuer(BaseHTTPRequestHandler):

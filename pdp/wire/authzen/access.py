@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 
 from pdp.core.bytes.digest import Json
@@ -21,15 +20,11 @@ from pdp.core.errors import (
     Unavailable,
 )
 from pdp.core.outcome import Effect
-from pdp.core.outcome.answer import Answer, ListAnswer
+from pdp.core.outcome.answer import Answer
 from pdp.decide.batch import MAX_ITEMS, Answered
-from pdp.people.tasks import ApprovalTasks
 from pdp.wire.authzen import access_questions as questions
-from pdp.wire.authzen import mcp_binding, obligations
 from pdp.wire.authzen.access_questions import AccessQuestion, Object
-from pdp.wire.authzen.access_tasks import AccessTasks
 from pdp.wire.authzen.entity_search import EntitySearch
-from pdp.wire.authzen.mcp_binding import McpBinding
 from pdp.wire.authzen.options import AuthzenOptions
 from pdp.wire.grpc.servicer import Services
 
@@ -66,21 +61,12 @@ class AccessRequests:
         self.options = options
         self._services = services
         self._search = EntitySearch(services.explain, index_key, options.search_candidates)
-        self._mcp = McpBinding(services, options) if options.drafts.mcp else None
-        self.tasks: AccessTasks | None = None
-        if options.drafts.access_requests and options.url is not None:
-            tasks = ApprovalTasks(services.waiting.store, services.waiting.clock)
-            self.tasks = AccessTasks(tasks, index_key, options.url)
 
     async def evaluation(self, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """One decision."""
         asked = questions.question(given)
-        if self._mcp is not None and mcp_binding.is_list(asked):
-            listed = await self._mcp.listed(asked, caller)
-            if listed is not None:
-                return self._listed(*listed)
         answer, _ = await self._services.decide(self._ask(asked, caller, seconds), caller)
-        return await self._decision(asked, answer, caller)
+        return self._decision(answer)
 
     async def evaluations(self, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """Several decisions, in order, or the one that is asked above them."""
@@ -92,12 +78,11 @@ class AccessRequests:
         if stop is None:
             answers = await self._services.batch(asks, caller)
             pairs = zip(several.each, answers, strict=True)
-            each: list[Json] = [await self._answered(one, answered, caller) for one, answered in pairs]
-            return {"evaluations": each}
+            return {"evaluations": [self._answered(one, answered) for one, answered in pairs]}
         found: list[Json] = []
         for one, ask in zip(several.each, asks, strict=True):
             (answered,) = await self._services.batch((ask,), caller)
-            decision = await self._answered(one, answered, caller)
+            decision = self._answered(one, answered)
             found.append(decision)
             if decision["decision"] is stop:
                 break
@@ -105,7 +90,7 @@ class AccessRequests:
 
     async def search(self, searched: str, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """Who, what or how: see `EntitySearch`."""
-        ask = partial(self._ask, seconds=seconds, told=False)
+        ask = partial(self._ask, seconds=seconds)
         return await self._search(searched, given, caller, self.options.server_of, ask)
 
     def _asked(self, one: AccessQuestion | InvalidRequest, caller: Caller, seconds: float) -> Ask | InvalidRequest:
@@ -114,16 +99,9 @@ class AccessRequests:
         except InvalidRequest as fault:
             return fault
 
-    def _ask(self, asked: AccessQuestion, caller: Caller, seconds: float, *, told: bool = True) -> Ask:
-        """Our own request. `told`: whether its answer has a place for obligations."""
-        until_ns, kinds = self._services.admission.until(seconds), self.options.drafts.obligations
-        if told and self._mcp is not None and mcp_binding.is_call(asked):
-            ask = self._mcp.ask(asked, caller, until_ns)
-        else:
-            ask = questions.ask(asked, caller, self.options, self._schema(caller), until_ns)
-        if not kinds or not told:
-            return ask
-        return replace(ask, supported_obligations=obligations.supported(asked.context, kinds))
+    def _ask(self, asked: AccessQuestion, caller: Caller, seconds: float) -> Ask:
+        until_ns = self._services.admission.until(seconds)
+        return questions.ask(asked, caller, self.options, self._schema(caller), until_ns)
 
     def _schema(self, caller: Caller) -> Callable[[str, str], Json]:
         registry = self._services.decide.state.snapshot().registry
@@ -134,41 +112,19 @@ class AccessRequests:
 
         return found
 
-    async def _answered(
-        self, asked: AccessQuestion | InvalidRequest, answered: Answered, caller: Caller
-    ) -> dict[str, Json]:
+    def _answered(self, asked: AccessQuestion | InvalidRequest, answered: Answered) -> dict[str, Json]:
         if isinstance(asked, InvalidRequest):
             return _failed(asked)
-        if isinstance(answered, Fault):
-            return _failed(answered)
-        return await self._decision(asked, answered[0], caller)
+        return _failed(answered) if isinstance(answered, Fault) else self._decision(answered[0])
 
-    async def _decision(self, asked: AccessQuestion, answer: Answer, caller: Caller) -> dict[str, Json]:
-        """Only an allow permits: a pending answer, and one that an operator merely observes, does not. Nor does one
-        whose obligations cannot be told."""
+    def _decision(self, answer: Answer) -> dict[str, Json]:
+        """Only an allow permits: a pending answer, and one that an operator merely observes, does not."""
         permitted = answer.effect is Effect.ALLOW
-        code = answer.reasons[0].code if answer.reasons else answer.effect.value
-        told = obligations.shown(answer, self.options.drafts.obligations)
-        if permitted and told is None:
-            permitted, code = False, obligations.MALFORMED
-        context: dict[str, Json] = {}
-        if self.options.context:
-            context["decision_id"] = answer.decision_id
-            if not permitted:
-                context["code"] = code
-        if permitted and told:
-            context["obligations"] = told
-        if self.tasks is not None:
-            context |= await self.tasks.context(asked, answer, caller)
-        return {"decision": permitted, **({"context": context} if context else {})}
-
-    def _listed(self, permitted: bool, answer: ListAnswer) -> dict[str, Json]:
-        """A list of MCP: one of which something is hidden is denied whole."""
         if not self.options.context:
             return {"decision": permitted}
         context: dict[str, Json] = {"decision_id": answer.decision_id}
         if not permitted:
-            context["code"] = answer.reasons[0].code if answer.reasons else "list.hidden"
+            context["code"] = answer.reasons[0].code if answer.reasons else answer.effect.value
         return {"decision": permitted, "context": context}
 
 

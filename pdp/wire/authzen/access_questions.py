@@ -172,7 +172,7 @@ def ask(asked: AccessQuestion, caller: Caller, options: AuthzenOptions, schema: 
         call_id="",
         method=action.name,
         target=GenericTarget(resource.type, resource.id, canonical(arguments), server),
-        credential=credential(subject, caller.name, options),
+        credential=_credential(subject, caller.name, options),
         session=SessionAsk(task=_task(asked.context)),
         extra=canonical(extra) if extra else b"",
         until_ns=until_ns,
@@ -186,14 +186,13 @@ def _task(context: Object) -> str:
     return said if isinstance(said, str) and len(said) <= fields.MAX_TASK else ""
 
 
-def credential(subject: Entity, agent: str, options: AuthzenOptions) -> Credential:
-    """The subject on the caller's word, and who acts for it; "" where nobody is said to."""
+def _credential(subject: Entity, agent: str, options: AuthzenOptions) -> Credential:
+    """The subject on the caller's word, and the agent that acts for it."""
     known = options.subjects.get(subject.type)
     if known is None:
         return NoCredential()
     claims = {name: subject.properties[name] for name in known.claims if name in subject.properties}
-    if agent:
-        claims["client_id"] = agent
+    claims["client_id"] = agent
     return AssertedClaims(known.issuer, subject.id, canonical(claims))
 
 

@@ -28,20 +28,6 @@ class SubjectTypeOptions(Options):
         return self
 
 
-class DraftOptions(Options):
-    """Drafts that AuthZEN 1.0 is extended by. Each has a switch of its own; a draft may change, and this with it."""
-
-    obligations: tuple[Name, ...] = Field((), max_length=64, examples=[["watermark"]])
-    """Kinds of obligations that answers may carry, by the obligations profile; none: a permit has none, and what
-    would oblige the caller is denied."""
-    access_requests: bool = False
-    """Whether the denial of a question that people were asked about says so, and how its caller learns what they
-    answer, by the access request profile (ARAP). Needs `authzen.url`."""
-    mcp: bool = False
-    """Whether questions about requests of MCP are decided as such, by the MCP binding (COAZ-MCP); else they are
-    operations like any other."""
-
-
 class AuthzenOptions(ListenerOptions):
     """What callers may ask by AuthZEN 1.0."""
 
@@ -63,8 +49,6 @@ class AuthzenOptions(ListenerOptions):
     context for an error."""
     search_candidates: int = Field(0, ge=0, le=1_000)
     """Candidates that one page of a search looks at; 0: there are no searches. Searches tell who may do what."""
-    drafts: DraftOptions = Field(default_factory=DraftOptions)
-    """Drafts beyond AuthZEN 1.0 that are spoken here."""
     max_body_bytes: int = Field(262_144, ge=1 << 10, le=4 << 20)
     """Of a request."""
     budget_ms: int = Field(5_000, ge=20, le=50_000)
@@ -76,8 +60,6 @@ class AuthzenOptions(ListenerOptions):
             raise ValueError("client_ca_file goes with certificate_file and key_file")
         if self.url is not None and (problem := _no_base(self.url)):
             raise ValueError(f"url {problem}")
-        if self.drafts.access_requests and self.url is None:
-            raise ValueError("drafts.access_requests needs url: answers say where to ask on")
         return self
 
     def server_of(self, resource_type: str) -> str:

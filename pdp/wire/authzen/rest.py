@@ -5,35 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 from typing_extensions import override
 
 from pdp.core.bytes.digest import Json
-from pdp.core.call.request import Caller, Role
-from pdp.core.errors import Fault, InvalidRequest
+from pdp.core.call.request import Role
+from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Entropy
 from pdp.decide.admission import Admission
 from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.wire.authzen import access_questions as questions
-from pdp.wire.authzen import access_tasks, obligations
 from pdp.wire.authzen.access import AccessRequests, Handler, overdue, status_of
 from pdp.wire.authzen.access_questions import Object
-from pdp.wire.authzen.access_tasks import AccessTasks, TaskReply
 from pdp.wire.grpc.interceptors import logged
 
 EVALUATION, EVALUATIONS, SEARCH = "/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search"
 SEARCHED = ("subject", "resource", "action")
 WELL_KNOWN = "/.well-known/authzen-configuration"
 REQUEST_ID = "x-request-id"
-IDEMPOTENCY_KEY = "idempotency-key"
-POLL_SECONDS = 5  # between two looks at a task
 _JSON = "application/json"
-_PROBLEM = "application/problem+json"
-# the whole answer to a request of an admitted caller, within seconds
-_Answering = Callable[[HttpCall, Caller, float], Awaitable[HttpReply]]
 
 
 class AuthzenRest(HttpListener):
@@ -53,13 +46,7 @@ class AuthzenRest(HttpListener):
             call = (f"authzen.{searched.capitalize()}Search", f"search_{searched}_endpoint")
             calls[f"{SEARCH}/{searched}"] = (*call, partial(access.search, searched))
         self._endpoints = {name: path for path, (_, name, _) in calls.items()}
-        self._posted: dict[str, tuple[str, _Answering]] = {
-            path: (rpc, partial(self._evaluated, handler)) for path, (rpc, _, handler) in calls.items()
-        }
-        self._tasks = access.tasks
-        if self._tasks is not None:
-            self._endpoints["access_request_endpoint"] = access_tasks.PATH
-            self._posted[access_tasks.PATH] = ("authzen.AccessRequest", partial(self._submitted, self._tasks))
+        self._posted = {path: (rpc, handler) for path, (rpc, _, handler) in calls.items()}
         self._metadata = self._made_metadata()
 
     @override
@@ -70,47 +57,26 @@ class AuthzenRest(HttpListener):
 
     async def _reply(self, request: HttpCall) -> HttpReply:
         path = _path(request)
-        metadata, posted, task = self._metadata.get(path), self._posted.get(path), self._task(path)
-        if metadata is None and posted is None and task is None:
+        metadata, posted = self._metadata.get(path), self._posted.get(path)
+        if metadata is None and posted is None:
             return _refused(404, "There is nothing at this path.")
         method = "GET" if posted is None else "POST"
         if request.method != method:
             return _refused(405, f"This path takes {method}.", ("Allow", method))
-        if metadata is not None:
-            return _json(200, metadata)
-        return await self._asked(request, *(posted or task or ()))
+        return _json(200, metadata or {}) if posted is None else await self._asked(request, *posted)
 
-    def _task(self, path: str) -> tuple[str, _Answering] | None:
-        """The reading of a task, by its path."""
-        prefix, handle = f"{access_tasks.PATH}/", path.removeprefix(f"{access_tasks.PATH}/")
-        if self._tasks is None or not path.startswith(prefix):
-            return None
-        return "authzen.Task", partial(self._looked, self._tasks, handle)
-
-    async def _asked(self, request: HttpCall, rpc: str, answering: _Answering) -> HttpReply:
+    async def _asked(self, request: HttpCall, rpc: str, handler: Handler) -> HttpReply:
         seconds = self._access.options.budget_ms / 1000
         try:
             async with (
                 asyncio.timeout(seconds),
                 self._admission.admit(request.peer, Role.DECIDE, rpc, seconds) as caller,
             ):
-                return await answering(request, caller, seconds)
+                return _json(200, await handler(self._body(request), caller, seconds))
         except TimeoutError:
             return self._fault(overdue(), rpc)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - its caller gets a status without the text of the exception
             return self._fault(error, rpc)
-
-    async def _evaluated(self, handler: Handler, request: HttpCall, caller: Caller, seconds: float) -> HttpReply:
-        return _json(200, await handler(self._body(request), caller, seconds))
-
-    async def _submitted(self, tasks: AccessTasks, request: HttpCall, caller: Caller, _seconds: float) -> HttpReply:
-        said = await tasks.submit(self._body(request), caller, request.headers.get(IDEMPOTENCY_KEY, ""))
-        return _told(201 if said.over else 202, said, ("Location", said.location))
-
-    async def _looked(
-        self, tasks: AccessTasks, handle: str, _request: HttpCall, caller: Caller, _seconds: float
-    ) -> HttpReply:
-        return _told(200, await tasks.status(handle, caller))
 
     def _body(self, request: HttpCall) -> Object:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -122,9 +88,6 @@ class AuthzenRest(HttpListener):
         """The log has every fault; its caller hears the message of those that are not ours. Raises what `logged`
         raises."""
         said, status = logged(error, rpc, self._entropy), status_of(error)
-        found = access_tasks.problem(error) if isinstance(error, Fault) else None
-        if found is not None:
-            return replace(_json(int(str(found["status"])), found), kind=_PROBLEM)
         more: tuple[tuple[str, str], ...] = ()
         if status == 401:
             more = (("WWW-Authenticate", "Bearer"),)
@@ -140,21 +103,11 @@ class AuthzenRest(HttpListener):
         path = url.partition("://")[2].partition("/")[2]
         found: dict[str, Json] = {"policy_decision_point": url}
         found |= {name: f"{url}{at}" for name, at in self._endpoints.items()}
-        if self._tasks is not None:
-            found["capabilities"] = [access_tasks.CAPABILITY]
-        if kinds := self._access.options.drafts.obligations:
-            found[obligations.SUPPORTED] = list(obligations.types_of(kinds))
         return {f"{WELL_KNOWN}/{path}" if path else WELL_KNOWN: found}
 
 
 def _json(status: int, value: Mapping[str, Json] | str) -> HttpReply:
     return HttpReply(status, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), _JSON)
-
-
-def _told(status: int, said: TaskReply, *more: tuple[str, str]) -> HttpReply:
-    """A task, and until when there is no use in looking at it again."""
-    wait = () if said.over else (("Retry-After", str(POLL_SECONDS)),)
-    return replace(_json(status, said.body), more=(*more, *wait))
 
 
 def _refused(status: int, message: str, *headers: tuple[str, str]) -> HttpReply:
