@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from served import ISSUER, SAFE, TOOLS, Served, caller_options, make_world, served
 from support.for_each import for_each
-from support.gateways import HANDSHAKE, MODERN, approve, message
+from support.gateways import HANDSHAKE, MODERN, message
 
 from devtools import sandbox
 from devtools.sandbox import ALICE, BOB
@@ -107,32 +106,6 @@ def test_a_call_of_the_backends_own_name_passes(server: Served) -> None:
     (record,) = server.records()[before:]
     assert (record["effect"], record["caller"]) == ("allow", "gateway")
     assert checked(server, request(services=("git",), bearer=server.alice())) is None  # its id in the registry
-
-
-def test_a_denial_is_an_error_with_data(server: Served) -> None:
-    for params in (
-        {"name": "git_log", "arguments": {"max_count": 10_000}},
-        {"name": "nothing_such", "arguments": {}},
-    ):
-        data = denied(checked(server, request(params, bearer=server.alice())))
-        assert set(data) == {"status", "decision_id"}
-        assert data["status"] == "deny"
-    mistyped = {"name": "git_log", "arguments": {"max_count": "three"}}
-    error = checked(server, request(mistyped, bearer=server.alice()))
-    assert error.code == ERRORS.PERMISSION_DENIED
-    assert "/max_count must be integer" in error.reason
-
-
-def test_a_pending_call_passes_once_when_it_is_approved(server: Served) -> None:
-    params = {"name": "git_reset", "arguments": {"repo_path": f"/{uuid.uuid4()}"}}
-    error = checked(server, request(params, bearer=server.alice()))
-    assert error.code == ERRORS.PERMISSION_DENIED
-    assert error.reason != SAFE
-    data = json.loads(error.mcp_error)
-    assert (data["status"], data["retry_after"] > 0) == ("pending", True)
-    while (error := checked(server, request(params, bearer=server.alice()))) is not None:
-        approve(server.world, json.loads(error.mcp_error)["approval_url"])
-    assert json.loads(checked(server, request(params, bearer=server.alice())).mcp_error)["status"] == "pending"
 
 
 @pytest.mark.parametrize("key", ["claims", "jwt", "sub", ""])

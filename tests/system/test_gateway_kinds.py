@@ -1,9 +1,11 @@
-"""Prompts, resources, templates, completions and subscriptions by the calls of gateways: decided like tools."""
+"""Tools, prompts, resources, templates, completions and subscriptions by the calls of gateways: one table of what is
+allowed, denied, told and waited for, put by Envoy in each protocol version and by agentgateway."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from pdp.wire.gateways.options import GatewayOptions
 
 both = pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
 STRANGER = SandboxPerson("zoe", ("guests",), ("git:read",))
-HINT = "The arguments do not fit the schema that the server lists: /path is missing."
+HINT = "The arguments do not fit the schema that the server lists:"
 SUMMARY, NOTES = {"type": "ref/prompt", "name": "summary"}, {"type": "ref/resource", "uri": "notes://{name}"}
 LISTED = {
     "prompts/list": ("prompts", "name", set(PROMPTS)),
@@ -42,6 +44,7 @@ def listen(*uris: str, **more: Any) -> dict[str, Any]:
 
 
 PASSES = [
+    ("tools/call", {"name": "git_status", "arguments": {"repo_path": "/src"}}, 1),
     ("prompts/get", {"name": "summary", "arguments": {"path": "/src"}}, 1),
     ("resources/read", {"uri": "file:///readme"}, 1),
     ("resources/read", {"uri": "notes://public-a"}, 1),
@@ -53,6 +56,9 @@ PASSES = [
     ("subscriptions/listen", listen(), 0),
 ]
 DENIED = [
+    ("tools/call", {"name": "git_log", "arguments": {"max_count": 10_000}}),
+    ("tools/call", {"name": "nothing_such"}),
+    ("tools/call", {"name": "summary", "arguments": {"path": "/"}}),
     ("prompts/get", {"name": "summary", "arguments": {"path": "a\u200bb"}}),
     ("prompts/get", {"name": "git_status"}),
     ("prompts/get", {"name": "nothing"}),
@@ -65,6 +71,17 @@ DENIED = [
     ("completion/complete", completion(NOTES, "name", "sal")),
     ("completion/complete", completion({"type": "ref/resource", "uri": "notes://public-a"}, "name", "public-")),
     ("subscriptions/listen", listen("file:///readme", "notes://salaries")),
+]
+TOLD = [
+    ("prompts/get", {"name": "summary"}, f"{HINT} /path is missing."),
+    ("tools/call", {"name": "git_log", "arguments": {"max_count": "three"}}, f"{HINT} /max_count must be integer."),
+]
+PENDING = [
+    ("tools/call", {"name": "git_reset", "arguments": {"repo_path": "/gateways"}}),
+    ("prompts/get", {"name": "rewrite", "arguments": {"path": "/gateways"}}),
+    ("resources/read", {"uri": "file:///plans"}),
+    ("resources/subscribe", {"uri": "file:///plans"}),
+    ("completion/complete", completion({"type": "ref/prompt", "name": "rewrite"}, "path", "/g")),
 ]
 MALFORMED = [
     ("prompts/get", {"name": 3}),
@@ -113,46 +130,90 @@ def through_envoy(
     return asked(found, check(body, bearer=found.alice() if bearer is None else bearer, **of))
 
 
-@both
-@pytest.mark.parametrize(("method", "params", "decisions"), PASSES)
-def test_envoy_passes_what_is_allowed(
-    server: Served, version: str, method: str, params: dict[str, Any], decisions: int
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What a gateway hands on in place of a call."""
+
+    message: str
+    data: Mapping[str, Any]
+
+
+def by_envoy(version: str) -> Callable[..., Denial | None]:
+    def asking(found: Served, method: str, params: Mapping[str, Any], bearer: str | None = None) -> Denial | None:
+        answer = through_envoy(found, method, params, version, bearer)
+        if answer.passes:
+            return None
+        assert answer.error == (200, -32001, 7)
+        return Denial(answer.body["error"]["message"], answer.body["error"]["data"])
+
+    return asking
+
+
+def by_agentgateway(
+    found: Served, method: str, params: Mapping[str, Any], bearer: str | None = None
+) -> Denial | None:
+    error = checked(found, request(params, method=method, bearer=found.alice() if bearer is None else bearer))
+    if error is None:
+        return None
+    assert error.code == ERRORS.PERMISSION_DENIED
+    return Denial(error.reason, json.loads(error.mcp_error))
+
+
+GATEWAYS: Mapping[str, Callable[..., Denial | None]] = {
+    f"envoy {MODERN}": by_envoy(MODERN),
+    f"envoy {HANDSHAKE}": by_envoy(HANDSHAKE),
+    "agentgateway": by_agentgateway,
+}
+gateways = pytest.mark.parametrize("gateway", GATEWAYS)
+
+
+@gateways
+def test_what_is_allowed_passes_and_is_recorded(server: Served, gateway: str) -> None:
     before = len(server.records("decision"))
-    answer = through_envoy(server, method, params, version)
-    assert answer.passes, answer.body
-    made = server.records("decision")[before:]
-    assert [record["effect"] for record in made] == ["allow"] * decisions
-    expected = {"subscriptions/listen": "resources/subscribe"}.get(method, method)
-    assert {record["method"] for record in made} <= {expected}
-    assert all(record["target"]["kind"] in ("prompt", "resource") for record in made)
+    for method, params, _ in PASSES:
+        assert GATEWAYS[gateway](server, method, params) is None, (method, params)
+    methods = [(method, count) for method, _, count in PASSES]
+    decided = [
+        {"subscriptions/listen": "resources/subscribe"}.get(method, method) for method, n in methods for _ in range(n)
+    ]
+    records = server.records("decision")[before:]
+    assert [(record["effect"], record["method"]) for record in records] == [("allow", method) for method in decided]
+    assert {record["target"]["kind"] for record in records} == {"tool", "prompt", "resource"}
 
 
-@both
-@pytest.mark.parametrize(("method", "params"), DENIED)
-def test_envoy_denies_what_is_not_exactly_that(
-    server: Served, version: str, method: str, params: dict[str, Any]
-) -> None:
-    answer = through_envoy(server, method, params, version)
-    assert answer.error == (200, -32001, 7)
-    assert answer.body["error"]["message"] == SAFE
-    assert set(answer.body["error"]["data"]) == {"status", "decision_id"}
-
-
-@both
-def test_an_agent_is_told_which_argument_of_a_prompt_is_missing(server: Served, version: str) -> None:
-    answer = through_envoy(server, "prompts/get", {"name": "summary"}, version)
-    assert answer.error == (200, -32001, 7)
-    assert answer.body["error"]["message"] == HINT
-    error = checked(server, request({"name": "summary"}, method="prompts/get", bearer=server.alice()))
-    assert (error.code, error.reason) == (ERRORS.PERMISSION_DENIED, HINT)
-
-
-@pytest.mark.parametrize(("method", "params"), [(method, params) for method, params, decided in PASSES if decided])
-def test_nobody_and_who_has_no_role_get_nothing(server: Served, method: str, params: dict[str, Any]) -> None:
+@gateways
+def test_what_is_denied_says_nothing_of_why(server: Served, gateway: str) -> None:
+    for method, params in DENIED:
+        denial = GATEWAYS[gateway](server, method, params)
+        assert denial is not None, (method, params)
+        assert (denial.message, denial.data["status"]) == (SAFE, "deny")
+        assert set(denial.data) == {"status", "decision_id"}
+    for method, params, words in TOLD:
+        denial = GATEWAYS[gateway](server, method, params)
+        assert denial is not None
+        assert denial.message == words
     for bearer in ("", server.person(STRANGER)):
-        assert through_envoy(server, method, params, bearer=bearer).error == (200, -32001, 7)
-        denied(checked(server, request(params, method=method, bearer=bearer)))
+        for method, params in [(method, params) for method, params, decisions in PASSES if decisions]:
+            denial = GATEWAYS[gateway](server, method, params, bearer)
+            assert denial is not None, (method, params)
+            assert denial.message == SAFE
+
+
+@gateways
+def test_what_is_pending_passes_once_when_it_is_approved(server: Served, gateway: str) -> None:
+    for method, params in PENDING:
+
+        def asked_again(method: str = method, params: Mapping[str, Any] = params) -> Denial | None:
+            return GATEWAYS[gateway](server, method, params)
+
+        denial = asked_again()
+        assert denial is not None
+        assert (denial.data["status"], denial.data["retry_after"] > 0) == ("pending", True)
+        while (waiting := asked_again()) is not None:
+            approve(server.world, waiting.data["approval_url"])
+        another = asked_again()  # the same again is another one
+        assert another is not None
+        assert another.data["status"] == "pending"
 
 
 @both
@@ -171,22 +232,7 @@ def test_parameters_of_another_form_are_no_question(server: Served, method: str,
     assert len(server.records("decision")) == before
 
 
-@pytest.mark.parametrize(("method", "params", "decisions"), PASSES)
-def test_agentgateway_passes_what_is_allowed(
-    server: Served, method: str, params: dict[str, Any], decisions: int
-) -> None:
-    before = len(server.records("decision"))
-    assert checked(server, request(params, method=method, bearer=server.alice())) is None
-    assert [record["effect"] for record in server.records("decision")[before:]] == ["allow"] * decisions
-
-
-@pytest.mark.parametrize(("method", "params"), DENIED)
-def test_agentgateway_denies_what_is_not_exactly_that(server: Served, method: str, params: dict[str, Any]) -> None:
-    data = denied(checked(server, request(params, method=method, bearer=server.alice())))
-    assert (set(data), data["status"]) == ({"status", "decision_id"}, "deny")
-
-
-@pytest.mark.parametrize("method", [method for method, _, _ in PASSES])
+@for_each("method", sorted({method for method, _, _ in PASSES}))
 def test_agentgateway_shows_no_parameters_or_a_result(server: Served, method: str) -> None:
     """Its list of subscriptions comes without parameters, its completions only as results: denied."""
     assert checked(server, request(b"", method=method, bearer=server.alice())).code == ERRORS.INVALID
@@ -196,36 +242,10 @@ def test_agentgateway_shows_no_parameters_or_a_result(server: Served, method: st
     assert f"have {method}: full" in result.error.reason
 
 
-PENDING = [
-    ("prompts/get", {"name": "rewrite", "arguments": {"path": "/gateways"}}),
-    ("resources/read", {"uri": "file:///plans"}),
-    ("resources/subscribe", {"uri": "file:///plans"}),
-    ("completion/complete", completion({"type": "ref/prompt", "name": "rewrite"}, "path", "/g")),
-]
-
-
-@pytest.mark.parametrize(("method", "params"), PENDING)
-@pytest.mark.parametrize("gateway", ["envoy", "agentgateway"])
-def test_a_pending_one_passes_once_when_it_is_approved(
-    server: Served, gateway: str, method: str, params: dict[str, Any]
-) -> None:
-    def data() -> Any:
-        if gateway == "envoy":
-            answer = through_envoy(server, method, params)
-            return None if answer.passes else answer.body["error"]["data"]
-        error = checked(server, request(params, method=method, bearer=server.alice()))
-        return None if error is None else json.loads(error.mcp_error)
-
-    assert data()["status"] == "pending"
-    while (told := data()) is not None:
-        approve(server.world, told["approval_url"])
-    assert data()["status"] == "pending"  # the same again is another one
-
-
-@pytest.mark.parametrize(("method", "params"), PENDING)
+@for_each(("method", "params"), PENDING)
 def test_a_page_is_shown_where_the_method_has_rounds(server: Served, method: str, params: dict[str, Any]) -> None:
     answer = through_envoy(server, method, params, MODERN, capabilities={"elicitation": {"url": {}}})
-    rounds = method in ("prompts/get", "resources/read")
+    rounds = method in ("tools/call", "prompts/get", "resources/read")
     assert (answer.body.get("result", {}).get("resultType") == "input_required") is rounds
     assert ("error" in answer.body) is not rounds
     assert "requestState" not in answer.body.get("result", {})
@@ -328,14 +348,13 @@ def test_uris_of_several_backends_are_told_apart(server: Served) -> None:
 
 def test_a_tool_is_no_prompt(server: Served) -> None:
     """One name, two kinds: a grant of one is none of the other."""
-    assert through_envoy(server, "tools/call", {"name": "summary", "arguments": {"path": "/"}}).error[1] == -32001
     before = len(server.records("decision"))
     through_envoy(server, "prompts/get", {"name": "summary", "arguments": {"path": "/"}})
     (record,) = server.records("decision")[before:]
     assert record["target"]["key"] == "prompt:summary"
 
 
-@pytest.mark.parametrize("method", sorted({method for method, _, _ in PASSES} | {"tools/call"}))
+@for_each("method", sorted({method for method, _, _ in PASSES}))
 def test_what_is_decided_cannot_be_let_pass(method: str) -> None:
     with pytest.raises(ValueError, match=f"`passes`: {method} is always decided"):
         GatewayOptions.model_validate({"passes": ["ping", method]})
