@@ -16,6 +16,7 @@ import yaml
 from playwright.async_api import Browser, Page, expect
 from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
+from support.for_each import for_each
 from support.waiting import until
 
 from devtools.sandbox import ALICE, TENANT
@@ -295,7 +296,7 @@ async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None
     assert state(world, request_id) is State.APPROVED
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+@for_each("script", [True, False])
 async def test_enter_in_a_field_sends_nothing(world: ConsoleWorld, chromium: Browser, script: bool) -> None:
     request_id = await world.pending("git_add", {**fresh(), "files": ["a"]})
     async with window(chromium, world, "carol", f"/requests/{request_id}", java_script_enabled=script) as page:
@@ -312,7 +313,7 @@ async def test_enter_in_a_field_sends_nothing(world: ConsoleWorld, chromium: Bro
     assert not world.world.process.store.votes(request_id)
 
 
-@pytest.mark.parametrize("choice", ["Deny", "Approve"])
+@for_each("choice", ["Deny", "Approve"])
 async def test_a_vote_can_be_taken_back(world: ConsoleWorld, chromium: Browser, choice: str) -> None:
     """Until then nothing is recorded, so nothing can be redeemed that is taken back."""
     arguments = fresh()
@@ -346,7 +347,7 @@ async def test_a_vote_that_nobody_takes_back_is_recorded(world: ConsoleWorld, ch
     assert state(world, request_id) is State.DENIED
 
 
-@pytest.mark.parametrize(("choice", "after"), [("Deny", State.DENIED), ("Approve", State.APPROVED)])
+@for_each(("choice", "after"), [("Deny", State.DENIED), ("Approve", State.APPROVED)])
 async def test_who_leaves_has_decided(world: ConsoleWorld, chromium: Browser, choice: str, after: State) -> None:
     """A denial at once; an approval when the time to take it back is over."""
     request_id = await world.pending("git_reset", fresh())
@@ -580,7 +581,7 @@ async def one_of_each(world: ConsoleWorld) -> dict[str, str]:
     return {"open": await world.pending("git_add", long, "W" * 300), "done": done}
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+@for_each("script", [True, False])
 async def test_nothing_scrolls_sideways_at_360_pixels(
     world: ConsoleWorld, chromium: Browser, *, script: bool
 ) -> None:
@@ -596,7 +597,7 @@ async def test_nothing_scrolls_sideways_at_360_pixels(
         assert await widest(page) <= 360
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+@for_each("script", [True, False])
 async def test_an_auditor_searches_and_takes_a_receipt_along(
     world: ConsoleWorld, chromium: Browser, *, script: bool
 ) -> None:
@@ -636,7 +637,7 @@ async def widest(page: Page) -> int:
     return int(found["cssContentSize"]["width"])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@for_each("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_serious(world: ConsoleWorld, chromium: Browser, scheme: str) -> None:
     from axe_playwright_python.async_playwright import Axe  # noqa: PLC0415 - half a megabyte of script
 

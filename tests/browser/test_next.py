@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
+from support.for_each import for_each
 from support.waiting import until
 
 from devtools.sandbox import TENANT
@@ -113,7 +114,7 @@ async def test_an_approval_left_behind_can_be_taken_back_on_the_next_page(
     await made.close()
 
 
-@pytest.mark.parametrize("dies", [False, True])
+@for_each("dies", [False, True])
 async def test_an_approval_left_behind_is_called_recorded_once_it_is(
     world: ConsoleWorld, chromium: Browser, dies: bool
 ) -> None:

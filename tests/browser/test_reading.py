@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
+from support.for_each import for_each
 from support.reading_objects import DECEPTIVE
 
 pytestmark = [
@@ -26,7 +27,7 @@ OBJECTS = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@for_each("scheme", ["light", "dark"])
 async def test_laid_out_values_are_for_everybody_to_read(world: ConsoleWorld, chromium: Browser, scheme: str) -> None:
     from axe_playwright_python.async_playwright import Axe  # noqa: PLC0415 - half a megabyte of script
 

@@ -102,7 +102,7 @@ def test_every_letter_has_the_same_case(opa: engines.Opa) -> None:
     assert engines.same(opa.ask([text], {"a": cased}), engines.embedded([text], {"a": cased}))
 
 
-@pytest.mark.parametrize("zone", arguments.ZONES[:5])
+@for_each("zone", arguments.ZONES[:5])
 def test_clocks_agree_for_twenty_years(opa: engines.Opa, zone: str) -> None:
     hours = [(1_735_689_600 + n * 6_480_017 // 60) * 10**9 for n in range(6000)]
     text = (
@@ -120,7 +120,7 @@ def test_text_is_counted_alike_when_it_is_split(opa: engines.Opa) -> None:
     assert said == ("value", [len(s) for s in arguments.TEXTS])
 
 
-@pytest.mark.parametrize("pattern", arguments.PATTERNS)
+@for_each("pattern", arguments.PATTERNS)
 def test_a_pattern_that_the_gate_takes_reads_alike(opa: engines.Opa, pattern: str) -> None:
     text = f"package test\n\np := [s | some s in input.a; regex.match(`{pattern}`, s)]\n"
     assert engines.same(opa.ask([text], {"a": arguments.TEXTS}), engines.embedded([text], {"a": arguments.TEXTS}))
@@ -129,7 +129,7 @@ def test_a_pattern_that_the_gate_takes_reads_alike(opa: engines.Opa, pattern: st
 MADE_UP = int(os.environ.get("PATTERNS", "150"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("parts", "call"),
     [(arguments.GLOB_PARTS, 'glob.match("%s", %s, s)'), (arguments.PATTERN_PARTS, 'regex.match("%s", s)')],
 )

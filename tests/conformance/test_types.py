@@ -16,6 +16,7 @@ import constructs
 import engines
 import gating
 import pytest
+from support.for_each import for_each
 
 SEED = 20261120
 SAMPLED = int(os.environ.get("CONSTRUCTS", "150"))
@@ -119,7 +120,7 @@ def test_a_guard_before_it_makes_a_call_admissible() -> None:
     assert hopeless == NEVER
 
 
-@pytest.mark.parametrize("guard", ["is_string({a})", "after is_string({a})"])
+@for_each("guard", ["is_string({a})", "after is_string({a})"])
 def test_a_guard_counts_only_before_what_it_guards(guard: str) -> None:
     form = constructs.Form('v := startswith({a}, "k")', guard)
     assert admitted(form) == (not guard.startswith("after"))

@@ -20,6 +20,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from dockerfile import DOCKERFILE, ROOT, read
+from support.for_each import for_each
 from support.judge_eval import few, live
 from support.llm import LlmStandIn, obeys, says
 from support.outside import lacking, need
@@ -75,7 +76,7 @@ def test_each_kustomization_names_its_manifests() -> None:
 PODS = {"pdp": POD, **{name: job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for name, job in JOBS.items()}}
 
 
-@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+@for_each("pod", PODS.values())
 def test_each_pod_asks_for_what_the_profile_restricted_wants(pod: dict[str, Any]) -> None:
     """Pod Security Standards, restricted, and what they leave open: the root, the token."""
     assert pod["securityContext"] == POD["securityContext"]
@@ -110,7 +111,7 @@ def test_networks_are_open_to_what_is_needed_alone() -> None:
         assert labels["app.kubernetes.io/name"] == "pdp" or not any("ingress" in each for each in own)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@for_each("name", COMMANDS)
 def test_a_job_fails_where_its_command_does(name: str) -> None:
     spec, pod = JOBS[name]["spec"], PODS[name]
     job = spec["jobTemplate"]["spec"]

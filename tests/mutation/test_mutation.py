@@ -13,6 +13,7 @@ import sample
 from rego_sites import rego_sites
 from sample import ROOT, Trees, Trials, caught_by, rooms
 from sites import sites
+from support.for_each import for_each
 from trials import Functions
 
 LOOKED_AT = """\
@@ -111,7 +112,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
     trials.close()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("file", "old", "test"),
     [
         ("pdp/core/call/switches.py", "self.tenant in", "test_without_a_time_it_holds_until_released"),

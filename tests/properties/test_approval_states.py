@@ -11,9 +11,9 @@ from dataclasses import replace
 from functools import cache
 
 import grant_model
-import pytest
 from approval_model import ASKED, CALLS, PEOPLE, START, World, shown, successors
 from support import approvals as make
+from support.for_each import for_each
 from support.invariants import INVARIANTS, Invariant, violated
 from support.rebuilding import parsed
 
@@ -53,7 +53,7 @@ def explored(way: str) -> tuple[World, ...]:
     return tuple(reached.values())
 
 
-@pytest.mark.parametrize("way", WAYS)
+@for_each("way", WAYS)
 def test_every_reachable_state_satisfies_all_invariants(way: str) -> None:
     worlds = explored(way)
     problems = Counter(problem for world in worlds for problem in violated(world.rows(), world.redeemed, world.log))
@@ -147,7 +147,7 @@ def test_every_reachable_state_of_a_grant_satisfies_all_invariants() -> None:
     assert max(len(world.redeemed) for world in worlds) == grant_model.USES
 
 
-@pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda i: i.__name__)
+@for_each("invariant", INVARIANTS, ids=lambda i: i.__name__)
 def test_an_invariant_can_be_violated(invariant: Invariant) -> None:
     """Each predicate finds what it is there for in a state that is bent in one place."""
     world = next(world for world in explored("one call is approved") if world.redeemed)

@@ -21,6 +21,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.golden import PEOPLE, SERVERS, policy
 from support.tools import resource
 from support.waiting import Held
@@ -308,7 +309,7 @@ async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(world: World, monkeypa
     assert {i.response.reasons[0].code for i in found.items} == {"switch.tool"}
 
 
-@pytest.mark.parametrize("count", [0, 65])
+@for_each("count", [0, 65])
 async def test_a_batch_is_bounded(world: World, count: int) -> None:
     asked = requests(world, [Step("alice", "git", "git_status", {}, "", "1")]) * count
     size = world.process.store.size()

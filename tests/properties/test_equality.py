@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
 from support.equal.corpus import WORLDS, difference
+from support.for_each import for_each
 
 FIRST = 150  # requests of a world
 
 
-@pytest.mark.parametrize("world", range(2))
+@for_each("world", range(2))
 def test_the_first_requests_come_to_what_they_came_to(world: int) -> None:
     assert not difference(world, FIRST)
 
 
-@pytest.mark.parametrize("world", range(WORLDS))
+@for_each("world", range(WORLDS))
 def test_every_request_comes_to_what_it_came_to(world: int) -> None:
     assert not difference(world)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_under_test import Policy
 from support.facts import CALL, good_call, good_target
+from support.for_each import for_each
 
 from pdp.core.call.facts import Annotations, Facts, Finding, Waiver
 from pdp.core.outcome import Effect
@@ -70,7 +71,7 @@ def met(requirement: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {**answer(requirement, CALL, "met", LATER), **changes}
 
 
-@pytest.mark.parametrize("trick", TRICKS)
+@for_each("trick", TRICKS)
 def test_no_pack_finds_evidence_or_waivers_however_it_looks(trick: str) -> None:
     """By construction: they are no part of what packs are evaluated on."""
     policy = Policy({"judged": JUDGED, "seeking": SEEKING.format(TRICKS[trick])})
@@ -213,7 +214,7 @@ def test_a_verdict_that_is_not_wholly_good_never_counts_as_met(judging: Policy, 
         assert [r["id"] for r in outcome.requirements] == ["j.other"]
 
 
-@pytest.mark.parametrize("source", ["agent", "none"])
+@for_each("source", ["agent", "none"])
 def test_a_judge_unlocks_nothing_on_the_agents_own_statement(judging: Policy, source: str) -> None:
     call, found = pending(judging)
     own = replace(call, session=replace(call.session, task_source=source))

@@ -21,6 +21,7 @@ import pytest
 from drawn import GRANT_ENDS, NOON
 from loosening import Packs as LooseningPacks
 from support.facts import CALL, good_call, list_of
+from support.for_each import for_each
 from support.gate import reads_of, with_listed
 from support.sweeps import WHOLE
 from test_differential import Inputs
@@ -440,7 +441,7 @@ def randomly(bundle: Bundle, seed: int, names: Iterable[str]) -> Iterator[Engine
         yield EngineQuery.of(made, {})
 
 
-@pytest.mark.parametrize("seed", range(BUNDLES))
+@for_each("seed", range(BUNDLES))
 def test_random_packs_answer_alike_with_and_without_keeping(seed: int) -> None:
     shipped = read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme")
     texts = LooseningPacks(seed).draw(8)
@@ -453,7 +454,7 @@ def test_random_packs_answer_alike_with_and_without_keeping(seed: int) -> None:
     assert found >= len(once) // 3
 
 
-@pytest.mark.parametrize("seed", range(BUNDLES))
+@for_each("seed", range(BUNDLES))
 def test_random_lists_and_calls_answer_alike_with_and_without_keeping(seed: int) -> None:
     packs = ListPacks(seed)
     queries = []

@@ -2,11 +2,11 @@
 
 import importlib
 
-import pytest
 from support import starts
+from support.for_each import for_each
 
 
-@pytest.mark.parametrize("name", sorted(starts.STARTERS))
+@for_each("name", sorted(starts.STARTERS))
 def test_every_starter_is_still_there(name: str) -> None:
     module, _, function = name.partition(":")
     assert hasattr(importlib.import_module(module), function)

@@ -4,7 +4,6 @@ import json
 from dataclasses import fields, replace
 from typing import Any
 
-import pytest
 from support.for_each import for_each
 
 from pdp.core.bytes.digest import canonical
@@ -46,7 +45,7 @@ FULL = Answer(
 )
 
 
-@pytest.mark.parametrize("effect", list(Effect))
+@for_each("effect", list(Effect))
 def test_round_trip(effect: Any) -> None:
     answer = replace(FULL, effect=effect)
     known = Answer.from_bytes(answer.to_bytes())
@@ -74,7 +73,7 @@ def test_the_bytes_hold_every_field() -> None:
 WHOLE = json.loads(FULL.to_bytes())
 
 
-@pytest.mark.parametrize(
+@for_each(
     "found",
     [
         *({**WHOLE, "effect": effect} for effect in ("Allow", "", None)),
@@ -141,9 +140,7 @@ def test_the_same_requirement_of_the_same_call_has_the_same_id() -> None:
     assert open_requirement(ELEMENT, "d1", 1).id == open_requirement(again, "d1", 2).id
 
 
-@pytest.mark.parametrize(
-    "change", [{"seats": [{"group_id": "security", "n": 2}]}, {"stage": 3}, {"pack": "other"}, {"control": ""}]
-)
+@for_each("change", [{"seats": [{"group_id": "security", "n": 2}]}, {"stage": 3}, {"pack": "other"}, {"control": ""}])
 def test_a_changed_requirement_has_another_id(change: Any) -> None:
     assert open_requirement(ELEMENT, "d1", 1).id != open_requirement({**ELEMENT, **change}, "d1", 1).id
 

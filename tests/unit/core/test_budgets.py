@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from support.for_each import for_each
 
 from pdp.core.call.budgets import (
@@ -25,7 +24,7 @@ PAYMENTS = Budget("payments", ("subject",), (("bank", frozenset({"pay"})),), "ar
 CALLS = Budget("calls", (), (), "calls", "", 0, "hour", 10)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "decimals", "amount"),
     [
         (0, 2, 0),
@@ -99,7 +98,7 @@ def ns(*parts: int) -> int:
     return int(datetime(*parts, tzinfo=UTC).timestamp()) * NS  # type: ignore[misc, arg-type] # year to second
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("window", "begins", "ends"),
     [
         ("hour", (2028, 2, 29, 23), (2028, 3, 1, 0)),
@@ -120,7 +119,7 @@ def test_the_last_month_of_a_year_ends_with_it() -> None:
     assert window_of("month", ns(2027, 12, 31, 23, 59, 59)) == (ns(2027, 12, 1), ns(2028, 1, 1))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("budgets", "said"),
     [
         ((CALLS, PAYMENTS), ""),

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.outcome import changes as found_in
@@ -83,8 +83,7 @@ def test_the_nearest_number_that_policy_knows() -> None:
     assert not found.incomplete
 
 
-@pytest.mark.parametrize(
-    ("changes", "path", "after"),
+@for_each(("changes", "path", "after"),
     [
         ({"checks": {**document()["checks"], "switch": OFF}}, "/checks/switch/status", "ok"),
         ({"session": {"status": "ok", "labels": ["untrusted"], "calls": 0, "denials": 0}}, "/session/labels", []),
@@ -94,8 +93,7 @@ def test_the_nearest_number_that_policy_knows() -> None:
         ({"arguments": {"status": "ok", "value": {"force": True}, "findings": []}}, "/arguments/value/force", False),
         ({"subject": {**document()["subject"], "source": "vouched"}}, "/subject/source", "verified"),
         ({"evidence": [{"state": "refused"}]}, "/evidence", []),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_each_kind_of_fact_has_its_alternative(changes: Any, path: str, after: Any) -> None:
     asked = document(**changes)
 
@@ -225,7 +223,7 @@ def test_no_more_is_looked_at_than_can_be_tried() -> None:
     assert (found.sets, found.incomplete, found.evaluations) == ((), True, 600)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "near"),
     [(250, [300, 100, 1, 0]), (100, [1, 0, 300, 1000]), (1.5, [1, 0, 100, 300]), (-9, [0, 1, 100, 300])],
 )

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
 from support.for_each import for_each
 
 from pdp.core.outcome import codes, denied
@@ -114,7 +113,7 @@ def test_every_control_is_served_or_says_why_not() -> None:
     assert served == CONTROLS.keys() - UNSERVED.keys()
 
 
-@pytest.mark.parametrize("code", ["acme.limit", "subjects.x", "my.policy", "risk.high", "", "."])
+@for_each("code", ["acme.limit", "subjects.x", "my.policy", "risk.high", "", "."])
 def test_other_codes_are_free(code: str) -> None:
     assert not is_service_code(code)
     assert not control_of(code)

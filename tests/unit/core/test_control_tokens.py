@@ -2,7 +2,6 @@
 
 # ruff: noqa: RUF001 - letters and signs that look like others are what is tested
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.for_each import for_each
@@ -53,7 +52,7 @@ def test_each_published_token_is_found_and_none_reaches_the_judge(family: str, t
     assert token[1:] in made  # it can still be read
 
 
-@pytest.mark.parametrize("token", MARKUP.split())
+@for_each("token", MARKUP.split())
 def test_markup_that_is_a_token_too_is_spelled_out_and_no_sign_of_poison(token: str) -> None:
     assert list(control_tokens(f"a {token} b")) == []
     assert spelled_out(f"a {token} b") == f"a ⟨U+{ord(token[0]):04X}⟩{token[1:]} b"
@@ -73,13 +72,13 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("token", VARIANTS.values(), ids=VARIANTS)
+@for_each("token", VARIANTS.values())
 def test_no_spelling_passes_by(token: str) -> None:
     assert list(control_tokens(token)) == [(0, len(token))]
     assert shown(token).startswith("⟨U+")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "<<|im_start|>|im_start|>",
@@ -97,7 +96,7 @@ def test_tokens_within_tokens_and_beside_them_are_all_spelled_out(text: str) -> 
     assert spelled_out(once) == once
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "a < b and b > c, a | b",

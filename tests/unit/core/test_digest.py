@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.bytes.digest import (
     canonical,
@@ -27,18 +28,14 @@ from pdp.core.errors import InvalidRequest
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "jcs.json").read_text())
 
 
-def named(cases: Any) -> Any:
-    return [pytest.param(case, id=case["name"]) for case in cases]
-
-
-@pytest.mark.parametrize("case", named(VECTORS["values"]))
+@for_each("case", VECTORS["values"])
 def test_recorded_bytes(case: Any) -> None:
     value = json.loads(case["json"])
     assert canonical(value).hex() == case["hex"]
     assert canonical((value,)) == b"[" + canonical(value) + b"]"  # a tuple is never left to the C encoder
 
 
-@pytest.mark.parametrize("case", named(VECTORS["refused"]))
+@for_each("case", VECTORS["refused"])
 def test_what_has_no_canonical_form_is_refused(case: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         canonical(json.loads(case["json"]))
@@ -54,12 +51,12 @@ def test_numbers_are_written_as_ecmascript_writes_them() -> None:
         assert canonical(value).decode() == text, bits
 
 
-@pytest.mark.parametrize("text", ["1e+21", "1e-7", "5e-324", "0"])
+@for_each("text", ["1e+21", "1e-7", "5e-324", "0"])
 def test_the_numbers_that_encoders_get_wrong_are_among_the_vectors(text: Any) -> None:
     assert text in [recorded for _, recorded in VECTORS["numbers"]]
 
 
-@pytest.mark.parametrize("value", [b"ab", bytearray(b"ab"), {1, 2}, frozenset(), object(), 1j, (x for x in "ab")])
+@for_each("value", [b"ab", bytearray(b"ab"), {1, 2}, frozenset(), object(), 1j, (x for x in "ab")])
 def test_python_values_that_are_not_json_are_refused(value: Any) -> None:
     with pytest.raises(InvalidRequest):
         canonical(value)
@@ -67,7 +64,7 @@ def test_python_values_that_are_not_json_are_refused(value: Any) -> None:
         canonical([{"a": value}])
 
 
-@pytest.mark.parametrize("key", [1, None, True, b"a", ("a",)])
+@for_each("key", [1, None, True, b"a", ("a",)])
 def test_keys_are_texts(key: Any) -> None:
     with pytest.raises(InvalidRequest):
         canonical({key: 1})

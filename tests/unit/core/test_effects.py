@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.call.effects import MAX_OBJECT, PermittedEffect, comparable, permitted
 
@@ -94,9 +94,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "table"), [("network.connect", HOSTS), ("file.read", PATHS), ("process.start", OTHERS)]
-)
+@for_each(("kind", "table"), [("network.connect", HOSTS), ("file.read", PATHS), ("process.start", OTHERS)])
 def test_what_is_within_a_pattern(kind: str, table: dict[str, tuple[list[str], list[str]]]) -> None:
     wrong = [
         (pattern, each)
@@ -118,7 +116,7 @@ def test_nothing_declared_permits_nothing_and_a_kind_is_that_kind_alone() -> Non
     assert permitted([*reads, PermittedEffect("file.write", "/srv/")], "file.write", "/srv/a")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "pattern"),
     [
         ("network.connect", "https://api.example.org"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.outcome.elements import KINDS, SEPARATOR, SaidElement, elements_of
 
@@ -52,12 +52,12 @@ def test_without_anything_asserted_nothing_is_marked() -> None:
     assert elements({"a": pack("git", deny=[DENY])}) == [("a", "deny", "a.no", "")]
 
 
-@pytest.mark.parametrize("servers", [("mail",), (), ("git.",)])
+@for_each("servers", [("mail",), (), ("git.",)])
 def test_a_grant_for_other_servers_is_none(servers: tuple[str, ...]) -> None:
     assert elements({"a": pack(*servers, allow=[ALLOW], deny=[DENY])}) == [("a", "deny", "a.no", "")]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("meta", "counts"),
     [({}, False), ({"kinds": ["tool"]}, False), ({"kinds": ["tool", "prompt"]}, True), ({"kinds": "prompt"}, False)],
 )
@@ -73,27 +73,27 @@ def test_what_grants_or_hides_other_targets_is_left_out() -> None:
     assert elements({"a": pack("git", allow=[other], hide=[other])}) == []
 
 
-@pytest.mark.parametrize("broken", [7, "git", None, [], {"meta": "git", "allow": [ALLOW]}, {"deny": {"x": DENY}}])
+@for_each("broken", [7, "git", None, [], {"meta": "git", "allow": [ALLOW]}, {"deny": {"x": DENY}}])
 def test_a_broken_pack_hides_no_other(broken: Any) -> None:
     assert elements({"a": broken, "b": pack(deny=[7, None, "x", DENY])}) == [("b", "deny", "a.no", "")]
 
 
-@pytest.mark.parametrize("target", [7, None, ["tool:t"], {}])
+@for_each("target", [7, None, ["tool:t"], {}])
 def test_a_target_that_is_no_text_is_shown(target: Any) -> None:
     assert elements({"a": pack("git", hide=[{"target": target, "code": "a.h"}])}) == [("a", "hide", "a.h", "")]
 
 
-@pytest.mark.parametrize("code", [{}, {"code": 7}, {"code": None}])
+@for_each("code", [{}, {"code": 7}, {"code": None}])
 def test_an_element_without_a_code_has_none(code: Any) -> None:
     assert elements({"a": pack(deny=[{"message": "No.", **code}])}) == [("a", "deny", "", "")]
 
 
-@pytest.mark.parametrize("value", ["2e400", "9223372036854775808", '"\\ud800"', "NaN"])
+@for_each("value", ["2e400", "9223372036854775808", '"\\ud800"', "NaN"])
 def test_what_no_record_could_hold_is_left_out(value: str) -> None:
     said = answer({"a": pack(deny=[DENY, {**DENY, "x": "@"}])}).replace(b'"@"', value.encode())
     assert elements_of(said, "git", KEYS) == (SaidElement("a", "deny", {}), SaidElement("a", "deny", DENY))
 
 
-@pytest.mark.parametrize("said", [b"", b"{}", b"{}\0", b"{}\0{", b"{}\0[]", b"{}\0" + b"[" * 100_000])
+@for_each("said", [b"", b"{}", b"{}\0", b"{}\0{", b"{}\0[]", b"{}\0" + b"[" * 100_000])
 def test_what_is_no_answer_says_nothing(said: bytes) -> None:
     assert elements_of(said, "git", KEYS) == ()

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.outcome.evidence import Verdict, answer, judged
 
 REQUIREMENT = {"kind": "approval", "id": "a", "pack": "acme", "seats": [{"group_id": "g", "n": 2}]}
 
 
-@pytest.mark.parametrize("state", ["met", "refused", "failed"])
+@for_each("state", ["met", "refused", "failed"])
 def test_an_answer_by_people(state: Any) -> None:
     assert answer(REQUIREMENT, "d1", state, 5) == {
         "for": REQUIREMENT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.outcome.evidence import Verdict, answer, judged, well_formed
 
@@ -13,20 +13,19 @@ JUDGE = {**PEOPLE, "kind": "judge"}
 VERDICT = Verdict("ok", "allow", 0.9, "a" * 64, "model")
 
 
-@pytest.mark.parametrize("state", ["met", "refused", "failed"])
+@for_each("state", ["met", "refused", "failed"])
 def test_answers_of_people(state: Any) -> None:
     assert well_formed(answer(PEOPLE, "c", state, 1))
 
 
-@pytest.mark.parametrize(
-    "verdict",
-    [VERDICT, Verdict("timeout", None, None, "a" * 64, "m"), Verdict("ok", "escalate", 1, "a" * 64, "m")],
+@for_each(
+    "verdict", [VERDICT, Verdict("timeout", None, None, "a" * 64, "m"), Verdict("ok", "escalate", 1, "a" * 64, "m")]
 )
 def test_verdicts(verdict: Verdict) -> None:
     assert well_formed(judged(JUDGE, "c", verdict, 1))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"state": "granted"},
@@ -47,7 +46,7 @@ def test_no_answer_of_people(change: dict[str, Any]) -> None:
     assert not well_formed({**answer(PEOPLE, "c", "met", 1), **change})
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"confidence": "0.9"},
@@ -67,7 +66,7 @@ def test_no_verdict(change: dict[str, Any]) -> None:
     assert not well_formed({**judged(JUDGE, "c", VERDICT, 1), **change})
 
 
-@pytest.mark.parametrize("missing", ["for", "call", "kind", "expires_ns", "state"])
+@for_each("missing", ["for", "call", "kind", "expires_ns", "state"])
 def test_nothing_may_be_missing(missing: str) -> None:
     found = dict(answer(PEOPLE, "c", "met", 1))
     del found[missing]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.outcome import explain
 from pdp.core.outcome.explain import FiredRule
@@ -78,7 +79,7 @@ def test_a_secret_is_never_shown(pointer: str, kind: str) -> None:
 TOKEN = "ghp_" + "a" * 36
 
 
-@pytest.mark.parametrize(
+@for_each(
     "changes",
     [
         # a name that is not fit to be shown is `*` in a finding
@@ -91,7 +92,6 @@ TOKEN = "ghp_" + "a" * 36
         {"asserted": {"observation": f"the page says {TOKEN}"}},
         {"session": {"task": f"use {TOKEN}", "task_source": "agent"}},
     ],
-    ids=["name", "many", "list", "key", "observation", "task"],
 )
 def test_a_secret_is_never_shown_wherever_it_stands(changes: Any) -> None:
     found = explain.facts(document(**{"arguments": {"value": {}, "findings": []}, **changes}), SCHEMA)
@@ -140,7 +140,7 @@ def test_where_a_requirement_stands_and_why() -> None:
     assert "denied whatever" in story(effect="deny", opened=()).why
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "state"),
     [
         ({}, "met"),
@@ -173,9 +173,7 @@ def test_judges_come_before_people_and_people_by_stage() -> None:
     assert [each.element["id"] for each in found] == ["j", "a", "b", "0"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "says"), [("confirmation", "confirmation"), ("consent", "consent"), ("judge", "verdict")]
-)
+@for_each(("kind", "says"), [("confirmation", "confirmation"), ("consent", "consent"), ("judge", "verdict")])
 def test_who_is_to_answer(kind: str, says: str) -> None:
     element = {**WANTED, "kind": kind}
     assert says in story(element=element, opened=({**element, "pack": "acme"},)).why

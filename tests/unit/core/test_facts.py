@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.facts import ABSENT
+from support.for_each import for_each
 
 from pdp.core.call.facts import (
     RISKS,
@@ -228,7 +229,7 @@ def test_the_rest_is_passed_as_it_is(facts: Any, at: int) -> None:
     assert doc["targets"][0]["sinks"] == [{"kind": "filesystem", "argument": "/path"}]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("at_ns", "expected"),
     [
         (0, ("1970-01-01T00:00:00Z", "1970-01-01", 4, 0)),

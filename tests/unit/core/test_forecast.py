@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.check import NS
 from pdp.core.outcome.forecast import (
@@ -81,7 +81,7 @@ def test_a_later_stage_is_opened_where_the_one_before_was_met() -> None:
     assert votes(calls, found) == {SUBJECT: 4, "red": 2}
 
 
-@pytest.mark.parametrize(("came", "expected"), [(1, 1), (4, 4), (8, 8)], ids=["granted", "one each", "asked again"])
+@for_each(("came", "expected"), [(1, 1), (4, 4), (8, 8)])
 def test_as_many_requests_as_came_of_such_calls(came: int, expected: float) -> None:
     calls = [call([ONE], then=[ONE]) for _ in range(4)]
     found = asked(calls, requests(*[(ONE, "approved")] * came))

@@ -38,7 +38,7 @@ def test_randomness_is_used() -> None:
     assert len({uuid7(1, bytes([n] * 8)) for n in range(64)}) == 64
 
 
-@pytest.mark.parametrize(("at_ns", "random"), [(-1, ONES), ((1 << 48) * 1_000_000, ONES), (1, b"\x00" * 7), (1, b"")])
+@for_each(("at_ns", "random"), [(-1, ONES), ((1 << 48) * 1_000_000, ONES), (1, b"\x00" * 7), (1, b"")])
 def test_what_makes_no_id(at_ns: int, random: Any) -> None:
     with pytest.raises(Fault) as caught:
         uuid7(at_ns, random)

@@ -95,14 +95,14 @@ def test_proofs_of_large_trees(seed: int) -> None:
     c2sp.verify_growth((first, old), (size, new), grown)
 
 
-@pytest.mark.parametrize(("index", "size"), [(0, 0), (3, 3), (-1, 3)])
+@for_each(("index", "size"), [(0, 0), (3, 3), (-1, 3)])
 def test_no_proof_of_what_is_not_there(index: int, size: int) -> None:
     with pytest.raises(ValueError, match="not in the tree"):
         inclusion(index, size, node)
     assert not included(LEAVES[0], index, size, (), LEAVES[0])
 
 
-@pytest.mark.parametrize(("first", "second"), [(0, 3), (4, 3)])
+@for_each(("first", "second"), [(0, 3), (4, 3)])
 def test_no_consistency_of_what_was_not(first: int, second: int) -> None:
     with pytest.raises(ValueError, match="first tree"):
         consistency(first, second, node)

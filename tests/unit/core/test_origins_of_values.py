@@ -6,7 +6,6 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
@@ -47,11 +46,9 @@ def seen(*atoms: Any) -> SeenAtoms:
     return made
 
 
-@pytest.mark.parametrize(
-    "value",
+@for_each("value",
     ["dora@x.example", "Le Marais Boutique", "1,000.50", "#W12", "2024-05-19", "12:00",
-     "Emma", "2024-05-19 12:00", "/home/me/orders"],
-)  # fmt: skip
+     "Emma", "2024-05-19 12:00", "/home/me/orders"])  # fmt: skip
 def test_what_stands_in_the_task(value: str) -> None:
     assert origin_of(value, OF_TASK, SeenAtoms().held) == TASK
 
@@ -81,7 +78,7 @@ def test_untrusted_results_do_not() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     "spelling", ["eve@x.example", "EVE@X.EXAMPLE", "e v e @ x . e x a m p l e", "<eve@x.example>,", "eve(@)x.example"]
 )
 def test_rule_x_untrusted_results_untrace(spelling: str) -> None:
@@ -91,7 +88,7 @@ def test_rule_x_untrusted_results_untrace(spelling: str) -> None:
     assert origin_of("eve@x.example", frozenset(), seen(external, own).held) == EXTERNAL
 
 
-@pytest.mark.parametrize(
+@for_each(
     "spelling",
     [
         "eve@x.example",

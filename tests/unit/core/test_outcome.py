@@ -80,7 +80,7 @@ def test_a_denial_carries_no_obligations() -> None:
     assert found.obligations == ()
 
 
-@pytest.mark.parametrize("key", sorted(decision()))
+@for_each("key", sorted(decision()))
 def test_every_key_is_needed(key: Any) -> None:
     whole = decision(effect="deny")
     del whole[key]
@@ -92,9 +92,7 @@ def test_no_other_key_is_accepted() -> None:
     assert refused(encoded(decision(Effect="allow")))
 
 
-@pytest.mark.parametrize(
-    "effect", ["Allow", "ALLOW", "allow ", "permit", "", "unspecified", None, True, 1, ["allow"], {}]
-)
+@for_each("effect", ["Allow", "ALLOW", "allow ", "permit", "", "unspecified", None, True, 1, ["allow"], {}])
 def test_there_is_no_fourth_effect(effect: Any) -> None:
     assert refused(encoded(decision(effect=effect)))
 
@@ -115,7 +113,7 @@ def test_pending_needs_requirements() -> None:
     assert refused(encoded(decision(effect="pending")))
 
 
-@pytest.mark.parametrize("effect", ["allow", "deny"])
+@for_each("effect", ["allow", "deny"])
 def test_only_pending_has_requirements(effect: Any) -> None:
     assert refused(encoded(decision(effect=effect, requirements=[REQUIREMENT])))
 
@@ -124,22 +122,22 @@ def test_an_allow_grants_something() -> None:
     assert refused(encoded(decision(visible=[])))
 
 
-@pytest.mark.parametrize("stage", [0, -1, True, False, 1.5, 1.0, "1", None, [1], 2**63])
+@for_each("stage", [0, -1, True, False, 1.5, 1.0, "1", None, [1], 2**63])
 def test_a_stage_is_a_positive_integer(stage: Any) -> None:
     assert refused(encoded(pending({**REQUIREMENT, "stage": stage})))
 
 
-@pytest.mark.parametrize("ttl", [0, -1, True, 1.5, "60", None])
+@for_each("ttl", [0, -1, True, 1.5, "60", None])
 def test_a_time_to_live_is_a_positive_integer(ttl: Any) -> None:
     assert refused(encoded(pending({**REQUIREMENT, "ttl_seconds": ttl})))
 
 
-@pytest.mark.parametrize("kind", ["vote", "Approval", "", None, 1, [], {}])
+@for_each("kind", ["vote", "Approval", "", None, 1, [], {}])
 def test_there_is_no_fifth_kind_of_requirement(kind: Any) -> None:
     assert refused(encoded(pending({**REQUIREMENT, "kind": kind})))
 
 
-@pytest.mark.parametrize("key", sorted(REQUIREMENT.keys() - {"pack"}))
+@for_each("key", sorted(REQUIREMENT.keys() - {"pack"}))
 def test_what_a_requirement_needs(key: Any) -> None:
     assert refused(encoded(pending({k: v for k, v in REQUIREMENT.items() if k != key})))
 
@@ -156,15 +154,13 @@ def test_an_obligation_has_a_kind_and_a_code(key: Any, value: Any) -> None:
     assert refused(encoded(decision(obligations=[{**OBLIGATION, key: value}])))
 
 
-@pytest.mark.parametrize("key", sorted(REASON))
+@for_each("key", sorted(REASON))
 def test_a_reason_has_four_texts(key: Any) -> None:
     assert refused(encoded(decision(reasons=[{k: v for k, v in REASON.items() if k != key}])))
     assert refused(encoded(decision(reasons=[{**REASON, key: 1}])))
 
 
-@pytest.mark.parametrize(
-    "hidden", [{}, {"key": "tool:b"}, {"key": 1, "reasons": []}, {"key": "tool:b", "reasons": [1]}]
-)
+@for_each("hidden", [{}, {"key": "tool:b"}, {"key": 1, "reasons": []}, {"key": "tool:b", "reasons": [1]}])
 def test_a_hidden_target_has_a_key_and_reasons(hidden: Any) -> None:
     assert refused(encoded(decision(effect="deny", hidden=[hidden])))
 
@@ -199,9 +195,7 @@ def test_a_key_that_stands_twice() -> None:
     assert refused(encoded(pending(REQUIREMENT)).replace(b'"stage": 1', b'"stage": 2, "stage": 1'))
 
 
-@pytest.mark.parametrize(
-    "value", ["NaN", "Infinity", "-Infinity", "1e999", "1e19", "1e300", "9223372036854775808", '"\\ud800"']
-)
+@for_each("value", ["NaN", "Infinity", "-Infinity", "1e999", "1e19", "1e300", "9223372036854775808", '"\\ud800"'])
 def test_what_no_record_could_hold(value: Any) -> None:
     text = json.dumps(decision(obligations=[{**OBLIGATION, "x": "@"}])).replace('"@"', value)
     assert refused(text.encode())

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.bytes.digest import canonical, sha256_hex
 from pdp.core.outcome.policy import Bundle, Module
@@ -26,7 +26,7 @@ def test_only_packs_and_what_they_share_read_what_callers_assert() -> None:
         assert (heard.reads_asserted, heard.reads_questions) == (True, True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"modules": (replace(ONE, text="package pdp "), TWO, TEST)},
@@ -56,7 +56,7 @@ def test_every_change_has_a_digest_of_its_own() -> None:
     assert len({b.digest for b in changed}) == len(changed)
 
 
-@pytest.mark.parametrize("change", [{"revision": "r2"}, {"modules": (TEST, TWO, ONE)}])
+@for_each("change", [{"revision": "r2"}, {"modules": (TEST, TWO, ONE)}])
 def test_the_digest_does_not_change_with(change: Any) -> None:
     assert replace(BUNDLE, **change).digest == BUNDLE.digest
 
@@ -101,7 +101,7 @@ def test_a_kept_bundle_is_the_bundle() -> None:
     assert (found.digest, found.revision) == (BUNDLE.digest, "r1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "text", "shipped", "reads"),
     [
         ("packs/a/a.rego", "deny contains {} if input.asserted.task", False, True),

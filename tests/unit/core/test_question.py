@@ -233,7 +233,7 @@ def test_pending_without_a_visible_target_is_a_denial() -> None:
     assert (found.effect, codes(found), found.requirements) == (Effect.DENY, ["policy.not_a_decision"], ())
 
 
-@pytest.mark.parametrize("supported", [(), ("notify",), ("Redact",), ("*",)])
+@for_each("supported", [(), ("notify",), ("Redact",), ("*",)])
 def test_an_obligation_that_the_caller_does_not_support_is_a_denial(supported: Any) -> None:
     found = conclude(asked(), answer(obligations=[REDACT], waived=[{"waiver": "w"}]), frozenset(supported))
     assert found.effect is Effect.DENY
@@ -282,7 +282,7 @@ def test_a_list_says_what_is_visible() -> None:
     assert (found.effect, found.visible) == (Effect.DENY, {"tool:a"})
 
 
-@pytest.mark.parametrize("changes", [{}, {"effect": "pending", "requirements": [REQUIREMENT]}])
+@for_each("changes", [{}, {"effect": "pending", "requirements": [REQUIREMENT]}])
 def test_a_list_decides_no_call(changes: Any) -> None:
     found = conclude(asked("list"), answer(**changes), frozenset())
     assert (found.effect, codes(found), found.visible) == (Effect.DENY, ["policy.not_a_decision"], frozenset())

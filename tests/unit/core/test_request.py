@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.call.request import (
     Ask,
@@ -23,7 +23,7 @@ def ask(credential: Any) -> Any:
     return Ask("r", "c", "tools/call", TARGET, credential, SessionAsk())
 
 
-@pytest.mark.parametrize("show", [repr, str, "{!r}".format, "{!s}".format])
+@for_each("show", [repr, str, "{!r}".format, "{!s}".format])
 def test_a_token_never_shows(show: Any) -> None:
     for shown in (
         Bearer("eyJ-secret"),
@@ -44,7 +44,7 @@ def test_a_token_still_counts_when_compared() -> None:
     assert Bearer("a") != Bearer("b")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("servers", "server", "fronts"),
     [
         ((), "git", False),

@@ -118,7 +118,7 @@ def test_a_refusal_never_shows_what_was_sent() -> None:
         assert "secret" not in refusal(raw)
 
 
-@pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"{}"'])
+@for_each("raw", [b"[]", b"null", b"1", b'"{}"'])
 def test_an_object_is_asked_for(raw: Any) -> None:
     with pytest.raises(InvalidRequest, match="f: is not a JSON object"):
         parse_object(raw, "f")

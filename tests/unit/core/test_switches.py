@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.call.switches import SCOPES, Switch, Switches
 
@@ -34,14 +34,14 @@ REACHING = [
 ]
 
 
-@pytest.mark.parametrize("engaged", REACHING, ids=lambda s: f"{s.scope}-{s.tenant}")
+@for_each("engaged", REACHING, ids=lambda s: f"{s.scope}-{s.tenant}")
 def test_it_reaches(engaged: Any) -> None:
     found = check(engaged)
     assert (found.status, found.code) == ("failed", f"switch.{engaged.scope}")
     assert found.message
 
 
-@pytest.mark.parametrize(
+@for_each(
     "engaged",
     [
         switch("everything", tenant="other"),
@@ -74,7 +74,7 @@ def test_somebody_unknown_is_not_reached_by_an_empty_name() -> None:
     assert check(switch("agent"), switch("subject"), agents=frozenset(), subject=None).ok
 
 
-@pytest.mark.parametrize(("at_ns", "live"), [(0, True), (99, True), (100, False), (101, False)])
+@for_each(("at_ns", "live"), [(0, True), (99, True), (100, False), (101, False)])
 def test_it_ends_at_its_time(at_ns: int, live: Any) -> None:
     assert check(switch("everything", until_ns=100), at_ns=at_ns).ok is not live
     off = Switches((switch("tool", server="git", value="git_status", until_ns=100),), 1)
@@ -90,7 +90,7 @@ def test_one_that_ended_does_not_hide_one_that_holds() -> None:
     assert found.code == "switch.subject"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("asked", "off"),
     [
         (("acme", "git", "git_status"), True),
@@ -109,7 +109,7 @@ def test_one_tool_in_every_tenant() -> None:
     assert engaged.tool_off("other", "git", "git_status", 1)
 
 
-@pytest.mark.parametrize("scope", [s for s in SCOPES if s != "tool"])
+@for_each("scope", [s for s in SCOPES if s != "tool"])
 def test_wider_switches_are_not_about_one_tool(scope: str) -> None:
     engaged = Switches((switch(scope, server="git", value="git_status"),), 1)
     assert not engaged.tool_off("acme", "git", "git_status", 1)

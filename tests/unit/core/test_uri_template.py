@@ -4,7 +4,6 @@ import re
 import time
 from itertools import product
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
@@ -12,7 +11,7 @@ from support.for_each import for_each
 from pdp.core.bytes.uri_template import is_template, match, variables
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("template", "uri", "values"),
     [
         ("log://{day}", "log://2024-01-02", {"day": "2024-01-02"}),

@@ -6,7 +6,6 @@ import unicodedata
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
@@ -113,7 +112,7 @@ def test_an_ordinary_text_names_what_it_says(said: str, used: str) -> None:
     assert not origins_in(said, used) & {NONE}
 
 
-@pytest.mark.parametrize(("said", "number", "found"), [
+@for_each(("said", "number", "found"), [
     ("pay $1,000.50 now", "1000.5", True),
     ("pay 1000.500", "1000.5", True),
     ("pay \u20ac12,", "12", True),

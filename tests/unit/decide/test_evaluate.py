@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.facts import bare_call, good_target
+from support.for_each import for_each
 from support.kinds import kind_of
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
@@ -204,7 +205,7 @@ async def test_overload_is_no_answer() -> None:
 WHY = "The arguments break the pinned schema at /a: keyword `type`."
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "rule", "message"),
     [
         ("arguments.schema", "pdp.gate", WHY),

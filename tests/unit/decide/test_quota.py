@@ -1,6 +1,7 @@
 """The quota on lost workers."""
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Overloaded
@@ -14,7 +15,7 @@ def caller(name: str = "gw", tenant: str = "acme", kills: int = 2) -> Caller:
     return Caller(name, tenant, frozenset({Role.DECIDE}), frozenset(), max_worker_kills_per_minute=kills)
 
 
-@pytest.mark.parametrize("code", ["policy.timeout", "policy.crashed"])
+@for_each("code", ["policy.timeout", "policy.crashed"])
 def test_beyond_the_quota_a_caller_waits_a_minute(code: str) -> None:
     quota = WorkerCrashQuota()
     for i in range(3):

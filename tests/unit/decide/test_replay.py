@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.outcome import Effect, Outcome, Reason
@@ -55,7 +55,7 @@ def test_a_document_of_the_recorded_call() -> None:
     assert json.loads(found.document) == DOCUMENT
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "value"),
     [
         ("time/ns", 8),
@@ -95,7 +95,7 @@ def test_what_the_service_denied() -> None:
     assert not by_service(RECORD)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"effect": "deny"},

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.errors import EngineFault
 from pdp.core.outcome import Effect, Outcome, Reason, denied, explain
@@ -94,7 +94,7 @@ def case(engine: Deny, size: int) -> tuple[ExplainedCase, dict[str, Any]]:
 BUNDLE = Bundle((Module("packs/a/a.rego", "x if input.n > 9"),), b'{"limits": [1, 2, 3]}', b"{}", b"{}", "r", ("a",))
 
 
-@pytest.mark.parametrize("size", [0, 250_000])
+@for_each("size", [0, 250_000])
 async def test_a_search_is_bounded_by_what_it_weighs(size: int) -> None:
     engine, failures = Deny(), list[Outcome]()
     asked, document = case(engine, size)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-import pytest
+from support.for_each import for_each
 
 from devtools.bench.measure import PROMISES
 from devtools.bench.without import GIVE_UP
@@ -34,7 +34,7 @@ def test_every_promise_that_can_be_given_up_has_a_row() -> None:
     assert PROMISES.keys() == GIVE_UP.keys()
 
 
-@pytest.mark.parametrize("promise", PROMISES)
+@for_each("promise", PROMISES)
 def test_a_server_lacks_the_promise_that_is_named_and_no_other(promise: str) -> None:
     done = subprocess.run([sys.executable, "-c", SAID, promise], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [promise, "OFF" if promise == "synced" else "FULL"]

@@ -165,7 +165,7 @@ def test_a_lock_without_versions_is_no_pass(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("version", "inside"),
     [("0.9", False), ("1.0", True), ("1.4.9", True), ("1.5", False), ("2.0", True), ("2.1", True), ("2.1.1", False)],
 )

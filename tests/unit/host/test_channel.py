@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.errors import ConfigurationFault, Fault, Overloaded, Unavailable
 from pdp.host.channel import Channel, pair
@@ -92,7 +93,7 @@ async def test_who_waits_hears_that_the_other_end_is_gone(ends: Ends) -> None:
     ends.one.tell("hear", n=1)  # to nobody
 
 
-@pytest.mark.parametrize("line", [b"no json\n", b"[]\n", b'{"tell":"nothing","with":{}}\n', b'{"id":1}\n'])
+@for_each("line", [b"no json\n", b"[]\n", b'{"tell":"nothing","with":{}}\n', b'{"id":1}\n'])
 async def test_what_is_not_understood_ends_it(line: bytes) -> None:
     ours, theirs = pair()
     found: Any = Channel((), (), AWAY)

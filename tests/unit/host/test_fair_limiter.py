@@ -4,7 +4,7 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.host.fair_limiter import FairLimiter
 from pdp.judge.evidence import MOST_SESSIONS
@@ -16,7 +16,7 @@ def asked(who: str) -> Any:
     return SimpleNamespace(tenant=tenant, call=SimpleNamespace(caller=caller))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("most", "who", "taken"),
     [
         (8, ["a/1"] * 9, {"a/1": 4}),

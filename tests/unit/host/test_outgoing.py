@@ -36,12 +36,12 @@ NEVER = (
 PLAIN = ssl.create_default_context()
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@for_each("address", PUBLIC)
 def test_a_public_address_is_allowed(address: str) -> None:
     assert allowed(address, internal=False)
 
 
-@pytest.mark.parametrize("address", INNER)
+@for_each("address", INNER)
 def test_an_inner_address_is_allowed_only_where_that_was_said(address: str) -> None:
     assert not allowed(address, internal=False)
     assert allowed(address, internal=True)
@@ -61,9 +61,7 @@ async def refusal(post: Post) -> str:
     return caught.value.code
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "127.1", "0x7f.1", "2130706433", "[::1]", "[::ffff:7f00:1]"]
-)
+@for_each("host", ["127.0.0.1", "localhost", "127.1", "0x7f.1", "2130706433", "[::1]", "[::ffff:7f00:1]"])
 async def test_no_spelling_leads_inside(host: str) -> None:
     async with receiving() as receiver:
         code = await refusal(Post(f"http://{host}:{receiver.port}/", PLAIN))

@@ -89,7 +89,7 @@ def problem(world: Any, site: Site, at: int = NOW) -> Any:
     return world.identity.key_status(at * NS)[site.issuer]["problem"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("issuer", "urls"),
     [
         ("https://a.example", (f"https://a.example{OAUTH}", "https://a.example/.well-known/openid-configuration")),
@@ -225,7 +225,7 @@ async def test_urls_that_are_none_are_a_fault_not_a_trace() -> None:
 BASE = {"issuer": "https://id.example", "tenant": "acme"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("options", "words"),
     [
         ({}, "exactly one of"),

@@ -29,15 +29,14 @@ def test_a_caller_is_given_nothing_by_default() -> None:
     assert CallerOptions.model_validate(SAN).caller("a") == Caller("a", "acme", frozenset(), frozenset())
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["https://a.example/jwks", "http://127.0.0.1:8080/jwks", "http://[::1]/jwks", "http://localhost/jwks"],
+@for_each(
+    "url", ["https://a.example/jwks", "http://127.0.0.1:8080/jwks", "http://[::1]/jwks", "http://localhost/jwks"]
 )
 def test_safe_urls(url: str) -> None:
     assert IssuerOptions.model_validate({**URL, "jwks_url": url}).jwks_url == url
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "http://a.example/jwks",
@@ -91,7 +90,7 @@ def test_keys_must_serve_until_they_are_refreshed() -> None:
         IssuerOptions.model_validate({**URL, "refresh_seconds": 300, "max_stale_seconds": 299})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "says"),
     [
         ({"match": {}}, "match"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.for_each import for_each
 from support.judge_probe import command
 from support.judging import options
 from support.llm import LlmStandIn
@@ -132,7 +133,7 @@ async def test_what_it_says_to_hold_holds_and_nothing_else(
             assert "namespace" in held
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "denied"),
     [(PermissionError(), True), (FileNotFoundError(), False), (OSError(97, "no such family"), False), (None, False)],
 )

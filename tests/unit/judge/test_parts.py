@@ -91,7 +91,7 @@ async def test_too_many_that_wait_are_turned_away_one_tenant_s_before_another_s(
     await asyncio.gather(*tasks)
 
 
-@pytest.mark.parametrize("given", [False, True])
+@for_each("given", [False, True])
 async def test_a_place_is_not_lost_with_who_goes_while_waiting_or_on_getting_it(*, given: bool) -> None:
     turns, until = FairQueue(1, 4, 1.0), asyncio.Event()
 
@@ -300,7 +300,7 @@ def _rendered() -> protocol.Rendered:
     return render(prompt_set(), PROMPT, matter("Ünï\u202e\n\u2028code"), "ab" * 16)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "expected"),
     [
         ({"base_url": "https://api.example/v1"}, ("api.example", 443)),
@@ -329,7 +329,7 @@ def test_what_is_asked_and_told_goes_over_the_socket_unchanged() -> None:
     assert protocol.read_hello(b'{"hello": 1, "model": "m", "url": "u"}').isolated == ()  # of an older one
 
 
-@pytest.mark.parametrize(
+@for_each(
     "line", [b"", b"{", b"[]", b"7", b'{"id": "7"}', b'{"id": true}', b'{"id": 7, "rendered": {}}', b"[" * 100_000]
 )
 def test_a_line_that_we_would_never_send_is_refused(line: bytes) -> None:
@@ -341,7 +341,7 @@ def test_a_line_that_we_would_never_send_is_refused(line: bytes) -> None:
         protocol.read_hello(line)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "said", [{"status": "else"}, {"status": []}, {"status": "ok", "tokens_in": -1}, {"status": "ok", "other": 1}, 7]
 )
 def test_nor_is_an_answer_that_is_none_taken(said: object) -> None:
@@ -354,7 +354,7 @@ def test_what_is_too_long_is_not_sent() -> None:
         protocol.request_line(protocol.SessionRequest(7, "a" * protocol.MAX_REQUEST, 1.0, _rendered()))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("over", "why"),
     [
         ({"endpoint": "azure", "api_key": "file:k"}, "base_url is mandatory"),
@@ -374,14 +374,14 @@ def test_options_that_cannot_be_meant_are_refused(over: dict[str, object], why: 
         _options(**over)
 
 
-@pytest.mark.parametrize("endpoint", ["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"])
+@for_each("endpoint", ["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"])
 def test_every_preset_is_complete_with_what_only_the_operator_knows(endpoint: str) -> None:
     made = _options(endpoint=endpoint, api_key="file:k", base_url="https://llm.example/v1/")
     assert made.url == "https://llm.example/v1"
     assert made.form == ("text" if endpoint == "compatible" else "json_schema")
 
 
-@pytest.mark.parametrize(("asked", "named", "known"), [
+@for_each(("asked", "named", "known"), [
     ("gpt-5-mini", "gpt-5-mini", True),
     ("gpt-5-mini", "gpt-5-mini-2025-08-07", True),
     ("claude-x", "claude-x-20250514", True),
@@ -401,7 +401,7 @@ def test_an_answer_is_of_the_model_that_was_asked(asked: str, named: str, *, kno
     assert not _options(model=named or "m", answering_model="else").answered_by(named)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "shown"),
     [("m-1", "m-1"), ("m\ud800", ""), ("m\n2", ""), ("m\u202e", ""), (7, ""), ("x" * 201, "x" * 200)],
 )

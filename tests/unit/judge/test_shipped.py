@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import pytest
+from support.for_each import for_each
 from support.judge import NONCE
 
 from pdp.core.bytes.digest import Json
@@ -50,7 +50,7 @@ def sections(target: TargetFact) -> set[str]:
     return {section.id for section in SHIPPED.sections_for("task-fit", shown)}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tool", "more"),
     [("tidy", set()), ("exec_all", {"execution"}), ("pay_bill", {"payments"}), ("share_folder", {"access"})],
 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest
@@ -20,7 +21,7 @@ def row(tenant: str, scope: str, server: str = "", value: str = "", **more: Any)
     return Admin._row(ask, operator(tenant), T)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tenant", "scope", "server", "value", "made"),
     [
         ("acme", "server", "git", "", ("acme", "git", "")),
@@ -43,16 +44,14 @@ def test_a_switch_reaches_no_further_than_its_operator(
     assert (found.by, found.at_ns, found.engaged) == ("op", T, True)
 
 
-@pytest.mark.parametrize(
-    ("tenant", "scope", "value"), [("acme", "everything", ""), ("acme", "tenant", "beta"), ("*", "tenant", "")]
-)
+@for_each(("tenant", "scope", "value"), [("acme", "everything", ""), ("acme", "tenant", "beta"), ("*", "tenant", "")])
 def test_a_switch_beyond_the_operator_is_forbidden(tenant: str, scope: str, value: str) -> None:
     with pytest.raises(Forbidden) as caught:
         row(tenant, scope, value=value)
     assert caught.value.code == "caller.tenant"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("scope", "server", "value", "field"),
     [
         ("world", "", "", "switch.scope"),
@@ -73,7 +72,7 @@ def test_a_switch_with_a_part_too_many_or_too_few(scope: str, server: str, value
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("until", [1, T - 1, T])
+@for_each("until", [1, T - 1, T])
 def test_a_switch_that_has_ended_already(until: int) -> None:
     with pytest.raises(InvalidRequest) as caught:
         row("acme", "server", "git", until_ns=until)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.for_each import for_each
 from support.waiting import until
 
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
@@ -186,7 +187,7 @@ async def test_a_bundle_that_hangs_or_crashes_while_it_is_loaded_is_refused(
     assert caught.value.code == "bundle.load"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong", [{"workers": 0}, {"pool": PoolOptions(linger_ms=3)}, {"pool": PoolOptions(deadline_ms=0)}, {"depth": 65}]
 )
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:

@@ -789,7 +789,7 @@ def test_options_that_cannot_be_meant(told: dict[str, Any], word: str) -> None:
         OpaOptions(**told)
 
 
-@pytest.mark.parametrize("url", ["https://opa", "https://opa:8181/", "http://[::1]:8181", "http://localhost:1"])
+@for_each("url", ["https://opa", "https://opa:8181/", "http://[::1]:8181", "http://localhost:1"])
 def test_options_that_can(url: str) -> None:
     assert OpaOptions(url=url, token=TOKEN_FILE).url == url
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
+from support.for_each import for_each
 from support.queries import raw_query
 
 from pdp.core.errors import EngineFault
@@ -301,7 +302,7 @@ async def test_a_neighbour_that_started_between_deadline_and_death_is_not_blamed
     assert hasty.kills == ["timeout"]
 
 
-@pytest.mark.parametrize(("targets", "seconds"), [(0, 0.25), (100, 0.25), (300, 0.75), (2000, 1.5)])
+@for_each(("targets", "seconds"), [(0, 0.25), (100, 0.25), (300, 0.75), (2000, 1.5)])
 def test_a_list_has_more_time_than_a_call_within_bounds(targets: int, seconds: float) -> None:
     assert PoolOptions(deadline_ms=250).seconds(targets) == pytest.approx(seconds)
     assert PoolOptions().seconds(10**6) * 1000 < PoolOptions().patience_ms

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from support.for_each import for_each
 
 from pdp.policy.embedded.regorus_binding import new_engine
@@ -24,7 +23,7 @@ def value(call: str, *arguments: Any) -> Any:
         return ERROR
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "low", "high"),
     [
         ("", "", ""),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.policy.embedded import wire
 from pdp.policy.evaluation import Status
@@ -49,13 +50,13 @@ def test_a_frame_over_the_limit_is_refused_before_it_has_come() -> None:
         list(wire.Frames(10).feed(wire.frame(b"x" * 11)[:4]))
 
 
-@pytest.mark.parametrize("cut", [1, 9, 30, 45, 60, 85])
+@for_each("cut", [1, 9, 30, 45, 60, 85])
 def test_cut_replies_are_refused(cut: int) -> None:
     with pytest.raises(wire.WireError):
         wire.read_worker(payload(wire.replies(REPLIES))[:-cut])
 
 
-@pytest.mark.parametrize("cut", [1, 5, 13, 20])
+@for_each("cut", [1, 5, 13, 20])
 def test_cut_batches_are_refused(cut: int) -> None:
     with pytest.raises(wire.WireError):
         wire.read_batch(payload(wire.batch(1, [(1, b"abc"), (2, b"d")]))[:-cut])

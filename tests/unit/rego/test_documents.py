@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import jsonschema_rs
-import pytest
 import shipped
 from support.facts import bare_call
+from support.for_each import for_each
 
 from pdp.core.call.facts import (
     document,
@@ -24,7 +24,7 @@ def schema(name: str) -> Json:
     return json.loads((shipped.REGO / "schemas" / name).read_text())
 
 
-@pytest.mark.parametrize("name", ["base", "listing"])
+@for_each("name", ["base", "listing"])
 def test_fixture_is_a_valid_question(name: str) -> None:
     jsonschema_rs.validate(schema("input.json"), json.loads(shipped.fixture(name)))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import shipped
+from support.for_each import for_each
 from support.gate import gate_once
 
 from pdp.policy.bundle import read_bundle
 
 
-@pytest.mark.parametrize("folder", sorted((shipped.REGO / "examples").iterdir()), ids=lambda folder: folder.name)
+@for_each("folder", sorted((shipped.REGO / "examples").iterdir()), ids=lambda folder: folder.name)
 def test_it_passes_the_load_gate(folder: Path) -> None:
     report = gate_once(read_bundle(shipped.REGO, folder))
     assert ([finding.code for finding in report.findings], report.ok) == ([], True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
 import regorus
 import shipped
+from support.for_each import for_each
 
 READ = "package probe\nall := {e | some p; some e in data.packs[p].deny}\n"
 FIRST = 'package packs.x\ndeny contains "plain" if input.go\n'
@@ -25,7 +25,7 @@ def denied(*modules: str) -> list[str]:
     return json.loads(engine.eval_rule_as_json("data.probe.all"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "second",
     [
         'package packs.x\ndeny contains "lost" if helper\nhelper if input.go\n',
@@ -48,7 +48,7 @@ def test_one_file_is_safe() -> None:
     assert denied(FIRST + 'deny contains "kept" if helper\nhelper if input.go\n') == ["kept", "plain"]
 
 
-@pytest.mark.parametrize("folder", ["baseline", "lib", "examples/acme/packs/acme"])
+@for_each("folder", ["baseline", "lib", "examples/acme/packs/acme"])
 def test_shipped_packages_are_one_file_each(folder: str) -> None:
     packages = [
         next(line for line in path.read_text().splitlines() if line.startswith("package "))

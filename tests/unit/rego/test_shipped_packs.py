@@ -10,6 +10,7 @@ import pytest
 import shipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 Json = dict[str, Any]
 
@@ -164,7 +165,7 @@ def test_taking_something_away_never_loosens(engine: Any, request: Json, facts: 
         assert RANK[decide(engine, {**question, **poorer})["effect"]] <= rank
 
 
-@pytest.mark.parametrize("key", sorted(shipped.ORG))
+@for_each("key", sorted(shipped.ORG))
 def test_missing_organisation_data_never_loosens(engine: Any, key: str) -> None:
     """With a key of data.org gone, each of these questions is answered as before or more strictly."""
     poorer = shipped.engine(tests=False, org={k: v for k, v in shipped.ORG.items() if k != key})
@@ -191,7 +192,7 @@ def test_missing_organisation_data_never_loosens(engine: Any, key: str) -> None:
     assert {with_all for _, with_all in ranks} >= {1, 2}  # otherwise nothing could have loosened
 
 
-@pytest.mark.parametrize(("people", "medium"), list(itertools.product(("filter", "advice"), ("none", "instead"))))
+@for_each(("people", "medium"), list(itertools.product(("filter", "advice"), ("none", "instead"))))
 def test_a_judge_before_every_person(people: str, medium: str) -> None:
     """Every call that a person is asked about is heard by one judge; of others only changes of medium risk."""
     engine = shipped.engine(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 from support.foretold import after
 
 from pdp.core.approvals.rows import Answered
@@ -147,7 +148,7 @@ def test_nothing_is_kept_but_keyed_indexes() -> None:
     assert not [word for word in ("alice", "s-1", "'gw'", "acme", "agent", "send it") if word in said]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("caller", "ask", "who", "code"),
     [
         (CALLER, ASK, ALICE, "session.unavailable"),
@@ -188,7 +189,7 @@ def test_no_session_has_the_worst_values() -> None:
     assert (found.observed, found.labels) == (False, WORST_LABELS)
 
 
-@pytest.mark.parametrize("other", [identity("bob"), identity(issuer="https://x"), identity(agent="other")])
+@for_each("other", [identity("bob"), identity(issuer="https://x"), identity(agent="other")])
 def test_a_session_of_somebody_else_reads_like_an_unknown_one(other: Any) -> None:
     store = Store()
     store.call(to=READ)
@@ -202,7 +203,7 @@ def test_a_session_of_somebody_else_reads_like_an_unknown_one(other: Any) -> Non
     assert store.look().denials == 0
 
 
-@pytest.mark.parametrize("caller", [replace(CALLER, name="gw2"), replace(CALLER, tenant="other")])
+@for_each("caller", [replace(CALLER, name="gw2"), replace(CALLER, tenant="other")])
 def test_the_same_id_elsewhere_is_another_session(caller: Any) -> None:
     store = Store()
     store.call()
@@ -210,7 +211,7 @@ def test_the_same_id_elsewhere_is_another_session(caller: Any) -> None:
     assert (found.check.ok, found.calls) == (True, 0)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "unverified",
     [
         Identity(SubjectFact(failed("subject.expired", ""), id="alice"), ALICE.agent),
@@ -501,7 +502,7 @@ def _pair(store: Store, who: Any) -> str:
     return keys_of(store.sessions, SEEING, who, ASK, PLAIN).pair
 
 
-@pytest.mark.parametrize("effect", ["pending", "deny"])
+@for_each("effect", ["pending", "deny"])
 def test_a_child_that_was_refused_keeps_what_its_task_has_read(effect: str) -> None:
     """The next call without the handle would otherwise know of nothing."""
     store, gateway = Store(), SEEING

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect, Hidden, Reason
@@ -75,7 +76,7 @@ def test_a_pending_answer() -> None:
     assert fields.instant_ns(requirement.expires_at, "x") == AT
 
 
-@pytest.mark.parametrize("effect", Effect)
+@for_each("effect", Effect)
 def test_each_effect_has_its_number(effect: Any) -> None:
     assert t.Effect.Name(decisions.response(answer(effect), REF).effect) == f"EFFECT_{effect.upper()}"
 
@@ -125,7 +126,7 @@ def test_what_64_bits_cannot_name_is_as_late_as_they_can(at_ns: Any) -> None:
     assert fields.instant_ns(fields.timestamp(at_ns), "x") == 2**63 - 1
 
 
-@pytest.mark.parametrize(("seconds", "nanos"), [(-1, 0), (0, -1), (0, 10**9), (253_402_300_800, 0)])
+@for_each(("seconds", "nanos"), [(-1, 0), (0, -1), (0, 10**9), (253_402_300_800, 0)])
 def test_instants_out_of_range_are_refused(seconds: Any, nanos: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^switch.until: "):
         fields.instant_ns(fields.Timestamp(seconds=seconds, nanos=nanos), "switch.until")

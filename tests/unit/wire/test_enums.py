@@ -12,7 +12,7 @@ MAPS = {name: each for name, each in vars(enums).items() if isinstance(each, Enu
 BY_HAND = {"Enforcement", "WaitOutcome"}  # one value of each is chosen by a condition, not by a word
 
 
-@pytest.mark.parametrize(
+@for_each(
     "words",
     [("low", "medium", "high"), ("low", "medium", "high", "critical", "grave"), ("low", "low", "high", "x"), ()],
 )

@@ -87,7 +87,7 @@ CURSOR_READ = {
 AT = "/home/ann/work"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("agent", "event", "call"),
     [
         ("claude-code", CLAUDE, HookCall("Bash", CLAUDE["tool_input"], "abc123", folder=AT)),  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def test_documented_events(agent: str, event: dict[str, Any], call: HookCall) ->
     assert AGENTS[agent].call(json.dumps(event).encode()) == call
 
 
-@pytest.mark.parametrize("event", [CLAUDE, CODEX, GEMINI, GEMINI_MCP, CURSOR, CURSOR_SHELL, CURSOR_READ])
+@for_each("event", [CLAUDE, CODEX, GEMINI, GEMINI_MCP, CURSOR, CURSOR_SHELL, CURSOR_READ])
 def test_an_event_that_lacks_what_decides_is_none(event: dict[str, Any]) -> None:
     agent = AGENTS[{"PreToolUse": "claude-code", "BeforeTool": "gemini"}.get(event["hook_event_name"], "cursor")]
     agent.call(json.dumps(event).encode())
@@ -156,14 +156,14 @@ def test_what_is_no_event_is_none(event: bytes) -> None:
         AGENTS["claude-code"].call(event)
 
 
-@pytest.mark.parametrize("name", ["mcp__a__b__c", "mcp__a___b", "mcp__a", "mcp____b", "mcp__a__", "mcp___a__b"])
+@for_each("name", ["mcp__a__b__c", "mcp__a___b", "mcp__a", "mcp____b", "mcp__a__", "mcp___a__b"])
 def test_a_name_that_two_servers_could_mean_is_refused(name: str) -> None:
     """A server could else name a tool so that another one's is decided."""
     with pytest.raises(NotAnEventError, match="unclear"):
         AGENTS["claude-code"].call(json.dumps({**CLAUDE, "tool_name": name}).encode())
 
 
-@pytest.mark.parametrize("agent", AGENTS.values(), ids=lambda agent: agent.id)
+@for_each("agent", AGENTS.values(), ids=lambda agent: agent.id)
 def test_settings_keep_what_the_user_has(agent: Any) -> None:
     event = next(iter(agent.events))
     theirs = {"matcher": "Bash", "hooks": [{"type": "command", "command": "lint"}]}
@@ -180,9 +180,7 @@ def test_settings_keep_what_the_user_has(agent: Any) -> None:
     assert before["hooks"] == {event: [theirs], "Stop": [theirs]}
 
 
-@pytest.mark.parametrize(
-    "agent", [AGENTS[each] for each in ("claude-code", "codex", "gemini")], ids=lambda each: each.id
-)
+@for_each("agent", [AGENTS[each] for each in ("claude-code", "codex", "gemini")], ids=lambda each: each.id)
 def test_only_the_hook_that_may_hold_a_call_shows_what_to_type(agent: Any) -> None:
     hooks = installed(agent, {}, "c", 9, "local/hook.py", "type this")["hooks"]
     assert {event for event, entry in hooks.items() if "type this" in json.dumps(entry)} == set(agent.events)
@@ -194,7 +192,7 @@ def test_failures_block_where_the_agent_lets_them() -> None:
     assert AGENTS["gemini"].entry("c", 9, "")["hooks"][0]["timeout"] == 9_000  # milliseconds, as documented
 
 
-@pytest.mark.parametrize("hooks", [[], {"PreToolUse": {}}, "x"])
+@for_each("hooks", [[], {"PreToolUse": {}}, "x"])
 def test_settings_of_another_shape_are_left_alone(hooks: Any) -> None:
     with pytest.raises(NotAnEventError):
         installed(AGENTS["claude-code"], {"hooks": hooks}, "c", 9, "local/hook.py", "")
@@ -321,7 +319,7 @@ def test_calls_that_reach_the_state_folder(tool: str, arguments: dict[str, Any],
     assert reached(tool, arguments, at)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tool", "arguments", "at"),
     [
         ("Read", {"file_path": "/home/ann/statement"}, "/w"),
@@ -343,7 +341,7 @@ def test_calls_that_do_not_reach_it(tool: str, arguments: dict[str, Any], at: st
     assert not reached(tool, arguments, at)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "spelt", ["~/{}", "~root/../{}", "$HOME/{}", "${{HOME}}/{}", "$XDG_STATE_HOME/pdp", "~/**", "~/*/state/pdp/*"]
 )
 def test_names_of_a_home_are_expanded_wherever_the_agent_works(spelt: str) -> None:

@@ -52,7 +52,7 @@ def test_headers_of_a_list_are_those_of_a_map() -> None:
     assert read(request).method == "tools/call"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("host", "name"),
     [("a.example", "a.example"), ("A.example:8443", "a.example"), ("[::1]:8443", "[::1]"), ("[::1]", "[::1]")],
 )
@@ -131,12 +131,12 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("what", HEADERS)
+@for_each("what", HEADERS)
 def test_a_body_in_another_form_is_refused(what: str) -> None:
     refused(check(call(), headers=HEADERS[what]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "headers",
     [
         {"mcp-method": "tools/list"},

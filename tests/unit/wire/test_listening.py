@@ -16,6 +16,7 @@ from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import ValidationError
+from support.for_each import for_each
 from support.waiting import until
 
 from pdp.core.check import NS
@@ -43,7 +44,7 @@ def listening(*where: Any, **options: Any) -> Any:
     return addresses(ServerOptions(listen=where, **options))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "expected"),
     [
         ("127.0.0.1:1", TcpAddress("127.0.0.1", 1, loopback=True)),
@@ -56,7 +57,7 @@ def test_local_addresses(text: Any, expected: Any) -> None:
     assert listening(text) == (expected,)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost:1", "pdp.example:1", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:1"],
 )
@@ -71,11 +72,9 @@ def test_plaintext_on_a_network_is_refused_and_says_what_to_do(text: Any) -> Non
     assert not found.loopback
 
 
-@pytest.mark.parametrize(
-    "text",
+@for_each("text",
     ["", ":1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "127.0.0.1:8\u0660", "http://x/:1",
-     "unix:", "unix:pdp.sock", "unix:/a/../b", "unix:/" + "x" * 120, "unix-abstract:pdp"],
-)  # fmt: skip
+     "unix:", "unix:pdp.sock", "unix:/a/../b", "unix:/" + "x" * 120, "unix-abstract:pdp"])  # fmt: skip
 def test_what_is_no_address(text: Any) -> None:
     with pytest.raises(ConfigurationFault):
         listening(text)

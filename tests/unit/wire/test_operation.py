@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest, Unsupported
@@ -19,7 +20,7 @@ def switch(**changes: Any) -> Any:
     return a.SetSwitchRequest(request_id="r", switch=a.Switch(**wanted))
 
 
-@pytest.mark.parametrize("number", [n for n in a.SwitchScope.values() if n])
+@for_each("number", [n for n in a.SwitchScope.values() if n])
 def test_each_scope_is_one_of_the_core(number: Any) -> None:
     assert admin.switch_ask(switch(scope=number)).scope == a.SwitchScope.Name(number)[13:].lower()
 
@@ -28,7 +29,7 @@ def test_all_scopes_can_be_named() -> None:
     assert len({*SCOPES, QUARANTINE}) == len(a.SwitchScope.values()) - 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("field", "request_"),
     [
         ("request_id", a.SetSwitchRequest(switch=switch().switch)),
@@ -65,7 +66,7 @@ def test_parts() -> None:
     assert admin.parts(a.ReloadRequest(parts=wanted)) == ("keys", "policy", "registry")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("part", "kind"),
     [(a.RELOAD_PART_UNSPECIFIED, InvalidRequest), (99, InvalidRequest)]
     + [(p, Unsupported) for p in (a.RELOAD_PART_PROMPTS,)],

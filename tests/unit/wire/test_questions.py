@@ -81,7 +81,7 @@ def test_what_is_not_given_is_nothing() -> None:
     assert (found.extra, found.client_capabilities, found.supported_obligations) == (b"", b"", ())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("target", "expected"),
     [
         (t.Target(resource=t.ResourceTarget(server="s", uri="file:///x")), ResourceTarget("s", "file:///x")),
@@ -227,7 +227,7 @@ def test_a_list() -> None:
     assert (found.credential, found.session, found.protocol_version) == (Bearer("x"), SessionAsk("s"), "v")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("field", "changes"),
     [
         ("server", {"server": ""}),
@@ -250,12 +250,12 @@ def test_a_list_without_shape_is_refused(field: Any, changes: Any) -> None:
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize(("said", "method"), [("", "tools/list"), ("resources/list", "resources/list")])
+@for_each(("said", "method"), [("", "tools/list"), ("resources/list", "resources/list")])
 def test_a_list_says_what_it_is_of(said: Any, method: Any) -> None:
     assert decisions.list_ask(d.FilterToolsRequest(request_id="r", server="git", method=said)).method == method
 
 
-@pytest.mark.parametrize("presented_only", [False, True])
+@for_each("presented_only", [False, True])
 def test_a_list_about_nothing_stays_one(presented_only: Any) -> None:
     request = d.FilterToolsRequest(request_id="r", server="git", method="tools/list", presented_only=presented_only)
     found = decisions.list_ask(request)

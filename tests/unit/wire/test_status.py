@@ -3,7 +3,6 @@
 from typing import Any
 
 import grpc
-import pytest
 from support.for_each import for_each
 
 from pdp.core.errors import Fault, InvalidRequest, ShareExceeded
@@ -59,7 +58,7 @@ def test_a_fault_without_a_row_is_internal() -> None:
     assert refusal(Novel("field", "secret"), "id-2").status is grpc.StatusCode.INTERNAL
 
 
-@pytest.mark.parametrize("error", [ValueError("secret"), TimeoutError("secret"), SystemExit(3), MemoryError()])
+@for_each("error", [ValueError("secret"), TimeoutError("secret"), SystemExit(3), MemoryError()])
 def test_any_other_exception_is_internal_without_its_text(error: Any) -> None:
     said = refusal(error, "id-3")
     assert said.status is grpc.StatusCode.INTERNAL

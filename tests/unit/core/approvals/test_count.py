@@ -4,8 +4,8 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from support import approvals as make
+from support.for_each import for_each
 from support.invariants import Redeemed, Rows, invariant_quorum
 
 from pdp.core.approvals.hourly_limits import Questioned, satisfiable
@@ -117,9 +117,7 @@ def test_taking_back_is_no_vote() -> None:
     assert count(RED, make.vote("bob", number=1), make.vote("bob", "cancel", number=2)).met
 
 
-@pytest.mark.parametrize(
-    "people", [make.directory(make.member("bob")), make.directory(make.member("bob", active=False))]
-)
+@for_each("people", [make.directory(make.member("bob")), make.directory(make.member("bob", active=False))])
 def test_a_lost_role_loses_the_vote(people: Any) -> None:
     found = count(RED, make.vote("bob"), people=people)
     assert (found.met, found.counted, found.lost) == (False, (), (make.make_id(10),))
@@ -152,7 +150,7 @@ def test_a_claim_gives_no_group_that_may_not_be_claimed() -> None:
     assert not count(RED, vote, seen={make.account("dan"): make.seen("dan", "red")}).met
 
 
-@pytest.mark.parametrize(
+@for_each(
     "call",
     [
         make.call(subject=make.account("bob")),
@@ -164,17 +162,6 @@ def test_a_claim_gives_no_group_that_may_not_be_claimed() -> None:
         make.call(agent="b"),
         make.call(actors=(Account("", "Bob"),)),
         make.call(agent="bоb"),  # noqa: RUF001 - a Cyrillic letter
-    ],
-    ids=[
-        "subject",
-        "linked subject",
-        "actor",
-        "actor without issuer",
-        "linked actor",
-        "agent",
-        "linked agent",
-        "actor in other case",
-        "agent that reads alike",
     ],
 )
 def test_no_party_to_the_call_counts(call: Any) -> None:
@@ -236,7 +223,7 @@ class TestDeputies:
     def test_the_absent_ones_groups_are_what_counts(self) -> None:
         assert count(RED, self.VOTE, delegations=(self.AWAY,)).met
 
-    @pytest.mark.parametrize(
+    @for_each(
         "delegations",
         [
             (),
@@ -247,7 +234,6 @@ class TestDeputies:
             (replace(AWAY, deputy="h-cat"),),
             (replace(AWAY, absent="h-ann"),),
         ],
-        ids=["none", "over", "not yet", "ended", "another tenant", "another deputy", "another absent"],
     )
     def test_only_while_the_delegation_lasts(self, delegations: Any) -> None:
         assert not count(RED, self.VOTE, delegations=delegations).met
@@ -255,19 +241,18 @@ class TestDeputies:
     def test_one_that_ends_later_lasts(self) -> None:
         assert count(RED, self.VOTE, delegations=(replace(self.AWAY, ended_ns=make.AT + NS + 1),)).met
 
-    @pytest.mark.parametrize(
+    @for_each(
         "people",
         [
             make.directory(make.member("bob"), make.member("dan")),
             make.directory(make.member("bob", "red", active=False), make.member("dan")),
             make.directory(make.member("bob", "red"), make.member("dan", active=False)),
         ],
-        ids=["role lost", "absent disabled", "deputy disabled"],
     )
     def test_only_while_both_are_who_they_were(self, people: Any) -> None:
         assert not count(RED, self.VOTE, delegations=(self.AWAY,), people=people).met
 
-    @pytest.mark.parametrize("call", [make.call(subject=make.account("bob")), make.call(subject=make.account("dan"))])
+    @for_each("call", [make.call(subject=make.account("bob")), make.call(subject=make.account("dan"))])
     def test_neither_is_a_party(self, call: Any) -> None:
         assert not count(RED, self.VOTE, delegations=(self.AWAY,), call=call).met
 
@@ -336,7 +321,7 @@ class TestMayVote:
         assert wanted is not None
         return may_vote(request, wanted, votes, make.person(name), make.standing(people=people))
 
-    @pytest.mark.parametrize(
+    @for_each(
         ("name", "code"),
         [
             ("bob", ""),
@@ -351,7 +336,7 @@ class TestMayVote:
     def test_of_an_approval(self, name: str, code: str) -> None:
         assert self.may(name) == code
 
-    @pytest.mark.parametrize("state", [s for s in State if s not in (State.PENDING, State.APPROVED)])
+    @for_each("state", [s for s in State if s not in (State.PENDING, State.APPROVED)])
     def test_of_one_that_is_over(self, state: Any) -> None:
         assert self.may("bob", state=state) == "approval.too_late"
 
@@ -362,7 +347,7 @@ class TestMayVote:
     def test_of_an_approved_one(self) -> None:
         assert self.may("bob", state=State.APPROVED) == ""
 
-    @pytest.mark.parametrize("element", [make.CONFIRMATION, make.CONSENT], ids=["confirmation", "consent"])
+    @for_each("element", [make.CONFIRMATION, make.CONSENT])
     def test_of_what_only_the_subject_answers(self, element: Any) -> None:
         assert self.may("sue", requirement=element) == ""
         assert self.may("bob", requirement=element) == "approval.not_yours"
@@ -414,6 +399,6 @@ class TestSatisfiable:
         assert not self.can(**make.CONFIRMATION, call=make.call(subject=make.account("eve")))
 
 
-@pytest.mark.parametrize("bytes_", [b"[]", b'"x"', b"{}", canonical(make.element(seats=[]))])
+@for_each("bytes_", [b"[]", b'"x"', b"{}", canonical(make.element(seats=[]))])
 def test_what_nobody_can_answer_is_no_requirement(bytes_: bytes) -> None:
     assert wanted_by(bytes_) is None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.approvals.turned_down import LONGEST_NS, NEVER, USUAL, Backoff, TurnedDown
 from pdp.core.check import NS
@@ -13,7 +13,7 @@ AT = 1_800_000_000 * NS
 MINUTE = 60 * NS
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("refusals", "withdrawals", "minutes"),
     [
         (0, 0, 0),

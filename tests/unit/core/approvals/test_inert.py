@@ -6,7 +6,6 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 
-import pytest
 from confusable_homoglyphs import confusables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -73,12 +72,12 @@ def test_every_default_ignorable_variation_selector_and_tag(span: tuple[int, int
         assert visible(f"a{chr(code)}b") == f"a⟨U+{code:04X}⟩b"
 
 
-@pytest.mark.parametrize("code", [0xFE00, 0xFE0F, 0xE0100, 0xE01EF, 0xE0001, 0xE0020, 0xE007F, 0x180B, 0x180F])
+@for_each("code", [0xFE00, 0xFE0F, 0xE0100, 0xE01EF, 0xE0001, 0xE0020, 0xE007F, 0x180B, 0x180F])
 def test_variation_selectors_and_tags_are_among_them(code: int) -> None:
     assert any(first <= code <= last for first, last in DEFAULT_IGNORABLE)
 
 
-@pytest.mark.parametrize("text", ["⟨", "⟩", "⟨U+202E⟩", "⟨secret: jwt⟩", "\u2329", "〈", "❬", "‹", "⧼"])
+@for_each("text", ["⟨", "⟩", "⟨U+202E⟩", "⟨secret: jwt⟩", "\u2329", "〈", "❬", "‹", "⧼"])
 def test_nothing_passes_for_what_we_write(text: str) -> None:
     shown = visible(text)
     assert shown != text
@@ -116,7 +115,7 @@ def test_how_it_looks(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "shown"),
     [
         ("1\n2", "1\n2"),
@@ -217,7 +216,7 @@ def test_a_word_stays_where_it_tells_its_script(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "shown"),
     [
         ("“Don’t,” she said – it’s…", "⟨“⟩Don⟨’⟩t,⟨”⟩ she said ⟨–⟩ it⟨’⟩s⟨…⟩"),
@@ -239,7 +238,7 @@ def test_honest_prose_is_marked_and_can_be_read(text: str, shown: str) -> None:
     assert read_back(shown) == text
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "shown"),
     [
         ("rm /сору отчёт", "rm /⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩ отчёт"),  # part of a path
@@ -266,7 +265,7 @@ def test_a_reader_that_sees_no_shapes_is_not_told_of_them() -> None:
     assert visible("pаypal", alike=False) == "p⟨U+0430⟩ypal"  # a mixture it is all the same
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "shown"),
     [
         ("plain", "plain"),
@@ -285,12 +284,12 @@ def test_what_runs_from_right_to_left_turns_nothing_else_around(text: str, shown
     assert isolated(text) == shown
 
 
-@pytest.mark.parametrize("letter", LETTERS)
+@for_each("letter", LETTERS)
 def test_letters_of_all_scripts_show_themselves(letter: str) -> None:
     assert visible(letter) == letter
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "\u0e01\u0e34\u0e48",  # Thai: consonant, vowel and tone
@@ -304,7 +303,7 @@ def test_marks_that_writing_needs_show_themselves(text: str) -> None:
     assert visible(text) == text
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "e\u0301",  # the same shape as one character
@@ -368,7 +367,7 @@ def test_two_blocks_never_look_the_same(one: str, other: str) -> None:
         assert visible(one, lines=True) != visible(other, lines=True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("one", "other"),
     [
         ("anna", "аnnа"),

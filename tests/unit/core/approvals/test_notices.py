@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from support.approvals import (
     AT,
     CONFIRMATION,
@@ -20,6 +19,7 @@ from support.approvals import (
     standing,
     wanted,
 )
+from support.for_each import for_each
 
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.notices import (
@@ -78,7 +78,7 @@ def test_only_routes_that_take_it_are_told() -> None:
     assert NO_NOTIFICATIONS.opened(request, AT) == ()
 
 
-@pytest.mark.parametrize("row", TRANSITIONS, ids=lambda row: f"{row.before}-{row.event}")
+@for_each("row", TRANSITIONS, ids=lambda row: f"{row.before}-{row.event}")
 def test_the_end_of_waiting_is_told_and_nothing_else(row: object) -> None:
     """Every row of the table."""
     assert row in TRANSITIONS
@@ -117,7 +117,7 @@ def test_whoever_stands_in_gets_mail() -> None:
         assert mailed(recipients(NOTICE, approval(), wanted(), now)) == {"ann", "bob"}
 
 
-@pytest.mark.parametrize("kind", sorted(PEOPLE))
+@for_each("kind", sorted(PEOPLE))
 def test_the_subject_gets_mail_of_what_is_its_own_and_of_every_end(kind: str) -> None:
     body = {"approval": element(), "confirmation": CONFIRMATION, "consent": CONSENT}[kind]
     request, need, now = approval(body), wanted(**body), standing(people=with_mail())

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from support import approvals as make
+from support.for_each import for_each
 
 from pdp.core.approvals.redeem import evidence_state
 from pdp.core.approvals.rows import Account
@@ -42,14 +42,14 @@ def test_denials_outweigh_it() -> None:
     assert stands(votes=votes)[0] == "refused"
 
 
-@pytest.mark.parametrize("state", [State.PENDING, State.APPROVED])
+@for_each("state", [State.PENDING, State.APPROVED])
 def test_at_the_instant_of_its_expiry_it_is_over(state: Any) -> None:
     request = replace(APPROVED, state=state)
     assert stands(request, at_ns=request.expires_ns) == ("expired", request.expires_ns)
     assert stands(request, at_ns=request.expires_ns - 1)[0] != "expired"
 
 
-@pytest.mark.parametrize("state", [State.DENIED, State.REVOKED])
+@for_each("state", [State.DENIED, State.REVOKED])
 def test_a_refusal_holds_for_the_cool_down(state: Any) -> None:
     request = replace(APPROVED, state=state, resolved_ns=make.AT + NS)
     until = make.AT + NS + TTL
@@ -58,7 +58,7 @@ def test_a_refusal_holds_for_the_cool_down(state: Any) -> None:
     assert stands(request, at_ns=until) == ("expired", until)
 
 
-@pytest.mark.parametrize("state", [State.EXPIRED, State.CANCELLED, State.REDEEMED])
+@for_each("state", [State.EXPIRED, State.CANCELLED, State.REDEEMED])
 def test_what_is_over_is_no_answer(state: Any) -> None:
     assert stands(replace(APPROVED, state=state, resolved_ns=make.AT))[0] == "expired"
 
@@ -68,7 +68,7 @@ def test_a_canary_never_answers() -> None:
     assert stands(canary)[0] == "expired"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"subject": make.account("ann")},
@@ -86,7 +86,7 @@ def test_for_somebody_else_it_does_not_exist(change: Any) -> None:
     assert stands(call=other.call)[0] == "expired"
 
 
-@pytest.mark.parametrize("change", [{"server": "x"}, {"tool": "x"}, {"manifest_sha256": "x"}, {"digest": "x"}])
+@for_each("change", [{"server": "x"}, {"tool": "x"}, {"manifest_sha256": "x"}, {"digest": "x"}])
 def test_for_another_call_it_is_no_answer(change: Any) -> None:
     other = make.asked(replace(make.call(), **change))
     assert stands(call=other.call)[0] == "expired"

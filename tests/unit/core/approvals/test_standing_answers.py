@@ -51,7 +51,7 @@ class TestGrants:
         assert not self.covers(free, make.asked(arguments={"branch": "other"}))
         assert not self.covers(free, valid=lambda *_: False)
 
-    @pytest.mark.parametrize(
+    @for_each(
         "change",
         [
             {"subject": make.account("ann")},
@@ -87,7 +87,7 @@ class TestGrants:
         assert not self.covers(issued(used=2))
         assert self.covers(issued(GrantTerms(minutes=1), used=99))
 
-    @pytest.mark.parametrize("state", [s for s in GrantState if s is not GrantState.ACTIVE])
+    @for_each("state", [s for s in GrantState if s is not GrantState.ACTIVE])
     def test_what_has_ended_covers_nothing(self, state: Any) -> None:
         assert not self.covers(issued(state=state))
 
@@ -197,12 +197,12 @@ class TestConsents:
     def test_nothing_else_is(self, change: Any) -> None:
         assert not self.covers(replace(AGREED, **change))
 
-    @pytest.mark.parametrize("change", [{"agent": "other"}, {"server": "other"}, {"tool": "x"}], ids=str)
+    @for_each("change", [{"agent": "other"}, {"server": "other"}, {"tool": "x"}], ids=str)
     def test_no_other_call_is(self, change: Any) -> None:
         assert not self.covers(asked=make.asked(replace(make.call(), **change)))
         assert not self.covers(asked=make.asked(tenant="globex"))
 
-    @pytest.mark.parametrize("change", [{"tool": ""}, {"tool": "", "server": ""}, {"scope": ""}], ids=str)
+    @for_each("change", [{"tool": ""}, {"tool": "", "server": ""}, {"scope": ""}], ids=str)
     def test_a_wider_one_covers_it(self, change: Any) -> None:
         assert self.covers(replace(AGREED, **change))
 
@@ -213,7 +213,7 @@ class TestConsents:
         assert self.covers(at_ns=AGREED.expires_ns - 1)
         assert not self.covers(at_ns=AGREED.expires_ns)
 
-    @pytest.mark.parametrize("kind", ["approval", "confirmation"])
+    @for_each("kind", ["approval", "confirmation"])
     def test_it_answers_no_other_kind(self, kind: str) -> None:
         assert not self.covers(wanted=replace(CONSENT_WANTED, kind=kind))
 

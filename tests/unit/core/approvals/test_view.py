@@ -4,8 +4,8 @@ import json
 from dataclasses import fields, replace
 from typing import Any
 
-import pytest
 from support import approvals as make
+from support.for_each import for_each
 
 from pdp.core.approvals.rows import Account, Answered
 from pdp.core.approvals.states import State
@@ -142,17 +142,17 @@ OTHER: dict[str, Any] = {
 
 
 class TestPresented:
-    @pytest.mark.parametrize("name", [f.name for f in fields(REQUEST) if f.name not in NOT_SEEN])
+    @for_each("name", [f.name for f in fields(REQUEST) if f.name not in NOT_SEEN])
     def test_it_is_about_all_of_the_request(self, name: str) -> None:
         assert presented(replace(REQUEST, **{name: OTHER.get(name, "other")}), SHOWN) != presented(REQUEST, SHOWN)
 
-    @pytest.mark.parametrize("name", [f.name for f in fields(make.call())])
+    @for_each("name", [f.name for f in fields(make.call())])
     def test_and_of_the_call(self, name: str) -> None:
         values: dict[str, Any] = {"subject": make.account("ann"), "actors": (Account("", "bot"),)}
         call = replace(make.call(), **{name: values.get(name, "other")})
         assert presented(replace(REQUEST, call=call), SHOWN) != presented(REQUEST, SHOWN)
 
-    @pytest.mark.parametrize(
+    @for_each(
         "name", ["arguments", "secrets", "task", "task_source", "effects", "agent_name", "working_folder", "salt"]
     )
     def test_and_of_what_only_people_see(self, name: str) -> None:
@@ -170,7 +170,7 @@ class TestEffects:
     def told(self, **fields: Any) -> Any:
         return effects(replace(self.TOOL, **fields))
 
-    @pytest.mark.parametrize(
+    @for_each(
         ("hints", "first"),
         [
             (Annotations(), "May delete or overwrite what is there."),
@@ -213,7 +213,7 @@ def test_arguments_of_a_request_are_shown_in_their_order() -> None:
 _SAID = {"status": "ok", "verdict": "deny", "confidence": 0.9, "violated": ["a"], "rationale": "no", "model": "m"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("said", "shown_as"),
     [
         ({**_SAID, "prompt_sha256": "5e" * 32}, 1),

@@ -162,13 +162,13 @@ class TestRefusals:
     def test_who_may_not(self, who: str, expected: str, choice: str) -> None:
         assert code(who, choice) == expected
 
-    @pytest.mark.parametrize("surface", ["grpc", "cli", "console"])
+    @for_each("surface", ["grpc", "cli", "console"])
     def test_the_subject_by_any_account_and_surface(self, surface: str) -> None:
         for account in (make.SUBJECT, make.SECOND):
             assert code("sue", person={"account": account, "surface": surface}) == "approval.own_call"
         assert code("sue", person={"account": make.SECOND, "human": "h-bob"}) == "approval.own_call"
 
-    @pytest.mark.parametrize(
+    @for_each(
         "call",
         [
             make.call(actors=(make.account("bob"),)),
@@ -176,7 +176,6 @@ class TestRefusals:
             make.call(actors=(Account("", "bob"),)),
             make.call(agent="bob"),
         ],
-        ids=["actor", "further actor", "actor without issuer", "agent"],
     )
     def test_who_acts_in_the_call(self, call: Any) -> None:
         assert code(request=make.approval(call=call)) == "approval.own_call"
@@ -204,7 +203,7 @@ class TestRefusals:
         assert code(who, choice, request, standing={"at_ns": end}) == "approval.too_late"
         assert made(who, choice, request, at_ns=end - 1)
 
-    @pytest.mark.parametrize("element", [make.CONFIRMATION, make.CONSENT], ids=["confirmation", "consent"])
+    @for_each("element", [make.CONFIRMATION, make.CONSENT])
     def test_what_only_the_subject_answers(self, element: Any) -> None:
         request = make.approval(element)
         assert code("bob", request=request) == "approval.not_yours"
@@ -221,11 +220,11 @@ class TestRefusals:
     def test_what_is_no_choice(self) -> None:
         assert code(choice="abstain") == "approval.choice"
 
-    @pytest.mark.parametrize("presented", ["", "0" * 64])
+    @for_each("presented", ["", "0" * 64])
     def test_what_was_not_shown(self, presented: str) -> None:
         assert code(presented=presented) == "approval.stale"
 
-    @pytest.mark.parametrize(
+    @for_each(
         "change",
         [
             {"call": make.call({"branch": "other"})},
@@ -257,13 +256,13 @@ class TestRefusals:
             assert code(choice="deny", request=request, reason=reason) == "approval.reason_required"
         assert made(request=request, reason="fine").vote.reason == "fine"
 
-    @pytest.mark.parametrize("choice", ["approve", "deny", "cancel"])
+    @for_each("choice", ["approve", "deny", "cancel"])
     def test_a_reason_has_an_end(self, choice: str) -> None:
         who = "sue" if choice == "cancel" else "bob"
         assert code(who, choice, reason="x" * (MAX_REASON + 1)) == "approval.reason_too_long"
         assert made(who, choice, reason="x" * MAX_REASON)
 
-    @pytest.mark.parametrize("choice", ["approve", "deny"])
+    @for_each("choice", ["approve", "deny"])
     def test_saying_it_again(self, choice: str) -> None:
         request = make.approval(make.element(seats=make.seats(red=2), deny_quorum=2))
         assert code("bob", choice, request, votes=(make.vote("bob", choice),)) == "approval.voted"
@@ -297,7 +296,7 @@ class TestDeputies:
         vote = made("dan", behalf="h-bob", standing={"delegations": (self.AWAY,)}).vote
         assert (vote.human, vote.behalf, vote.delegation, vote.groups) == ("h-dan", "h-bob", self.AWAY.id, ("red",))
 
-    @pytest.mark.parametrize(
+    @for_each(
         "delegations",
         [
             (),
@@ -315,7 +314,7 @@ class TestDeputies:
         own = make.delegation("bob", "bob")
         assert code("bob", behalf="h-bob", standing={"delegations": (own,)}) == "approval.no_delegation"
 
-    @pytest.mark.parametrize(("absent", "deputy"), [("sue", "dan"), ("bob", "sue")])
+    @for_each(("absent", "deputy"), [("sue", "dan"), ("bob", "sue")])
     def test_neither_is_a_party(self, absent: str, deputy: str) -> None:
         away = make.delegation(absent, deputy)
         found = code(deputy, behalf=f"h-{absent}", standing={"delegations": (away,)})
@@ -361,7 +360,7 @@ class TestDeputies:
 
 
 class TestTakingBack:
-    @pytest.mark.parametrize("state", [State.PENDING, State.APPROVED])
+    @for_each("state", [State.PENDING, State.APPROVED])
     def test_by_the_subject_by_any_account(self, state: Any) -> None:
         for account in (make.SUBJECT, make.SECOND):
             found = made("sue", "cancel", replace(REQUEST, state=state), person={"account": account})
@@ -374,7 +373,7 @@ class TestTakingBack:
     def test_by_an_operator(self) -> None:
         assert made("dan", "cancel", person={"roles": frozenset({"operate"})}).event is Event.CANCEL
 
-    @pytest.mark.parametrize("roles", [frozenset(), frozenset({"audit"})])
+    @for_each("roles", [frozenset(), frozenset({"audit"})])
     def test_by_nobody_else(self, roles: Any) -> None:
         assert code("bob", "cancel", person={"roles": roles}) == "approval.not_requester"
 
@@ -398,9 +397,7 @@ class TestGrants:
         assert grant.expires_ns == make.AT + NS + 600 * NS
         assert grant.arguments_schema == canonical({"const": make.ARGUMENTS})
 
-    @pytest.mark.parametrize(
-        "terms", [GrantTerms(), GrantTerms(31, 5), GrantTerms(30, 6), GrantTerms(30, 0), GrantTerms(0, 5)]
-    )
+    @for_each("terms", [GrantTerms(), GrantTerms(31, 5), GrantTerms(30, 6), GrantTerms(30, 0), GrantTerms(0, 5)])
     def test_not_beyond_the_offer(self, terms: Any) -> None:
         assert code(request=self.REQUEST, grant=terms) == "approval.grant"
 
@@ -415,7 +412,7 @@ class TestGrants:
         assert made(request=self.REQUEST, grant=terms).grant
         assert code(request=make.approval(self.OFFER, call=make.call(session="")), grant=terms) == "approval.grant"
 
-    @pytest.mark.parametrize("schema", [b"{}", b"[]", b"not json", b'{"const":1}', b'{"a":1,"a":2}'])
+    @for_each("schema", [b"{}", b"[]", b"not json", b'{"const":1}', b'{"a":1,"a":2}'])
     def test_not_with_a_schema_that_is_none_or_not_of_this_call(self, schema: bytes) -> None:
         assert code(request=self.REQUEST, grant=GrantTerms(1, 1, arguments_schema=schema), valid=make.constant) == (
             "approval.grant"

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import approvals as make
@@ -29,12 +28,12 @@ def test_a_count_is_at_least_one(name: str, value: Any) -> None:
     assert read(make.element(**{name: value})) is None
 
 
-@pytest.mark.parametrize("n", BAD_COUNTS, ids=repr)
+@for_each("n", BAD_COUNTS, ids=repr)
 def test_a_seat_is_for_at_least_one(n: Any) -> None:
     assert read(make.element(seats=[{"group_id": "red", "n": n}])) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "seats",
     [
         None,
@@ -81,12 +80,12 @@ def test_what_is_not_exactly_one_is_none(change: Any) -> None:
     assert read(make.element(**change)) is None
 
 
-@pytest.mark.parametrize("name", ["kind", "id", "code", "stage", "ttl_seconds", "seats", "deny_quorum"])
+@for_each("name", ["kind", "id", "code", "stage", "ttl_seconds", "seats", "deny_quorum"])
 def test_nothing_that_is_left_out_is_made_up(name: str) -> None:
     assert read({key: value for key, value in make.element().items() if key != name}) is None
 
 
-@pytest.mark.parametrize("change", [{"purpose": ""}, {"purpose": None}, {"scope": None}, {"ttl_seconds": 0}], ids=str)
+@for_each("change", [{"purpose": ""}, {"purpose": None}, {"scope": None}, {"ttl_seconds": 0}], ids=str)
 def test_a_consent_has_a_purpose(change: Any) -> None:
     assert read({**make.CONSENT, **change}) is None
     assert read({**make.CONSENT, "scope": ""}) is not None

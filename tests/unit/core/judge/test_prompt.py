@@ -80,7 +80,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
+@for_each("changed", CHANGES.values())
 def test_a_digest_covers_all_that_a_prompt_is_made_of(changed: Any) -> None:
     assert PromptSet(*changed).digests()["fit"] != PROMPTS.digests()["fit"]
 

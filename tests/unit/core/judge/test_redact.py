@@ -4,7 +4,6 @@ import json
 import time
 from typing import Any
 
-import pytest
 from support.for_each import for_each
 
 from pdp.core.judge.redact import redacted, redacted_text
@@ -51,7 +50,7 @@ def test_arguments_and_observation() -> None:
     assert arguments["a"][0]["b"] == f"x {TOKEN}"  # what came in stays as it is
 
 
-@pytest.mark.parametrize("name", [TOKEN, "odd name!"])
+@for_each("name", [TOKEN, "odd name!"])
 def test_an_argument_that_holds_a_secret_hides_no_other(name: str) -> None:
     arguments: dict[str, Any] = {"to": "a@b.example", "n": 7, name: {"a": [f"x {TOKEN}", "rm"], "b": 8}}
     found = redacted(arguments, "").arguments

@@ -1,12 +1,11 @@
 """The estimate that budgets are kept in."""
 
-import pytest
 from support.for_each import for_each
 
 from pdp.core.judge.render import tokens, within
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "estimate"),
     [
         ("", 0),
@@ -31,7 +30,7 @@ def test_every_character_counts(char: str) -> None:
     assert tokens(char * 200) >= 1
 
 
-@pytest.mark.parametrize("texts", [("",), ("a b c",), ("a b", "", "c"), ("a " * 50, "b " * 50)])
+@for_each("texts", [("",), ("a b c",), ("a b", "", "c"), ("a " * 50, "b " * 50)])
 def test_within_is_what_tokens_says(texts: tuple[str, ...]) -> None:
     together = sum(map(tokens, texts))
     assert [within(limit, *texts) for limit in (together - 1, together, together + 1)] == [False, True, True]

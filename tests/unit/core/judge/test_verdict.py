@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from support.for_each import for_each
 from support.judge import NONCE, answer, rendered
 
@@ -31,7 +30,7 @@ def test_a_good_answer() -> None:
     )
 
 
-@pytest.mark.parametrize("verdict", ["allow", "deny", "escalate"])
+@for_each("verdict", ["allow", "deny", "escalate"])
 def test_three_verdicts(verdict: str) -> None:
     assert read(answer(verdict=verdict)).verdict == verdict
 
@@ -91,21 +90,21 @@ EXTRA = {
 }
 
 
-@pytest.mark.parametrize("text", EXTRA.values(), ids=EXTRA)
+@for_each("text", EXTRA.values())
 def test_text_beside_the_object_is_no_verdict(text: str) -> None:
     found = read(text)
     assert (found.status, found.verdict) == ("extra_text", None)
     assert repairable(found)
 
 
-@pytest.mark.parametrize("nonce", ["", NONCE[:-1], NONCE.upper(), f"{NONCE} ", "0" * 32])
+@for_each("nonce", ["", NONCE[:-1], NONCE.upper(), f"{NONCE} ", "0" * 32])
 def test_another_nonce_is_no_verdict(nonce: str) -> None:
     found = read(answer(nonce=nonce))
     assert (found.status, found.verdict) == ("nonce", None)
     assert not repairable(found)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("finish", "status"),
     [
         ("length", "length"),
@@ -120,9 +119,7 @@ def test_an_answer_that_did_not_end_by_itself_is_no_verdict(finish: str, status:
     assert (found.status, found.verdict) == (status, None)
 
 
-@pytest.mark.parametrize(
-    "status", ["ok", "nonce", "refused", "length", "filtered", "too_large", "timeout", "endpoint"]
-)
+@for_each("status", ["ok", "nonce", "refused", "length", "filtered", "too_large", "timeout", "endpoint"])
 def test_what_no_second_attempt_mends(status: str) -> None:
     assert not repairable(Opinion(status))
 
@@ -178,7 +175,7 @@ def test_what_can_be_read_of_a_deny_is_kept() -> None:
     assert (found.confidence, found.violated, found.rationale) == (0.8, ("task.unrelated",), "No.")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         f"```\n{answer(verdict='deny', nonce='0' * 32)}\n```",  # words of the data, said again
@@ -223,7 +220,7 @@ NEVER = {
 }
 
 
-@pytest.mark.parametrize("text", AGAIN.values(), ids=AGAIN)
+@for_each("text", AGAIN.values())
 def test_an_allow_whose_form_alone_was_wrong_may_be_said_again(text: str) -> None:
     assert repairable(read(text))
     assert supersedes(read(answer(confidence=0.9)), text, "stop", ASKED)
@@ -244,7 +241,7 @@ def test_a_second_answer_without_a_verdict_takes_no_place() -> None:
     assert not supersedes(read("nothing"), PLAIN, "stop", ASKED)
 
 
-@pytest.mark.parametrize("part", ["task", "description", "schema", "arguments", "labels", "observation"])
+@for_each("part", ["task", "description", "schema", "arguments", "labels", "observation"])
 def test_whatever_part_was_cut_nothing_is_allowed(part: str) -> None:
     """A verdict about half of a thing may refuse, and settles nothing."""
     long: dict[str, Any] = {"arguments": {"text": "word " * 50_000}, "schema": {"title": "word " * 50_000}}

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from support.console_client import APPROVAL, BASE, BOB, DIRECTORY, ConsoleClient
+from support.for_each import for_each
 
 from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.bytes.digest import canonical
@@ -85,7 +86,7 @@ def test_a_good_assertion_counts() -> None:
     assert counts(DEVICE.asserts())
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"challenge": bytes(32)},
@@ -111,13 +112,13 @@ def test_nor_does_another_key_another_human_or_another_tenant() -> None:
     assert not counts(DEVICE.asserts(challenge=b""), wanted=b"")
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b"\xff", b'{"id": 1}', b"{" * 100_000, b'"x"'])
+@for_each("raw", [b"", b"{}", b"[]", b"null", b"\xff", b'{"id": 1}', b"{" * 100_000, b'"x"'])
 def test_nor_does_junk(raw: bytes) -> None:
     known = passkeys(DEVICE.listed())
     assert not known.verify(PERSON, WANTED, raw)
 
 
-@pytest.mark.parametrize("part", ["clientDataJSON", "authenticatorData", "signature"])
+@for_each("part", ["clientDataJSON", "authenticatorData", "signature"])
 def test_nor_does_a_part_that_is_missing_or_changed(part: str) -> None:
     good = DEVICE.asserts()
     raw = bytearray(base64.urlsafe_b64decode(good["response"][part] + "=="))
@@ -132,9 +133,7 @@ def test_what_was_made_here_is_told_for_the_directory() -> None:
     assert (made.id, made.key) == (text(device.id), text(device.public))
 
 
-@pytest.mark.parametrize(
-    "change", [{"challenge": bytes(32)}, {"origin": "https://evil.example"}, {"flags": PRESENT | ATTESTED}]
-)
+@for_each("change", [{"challenge": bytes(32)}, {"origin": "https://evil.example"}, {"flags": PRESENT | ATTESTED}])
 def test_what_was_made_elsewhere_or_unverified_is_not(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         passkeys().made(WANTED, Device().makes(**change))

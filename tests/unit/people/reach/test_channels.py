@@ -12,6 +12,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from support.approvals import AT, approval, make_id
+from support.for_each import for_each
 from support.receiver import Got, receiving
 
 from pdp.core.approvals.notices import Message, message
@@ -82,7 +83,7 @@ async def test_a_webhook_is_signed_as_standard_webhooks_says() -> None:
         verify(first, base64.b64encode(bytes(32)).decode())
 
 
-@pytest.mark.parametrize("kind", ["slack", "teams"])
+@for_each("kind", ["slack", "teams"])
 async def test_a_chat_gets_its_own_form(kind: str) -> None:
     async with receiving() as receiver:
         host = f"127.0.0.1:{receiver.port}"
@@ -96,7 +97,7 @@ async def test_a_chat_gets_its_own_form(kind: str) -> None:
     assert "token" not in repr(made)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "https://evil.example/services/T0",
@@ -114,14 +115,14 @@ def test_a_chats_url_leads_to_the_configured_host(text: str) -> None:
     assert text not in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["whsec_", KEY, "whsec_" + "A" * 20, "whsec_!" + KEY, "whsec_" + "A" * 200, "x"])
+@for_each("text", ["whsec_", KEY, "whsec_" + "A" * 20, "whsec_!" + KEY, "whsec_" + "A" * 200, "x"])
 def test_a_signing_secret_is_one(text: str) -> None:
     with pytest.raises(ConfigurationFault, match=r"^a\.b\.secret: ") as caught:
         channel(options(**HOOK), secret(text), "a.b")
     assert text not in caught.value.message.replace("whsec_$(", "").removeprefix("a.b.secret: ") or text == "x"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {**HOOK, "url": "http://hooks.example/in"},

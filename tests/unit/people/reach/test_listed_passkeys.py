@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.approvals.directory import Passkey
 from pdp.core.errors import ConfigurationFault
@@ -34,7 +35,7 @@ def test_a_passkey_is_read_with_its_key_in_bytes() -> None:
     assert read(listed([GOOD])) == (Passkey("AQID", b"\xa5\x01", "laptop"),)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change", [{"id": ""}, {"id": "AQID="}, {"id": "AQI+"}, {"id": "AQJ"}, {"key": "!"}, {"name": ""}, {"more": "x"}]
 )
 def test_what_is_not_exactly_one_is_refused(change: dict[str, str]) -> None:
@@ -42,7 +43,7 @@ def test_what_is_not_exactly_one_is_refused(change: dict[str, str]) -> None:
         read(listed([{**GOOD, **change}]))
 
 
-@pytest.mark.parametrize("humans", [([GOOD, GOOD],), ([GOOD], [{**GOOD, "name": "other"}])])
+@for_each("humans", [([GOOD, GOOD],), ([GOOD], [{**GOOD, "name": "other"}])])
 def test_a_passkey_is_one_humans(humans: tuple[list[dict[str, str]], ...]) -> None:
     with pytest.raises(ConfigurationFault, match="stands twice"):
         read(listed(*humans))

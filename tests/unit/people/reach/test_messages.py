@@ -72,7 +72,7 @@ def test_a_message_says_what_waits_and_where(form: str, event: str) -> None:
         assert "pending" in said
 
 
-@pytest.mark.parametrize("form", FORMS)
+@for_each("form", FORMS)
 def test_a_consent_has_a_page_of_its_own(form: str) -> None:
     assert f"{URL}/consents/{make_id(1)}" in FORMS[form](made(approval(CONSENT)))
 
@@ -89,7 +89,7 @@ def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_form(f
         assert char in plain or char not in said
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@for_each("field", FIELDS)
 def test_every_deceptive_character_is_spelled_out_before_any_form_sees_it(field: str) -> None:
     """All of them: the forms have nothing else to show."""
     for char in DECEPTIVE:
@@ -97,7 +97,7 @@ def test_every_deceptive_character_is_spelled_out_before_any_form_sees_it(field:
         assert said == f"a⟨U+{ord(char):04X}⟩z"
 
 
-@pytest.mark.parametrize("form", FORMS)
+@for_each("form", FORMS)
 def test_nobody_writes_a_header_or_a_line_of_his_own(form: str) -> None:
     said = FORMS[form](made(renamed("tool", "x\r\nBcc: eve@evil.example\n\nhttps://evil.example")))
     assert "x⟨U+000D⟩⟨U+000A⟩Bcc" in said

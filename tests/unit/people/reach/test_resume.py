@@ -8,9 +8,9 @@ import json
 import os
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account
@@ -72,7 +72,7 @@ def test_anything_else_is_none(text: str) -> None:
 WORDS = ["acme", "gw", "https://idp", "alice", "git", "d" * 64, ["a-1"], 1_000]  # as the first release sealed them
 
 
-@pytest.mark.parametrize(
+@for_each(
     "said",
     [
         WORDS,

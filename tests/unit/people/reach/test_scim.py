@@ -104,13 +104,13 @@ def test_what_is_not_whole_is_refused(broken: str) -> None:
     assert "anna" not in caught.value.message.lower()
 
 
-@pytest.mark.parametrize("mail", ["a@b@c", "a", "a@b.example, c@d.example", "<a@b.example>"])
+@for_each("mail", ["a@b@c", "a", "a@b.example, c@d.example", "<a@b.example>"])
 def test_a_mail_that_is_none_is_left_out(mail: str) -> None:
     (found,) = read(listed([{**USERS[0], "emails": [{"value": mail}]}]), listed([])).people
     assert found.mail == ""
 
 
-@pytest.mark.parametrize("active", [None, "true", 1])
+@for_each("active", [None, "true", 1])
 def test_active_is_said_plainly(active: object) -> None:
     (found,) = read(listed([{**USERS[0], "active": active}]), listed([])).people
     assert not found.active

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Bundle, Module
@@ -64,7 +65,7 @@ def test_each_element_has_its_line(bundle: Bundle) -> None:
         assert f'"{code}"' in line
 
 
-@pytest.mark.parametrize(
+@for_each(
     "named",
     [("acme", "deny", "acme.all"), ("other", "deny", "acme.no"), ("acme", "deny", ""), ("", "gate", "made.up")],
 )
@@ -72,7 +73,7 @@ def test_what_nobody_knows_has_no_place(bundle: Bundle, named: tuple[str, str, s
     assert process.places(bundle, document(), [named]) == (("", 0),)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("checks", "code", "says"),
     [
         ({"subject": "subject.expired"}, "subject.expired", "gate_reasons"),

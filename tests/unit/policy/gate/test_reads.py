@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pytest
 from support.for_each import for_each
 from support.gate import reads_of
 
@@ -72,14 +71,12 @@ def test_a_mention_of_the_input_is_a_read(text: str, path: tuple[str, ...]) -> N
     assert reads(text) == Reads(tuple(sorted({path, KIND})))
 
 
-@pytest.mark.parametrize(
-    "text", ["x[1][input.call.method]", "[1, 2][input.call.method]", "{1: 2}[input.call.method]"]
-)
+@for_each("text", ["x[1][input.call.method]", "[1, 2][input.call.method]", "{1: 2}[input.call.method]"])
 def test_a_computed_step_is_a_read_of_its_own(text: str) -> None:
     assert ("call", "method") in reads(f"x := {{1: {{}}}}\ny if {text}").paths
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "x if count(input) > 3",
@@ -96,7 +93,7 @@ def test_the_input_as_a_whole_is_all_of_it(text: str) -> None:
     assert reads(text) == Reads(((),))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("condition", "bounds"),
     [
         ("input.time.ns < 5", (5,)),
@@ -119,7 +116,7 @@ def test_an_instant_that_is_only_compared_is_known_by_what_with(condition: str, 
     assert found == Reads((("agent", "id"), KIND), (("ns", bounds),))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "x if input.time.ns - 5 > 3",
@@ -149,7 +146,7 @@ N = "input.arguments.value.n"
 RULE = f"default given := 10\ngiven := {N}\n"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "bounds"),
     [
         (f"x if {N} < 5", (5,)),

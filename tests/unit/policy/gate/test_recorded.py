@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 OBLIGE = 'oblige contains {"kind": "redact", "code": "o", %s} if { some t in input.targets; t.name == "x" }\n'
 APPROVAL = (
@@ -14,7 +14,7 @@ APPROVAL = (
 )
 
 
-@pytest.mark.parametrize(
+@for_each(
     "field",
     [
         '"what": input.arguments.value.to',
@@ -35,11 +35,9 @@ def test_what_is_computed_is_refused(walk: Callable[..., Any], field: str) -> No
     assert "data.org" in found[0].hint
 
 
-@pytest.mark.parametrize(
-    "field",
+@for_each("field",
     ['"what": "text"', '"what": 1', '"what": [true, null, {"a": ["b"]}]', '"what": {"a"}',
-     '"what": data.org.approvals.critical'],
-)  # fmt: skip
+     '"what": data.org.approvals.critical'])  # fmt: skip
 def test_what_is_written_out_or_the_organisations_is_accepted(walk: Callable[..., Any], field: str) -> None:
     assert [f for f in walk(OBLIGE.replace("%s", field)) if f.code == "element.value"] == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import shipped_rego
@@ -29,7 +29,7 @@ def rule(seats: str, more: str = "") -> str:
     return f'require contains {{{HEAD}"reason_required": false, "seats": {seats}{more}}} if input.time > 1\n'
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "wanted"),
     [
         (rule(f"[{seat(RED, '2')}]"), (("red", 2),)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pytest
 from support.for_each import for_each
 from support.gate import with_listed
 
@@ -898,7 +897,7 @@ def _in_library(found: list[GateFinding]) -> bool:
     return all(f.path.startswith("lib/") and f.line > 1 for f in found)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "name",
     [
         *(
@@ -1150,7 +1149,7 @@ UNADVISED = {
 }
 
 
-@pytest.mark.parametrize("name", ADVISED)
+@for_each("name", ADVISED)
 def test_is_warned_of(walk: Static, name: str) -> None:
     body, code = ADVISED[name]
     found = [finding for finding in walk(body) if finding.code in ADVICE]
@@ -1196,7 +1195,7 @@ def test_a_pack_needs_meta(walk: Static) -> None:
     assert "servers" in found.hint
 
 
-@pytest.mark.parametrize(
+@for_each(
     "meta",
     [
         'meta := {"servers": ["a"]}',
@@ -1223,7 +1222,7 @@ def baseline(body: str) -> Module:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "code"),
     [
         (ALLOW % "t.name", "allow.baseline"),
@@ -1265,7 +1264,7 @@ def test_the_baseline_is_held_to_more(walk: Static, body: str, code: str) -> Non
     assert code in {f.code for f in findings if f.severity == "error"}, findings
 
 
-@pytest.mark.parametrize("control", ['"MB-3.1"', '"MB-10.1"', '"MCP03"', '["MB-3.2", "MCP03"]'])
+@for_each("control", ['"MB-3.1"', '"MB-10.1"', '"MCP03"', '["MB-3.2", "MCP03"]'])
 def test_the_baseline_may_be_waived_elsewhere(walk: Static, control: str) -> None:
     body = f'deny contains {{"code": "a", "message": "m", "control": {control}, "waivable": true}}'
     assert walk("", baseline(body)) == []

@@ -37,7 +37,7 @@ def together() -> Together:
     return judged
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         "",
@@ -82,7 +82,7 @@ def test_anything_else_is_taken_for_a_look_at_the_others(together: Together, bod
     assert not together(body)
 
 
-@pytest.mark.parametrize("body", [ALLOW % "t.key in data.lib.targets.changing", DENY % "count(input.targets) > 3"])
+@for_each("body", [ALLOW % "t.key in data.lib.targets.changing", DENY % "count(input.targets) > 3"])
 def test_what_is_remembered_of_shipped_modules_changes_no_answer(body: str) -> None:
     """The tests' memory of the gate: analyses made anew say the same of lists, results and reads."""
     shipped = read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
@@ -115,7 +116,7 @@ KIND = 'deny contains {"code": "acme.kind", "message": "No."} if {\n\tlower(inpu
 IN_KIND = 'test_kind if "acme.kind" in testing.codes(acme.deny) with input as '
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("test", "why"),
     [
         (IN_KIND + 'testing.call({"subject": {"kind": "operator"}})\n', "`/subject/kind` breaks `enum`"),
@@ -171,7 +172,7 @@ def test_an_absence_for_no_valid_input_does_not_count(shipped: Bundle) -> None:
 HELPED = 'deny contains {"code": "acme.limit", "message": "No."} if not few\nfew if input.time.ns > 5\n'
 
 
-@pytest.mark.parametrize(
+@for_each(
     "test",
     [
         (
@@ -213,7 +214,7 @@ def test_the_organisations_data_may_be_replaced(shipped: Bundle) -> None:
     assert checked(bundle(shipped, rule, tests)) == GateReport()
 
 
-@pytest.mark.parametrize("bad", ["some x, y; x = y", "some x; x = [x]", "some a, b; [a, b] = [b, a]"])
+@for_each("bad", ["some x, y; x = y", "some x; x = [x]", "some a, b; [a, b] = [b, a]"])
 def test_what_the_engine_does_not_compile_is_said_once_and_where(shipped: Bundle, bad: str) -> None:
     rule = LIMIT.replace("> 5\n", f"> 5\n\t{bad}\n")
     tests = FIRES + ABSENT + "".join(FIRES.replace("test_limit", f"test_{n}") for n in range(5))
@@ -232,7 +233,7 @@ def test_one_error_in_many_tests_is_said_once(shipped: Bundle) -> None:
     assert "So do 4 more." in found.message
 
 
-@pytest.mark.parametrize(
+@for_each(
     "rule",
     [
         'deny contains {"code": "acme.limit", "message": "m"} if input.arguments.value.n == 9\n',
