@@ -31,8 +31,8 @@ from devtools.bench.harness import START_SECONDS, BenchFault, Rig
 from devtools.bench.mcp_server import PRESENTED, UNCHECKED
 from devtools.bench.measure import Bench
 from devtools.bench.scenarios import HARMLESS, OTHERS, World
-from pdp.cli.hook_serve import HookProfile, profile_file
 from pdp.core.bytes.digest import Json
+from pdp.local.profile import HookProfile, profile_file
 from pdp.wire.hooks.agents import AGENTS
 
 ROOT = Path(__file__).parents[2]

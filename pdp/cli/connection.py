@@ -10,10 +10,9 @@ import base64
 import json
 import re
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from pdp.cli.profiles import PLAINTEXT, VARIABLES, Profile
-from pdp.client import ApprovalClient, Decision, Filter, PlaintextRefusedError, RefusedError, Tls, ToolCall, Waited
-from pdp.client.channel import connect
+from pdp.client import ApprovalClient, Filter, PlaintextRefusedError, RefusedError, Tls
+from pdp.client.channel import connect, token_in
 from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code
 from pdp.core.errors import ConfigurationFault
@@ -206,37 +205,9 @@ def is_it_there(target: str) -> str:
 def read_token(path: Path, option: str) -> str:
     """The token in a file. Raises UsageError for a file that cannot hold one, without showing it."""
     try:
-        text = path.read_bytes().strip().decode("ascii")
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    if not text or not text.isprintable() or " " in text:
-        raise click.UsageError(f"{option}: the file cannot be read, or does not hold one token.")
-    return text
-
-
-async def decided_in_time(
-    call: ToolCall,
-    decide: Callable[[ToolCall], Awaitable[Decision]],
-    wait: Callable[[str, float], Awaitable[Waited]],
-    patience: float,
-    on_pending: Callable[[Decision], None] = lambda _decision: None,
-) -> Decision:
-    """The decision once people have answered, or as it is after `patience` seconds or where a wait is refused.
-
-    `decide` and `wait` are the client's, with the credential of the call; `on_pending` is given a pending answer.
-    """
-    decision = await decide(call)
-    if decision.pending is not None:
-        on_pending(decision)
-    ends = time.monotonic() + patience
-    while decision.pending is not None and (left := ends - time.monotonic()) > 0:
-        resume = decision.pending.resume_token
-        waited = await wait(resume, left)
-        if waited.again:
-            decision = await decide(replace(call, resume_token=resume))
-        elif waited.gone or waited.reasons:
-            break
-    return decision
+        return token_in(path)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from None
 
 
 def id_argument(context: click.Context, _argument: click.Parameter, value: str) -> str:

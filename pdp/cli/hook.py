@@ -68,7 +68,7 @@ def serve_(state: Path | None) -> None:
     if not (folder / "hooks").is_dir() and not (folder / CONFIG).exists():
         raise ConfigurationFault("hook.profile", "No hook is installed here. Run: pdp hook install AGENT")
     with loading():
-        from pdp.cli.hook_serve import serve  # noqa: PLC0415 - of all that decides, and for this command alone
+        from pdp.local.resident import serve  # noqa: PLC0415 - of all that decides, and for this command alone
 
     asyncio.run(serve(folder))
 

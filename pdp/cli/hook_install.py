@@ -15,7 +15,6 @@ import click
 
 from pdp.cli.commands import FILE, IN_FILE, Command
 from pdp.cli.hook import MARGIN, state_option
-from pdp.cli.hook_serve import HookProfile, profile_file, read_profile
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault
@@ -25,6 +24,7 @@ from pdp.local import installed as local
 from pdp.local.installed import Answer, LocalInstallation
 from pdp.local.notice import meanwhile
 from pdp.local.place import state_of, unusual
+from pdp.local.profile import HookProfile, profile_file, read_profile
 from pdp.local.provenance import DISABLED, KERNEL_TELLS
 from pdp.local.seen import seen
 from pdp.pinning.scan.finding import ScannedTool

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from pdp.cli import judge_process
 from pdp.cli.commands import DEVTOOLS, IN_FOLDER, TOOLS, Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
@@ -18,6 +17,7 @@ from pdp.judge.prompt_parser import ERROR, PromptProblem
 from pdp.judge.prompts import PromptFolders, read_prompts, shipped_prompts
 from pdp.judge.serve import bound
 from pdp.people.console.wording import counted
+from pdp.runtime import judge_process
 from pdp.runtime.config import settings
 from pdp.runtime.telemetry import logs
 

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pdp.cli import judge_process
 from pdp.cli.commands import IN_FILE, IN_FOLDER, Command, OutFile, publish
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
 from pdp.judge.prompts import LoadedPrompts
 from pdp.pinning.review import load_review
+from pdp.runtime import judge_process
 from pdp.runtime.config import settings
 from pdp.runtime.environment import SystemEntropy
 from pdp.runtime.secrets.options import VaultOptions

@@ -27,7 +27,7 @@ from pdp.host.server_process import ServerCommand
 from pdp.local import hook
 from pdp.local import installed as local
 from pdp.local.installed import LocalInstallation, LocalServer
-from pdp.local.notice import notices, own_command
+from pdp.local.notice import notices, own_command, say
 from pdp.local.place import state_of
 from pdp.runtime.telemetry import logs
 from pdp.wire.hooks.agents import AGENTS
@@ -110,8 +110,9 @@ class OwnProxy:
         try:
             await behind.begin()
             with loading():
-                from pdp.cli.proxy_serving import serve  # noqa: PLC0415 - seconds, in which the server starts, too
-            await serve(self, home, server, behind, opening, connecting, stopped)
+                from pdp.local.proxy import ProxyUser, serve  # noqa: PLC0415 - seconds, in which the server starts, too
+            user = ProxyUser(home, self.patience, self.said, self.said_unpinned)
+            await serve(user, server, behind, opening, connecting, stopped)
         except ImportError:  # of what is not installed here: no fault of the server's
             raise
         except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
@@ -241,8 +242,3 @@ def _counted(home: LocalInstallation, server: LocalServer) -> str:
 
 def _environment(server: LocalServer) -> Mapping[str, str]:
     return {name: os.environ[name] for name in server.env if name in os.environ}
-
-
-def say(text: str) -> None:
-    """Say it to the user, on standard error."""
-    click.echo(f"pdp proxy: {text}", err=True)

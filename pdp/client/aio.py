@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
@@ -511,3 +512,28 @@ class AsyncApprovalClient:
                 if pause is None:
                     raise requests_approvals.refused(error) from None
             await self._transport.sleep(pause)
+
+
+async def decided_in_time(
+    call: ToolCall,
+    decide: Callable[[ToolCall], Awaitable[Decision]],
+    wait: Callable[[str, float], Awaitable[Waited]],
+    patience: float,
+    on_pending: Callable[[Decision], None] = lambda _decision: None,
+) -> Decision:
+    """The decision once people have answered, or as it is after `patience` seconds or where a wait is refused.
+
+    `decide` and `wait` are the client's, with the credential of the call; `on_pending` is given a pending answer.
+    """
+    decision = await decide(call)
+    if decision.pending is not None:
+        on_pending(decision)
+    ends = time.monotonic() + patience
+    while decision.pending is not None and (left := ends - time.monotonic()) > 0:
+        resume = decision.pending.resume_token
+        waited = await wait(resume, left)
+        if waited.again:
+            decision = await decide(replace(call, resume_token=resume))
+        elif waited.gone or waited.reasons:
+            break
+    return decision

@@ -72,6 +72,17 @@ class Tls:
         return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
 
 
+def token_in(path: Path) -> str:
+    """The token that a file holds. Raises ValueError for a file that cannot hold one, without showing it."""
+    try:
+        text = path.read_bytes().strip().decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if not text or not text.isprintable() or " " in text:
+        raise ValueError("the file cannot be read, or does not hold one token.")
+    return text
+
+
 class Slots(Protocol):
     """Slots for calls at once."""
 

@@ -11,7 +11,7 @@ then exactly so many bytes, for standard output with code 0, else for standard e
 standard input itself is handed over, at another socket, for the resident process sees who writes there. It never
 blocks: without it there is no task, and nothing is allowed for one. In place of an agent's name a
 command of the user's says `DESK` and as which caller it asks, and is answered tokens; what a start of `pdp proxy`
-says after `PROXY` stands with `proxied` in hook_serve.py.
+says after `PROXY` stands with `proxied` in resident.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +46,9 @@ def notices(name: str, decision: Decision, state: Path | None) -> Iterator[str]:
             yield f"{called} waits for you: {own_command(state, 'consent', 'list')}{page}"
         elif _SHORT_CODE.fullmatch(wanted.short_code):
             yield f"{called} waits for you: {own_command(state, 'approvals', 'approve', wanted.short_code)}{page}"
+
+
+def say(text: str) -> None:
+    """Tell the user of a proxy, on standard error."""
+    sys.stderr.write(f"pdp proxy: {text}\n")
+    sys.stderr.flush()

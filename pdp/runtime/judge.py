@@ -16,7 +16,7 @@ from pdp.judge.process import JudgeSupervisor, RunningJudge
 from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime.config.settings import Settings
 
-PROCESS = "pdp.cli.judge_process"  # its module
+PROCESS = "pdp.runtime.judge_process"  # its module
 
 
 def wire_judge(

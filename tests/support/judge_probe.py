@@ -19,12 +19,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdp.cli import judge_process
 from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import Rendered
 from pdp.host import child, confinement
 from pdp.judge.dialler import Dialler
 from pdp.judge.protocol import SessionResult
+from pdp.runtime import judge_process
 
 _UNSPECIFIED = bytes(16)
 

@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from pdp.cli.hook_serve import LOCK
+from pdp.local.resident import LOCK
 
 
 def residents(state: Path) -> list[int]:

@@ -95,7 +95,7 @@ class Hooked:
 @pytest.fixture(scope="module")
 def python() -> Iterator[list[str]]:
     with warm(
-        "pdp.cli.hook_install", "pdp.cli.hook_serve", "pdp.cli.approvals", "pdp.cli.tools", "mcp.client.client"
+        "pdp.cli.hook_install", "pdp.local.resident", "pdp.cli.approvals", "pdp.cli.tools", "mcp.client.client"
     ) as words:
         yield words
 

@@ -502,7 +502,7 @@ async def test_what_waits_is_withdrawn_when_its_session_ends_and_says_so(killed:
 def forgetful(own: OwnProxy) -> subprocess.Popen[bytes]:
     """A process that keeps no session for another start."""
     code = (
-        "import asyncio, pathlib, sys; from pdp.cli.hook_serve import serve; "
+        "import asyncio, pathlib, sys; from pdp.local.resident import serve; "
         "asyncio.run(serve(pathlib.Path(sys.argv[2]), kept=0.0))"
     )
     (own.state / SOCKET).unlink(missing_ok=True)  # of one that was killed: nobody listens there

@@ -33,7 +33,7 @@ _WHOLE = "print(json.dumps(sorted(sys.modules)))"
 _BUILT = f"""
 import asyncio, json, sys
 from pathlib import Path
-from pdp.cli import hook_serve
+from pdp.local import resident
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 
@@ -128,7 +128,7 @@ def test_a_decision_point_loads_no_part_that_is_not_configured(tmp_path: Path) -
     made = sandbox.create(tmp_path / "w", PinnedServer("acme", "git", "https://git.example/mcp", "platform"))
     done = subprocess.run([sys.executable, "-c", _BUILT, made.config], check=True, capture_output=True, text=True)
     modules = set(json.loads(done.stdout.splitlines()[-1]))
-    assert {"pdp.cli.hook_serve", "pdp.store.sqlite.store", "pdp.people.outbox"} <= modules
+    assert {"pdp.local.resident", "pdp.store.sqlite.store", "pdp.people.outbox"} <= modules
     judge = {f"pdp.judge.{name}" for name in ("client", "process", "prompts", "prompt_parser", "lint")}
     channels = {"pdp.people.reach.channels", "pdp.people.reach.messages", "smtplib", "email.policy"}
     postgresql = {"pdp.store.postgres", "sqlalchemy.dialects.postgresql", "asyncpg"}

@@ -20,7 +20,6 @@ from support.judging import PROMPT, StillPrompts, judging, matter, options
 from support.llm import LlmStandIn
 from support.waiting import PATIENCE_SECONDS, until
 
-from pdp.cli import judge_process
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Opinion
 from pdp.host import child
@@ -30,7 +29,7 @@ from pdp.judge.options import JudgeOptions
 from pdp.judge.process import JudgeConnection, JudgeSupervisor, RunningJudge, UnreachableError
 from pdp.judge.serve import JudgeServer, bound
 from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
-from pdp.runtime import judge
+from pdp.runtime import judge, judge_process
 from pdp.runtime.environment import SystemEntropy
 
 
@@ -148,7 +147,8 @@ async def test_it_is_sealed_and_ends_when_nobody_tells_it_anything_any_more(llm:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux closes a process to debuggers of the same user")
 def test_sealed_it_is_closed_to_debuggers_for_root_too() -> None:
     asks = (
-        "import ctypes; from pdp.cli.judge_process import seal; seal(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+        "import ctypes; from pdp.runtime.judge_process import seal; seal(); "
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     )
     done = subprocess.run([sys.executable, "-c", asks], capture_output=True, check=True, timeout=60)
     assert done.stdout.strip() == b"0"  # PR_GET_DUMPABLE

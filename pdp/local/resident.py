@@ -15,42 +15,35 @@ import json
 import logging
 import os
 import re
-import secrets
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field
 
-from pdp.cli.connection import decided_in_time, read_token, tls_of
 from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
+from pdp.client.aio import decided_in_time
 from pdp.core.bytes.digest import digest
 from pdp.core.caller.values import WITHHELD, Credential
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.host.confinement import homes
 from pdp.host.event_loop import unless
-from pdp.identity.development import SEED_BYTES
 from pdp.local import installed as local
 from pdp.local import provenance
-from pdp.local.embedded import decision_point
-from pdp.local.gate import KeepingGate
 from pdp.local.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
-from pdp.local.installation import Installation
-from pdp.local.installed import Answer, LocalInstallation
 from pdp.local.notice import notices
+from pdp.local.own_point import TOKEN_SECONDS, OwnPoint, own_point
 from pdp.local.place import unusual
+from pdp.local.profile import HookProfile, read_profile
 from pdp.local.prompts import PromptSocket
 from pdp.local.provenance import Process
 from pdp.local.reading import only_reads
 from pdp.local.seen import note
 from pdp.local.tasks import Tasks
-from pdp.registry.manifest import Closed, ServerId, first_problem
-from pdp.runtime.environment import Environment
+from pdp.registry.manifest import Closed, ServerId
 from pdp.runtime.telemetry import logs
 from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, HookResult, NotAnEventError
 from pdp.wire.hooks.own_tools import (
@@ -63,73 +56,19 @@ from pdp.wire.hooks.own_tools import (
     reaches,
     shell_command,
     shell_read,
-    tool_name,
 )
 from pdp.wire.hooks.results import AwaitedResults, KeptDecision, Shown, inspectable, shaped
 
 IDLE_SECONDS = 3600.0  # after which a process that nobody asks ends
 LOCK = "serving.lock"
 KEPT_SECONDS = 1800.0  # for which a session of a proxy waits for its next start
-_TOKEN_SECONDS = 600
 _SESSION = r"^(proxy-[0-9a-f-]{36})?$"
-_ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 _EVENT_SECONDS = 60.0  # for an event to arrive whole
 _UNKNOWN_CALLER = (
     "pdp.yaml of your decision point has no caller for this command: move its folder away and run "
     "`pdp proxy --pin -- COMMAND` again."
 )
 log = logging.getLogger("pdp")
-
-
-ToolName = Annotated[str, AfterValidator(tool_name)]
-
-
-class HookProfile(Closed):
-    """How one agent's hook decides. Without `target` by the user's own decision point. Paths are absolute."""
-
-    agent: str
-    server: ServerId  # the agent's own tools in the registry
-    patience: Annotated[float, Field(ge=0, le=600)] = 25.0  # seconds for which a call is held for people
-    proxied: list[str] = Field(default_factory=list)  # servers that a proxy decides, by name, command or URL
-    servers: dict[str, ServerId] = Field(
-        default_factory=dict
-    )  # ids in the registry, by the agent's name, command or URL
-    target: str | None = None
-    answers: dict[ToolName, Answer] = Field(default_factory=dict)  # of the user, to tools of the agent's own
-    observe: bool = False  # where the decision point lets policy not bind, in a pilot
-    home: Path | None = None  # HOME as it was set up, where that is not the account's
-    caller_token_file: Path | None = None
-    bearer_file: Path | None = None
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-    def homes(self, lineage: tuple[Process, ...]) -> tuple[Path, ...]:
-        """All that `~` may be to an agent whose hook has this lineage."""
-        return (*homes(), *provenance.homes(lineage), *filter(None, (self.home,)))
-
-    @property
-    def secrets(self) -> tuple[Path, ...]:
-        """Files with which it asks a named decision point."""
-        return tuple(filter(None, (self.caller_token_file, self.bearer_file, self.key)))
-
-
-def profile_file(folder: Path, agent: str) -> Path:
-    """Where an agent's profile lies."""
-    return folder / "hooks" / f"{agent}.json"
-
-
-def read_profile(folder: Path, agent: str) -> HookProfile:
-    """Raises ConfigurationFault `hook.profile`."""
-    try:
-        profile = HookProfile.model_validate_json(profile_file(folder, agent).read_bytes())
-    except ValidationError as error:
-        problem = first_problem(error)
-    except OSError as error:
-        problem = str(error.strerror)
-    else:
-        return profile
-    raise ConfigurationFault("hook.profile", f"hooks/{agent}.json: {problem}; run `pdp hook install {agent}` again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,29 +143,6 @@ class ProxyStart(Closed):
     server: ServerId
     folder: str  # where it was started
     session: Annotated[str, Field(pattern=_SESSION)] = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPoint:
-    """The user's own decision point within this process. `started` is done when it answers. When it is over, so is
-    the process: the next one that is asked starts another."""
-
-    home: LocalInstallation
-    tokens: Installation
-    started: Awaitable[None]
-    over: asyncio.Event  # set when it does not serve any more
-
-    def client(self, caller: str) -> AsyncClient:
-        """A client as one of its callers."""
-
-        def token() -> str:
-            return self.tokens.caller_token(caller, time.time_ns(), lifetime_seconds=_TOKEN_SECONDS)
-
-        return AsyncClient(self.home.socket, token=token, timeout=_ANSWER_SECONDS)
-
-    async def ready(self) -> None:
-        """Raises Fault when it does not start."""
-        await asyncio.shield(asyncio.ensure_future(self.started))
 
 
 @dataclass(slots=True)
@@ -455,10 +371,9 @@ class Resident:
 
     def _named(self, profile: HookProfile) -> _Connected:
         caller, bearer = profile.caller_token_file, profile.bearer_file
-        token = None if caller is None else lambda: read_token(caller, "--caller-token-file")
-        tls = tls_of(profile.ca, profile.certificate, profile.key)
-        client = AsyncClient(str(profile.target), tls=tls, token=token, observe=profile.observe)
-        return _Connected(profile, client, lambda: None if bearer is None else read_token(bearer, "--bearer-file"))
+        token = None if caller is None else lambda: profile.token(caller)
+        client = AsyncClient(str(profile.target), tls=profile.tls(), token=token, observe=profile.observe)
+        return _Connected(profile, client, lambda: None if bearer is None else profile.token(bearer))
 
     async def _own(self, agent: Agent, profile: HookProfile) -> _Connected:
         own = self._point()
@@ -496,7 +411,7 @@ class Resident:
         try:
             await own.ready()
             while True:
-                token = own.tokens.caller_token(PROXY, time.time_ns(), lifetime_seconds=_TOKEN_SECONDS)
+                token = own.tokens.caller_token(PROXY, time.time_ns(), lifetime_seconds=TOKEN_SECONDS)
                 writer.write(json.dumps({"session": session, "token": token}).encode() + b"\n")
                 await writer.drain()
                 if not await unless(own.over, reader.readline()):
@@ -565,27 +480,11 @@ async def serve(folder: Path, idle: float = IDLE_SECONDS, kept: float = KEPT_SEC
         except BlockingIOError:
             return
         unreadable()
-        async with _own_point(folder) as own:
+        async with own_point(folder) as own:
             resident = Resident(folder, own, kept)
             adopting = asyncio.create_task(resident.adopt())
             await _listen(resident, idle)
             adopting.cancel()
-
-
-@asynccontextmanager
-async def _own_point(folder: Path) -> AsyncIterator[OwnPoint | None]:
-    try:
-        home = local.load(folder)
-    except ConfigurationFault as fault:
-        if fault.code != "local.none":
-            raise
-        yield None
-        return
-    tokens = home.issued(secrets.token_bytes(SEED_BYTES))
-    over = asyncio.Event()
-    environment = Environment(gate=KeepingGate(home.folder).check)
-    async with decision_point(home.config, home.socket, over, environment) as started:
-        yield OwnPoint(home, tokens, started, over)
 
 
 async def _listen(resident: Resident, idle: float) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pdp.cli.hook_serve import ProxySessions, ProxyStart
+from pdp.local.resident import ProxySessions, ProxyStart
 
 HERE, THERE = (ProxyStart(server="git", folder=folder) for folder in ("/here", "/there"))
 

@@ -1,4 +1,4 @@
-"""What `pdp proxy` does between an agent and a server, with a decision point of the user's own."""
+"""A proxy between an agent and a server, with a decision point of the user's own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import asyncio
 import json
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import override
 
-from pdp.cli.connection import decided_in_time
-from pdp.cli.proxy_own import OwnProxy, say
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
+from pdp.client.aio import decided_in_time
 from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
 from pdp.client.mcp.proxy import Upstream, over_stdio
 from pdp.core.caller.values import Credential
@@ -23,17 +24,28 @@ from pdp.host.server_process import ServerCommand
 from pdp.local import hook
 from pdp.local import installed as local
 from pdp.local.installed import LocalInstallation, LocalServer
+from pdp.local.notice import say
+from pdp.local.own_point import ANSWER_SECONDS
 
 _TOKEN_SECONDS = 300.0  # after which another is asked for
 _END_SECONDS = 5.0  # that a server may take to end
-_ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 # codes of what is not, or no longer, as it was pinned
 _UNPINNED = frozenset({"tool.drifted", "tool.unknown", "target.drifted", "target.unknown", "registry.expired"})
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyUser:
+    """The person behind the agent: their decision point, for how long a call is held for them, in seconds, and what
+    they are told of a call that is denied or waits, and of one that is not what they read."""
+
+    home: LocalInstallation
+    patience: float
+    tell: Callable[[ToolCall, Decision], None]
+    tell_unpinned: Callable[[ToolCall, LocalServer], None]
+
+
 async def serve(
-    own: OwnProxy,
-    home: LocalInstallation,
+    user: ProxyUser,
     server: LocalServer,
     behind: ServerCommand,
     opening: ClientStreams,
@@ -41,19 +53,20 @@ async def serve(
     stopped: asyncio.Event,
 ) -> None:
     """Until the agent hangs up, or it is `stopped`. Raises whatever ends the server."""
+    home = user.home
     claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
     resident = _Resident(home, server.id, connecting)
     options = EnforcementOptions(
         credential=lambda _ctx: claims,
         session=lambda _ctx: resident.session,
-        patience=own.patience,
+        patience=user.patience,
         inspects_results=True,
         working_folder=server.folder,
     )
     upstream = Upstream(behind, stands=lambda: _stands(home, server))
     beginning = asyncio.create_task(resident.begun())  # it takes seconds, as the server may
     beginning.add_done_callback(lambda task: None if task.cancelled() else task.exception())
-    enforcement = Enforcement(server.id, lambda: _PatientClient(home, own, resident, server), options)
+    enforcement = Enforcement(server.id, lambda: _PatientClient(user, resident, server), options)
     serving = asyncio.create_task(over_stdio(enforcement, upstream, opening))
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -127,9 +140,9 @@ class _Resident:
 class _PatientClient(AsyncClient):
     """The client of a user's own decision point: says what waits, and waits for the user as long as its patience."""
 
-    def __init__(self, home: LocalInstallation, own: OwnProxy, resident: _Resident, server: LocalServer) -> None:
-        super().__init__(home.socket, token=resident.token, timeout=_ANSWER_SECONDS)
-        self._own, self._resident, self._server = own, resident, server
+    def __init__(self, user: ProxyUser, resident: _Resident, server: LocalServer) -> None:
+        super().__init__(user.home.socket, token=resident.token, timeout=ANSWER_SECONDS)
+        self._user, self._resident, self._server = user, resident, server
 
     @override
     async def filter_tools(
@@ -166,12 +179,12 @@ class _PatientClient(AsyncClient):
             return await self.wait(resume, credential, seconds)
 
         decision = await decided_in_time(
-            call, asked, waited, self._own.patience, lambda pending: self._own.said(call, pending)
+            call, asked, waited, self._user.patience, lambda pending: self._user.tell(call, pending)
         )
         if decision.effect == "deny":
-            self._own.said(call, decision)
+            self._user.tell(call, decision)
         if decision.code in _UNPINNED:
-            self._own.said_unpinned(call, self._server)
+            self._user.tell_unpinned(call, self._server)
         return decision
 
 
