@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = {
     "facts": DOCS / "policy-input.md",
-    "baseline": DOCS / "policy-baseline.md",
+    "baseline": DOCS / "baseline.md",
     "controls": DOCS / "controls.md",
     "checklist": DOCS / "checklist-items.md",
     "guards": DOCS / "argument-guards-codes.md",
@@ -219,9 +219,7 @@ def checklist() -> str:
         for name, text in sorted(asked.items())
         if name.removeprefix("policy.") not in CONTROLS
     ]
-    lines.append(
-        _item("`policy.` and a control: policy has the [baseline's elements](policy-baseline.md) for it, unwaived")
-    )
+    lines.append(_item("`policy.` and a control: policy has the [baseline's elements](baseline.md) for it, unwaived"))
     lines += ["", "### Relatives", ""]
     for relatives in dict.fromkeys(item.relatives for item in ITEMS):
         ids = ", ".join(item.id for item in ITEMS if item.relatives == relatives)

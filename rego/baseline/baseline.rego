@@ -521,7 +521,7 @@ oblige contains {
 
 # METADATA
 # title: Personal data is cut out of results where the organisation protects it
-# description: What a model reads it may repeat. `personal_data.countries` says whose numbers are looked for; see docs/personal-data.md.
+# description: What a model reads it may repeat. `personal_data.countries` says whose numbers are looked for; see docs/results.md#personal-data.
 oblige contains {
 	"kind": "redact",
 	"code": "result.personal_data",

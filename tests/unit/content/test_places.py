@@ -128,6 +128,6 @@ def test_it_is_found_wherever_it_stands(
 
 @pytest.mark.parametrize("kind", ["hidden_unicode", "active_content", "personal_data", "trace", "leak"])
 def test_everything_that_is_documented_is_planted(kind: str) -> None:
-    (row,) = re.findall(rf"^\| `{kind}` \| (.*) \|$", DOCUMENT, re.MULTILINE)
+    (row,) = re.findall(rf"^- `{kind}`: (.*(?:\n  .*)*)$", DOCUMENT, re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", row)) - {"type"}  # of a block, not of a text
     assert named == {detail for of, detail in PLANTED if of == kind}

@@ -39,7 +39,7 @@ REASONS = {
     ("docs/gateway-client.md", "pip install ."): OWN,
     ("docs/install.md", "pip install .[server postgres]"): OWN,
     ("docs/mcp-server.md", "pip install .[mcp]"): OWN,
-    ("docs/policy-prove.md", "pip install .[prove]"): OWN,
+    ("docs/prove.md", "pip install .[prove]"): OWN,
     ("docs/production.md", "pip install .[server]"): OWN,
     ("tests/system/test_init.py", "pip install -q -c tmp_path / constraints.txt f {wheel}[server] ]"): TRIED,
     ("tests/system/test_proxy_own.py", "pip install {install}"): OWN,

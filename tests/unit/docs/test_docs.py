@@ -181,7 +181,7 @@ def test_small_pack_of_the_docs_may_become_active(tmp_path: Path) -> None:
 
 
 def test_rules_about_arguments_may_become_active_and_deny_whatever_type(tmp_path: Path) -> None:
-    (rules,) = blocks(ROOT / "docs" / "policy-arguments.md", "rego")
+    (rules,) = blocks(ROOT / "docs" / "policy.md", "rego")
     folder = tmp_path / "packs" / "mail"
     folder.mkdir(parents=True)
     (folder / "mail.rego").write_text('package packs.mail\n\nmeta := {"servers": ["mail"], "owner": "a"}\n\n' + rules)
@@ -358,9 +358,9 @@ def files_of_code_are_there(page: Path) -> None:
     assert page.name == "CHANGELOG.md" or gone == []
 
 
-def test_lines_of_the_shipped_policy_that_explain_md_shows_are_so() -> None:
+def test_lines_of_the_shipped_policy_in_an_explanation_are_so() -> None:
     shown = re.findall(
-        r"^ +([\w/]+\.rego):(\d+)  \w+  ([\w.]+)$", (ROOT / "docs/explain.md").read_text(), re.MULTILINE
+        r"^ +([\w/]+\.rego):(\d+)  \w+  ([\w.]+)$", (ROOT / "docs/policy-tests.md").read_text(), re.MULTILINE
     )
     assert len(shown) == 3
     for path, line, code in shown:
@@ -370,9 +370,9 @@ def test_lines_of_the_shipped_policy_that_explain_md_shows_are_so() -> None:
 
 
 def test_every_code_of_the_load_gate_is_on_its_page() -> None:
-    page = (ROOT / "docs/policy-gate.md").read_text()
-    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
-    told = {code for row in rows for code in re.findall(r"`([a-z]+\.[a-z_*]+)`", row)}
+    page = (ROOT / "docs/gate.md").read_text()
+    items = re.findall(r"^- ((?:`[\w.*]+`,?\s+)*`[\w.*]+`): ", page, re.MULTILINE)
+    told = {code for item in items for code in re.findall(r"`([a-z]+\.[a-z_*]+)`", item)}
     sources = (ROOT / "pdp/policy/gate").glob("*.py")
     said = {code for path in sources for code in re.findall(r'"([a-z]+\.[a-z_]+)"', path.read_text())}
     codes = {code for code in said if code.split(".")[0] not in NO_CODES} - {"policy.untraced"}
