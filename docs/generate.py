@@ -75,7 +75,8 @@ def facts() -> str:
             continue
         phase = {"tool": "lists and calls", "result": "results"}.get(str(told.get("x-pdp-phase")), "calls")
         lines.append(_item(f"`{path}` ({phase}; {told.get('x-pdp-trust', '')}): {_type(node)}"))
-    return "\n".join([*lines, "", f"Only the composition reads {', '.join(f'`{name}`' for name in reserved)}."])
+    composition = f"Only the composition reads {', '.join(f'`{name}`' for name in reserved)}."
+    return "\n".join([*lines, "", textwrap.fill(composition, WIDTH)])
 
 
 def _rules() -> Iterator[tuple[str, str, str, str]]:
@@ -122,7 +123,7 @@ def guards() -> str:
         )
     lines = [line for readers, found in by_kinds.items() for line in (f"**{readers}**", "", *found, "")]
     lengths = ", ".join(f"`{kind}` {length:,}" for kind, length in MAX_BYTES.items())
-    return "\n".join([*lines, f"Longest text that is read, in bytes: {lengths}."])
+    return "\n".join([*lines, textwrap.fill(f"Longest text that is read, in bytes: {lengths}.", WIDTH)])
 
 
 def guards_rego() -> str:
