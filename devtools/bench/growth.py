@@ -18,7 +18,7 @@ from devtools.bench.scenarios import World
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
-from pdp.core.record.stored import Commit
+from pdp.core.record.stored import CallRow, Commit, CommitStep, PersonRow, RaiseMark, ReplyRow, ValueRow
 from pdp.proof import archiving
 from pdp.proof.archive import ArchiveFolder
 from pdp.runtime import bootstrap
@@ -113,30 +113,27 @@ async def _decided(process: Process, world: World) -> Commit:
     asked = decision_pb2.DecideRequest.FromString(world.call() + b"\x0a\x05bench")
     async with services.admission.admit(peer, Role.DECIDE, "Decide", _DEADLINE_SECONDS) as caller:
         answer, _ = await services.decide(decisions.ask(asked, time.monotonic_ns() + 60 * NS), caller)
-    found = [entry for entry in entries if entry.record_id == answer.decision_id]
-    if len(found) != 1 or found[0].reply is None or found[0].call is None or not found[0].values:
+    made = next((entry for entry in entries if entry.record_id == answer.decision_id), None)
+    if made is None or not {ReplyRow, CallRow, ValueRow} <= set(map(type, made.steps)):
         raise BenchFault("bench.growth", "the call left other rows than a decision's")
-    return found[0]
+    return made
 
 
 def _again(made: Commit, number: int, at_ns: int) -> Commit:
     """The same of another call, at another time, by the same subject in the same session."""
     drawn = hashlib.shake_256(number.to_bytes(8, "big")).digest(64)
     record_id, key = uuid7(at_ns, drawn[:RANDOM_BYTES]), drawn[32:].hex()
-    assert made.call is not None  # noqa: S101 - see `_decided`
-    assert made.reply is not None  # noqa: S101
-    return replace(
-        made,
-        record_id=record_id,
-        at_ns=at_ns,
-        record=made.record.replace(made.record_id.encode(), record_id.encode()),
-        values=tuple(replace(each, record_id=record_id, salt=drawn[:32]) for each in made.values),
-        call=replace(made.call, index=key, salt=drawn[:32], created_ns=at_ns),
-        reply=replace(made.reply, key=key, created_ns=at_ns),
-        people=(),
-        high_water=(),
-        epoch=None,
-    )
+
+    def anew(step: CommitStep) -> CommitStep:
+        if isinstance(step, ValueRow):
+            return replace(step, record_id=record_id, salt=drawn[:32])
+        if isinstance(step, CallRow):
+            return replace(step, index=key, salt=drawn[:32], created_ns=at_ns)
+        return replace(step, key=key, created_ns=at_ns) if isinstance(step, ReplyRow) else step
+
+    record = made.record.replace(made.record_id.encode(), record_id.encode())
+    steps = tuple(anew(step) for step in made.steps if not isinstance(step, (PersonRow, RaiseMark)))
+    return replace(made, record_id=record_id, at_ns=at_ns, record=record, steps=steps, epoch=None)
 
 
 def _in_use(folder: Path) -> int:

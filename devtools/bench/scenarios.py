@@ -285,7 +285,9 @@ def _entry(numbers: Entropy, record: bytes, now: int) -> Commit:
         sandbox.TENANT,
         now,
         record,
-        values=(ValueRow(record_id, sandbox.TENANT, subject, "arguments", drawn, bytes(64)),),
-        call=CallRow(key, sandbox.TENANT, subject, drawn, key, now),
-        reply=ReplyRow(key, key, "decide", "allow", bytes(256), key, now, now),
+        (
+            ValueRow(record_id, sandbox.TENANT, subject, "arguments", drawn, bytes(64)),
+            CallRow(key, sandbox.TENANT, subject, drawn, key, now),
+            ReplyRow(key, key, "decide", "allow", bytes(256), key, now, now),
+        ),
     )

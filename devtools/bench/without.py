@@ -17,7 +17,7 @@ from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.facts import ArgumentsFact, Identity
 from pdp.core.call.request import Credential
 from pdp.core.check import OK
-from pdp.core.record.stored import Commit
+from pdp.core.record.stored import Commit, ValueRow
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Decision
 from pdp.decide.idempotency import Idempotency
@@ -40,7 +40,12 @@ def _kept() -> None:
     decided = Recorder.decided
 
     def without_values(self: Recorder, decision: Decision) -> tuple[Commit, ...]:
-        return tuple([replace(each, values=()) for each in decided(self, decision)])
+        return tuple(
+            [
+                replace(each, steps=tuple(step for step in each.steps if not isinstance(step, ValueRow)))
+                for each in decided(self, decision)
+            ]
+        )
 
     Recorder.decided = without_values  # type: ignore[method-assign]
 

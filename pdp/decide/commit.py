@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, starmap
 from operator import attrgetter
-from typing import Any
 
-from pdp.core.approvals.steps import Activate, Step
+from pdp.core.approvals.steps import Activate
 from pdp.core.bytes.digest import canonical, commitment, json_text, lasting_index
 from pdp.core.call.facts import Facts, Identity
 from pdp.core.call.registered import RegistryChange
 from pdp.core.call.request import Caller, ListAsk
-from pdp.core.call.sessions import BY_TIME, SETTLED_NS, SessionEffects, end_of, narrowed
+from pdp.core.call.sessions import BY_TIME, SETTLED_NS, end_of, narrowed
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.outcome import Effect, Outcome, denied
@@ -25,13 +25,16 @@ from pdp.core.record import events
 from pdp.core.record.artefact import Artefact
 from pdp.core.record.encoding import RANDOM_BYTES, Sealed, Stamp, uuid7
 from pdp.core.record.stored import (
-    CallRow,
+    ANSWER_STEPS,
     Commit,
+    CommitStep,
+    RaiseMark,
     RecordRef,
     RefusalCount,
     ReplyRow,
     SessionOpening,
     SessionOver,
+    SettleRefusals,
     StoredCall,
     SwitchRow,
     ValueRow,
@@ -44,7 +47,6 @@ from pdp.decide.state import Snapshot, pins_of
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
 CLOCK_STEP_NS = 5 * NS
-_NO_EFFECTS = SessionEffects()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Recorder:
         self._marked_ns = 0
         self._people = Pseudonyms(store, entropy, index_key)
         self.boot = boot
-        self.changed: Callable[[], None] = lambda: None  # told after each commit that had steps
+        self.changed: Callable[[], None] = lambda: None  # told after each commit that changed answers
         self.durable: Callable[[tuple[Commit, ...]], None] | None = None  # told of entries that are
 
     def new_id(self, at_ns: int) -> str:
@@ -105,7 +107,7 @@ class Recorder:
         self._people.durable(entries)
         if self.durable is not None:
             self.durable(entries)
-        if any(map(attrgetter("steps"), entries)):
+        if not ANSWER_STEPS.isdisjoint(map(type, chain.from_iterable(map(attrgetter("steps"), entries)))):
             self.changed()
         return refs
 
@@ -140,22 +142,17 @@ class Recorder:
         # out that is to be set anew
         binds = answer.effect is Effect.DENY and not answer.permits
         harmless = binds and not narrowed(facts.session, decision.keys)
-        entry = self._entry(
-            stamp,
-            "decision",
-            data,
-            values=values,
-            call=decision.row,
-            reply=decision.reply,
-            effects=effects,
-            epoch=None if harmless else decision.snapshot.switches.epoch,
-        )
+        rows: tuple[CommitStep | None, ...] = (effects.session, decision.row, decision.reply)
+        steps: list[CommitStep] = [*values, *effects.reserves, *effects.pairs, *effects.seen, *effects.labels]
+        steps += filter(None, rows)
         if decision.stored.mandate is not None:
-            entry = replace(entry, steps=mandate_steps(decision))
-        row = effects.session
-        if row is not None and row.opened_ns == row.used_ns and sealed.session:
-            opens = row.index, row.opened_ns, tenant, decision.caller.name, sealed.session, row.over_ns + SETTLED_NS
-            entry = replace(entry, opens=SessionOpening(*opens))
+            steps += mandate_steps(decision)
+        if (begun := effects.session) is not None and begun.opened_ns == begun.used_ns and sealed.session:
+            over_ns = begun.over_ns + SETTLED_NS
+            opens = begun.index, begun.opened_ns, tenant, decision.caller.name, sealed.session, over_ns
+            steps.append(SessionOpening(*opens))
+        epoch = None if harmless else decision.snapshot.switches.epoch
+        entry = self.entry(stamp, "decision", data, *steps, epoch=epoch)
         happens = effects.pairs or (effects.session is not None and effects.session.state != "open")
         return (entry, *(self._session_events(decision) if happens else ()), *decision.entries)
 
@@ -171,19 +168,19 @@ class Recorder:
             if true:
                 entry = self.session_event(caller, name, event, decision.id, at_ns)
                 ends = effects.session if event == "ended" else None
-                yield entry if ends is None else replace(entry, over=end_of(ends))
+                yield entry if ends is None else entry.with_steps(end_of(ends))
 
     def session_event(self, caller: Caller, session: str, event: str, by: str, at_ns: int, grants: int = 0) -> Commit:
         """The entry that tells of it."""
         stamp, index = self._event(at_ns, caller.tenant), self.session_index(caller, session) or ""
         data = events.session(stamp, caller=caller.name, session=index, event=event, by=by, grants=grants)
-        return self._entry(stamp, "session", data)
+        return self.entry(stamp, "session", data)
 
     def session_over(self, opening: SessionOpening, end: SessionOver, at_ns: int) -> Commit:
         """The entry that tells of an end by time, which one of several processes can commit."""
         stamp = self._event(at_ns, opening.tenant)
         data = events.session(stamp, caller=opening.caller, session=opening.session, event="ended", by=BY_TIME)
-        return replace(self._entry(stamp, "session", data), over=end)
+        return self.entry(stamp, "session", data, end)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list. Raises
@@ -206,8 +203,8 @@ class Recorder:
             outcome = denied(fault.code, fault.message)
             data = record.listing(stamp, made.facts, outcome, pins, sealed, valid_until_ns=until_ns)
             answer = replace(answer, tools=(), reasons=outcome.reasons, enforcement="enforced")
-        entry = self._entry(stamp, "list", data, values=(value,))
-        return answer, await self._commit(replace(entry, epoch=made.snapshot.switches.epoch))
+        epoch = made.snapshot.switches.epoch
+        return answer, await self._commit(self.entry(stamp, "list", data, value, epoch=epoch))
 
     async def stamp(self, record_id: str, at_ns: int, tenant: str, identity: Identity) -> RecordStamp:
         """The stamp of a record whose bytes another module makes; its people keep their pseudonyms."""
@@ -219,10 +216,10 @@ class Recorder:
         return self._event(self._clock.paced_ns())
 
     async def commit(
-        self, stamp: RecordStamp, kind: str, data: bytes, marks: tuple[tuple[str, int], ...] = (), **besides: Any
+        self, stamp: RecordStamp, kind: str, data: bytes, *steps: CommitStep, epoch: int | None = None
     ) -> RecordRef:
-        """Commit such a record, with high-water marks and further fields of its `Commit`."""
-        return await self._commit(replace(self._entry(stamp, kind, data, high_water=marks), **besides))
+        """Commit such a record."""
+        return await self._commit(self.entry(stamp, kind, data, *steps, epoch=epoch))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> None:
         """A request that was not answered: code and caller, nothing of its content. Beyond the quota it is only
@@ -232,21 +229,20 @@ class Recorder:
         stamp = self._event(at_ns, caller.tenant)
         field = fault.field if isinstance(fault, InvalidRequest) else ""
         data = events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
-        await self._commit(self._entry(stamp, "refusal", data))
+        await self._commit(self.entry(stamp, "refusal", data))
 
     async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
         """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""
         stamp = self._event(at_ns)
         data = events.policy(stamp, digest=loaded.digest, revision=loaded.revision, packs=loaded.packs)
         kept = Artefact(loaded.digest, "bundle", loaded.artefact)
-        entry = self._entry(stamp, "policy", data, artefacts=(kept,))
-        return await self._commit(replace(entry, steps=(Activate(loaded.digest),)))
+        return await self._commit(self.entry(stamp, "policy", data, kept, Activate(loaded.digest)))
 
     async def policy_refused(self, fault: BundleFault, at_ns: int) -> RecordRef:
         """A bundle was refused; the last good one stays."""
         stamp = self._event(at_ns)
         return await self._commit(
-            self._entry(stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code))
+            self.entry(stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code))
         )
 
     async def registry(self, change: RegistryChange, at_ns: int) -> RecordRef:
@@ -261,7 +257,7 @@ class Recorder:
             problem=change.problem,
         )
         return await self._commit(
-            self._entry(stamp, "registry", data, artefacts=change.artefacts, high_water=change.marks)
+            self.entry(stamp, "registry", data, *starmap(RaiseMark, change.marks), *change.artefacts)
         )
 
     async def switch(self, row: SwitchRow, at_ns: int, reply: Callable[[str], ReplyRow] | None = None) -> RecordRef:
@@ -273,32 +269,31 @@ class Recorder:
         kept = reply(stamp.id) if reply is not None else None
         reason = canonical(row.reason) if row.reason else b""
         data = events.switch(stamp, events.Switched(*what), commitment(salt, "reason", reason) if reason else None)
-        values = (ValueRow(stamp.id, row.tenant, "", "reason", salt, reason),) if reason else ()
-        entry = self._entry(stamp, "switch", data, values=values, switch=row, reply=kept)
-        try:
+        entry = self.entry(stamp, "switch", data, row, *filter(None, (kept,)))
+        if not reason:
             return await self._commit(entry)
+        try:
+            return await self._commit(entry.with_steps(ValueRow(stamp.id, row.tenant, "", "reason", salt, reason)))
         except Unavailable:
-            if not values:
-                raise
             # nothing stops a switch that it can do without: the reason then stands with the switch alone
-            return await self._commit(replace(entry, values=()))
+            return await self._commit(entry)
 
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
         """Commit the record of an explanation."""
         stamp = self._event(at_ns, tenant)
-        return await self._commit(self._entry(stamp, "explain", events.explain(stamp, made)))
+        return await self._commit(self.entry(stamp, "explain", events.explain(stamp, made)))
 
     async def log_key(self, verifier: str, before: str, at_ns: int) -> RecordRef:
         """Another key signs the log from here on."""
         stamp = self._event(at_ns)
         data = events.log_key(stamp, verifier=verifier, before=before)
-        return await self._commit(self._entry(stamp, "log_key", data))
+        return await self._commit(self.entry(stamp, "log_key", data))
 
     async def refusals(self, tenant: str, counts: tuple[RefusalCount, ...], at_ns: int) -> RecordRef:
         """The aggregated refusals of a tenant."""
         stamp = self._event(at_ns, tenant)
-        entry = self._entry(stamp, "refusals", events.refusals(stamp, counts))
-        return await self._commit(replace(entry, refusals=counts))
+        data = events.refusals(stamp, counts)
+        return await self._commit(self.entry(stamp, "refusals", data, SettleRefusals(counts)))
 
     async def find_accounts(self, tenant: str, accounts: Iterable[tuple[str, str]]) -> None:
         """Look for accounts (issuer, id) that the next `event` names, so that they keep their pseudonyms."""
@@ -309,7 +304,7 @@ class Recorder:
         tenant: str,
         kind: str,
         made: Callable[[Stamp], bytes],
-        steps: tuple[Step, ...],
+        steps: tuple[CommitStep, ...],
         at_ns: int,
         *,
         values: Callable[[str], tuple[ValueRow, ...]] | None = None,
@@ -320,7 +315,7 @@ class Recorder:
         is given the people that nobody looked for in the store yet."""
         stamp = self._stamp(record_id or self.new_id(at_ns), at_ns, tenant)
         kept = values(stamp.id) if values is not None else ()
-        entry = replace(self._entry(stamp, kind, made(stamp), values=kept), steps=steps)
+        entry = self.entry(stamp, kind, made(stamp), *kept, *steps)
         if unread is not None:
             unread += stamp.person.unread
         return entry
@@ -330,7 +325,7 @@ class Recorder:
         tenant: str,
         kind: str,
         made: Callable[[Stamp], bytes],
-        steps: tuple[Step, ...],
+        steps: tuple[CommitStep, ...],
         at_ns: int,
         *,
         values: Callable[[str], tuple[ValueRow, ...]] | None = None,
@@ -351,7 +346,7 @@ class Recorder:
     async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
         """Somebody asked for a reload."""
         stamp = self._event(at_ns)
-        return await self._commit(self._entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
+        return await self._commit(self.entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
 
     def _seal(self, decision: Decision) -> tuple[Sealed, tuple[ValueRow, ...]]:
         """Commitments for the record, and the erasable rows behind them."""
@@ -380,46 +375,17 @@ class Recorder:
         people = self._people.of(tenant)
         return RecordStamp(self._origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant, people)
 
-    def _entry(  # noqa: PLR0913 - the parts of one commit
-        self,
-        stamp: RecordStamp,
-        kind: str,
-        data: bytes,
-        *,
-        values: tuple[ValueRow, ...] = (),
-        call: CallRow | None = None,
-        reply: ReplyRow | None = None,
-        artefacts: tuple[Artefact, ...] = (),
-        switch: SwitchRow | None = None,
-        high_water: tuple[tuple[str, int], ...] = (),
-        effects: SessionEffects = _NO_EFFECTS,
-        epoch: int | None = None,
+    def entry(
+        self, stamp: RecordStamp, kind: str, data: bytes, *steps: CommitStep, epoch: int | None = None
     ) -> Commit:
+        """A record with its steps, those of every record included: its new pseudonyms, now and then the clock."""
+        always: list[CommitStep] = list(stamp.person.rows.values())
         mark = self._clock.mark()
         # the last record of a run always marks, so that the next one begins no earlier
         if mark is not None and (kind == "stop" or mark - self._marked_ns >= CLOCK_STEP_NS):
             self._marked_ns = mark
-            high_water = (*high_water, (CLOCK, mark))
-        return Commit(
-            record_id=stamp.id,
-            kind=kind,
-            tenant=stamp.tenant,
-            at_ns=stamp.time_ns,
-            record=data,
-            values=values,
-            call=call,
-            reply=reply,
-            artefacts=artefacts,
-            switch=switch,
-            high_water=high_water,
-            people=tuple(stamp.person.rows.values()),
-            epoch=epoch,
-            session=effects.session,
-            labels=effects.labels,
-            pairs=effects.pairs,
-            seen=effects.seen,
-            reserves=effects.reserves,
-        )
+            always.append(RaiseMark(CLOCK, mark))
+        return Commit(stamp.id, kind, stamp.tenant, stamp.time_ns, data, (*always, *steps), epoch)
 
 
 def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:

@@ -29,7 +29,7 @@ from pdp.core.check import NS, OK
 from pdp.core.errors import NotFound, Outdated
 from pdp.core.ports import Clock, Sessions, Store, Subjects
 from pdp.core.record import events
-from pdp.core.record.stored import CallKeys, RecordRef, SessionOpening, SessionRow, StoredCall, ValueRow
+from pdp.core.record.stored import CallKeys, CommitStep, RecordRef, SessionOpening, SessionRow, StoredCall, ValueRow
 from pdp.decide.admission import require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.facts import FactBuilder
@@ -157,20 +157,21 @@ class Mandates:
             expires_ns=at + playbook.seconds * NS,
         )
         row, salt, session = MandateRow.of(mandate), self.recorder.new_salt(), self._session(asked)
+        begins: list[CommitStep] = [replace(asked.row, calls=0), BeginMandate(row, asked.row.opened_ns)]
+        if not asked.going:
+            over = asked.row.over_ns + SETTLED_NS
+            opened_ns, name = asked.row.opened_ns, caller.name
+            begins.append(SessionOpening(keys.session, opened_ns, caller.tenant, name, session, over))
         entry = self.recorder.event(
             caller.tenant,
             "mandate",
             lambda stamp: events.mandate_begun(stamp, mandate, session, salt),
-            (BeginMandate(row, asked.row.opened_ns),),
+            tuple(begins),
             at,
             values=lambda record: (ValueRow(record, caller.tenant, subject, "mandate", salt, mandate.to_bytes()),),
             record_id=mandate.id,
         )
-        opens = None
-        if not asked.going:
-            over = asked.row.over_ns + SETTLED_NS
-            opens = SessionOpening(keys.session, asked.row.opened_ns, caller.tenant, caller.name, session, over)
-        entry = replace(entry, session=replace(asked.row, calls=0), opens=opens, epoch=asked.snapshot.switches.epoch)
+        entry = replace(entry, epoch=asked.snapshot.switches.epoch)
         [record] = await self.recorder.commit_all((entry,))
         return row, record
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import filterfalse
+from itertools import chain, filterfalse
+from operator import attrgetter
 
 from pdp.core.bytes.digest import keyed_index, lasting_index
 from pdp.core.frozen import frozen
@@ -142,8 +143,8 @@ class Pseudonyms:
 
     def durable(self, entries: Iterable[Commit]) -> None:
         """Their rows need not be written again."""
-        for entry in entries:
-            for row in entry.people:
+        for row in chain.from_iterable(map(attrgetter("steps"), entries)):
+            if type(row) is PersonRow:
                 key = (row.kind, row.tenant, row.issuer, row.id)
                 if self.drawn.get(key) is row:
                     self.known[key] = row

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pdp.core.bytes.digest import Json, canonical, commitment
 from pdp.core.call.switches import QUARANTINE as SCOPE
@@ -69,13 +69,13 @@ def quarantine(
         report.tenant,
         "quarantine",
         lambda stamp: events.quarantine(stamp, change, sealed),
-        (),
+        (_row(report, record_id),),
         report.at_ns,
         values=lambda _: (value,) if objects else (),
         record_id=record_id,
     )
     log.error("quarantine: %s/%s did what it may not do (%s); it is denied", report.server, report.target, cause[0])
-    return replace(entry, switch=_row(report, record_id))
+    return entry
 
 
 def cause_of(elements: tuple[SaidElement, ...], report: EffectReport) -> tuple[str, str] | None:

@@ -252,15 +252,12 @@ async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnsw
     values = [("input", made.document), ("result", digest)]
     rows = tuple(ValueRow(stamp.id, caller.tenant, made.subject_index, path, salt, each) for path, each in values)
     left = inspected(of, made.at_ns, put, made.keys, facts.session, made.stored)
-    besides: dict[str, Any] = {"values": rows, "reply": reply, "seen": made.seen}
-    besides |= {"labels": left.labels, "pairs": left.pairs}
-    besides["epoch"] = made.snapshot.switches.epoch  # what is in force now has judged it
-    told = quarantine(recorder, report_of(made, answer), made.snapshot.switches, made.elements)
-    if told is None:
-        return answer, await recorder.commit(stamp, "inspection", data, **besides)
-    entry = recorder.event(caller.tenant, "inspection", lambda _: data, (), made.at_ns, record_id=stamp.id)
-    entry = replace(entry, people=tuple(stamp.person.rows.values()), **besides)
-    return answer, (await recorder.commit_all((entry, told)))[0]
+    epoch = made.snapshot.switches.epoch  # what is in force now has judged it
+    entry = recorder.entry(
+        stamp, "inspection", data, *rows, reply, *made.seen, *left.pairs, *left.labels, epoch=epoch
+    )
+    quarantined = quarantine(recorder, report_of(made, answer), made.snapshot.switches, made.elements)
+    return answer, (await recorder.commit_all(tuple(filter(None, (entry, quarantined)))))[0]
 
 
 def report_of(made: ResultRecording, answer: ResultAnswer) -> EffectReport:

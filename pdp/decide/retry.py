@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pdp.core.approvals.directory import Person
@@ -87,7 +87,7 @@ class IdempotentCommits:
         if request_key is not None:
             kept = canonical([first.record_id, *reply])
             row = ReplyRow(request_key.key, request_key.content, KIND, "", kept, "", 0, at_ns)
-            first = replace(first, reply=row)
+            first = first.with_steps(row)
         refs = await self._recorder.commit_all((first, *rest))
         return refs[0]
 

@@ -99,7 +99,7 @@ class EndSession:
         entry = self.recorder.session_event(caller, ask.id, "ended", "caller", at, len(grants))
         row = ended(replace(row, calls=0), at)
         ends = EndMandates(keys.session, MandateEvent.SESSION_ENDED, at)
-        entry = replace(entry, session=row, over=end_of(row), steps=(ends,) if stored.mandate is not None else ())
+        entry = entry.with_steps(row, end_of(row), *((ends,) if stored.mandate is not None else ()))
         [done] = await self.recorder.commit_all((entry,))
         self.subjects.forget(identity.subject.issuer or "", identity.subject.id or "")
         return done

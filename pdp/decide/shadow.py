@@ -20,7 +20,7 @@ from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record import events
 from pdp.core.record.artefact import Artefact
 from pdp.core.record.encoding import Stamp
-from pdp.core.record.stored import Commit
+from pdp.core.record.stored import Commit, ValueRow
 from pdp.decide.commit import Recorder
 from pdp.decide.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
 from pdp.host.part import Part
@@ -159,7 +159,7 @@ class ShadowPolicies:
         packs = loaded.packs if loaded else ()
         kept = (Artefact(loaded.digest, "bundle", loaded.artefact),) if loaded else ()
         entry = self._event("", "shadow_policy", lambda stamp: events.shadow_loaded(stamp, known, packs, problem))
-        await self.recorder.commit_all((replace(entry, artefacts=kept),))
+        await self.recorder.commit_all((entry.with_steps(*kept),))
 
     def _event(self, tenant: str, kind: str, made: Callable[[Stamp], bytes]) -> Commit:
         return self.recorder.event(tenant, kind, made, (), self.clock.now_ns())
@@ -193,7 +193,7 @@ class ShadowPolicies:
         """What a shadow says of a decision, counted, and recorded where it is something else. Raises Fault."""
         policy, now = each.policy, asyncio.get_running_loop().time()
         record = parsed(entry.record)
-        document = next((value.data for value in entry.values if value.path == "input"), b"")
+        document = next((value.data for value in entry.of(ValueRow) if value.path == "input"), b"")
         if policy is None or not document or by_service(record):
             return
         if now < each.resumes:
@@ -219,4 +219,4 @@ class ShadowPolicies:
 
 
 def _size(entry: Commit) -> int:
-    return len(entry.record) + sum(len(value.data) for value in entry.values)
+    return len(entry.record) + sum(len(value.data) for value in entry.of(ValueRow))

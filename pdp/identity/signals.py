@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from pdp.core.approvals.rows import Account
@@ -87,9 +87,9 @@ class Signals:
             reply = ReplyRow(key, content, KIND, "", signal.event.encode(), "", 0, at_ns)
             await self.recorder.find_accounts(stream.tenant, signal.subjects)
             made = partial(events.signal, stream=stream, signalled=signal, index=key)
-            entry = self.recorder.event(stream.tenant, KIND, made, (), at_ns)
+            entry = self.recorder.event(stream.tenant, KIND, made, (*rows, reply), at_ns)
             try:
-                await self._durable(replace(entry, revoked=rows, reply=reply))
+                await self._durable(entry)
             except InvalidRequest:  # the id came with other content at the same time
                 kept = await self.store.read(lambda: self.store.reply(key))
         if kept is not None and kept.content != content:

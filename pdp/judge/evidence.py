@@ -254,7 +254,7 @@ class Judging:
             self.clock.paced_ns(),
             values=lambda record_id: records.erasable(record_id, answered, opinion, salt),
         )
-        await self.recorder.commit_all((replace(entry, call=fresh),))
+        await self.recorder.commit_all((entry.with_steps(*filter(None, (fresh,))),))
 
     def _basis(self, seen: JudgeInput, prompt: str) -> str:
         known = self.judge.prompts().get(prompt, "")

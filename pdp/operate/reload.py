@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import starmap
 from typing import Literal
 
 from pdp.core.approvals import records
@@ -17,7 +18,7 @@ from pdp.core.call.registered import RegistryChange, ReleaseChange
 from pdp.core.errors import BundleFault, Fault, Overloaded, Unavailable
 from pdp.core.ports import Clock, DirectorySource, PolicySource, Registry, Releases, RenewedSecret, Subjects
 from pdp.core.record import events
-from pdp.core.record.stored import RecordRef
+from pdp.core.record.stored import RaiseMark, RecordRef
 from pdp.decide.commit import Recorder
 from pdp.decide.state import ServiceState
 
@@ -153,7 +154,7 @@ class Reloads:
                 return
             stamp = self.recorder.impersonal_stamp()
             data = events.release(stamp, change)
-            await self.recorder.commit(stamp, "release", data, change.marks, artefacts=change.artefacts)
+            await self.recorder.commit(stamp, "release", data, *starmap(RaiseMark, change.marks), *change.artefacts)
             self.releases.activate(change)
             self.release = self.release.after(change, at)
             self.state.degrade("release", {"": "release.last_good"} if change.problem and change.serial else {})

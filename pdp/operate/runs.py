@@ -73,9 +73,8 @@ class Runs:
             changes=commitment(salt, "changes", value),
             by="operator",
         )
-        kept = (Artefact(sha256, "config", canonical(dict(stated))),)
-        values = (ValueRow(stamp.id, "", "", "changes", salt, value),)
-        await self.recorder.commit(stamp, "config", data, artefacts=kept, values=values)
+        kept = Artefact(sha256, "config", canonical(dict(stated)))
+        await self.recorder.commit(stamp, "config", data, kept, ValueRow(stamp.id, "", "", "changes", salt, value))
         await self.store.put_in_force({_SETTINGS: sha256})
 
     async def refusals(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pdp.core.approvals import records
@@ -24,7 +24,7 @@ from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.record.stored import Commit, RecordRef, Supersede
 from pdp.decide.retry import retry_on_conflict
 from pdp.people.operator_requests import OperatorRequests, matter
 
@@ -82,11 +82,11 @@ class Declassifications:
             approval.tenant,
             "declassification",
             lambda stamp: records.declassification(stamp, approval, shown, rows, person, "asked"),
-            (ShowLabels(approval.id, fresh),),
+            # a call that was decided before, and found the label there, would not put it there again
+            (ShowLabels(approval.id, fresh), Supersede()),
             at,
         )
-        # a call that was decided before, and found the label there, would not put it there again
-        entries = (requests.opened(approval, shown), replace(told, supersedes=True))
+        entries = (requests.opened(approval, shown), told)
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
 
     def _rows(self, tenant: str, asked: DeclassifyAsk) -> tuple[LabelRow, ...]:

@@ -141,7 +141,7 @@ class QuarantineLifts:
             approval.tenant, "quarantine", lambda stamp: events.quarantine(stamp, change, None), (), at_ns
         )
         spent = self.requests.spent(approval, accepted, done, at_ns)
-        return replace(done, switch=replace(row, engaged=False, at_ns=at_ns)), spent
+        return done.with_steps(replace(row, engaged=False, at_ns=at_ns)), spent
 
 
 def _label(server: str, tool: str) -> str:

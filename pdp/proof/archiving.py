@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Unavailable
 from pdp.core.ports import Archive, Store
 from pdp.core.record import events
+from pdp.core.record.stored import RaiseMark
 from pdp.decide.commit import Recorder
 from pdp.proof.merkle import Frontier
 
@@ -59,7 +60,7 @@ async def archive(  # noqa: PLR0913 - what it rests on
         entry = recorder.event(
             "", "archive", lambda stamp: events.archive(stamp, by=by, first=first, until=until, root=root), (), at_ns
         )
-        await recorder.commit_all((replace(entry, high_water=(*entry.high_water, (MARK, until))),))
+        await recorder.commit_all((entry.with_steps(RaiseMark(MARK, until)),))
     emptied = 0
     for number in range(await _first_full(store, until // BUNDLE), until // BUNDLE, _TOGETHER):
         emptied += await _empty(store, folder, number, min(number + _TOGETHER, until // BUNDLE))

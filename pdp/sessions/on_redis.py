@@ -16,9 +16,10 @@ import json
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -33,7 +34,16 @@ from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE
 from pdp.core.errors import Conflict, InvalidRequest
 from pdp.core.ports import Entropy
-from pdp.core.record.stored import CallKeys, Commit, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.core.record.stored import (
+    CallKeys,
+    Commit,
+    CommitStep,
+    PairChange,
+    RecordRef,
+    SeenText,
+    SessionRow,
+    StoredCall,
+)
 from pdp.host.part import Part
 from pdp.sessions.options import RedisAddress, RedisOptions
 from pdp.sessions.redis_scripts import FIELDS, INDEXES, LOOSEN, MOVE, READ, TIGHTEN
@@ -132,36 +142,34 @@ class RedisSessions:
 
     async def write(self, entries: tuple[Commit, ...], believed_ns: int, write: Write) -> tuple[RecordRef, ...]:
         """See the port."""
-        changes = [(n, change) for n, entry in enumerate(entries) for change in entry.pairs]
-        rows = [entry for entry in entries if entry.session is not None]
+        changes = [(n, change) for n, entry in enumerate(entries) for change in entry.of(PairChange)]
+        rows = [self._session(entry.tenant, row) for entry in entries for row in entry.of(SessionRow)]
         if not changes and not rows:
             return await write(entries)
         steps = [self._tightening(entries[n], change) for n, change in changes]
-        told = await self._tighten(entries, steps, believed_ns)
+        told = await self._tighten(rows, steps, believed_ns)
         marks = {step["mark"]: True for step in steps if step["awaits"]}
-        after, labels = [], [list(entry.labels) for entry in entries]
+        after, labels = [], [list[LabelRow]() for _ in entries]
         for (n, change), step, (mark, ended) in zip(changes, steps, told, strict=True):
             if mark:
                 labels[n].append(LabelRow(change.pair, ELSEWHERE, *_MARK, mark, entries[n].at_ns))
             gone = [*ended, *change.inspected]
             if mark or gone or change.reset:
                 after.append(_loosening(step, gone, mark=mark, reset=change.reset, marks=marks))
-        stripped = tuple(_stripped(entry, tuple(rows)) for entry, rows in zip(entries, labels, strict=True))
+        stripped = tuple(_stripped(entry, marked) for entry, marked in zip(entries, labels, strict=True))
         try:
             refs = await write(stripped)
         except (Conflict, InvalidRequest):  # nothing was written: these calls come to nothing, or again
-            counts = [self._session(entry.tenant, entry.session) for entry in entries if entry.session is not None]
-            await self._loosen(_undoing(steps), counts)
+            await self._loosen(_undoing(steps), rows)
             raise
         await self._loosen(after)
         return refs
 
     async def _tighten(
-        self, entries: Sequence[Commit], steps: list[Step], believed_ns: int
+        self, sessions: list[Step], steps: list[Step], believed_ns: int
     ) -> list[tuple[str, list[str]]]:
         """For each change of a pair the mark that the store is to have, and the results that a reset ends. Raises
         Conflict."""
-        sessions = [self._session(entry.tenant, entry.session) for entry in entries if entry.session is not None]
         work = {"now": _number(believed_ns), "sessions": sessions, "pairs": steps}
         try:
             if self._later:
@@ -342,13 +350,22 @@ def _undoing(steps: Sequence[Step]) -> list[Step]:
     return [_loosening(step, step["awaits"]) for step in steps if step["awaits"]]
 
 
-def _stripped(entry: Commit, labels: tuple[LabelRow, ...]) -> Commit:
-    """What of an entry is the store's: of pairs that they are reset, of what was seen what untraces. What traces
-    within a session would need the session's row in the store."""
-    resets = tuple(PairChange(change.pair, reset=True) for change in entry.pairs if change.reset)
-    whole = (each if not each.session else replace(each, session="", atoms=()) for each in entry.seen)
-    seen = tuple(each for each in whole if each.atoms or each.memory)
-    return replace(entry, session=None, labels=labels, pairs=resets, seen=seen)
+def _stripped(entry: Commit, labels: Iterable[LabelRow]) -> Commit:
+    """The store's part of an entry, with further labels: of pairs that they are reset, of what was seen what
+    untraces. What traces within a session would need the session's row in the store."""
+    return replace(entry, steps=(*chain.from_iterable(map(_of_store, entry.steps)), *labels))
+
+
+def _of_store(step: CommitStep) -> Iterator[CommitStep]:
+    if isinstance(step, PairChange):
+        if step.reset:
+            yield PairChange(step.pair, reset=True)
+    elif isinstance(step, SeenText):
+        whole = replace(step, session="", atoms=()) if step.session else step
+        if whole.atoms or whole.memory:
+            yield whole
+    elif not isinstance(step, SessionRow):
+        yield step
 
 
 def _is_known(row: LabelRow, known: dict[str, tuple[str, int]]) -> bool:

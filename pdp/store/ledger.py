@@ -11,10 +11,19 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from pdp.core.approvals.rows import REFUSALS_NS
+from pdp.core.call.budgets import BudgetReservation
 from pdp.core.call.switches import ended
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.record.stored import (
+    ANSWER_STEPS,
+    MARKING,
+    SUPERSEDING,
+    Commit,
+    RecordRef,
+    SessionOpening,
+    SettleRefusals,
+)
 from pdp.store import shared
 from pdp.store.clock import MARK
 from pdp.store.options import StoreOptions
@@ -73,7 +82,7 @@ class Ledger:
         self._wrote += refs
         self._next += len(refs)
         self._latest_ns = max([self._latest_ns, *(entry.at_ns for entry in entries)])
-        self._bound += sum(map(_begins, entries))
+        self._bound += len([step for entry in entries for step in entry.steps if type(step) is SessionOpening])
         return refs
 
     def _check_epoch(self, epoch: int | None) -> None:
@@ -87,13 +96,13 @@ class Ledger:
         self._wrote.append(ref)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
-        self._bound += _begins(entry)
-        self._reserved += len(entry.reserves)
-        self._touched = self._touched or entry.switches or entry.moves_marks
-        if entry.refusals:
-            self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
-        self._answers += bool(entry.steps)
-        self._switched = self._switched or entry.switches
+        self._bound += len(entry.of(SessionOpening))
+        self._reserved += len(entry.of(BudgetReservation))
+        self._touched = self._touched or entry.has(SUPERSEDING | MARKING)
+        for settled in entry.of(SettleRefusals):
+            self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in settled.counts}}
+        self._answers += entry.has(ANSWER_STEPS)
+        self._switched = self._switched or entry.has(SUPERSEDING)
 
     def _epoch(self) -> int:
         """The switches' epoch as of this transaction: what is in memory is one commit or one look behind."""
@@ -269,7 +278,3 @@ class Ledger:
     def switch_epoch(self) -> int:
         """Grows with every switch change."""
         return self.marks.high_water.get(SWITCH_EPOCH, 0)
-
-
-def _begins(entry: Commit) -> bool:
-    return entry.session is not None and entry.session.opened_ns == entry.session.used_ns

@@ -8,24 +8,39 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, select
 
 from pdp.core.bytes.digest import leaf_hash
+from pdp.core.call.budgets import BudgetReservation
+from pdp.core.call.labels import LabelRow
 from pdp.core.errors import Conflict, Fault, InvalidRequest
+from pdp.core.record.artefact import Artefact
 from pdp.core.record.stored import (
+    ANSWER_STEPS,
+    SUPERSEDING,
+    CallRow,
     Commit,
+    PairChange,
     PersonRow,
+    RaiseMark,
     RecordRef,
     RefusalCount,
+    ReplyRow,
     RevocationRow,
     SeenText,
+    SessionOpening,
+    SessionOver,
     SessionRow,
+    SettleRefusals,
+    Supersede,
     SwitchRow,
+    ValueRow,
 )
 from pdp.store import tables as t
 from pdp.store.approvals.steps import carry_out
@@ -39,6 +54,29 @@ T = TypeVar("T")
 
 VALUES_PER_RECORD = 16
 
+
+def session_taken() -> Conflict:
+    """The fault of a session that is another's."""
+    return Conflict("store.conflict", "the session was begun by another at the same time; send it again")
+
+
+def call_taken() -> Conflict:
+    """The fault of a call that has another salt."""
+    return Conflict("store.conflict", "the same call was asked about at the same time; send it again")
+
+
+def reply_taken() -> InvalidRequest:
+    """The fault of a reply whose key is taken."""
+    return InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
+
+
+def settable(name: str) -> str:
+    """The name of a high-water mark that an entry may set; Fault `store.entry` for the store's own."""
+    if name in OWN:
+        raise Fault("store.entry", f"high_water: {name} is the store's own; name another")
+    return name
+
+
 # How the next number of a row that is written again is said. SQLite asks anew for each row of a statement only where
 # the question is about the row.
 _RENEWED = {
@@ -50,11 +88,20 @@ _RENEWED = {
 @dataclass(frozen=True, slots=True, eq=False)
 class Insert:
     """Columns of new rows, and what becomes of a row that is there: `taken`, an ON CONFLICT clause. Where that
-    changes nothing, no row is counted."""
+    changes nothing, no row is counted, which is the fault `refusal` where there is one. `row`: a value's columns; by
+    default its fields of the same names."""
 
     table: str
     columns: tuple[str, ...]
     taken: str = ""
+    refusal: Callable[[], Fault] | None = None
+    row: Callable[[Any], tuple[Any, ...]] = tuple
+
+    @classmethod
+    def of(cls, table: str, columns: tuple[str, ...], taken: str = "", **more: Any) -> Insert:
+        """The rows of values whose fields have the columns' names; `idx` is an `index`."""
+        names = ("index" if each == "idx" else each.strip('"') for each in columns)
+        return cls(table, columns, taken, **{"row": attrgetter(*names), **more})
 
     def text(self, source: str, dialect: str, now: str = "") -> str:
         """Rows come from `source`; `now` is the parameter of the clock's mark."""
@@ -72,19 +119,21 @@ class Insert:
 RECORDS = Insert("records", ("idx", "id", "kind", "tenant", "time_ns", "leaf", "bytes"))
 VALUES = Insert("values", ("seq", "path", "tenant", "subject", "salt", "data"))
 # A call that is asked about again, and a newer answer, are young again: they move to the end.
-CALLS = Insert(
+CALLS = Insert.of(
     "calls",
     ("idx", "tenant", "subject", "salt", "digest", "created_ns"),
     """ON CONFLICT (idx) DO UPDATE SET seq = {renewed}, created_ns = excluded.created_ns
   WHERE calls.salt = excluded.salt""",
+    refusal=call_taken,
 )
-REPLIES = Insert(
+REPLIES = Insert.of(
     "replies",
     ("key", "content", "kind", "effect", "reply", "epochs", "valid_until_ns", "created_ns"),
     """ON CONFLICT (key) DO UPDATE SET seq = {renewed}, kind = excluded.kind, effect = excluded.effect,
     reply = excluded.reply, epochs = excluded.epochs, valid_until_ns = excluded.valid_until_ns,
     created_ns = excluded.created_ns
   WHERE replies.content = excluded.content""",
+    refusal=reply_taken,
 )
 # A session is its owner's until it has not been used for long. When that is, the believed clock says: a wrong leap
 # makes nobody's session another's. One that has ended, or whose task is another, refuses what was decided before that
@@ -101,7 +150,7 @@ _SAME = " ".join(f"AND (excluded.{each} IN ('', sessions.{each}) OR sessions.{ea
 _KNOWN = """AND (excluded.calls = 0 OR sessions.calls > 0
       OR excluded.opened_ns = sessions.opened_ns AND excluded.opened_ns < excluded.used_ns)
     AND (excluded.calls > 0 OR sessions.calls = 0 OR excluded.state <> 'open')"""
-SESSIONS = Insert(
+SESSIONS = Insert.of(
     "sessions",
     (
         *("idx", "owner", "until_ns", "state", "opened_ns", "used_ns", "over_ns", "calls", "denials"),
@@ -123,15 +172,16 @@ SESSIONS = Insert(
     sessions.over_ns <= excluded.used_ns
     OR sessions.parent = excluded.parent {_SAME}
     {_KNOWN})""",
+    refusal=session_taken,
 )
-OPENINGS = Insert(
+OPENINGS = Insert.of(
     "openings",
     ("idx", "opened_ns", "tenant", "caller", "session", "due_ns"),
     "ON CONFLICT (idx, opened_ns) DO NOTHING",
 )
 _OVER_NOW = "DELETE FROM openings WHERE idx = $1 AND opened_ns >= $2 AND opened_ns < $3"
 # A label is its first decision's, until people are asked to remove it: then the next one's too.
-LABELS = Insert(
+LABELS = Insert.of(
     "labels",
     ("pair", "label", "code", "pack", "decision_id", "at_ns", "shown"),
     "ON CONFLICT (pair, label, shown) DO NOTHING",
@@ -151,30 +201,34 @@ _RESET = (
 PLACES = Insert("places", ("place", "session", "subject"), "ON CONFLICT (place, session) DO NOTHING")
 _INSPECTED = "DELETE FROM awaited WHERE pair = $1 AND decision_id = $2"
 RESERVATIONS = Insert("reservations", ("decision_id", "idx", "task", "amount", "until_ns"))
-ARTEFACTS = Insert("artefacts", ("digest", "kind", "data"), "ON CONFLICT (digest) DO NOTHING")
+ARTEFACTS = Insert.of("artefacts", ("digest", "kind", "data"), "ON CONFLICT (digest) DO NOTHING")
 SWITCHES = Insert(
     "switches",
     ("tenant", "scope", "server", "value", "engaged", "reason", '"by"', "at_ns", "until_ns"),
     """ON CONFLICT (tenant, scope, server, value) DO UPDATE SET engaged = excluded.engaged,
     reason = excluded.reason, "by" = excluded."by", at_ns = excluded.at_ns, until_ns = excluded.until_ns""",
+    row=lambda s: (s.tenant, s.scope, s.server, s.value, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns),
 )
 # Events may come late, and in any order: what was dead stays dead.
 _LATER = "{0} = CASE WHEN revocations.{0} > excluded.{0} THEN revocations.{0} ELSE excluded.{0} END"
-REVOCATIONS = Insert(
+REVOCATIONS = Insert.of(
     "revocations",
     ("idx", "tenant", "event", '"by"', "until_issued_ns", "until_ns"),
     f"""ON CONFLICT (idx) DO UPDATE SET event = excluded.event, "by" = excluded."by",
     {_LATER.format("until_issued_ns")}, {_LATER.format("until_ns")}""",
 )
-HIGH_WATER = Insert(
+HIGH_WATER = Insert.of(
     "high_water",
     ("name", "value"),
     """ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE high_water.value < excluded.value""",
+    row=lambda mark: (settable(mark.name), mark.value),
 )
+# `columns.Prose` says why the last two are JSON
 PEOPLE = Insert(
     "people",
     ("pseudonym", "tenant", "subject", "kind", "issuer", "id"),
     "ON CONFLICT (pseudonym) DO NOTHING",
+    row=lambda p: (p.pseudonym, p.tenant, p.subject, p.kind, json.dumps(p.issuer), json.dumps(p.id)),
 )
 _EPOCH = """INSERT INTO high_water (name, value) VALUES ($1, 1)
 ON CONFLICT (name) DO UPDATE SET value = high_water.value + 1"""
@@ -223,6 +277,15 @@ class Ages:
     values_ns: int | None
     sessions_ns: int
     believed_ns: int  # the clock's persisted mark
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The entry that is written, the index of its record, and the clock's persisted mark."""
+
+    entry: Commit
+    index: int
+    believed_ns: int
 
 
 class Rows(ABC):
@@ -324,99 +387,83 @@ class Rows(ABC):
         """The run ends well."""
 
     def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
-        """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
-        Conflict (a step's condition does not hold, a budget has not enough left, another request drew a salt for the
-        same call first, the session is another's and was not over by then, or its end by time is recorded already),
-        and what the database raises (for a duplicate id)."""
-        if entry.reserves:
-            self._reserve(entry)
-        if entry.session is not None or entry.opens is not None or entry.over is not None:
-            self._sessions(entry, believed_ns)
-        for name, value in entry.high_water:
-            self._insert(HIGH_WATER, (settable(name), value))
-        if entry.steps:
-            self.on(lambda db: carry_out(db, entry.steps))
+        """Write one entry: its record, then its steps in their order. Raises InvalidRequest `request.id_reused` (the
+        reply's key is taken by other content), Conflict (a step's condition does not hold, a budget has not enough
+        left, another request drew a salt for the same call first, the session is another's and was not over by then,
+        or its end by time is recorded already), and what the database raises (for a duplicate id)."""
         leaf = leaf_hash(entry.record)
         self._insert(RECORDS, *record_rows((entry,), (leaf,), index))
-        if entry.values:
-            self._insert(VALUES, *value_rows((entry,), index))
-        if entry.people:
-            self._insert(PEOPLE, *map(person_row, entry.people))
-        self._keep(entry)
-        self._mark(entry)
-        for artefact in entry.artefacts:
-            self._insert(ARTEFACTS, (artefact.digest, artefact.kind, artefact.data))
-        self._switch(entry)
+        writing = Writing(entry, index, believed_ns)
+        for (carry, _), steps in groupby(entry.steps, _carried_by):
+            carry(self, writing, list(steps))
+        if entry.has(SUPERSEDING):
+            self._execute(self._parameters(_EPOCH), (SWITCH_EPOCH,))
         return RecordRef(self._origin, index, leaf)
 
     def write_plain(self, entries: Sequence[Commit], index: int, believed_ns: int) -> tuple[RecordRef, ...]:
         """Write plain entries (`is_plain`), the first at an index; raises as `write` does."""
         return tuple([self.write(entry, place, believed_ns) for place, entry in enumerate(entries, index)])
 
-    def _switch(self, entry: Commit) -> None:
-        if entry.switch is not None:
-            self._insert(SWITCHES, _switch_row(entry.switch))
-        if entry.revoked:
-            self._insert(REVOCATIONS, *map(_revocation_row, entry.revoked))
-        if entry.switches:
-            self._execute(self._parameters(_EPOCH), (SWITCH_EPOCH,))
+    def carry_out(self, _: Writing, steps: Sequence[Any]) -> None:
+        """Steps on what people and the judge answered."""
+        self.on(lambda db: carry_out(db, tuple(steps)))
 
-    def _mark(self, entry: Commit) -> None:
+    def write_values(self, writing: Writing, _: Sequence[ValueRow]) -> None:
+        """All values of the entry."""
+        self._insert(VALUES, *value_rows((writing.entry,), writing.index))
+
+    def write_rows(self, _: Writing, rows: Sequence[Any]) -> None:
+        """Rows of one type, which are written by the rule of their table alone."""
+        into = _INTO[type(rows[0])]
+        if (refusal := into.refusal) is None:
+            self._insert(into, *map(into.row, rows))
+        elif any(not self._insert(into, into.row(row)) for row in rows):
+            raise refusal()
+
+    def write_sessions(self, writing: Writing, rows: Sequence[SessionRow]) -> None:
+        """Sessions. What traced values in one ends with it."""
+        for row in rows:
+            if not self._insert(SESSIONS, (*SESSIONS.row(row), writing.believed_ns)):
+                raise session_taken()
+            for text in FLUSH if row.state != "open" else ():
+                self._execute(self._parameters(text), (row.index,))
+
+    def end_openings(self, _: Writing, ends: Sequence[SessionOver]) -> None:
+        """Openings whose ends are recorded."""
+        for end in ends:
+            gone = self._execute(self._parameters(_OVER_NOW), (end.index, end.from_ns, end.before_ns))
+            if end.by_time and not gone:
+                raise Conflict("store.conflict", "another process has recorded the end of the session")
+
+    def change_pairs(self, _: Writing, changes: Sequence[PairChange]) -> None:
         """What is known from now on about subjects and their agents."""
-        for change in entry.pairs:
+        for change in changes:
             for text in _RESET if change.reset else ():
                 self._execute(self._parameters(text), (change.pair,))
             if change.awaits:
                 self._insert(AWAITED, *((change.pair, decision_id) for decision_id in change.awaits))
-        for seen in entry.seen:
-            self._see(seen)
-        for pair, decision_id in ((change.pair, of) for change in entry.pairs for of in change.inspected):
-            self._execute(self._parameters(_INSPECTED), (pair, decision_id))
-        if entry.labels:
-            self._insert(LABELS, *map(label_row, entry.labels))
+            for decision_id in change.inspected:
+                self._execute(self._parameters(_INSPECTED), (change.pair, decision_id))
 
-    def _see(self, seen: SeenText) -> None:
-        """Keep what a text holds."""
-        self._insert(PLACES, (seen.place, seen.session, seen.subject))
-        if seen.atoms:
-            numbers = self._numbers(seen.atoms)
-            row = (seen.place, seen.session, numbers, seen.decision_id, seen.at_ns, seen.since_ns)
-            self._execute(self._seen, row)
-        if seen.memory:
-            self._insert(PLACES, (seen.place, "", seen.subject))
-            self._execute(self._parameters(RECALL), (seen.place, "", seen.memory))
+    def see(self, _: Writing, texts: Sequence[SeenText]) -> None:
+        """Keep what texts hold."""
+        for text in texts:
+            self._insert(PLACES, (text.place, text.session, text.subject))
+            if text.atoms:
+                numbers = self._numbers(text.atoms)
+                row = (text.place, text.session, numbers, text.decision_id, text.at_ns, text.since_ns)
+                self._execute(self._seen, row)
+            if text.memory:
+                self._insert(PLACES, (text.place, "", text.subject))
+                self._execute(self._parameters(RECALL), (text.place, "", text.memory))
 
-    def _reserve(self, entry: Commit) -> None:
+    def reserve(self, writing: Writing, reservations: Sequence[BudgetReservation]) -> None:
         """Take from budgets what the allow needs."""
-        for each in entry.reserves:
+        for each in reservations:
             if not self._execute(self._reserved, budget_row(each)):
                 raise Conflict("store.conflict", "a budget has not enough left; send it again")
-        self._insert(RESERVATIONS, *(reservation_row(entry.record_id, each) for each in entry.reserves))
-
-    def _sessions(self, entry: Commit, believed_ns: int) -> None:
-        """Its session, and what is known of when sessions began."""
-        if entry.session is not None:
-            self._session(entry.session, believed_ns)
-        if entry.opens is not None:
-            self._insert(OPENINGS, opening_row(entry.opens))
-        if (over := entry.over) is not None:
-            gone = self._execute(self._parameters(_OVER_NOW), (over.index, over.from_ns, over.before_ns))
-            if over.by_time and not gone:
-                raise Conflict("store.conflict", "another process has recorded the end of the session")
-
-    def _session(self, row: SessionRow, believed_ns: int) -> None:
-        """What traced values in a session ends with it."""
-        if not self._insert(SESSIONS, (*session_row(row), believed_ns)):
-            raise session_taken()
-        for text in FLUSH if row.state != "open" else ():
-            self._execute(self._parameters(text), (row.index,))
-
-    def _keep(self, entry: Commit) -> None:
-        """What the same call, or the same request, is to find again."""
-        if entry.call is not None and not self._insert(CALLS, call_row(entry.call)):
-            raise call_taken()
-        if entry.reply is not None and not self._insert(REPLIES, reply_row(entry.reply)):
-            raise reply_taken()
+        of = writing.entry.record_id
+        self._insert(RESERVATIONS, *(reservation_row(of, each) for each in reservations))
 
     def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
         return self._execute(self._inserts[into.table], *rows)
@@ -458,32 +505,54 @@ class Rows(ABC):
             self._execute(self._parameters(text), (at_ns,))
 
 
-_more = attrgetter(
-    *("artefacts", "switch", "revoked", "supersedes", "high_water", "steps"),
-    *("refusals", "labels", "pairs", "seen", "reserves"),
-)
+# By the rule of their table alone.
+_INTO: Mapping[type, Insert] = {
+    CallRow: CALLS,
+    ReplyRow: REPLIES,
+    SessionOpening: OPENINGS,
+    PersonRow: PEOPLE,
+    LabelRow: LABELS,
+    Artefact: ARTEFACTS,
+    SwitchRow: SWITCHES,
+    RevocationRow: REVOCATIONS,
+    RaiseMark: HIGH_WATER,
+}
+Carry: TypeAlias = Callable[[Rows, Writing, list[Any]], None]
+_CARRIED: Mapping[type, Carry] = {
+    **dict.fromkeys(ANSWER_STEPS, Rows.carry_out),
+    **dict.fromkeys(_INTO, Rows.write_rows),
+    ValueRow: Rows.write_values,
+    SessionRow: Rows.write_sessions,
+    SessionOver: Rows.end_openings,
+    PairChange: Rows.change_pairs,
+    SeenText: Rows.see,
+    BudgetReservation: Rows.reserve,
+    SettleRefusals: lambda *_: None,  # the ledger keeps count of refusals
+    Supersede: lambda *_: None,  # and `write` moves the switches' epoch
+}
+PLAIN: frozenset[type] = frozenset((ValueRow, CallRow, ReplyRow, SessionRow, SessionOpening, PersonRow))
+
+
+def _carried_by(step: object) -> tuple[Carry, type | None]:
+    carry = _CARRIED[type(step)]
+    return carry, type(step) if carry is Rows.write_rows else None
 
 
 def is_plain(entry: Commit) -> bool:
     """Whether the entry has a record, values, a call, a reply, an open session, its opening and people, and nothing
     else: rows that can be written together with those of others."""
-    ends = entry.over is not None or (entry.session is not None and entry.session.state != "open")
-    return not (ends or any(_more(entry)))
+    return PLAIN.issuperset(map(type, entry.steps)) and not [
+        step for step in entry.steps if type(step) is SessionRow and step.state != "open"
+    ]
 
 
-def session_taken() -> Conflict:
-    """The fault of a session that is another's."""
-    return Conflict("store.conflict", "the session was begun by another at the same time; send it again")
-
-
-def call_taken() -> Conflict:
-    """The fault of a call that has another salt."""
-    return Conflict("store.conflict", "the same call was asked about at the same time; send it again")
-
-
-def reply_taken() -> InvalidRequest:
-    """The fault of a reply whose key is taken."""
-    return InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
+def by_type(entries: Iterable[Commit]) -> Mapping[type, list[Any]]:
+    """The steps of plain entries."""
+    steps: dict[type, list[Any]] = {kind: [] for kind in PLAIN}
+    for entry in entries:
+        for step in entry.steps:
+            steps[type(step)].append(step)
+    return steps
 
 
 def record_rows(entries: Sequence[Commit], leaves: Sequence[bytes], index: int) -> list[tuple[Any, ...]]:
@@ -499,40 +568,19 @@ def value_rows(entries: Sequence[Commit], index: int) -> list[tuple[Any, ...]]:
     index and on.
 
     Raises Fault `store.entry` where they are more or another record's."""
-    found = []
+    rows = []
     for n, entry in enumerate(entries, index):
-        of = entry.record_id
-        for place, v in enumerate(entry.values):
-            if place == VALUES_PER_RECORD or v.record_id != of:
-                raise Fault("store.entry", "values: at most 16, all of the record they are committed with")
-            found.append((VALUES_PER_RECORD * n + place, v.path, v.tenant, v.subject, v.salt, v.data))
-    return found
+        place = VALUES_PER_RECORD * n
+        for v in entry.steps:
+            if type(v) is ValueRow:
+                if place == VALUES_PER_RECORD * (n + 1) or v.record_id != entry.record_id:
+                    raise Fault("store.entry", "values: at most 16, all of the record they are committed with")
+                rows.append((place, v.path, v.tenant, v.subject, v.salt, v.data))
+                place += 1
+    return rows
 
 
-# The columns of a row, of the type that `core.record.stored` has for it.
 _named = attrgetter("record_id", "kind", "tenant", "at_ns")
-call_row = attrgetter("index", *CALLS.columns[1:])
-reply_row = attrgetter(*REPLIES.columns)
-session_row = attrgetter("index", *SESSIONS.columns[1:])
-opening_row = attrgetter("index", *OPENINGS.columns[1:])
-label_row = attrgetter(*LABELS.columns)
-_revocation_row = attrgetter("index", "tenant", "event", "by", "until_issued_ns", "until_ns")
-
-
-def person_row(p: PersonRow) -> tuple[Any, ...]:
-    """Its columns; `columns.Prose` says why the last two are JSON."""
-    return p.pseudonym, p.tenant, p.subject, p.kind, json.dumps(p.issuer), json.dumps(p.id)
-
-
-def _switch_row(s: SwitchRow) -> tuple[Any, ...]:
-    return s.tenant, s.scope, s.server, s.value, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns
-
-
-def settable(name: str) -> str:
-    """The name of a high-water mark that an entry may set; Fault `store.entry` for the store's own."""
-    if name in OWN:
-        raise Fault("store.entry", f"high_water: {name} is the store's own; name another")
-    return name
 
 
 def marks(db: Connection) -> Marks:

@@ -23,7 +23,7 @@ from threading import Condition, Thread
 from typing import Any, Protocol, TypeVar
 
 from pdp.core.errors import Fault, Overloaded, Unavailable
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.record.stored import SUPERSEDING, Commit, RecordRef
 from pdp.store.alchemy import ours, said
 from pdp.store.ledger import Ledger
 from pdp.store.options import StoreOptions
@@ -39,7 +39,7 @@ COMPANY = 32  # entries that are worth no further wait
 IDLE_SECONDS, IDLE_TURNS = 50e-6, 3  # an event loop with so many turns in a row, each this short, has nothing to do
 
 UNAVAILABLE = "record.unavailable"
-_SWITCHES = attrgetter("switch", "revoked", "supersedes")  # as `Commit.switches`, of each commit without a call
+_STEPS = attrgetter("steps")
 
 T = TypeVar("T")
 
@@ -165,7 +165,7 @@ class Writer:
                 raise unavailable()
             if len(self._queue) >= self._pace.max_queue:
                 raise Overloaded("store.overloaded", "too many records wait for the disk; ask again later")
-            switches = any(map(any, map(_SWITCHES, entries)))
+            switches = not SUPERSEDING.isdisjoint(map(type, itertools.chain.from_iterable(map(_STEPS, entries))))
             (self._switches if switches else self._queue).append(work)
             asked, self._asking = self._asking is loop, loop
         if switches or not asked:

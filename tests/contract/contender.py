@@ -100,7 +100,7 @@ class Contender:
 
 
 def entry(number: int, steps: tuple[Step, ...]) -> Commit:
-    return Commit(make.make_id(number), "approval", make.TENANT, SOON, b'{"number":%d}' % number, steps=steps)
+    return Commit(make.make_id(number), "approval", make.TENANT, SOON, b'{"number":%d}' % number, steps)
 
 
 def redeem(approval: Approval, votes: tuple[Vote, ...], record: int) -> tuple[Step, ...]:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.stored import AT, Entropy, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.steps import Insert, Open
-from pdp.core.record.stored import Commit, ValueRow
+from pdp.core.record.stored import Commit, RaiseMark, ValueRow
 from pdp.store.opening import open_store
 from pdp.store.options import StoreOptions
 
@@ -26,7 +26,7 @@ def made(n: int) -> Commit:
     approval = an_approval(n)
     steps = (Open(approval, shown_of(approval)), Insert(a_grant(n)))
     value = ValueRow(an_id(n), "acme", "alice", "input", b"s", b"{}")
-    return entry(n, steps=steps, values=(value,), reply=a_reply(f"k{n}"), high_water=(("clock", AT + n),))
+    return entry(n, RaiseMark("clock", AT + n), *steps, value, a_reply(f"k{n}"))
 
 
 async def main(first: int, options: str) -> None:

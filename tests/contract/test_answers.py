@@ -37,7 +37,7 @@ ELSEWHERE = Account("https://other.example", "alice")  # the same id of another 
 
 
 async def keep(store: AnyStore, *steps: Step) -> None:
-    await store.commit_all(tuple(entry(9000 + store.size() + n, steps=(step,)) for n, step in enumerate(steps)))
+    await store.commit_all(tuple(entry(9000 + store.size() + n, step) for n, step in enumerate(steps)))
 
 
 def opened(n: int, **fields: Any) -> Open:
@@ -343,7 +343,7 @@ async def test_an_erased_subject_has_no_words_left(store: AnyStore) -> None:
     mine, other = an_approval(1), an_approval(2, subject_index="bob-index")
     value = ValueRow(an_id(3), "acme", "alice-index", "input", b"s", b"{}")
     call = CallRow("c", "acme", "alice-index", b"s", "digest", AT)
-    await store.commit(entry(3, values=(value,), call=call))
+    await store.commit(entry(3, value, call))
     await keep(store, *(Open(each, shown_of(each)) for each in (mine, other)))
     await keep(
         store, *(Move(each.id, 1, Event.FILL, AT, vote=a_vote(n, each)) for n, each in ((11, mine), (13, other)))

@@ -177,9 +177,7 @@ async def test_what_is_needed_stays(store: AnyStore, place: Place, tmp_path: Pat
     await write(store, 0, 300)
     await store.commit(Commit(an_id(5000), "decision", "acme", AT, record(5000)))
     asked = an_approval(5001, decision_id=an_id(5000))
-    await store.commit(
-        Commit(an_id(5001), "approval", "acme", AT, record(5001), steps=(Open(asked, shown_of(asked)),))
-    )
+    await store.commit(Commit(an_id(5001), "approval", "acme", AT, record(5001), (Open(asked, shown_of(asked)),)))
     await write(store, 302, 1200)
     folder = ArchiveFolder(tmp_path / "archive")
     assert (await archived(store, folder, AT)).until == 0  # nothing is older
@@ -313,7 +311,7 @@ async def test_what_is_emptied_and_not_archived_is_not_signed(place: Place, tmp_
 
 async def test_erasure_works_as_before_and_the_archive_has_nothing_of_it(store: AnyStore, tmp_path: Path) -> None:
     values = (ValueRow(an_id(0), "acme", "alice's index", "input", b"s" * 32, canonical({"secret": "xyzzy"})),)
-    await store.commit(Commit(an_id(0), "decision", "acme", AT, record(0), values=values))
+    await store.commit(Commit(an_id(0), "decision", "acme", AT, record(0), values))
     await write(store, 1, 600)
     await archived(store, ArchiveFolder(tmp_path / "archive"))
     kept = (tmp_path / "archive" / tile_path("entries", 0)).read_bytes()

@@ -13,7 +13,7 @@ from support.stored import AT, an_id, entry
 
 from pdp.core.call.sessions import SessionEffects
 from pdp.core.record.atoms import OVERFLOW
-from pdp.core.record.stored import AtomRow, CallKeys, PairChange, SeenText, SessionRow
+from pdp.core.record.stored import AtomRow, CallKeys, PairChange, RaiseMark, SeenText, SessionRow
 from pdp.store import atoms as bounds
 
 SECOND = 10**9
@@ -86,7 +86,7 @@ async def test_a_store_keeps_what_a_naive_model_keeps(store: Any, seed: int) -> 
         gone = random.choice([(), *({each} for each in sorted(model.awaited))])
         done = tuple(PairChange(pair, inspected=(decision,)) for pair, decision in gone)
         texts = tuple(drawn(random, n, at_ns, model.awaited))
-        await store.commit(entry(n, pairs=(awaits, *done), seen=texts))
+        await store.commit(entry(n, awaits, *done, *texts))
         if awaits.reset:
             model.reset(awaits.pair)
         model.awaited.add((awaits.pair, an_id(n)))
@@ -115,7 +115,7 @@ async def test_what_a_call_leaves_is_foretold(store: Any) -> None:
             SessionEffects(pairs=(PairChange("q", reset=True),)),
         )
     ):
-        await store.commit(entry(n, session=left.session, pairs=left.pairs, seen=left.seen))
+        await store.commit(entry(n, left.session, *left.pairs, *left.seen))
         known = after(known, KEYS, left)
         assert await store.for_call(KEYS) == known
     assert {row.atom for row in known.atoms} == {BIG}
@@ -125,9 +125,9 @@ async def test_a_session_that_ends_takes_along_what_traced_in_it_and_its_childre
     awaits = PairChange("p", awaits=(an_id(1),))
     rows = (a_session("s", AT), a_session("t", AT, parent="s"))
     texts = tuple(SeenText("p", "alice", an_id(1), AT, (1,), session) for session in ("s", "t", "u", ""))
-    await store.commit_all((entry(1, session=rows[0], pairs=(awaits,), seen=texts), entry(2, session=rows[1])))
+    await store.commit_all((entry(1, rows[0], awaits, *texts), entry(2, rows[1])))
     ended = replace(rows[0], state="ended", over_ns=AT, calls=0)
-    await store.commit(entry(3, session=ended))  # which one statement would not do for
+    await store.commit(entry(3, ended))  # which one statement would not do for
 
     async def left(session: str) -> set[str]:
         return {row.session for row in (await store.for_call(replace(KEYS, session=session))).atoms}
@@ -139,12 +139,12 @@ async def test_a_session_that_is_long_over_takes_it_along_too(store: Any) -> Non
     awaits = PairChange("p", awaits=(an_id(1),))
     texts = tuple(SeenText("p", "alice", an_id(1), AT, (1,), session) for session in ("s", ""))
     old = a_session("s", AT, until_ns=AT + SECOND, over_ns=AT + SECOND)
-    await store.commit(entry(1, session=old, pairs=(awaits,), seen=texts))
-    await store.commit(entry(2, high_water=(("clock", AT + 2 * SECOND),)))
+    await store.commit(entry(1, old, awaits, *texts))
+    await store.commit(entry(2, RaiseMark("clock", AT + 2 * SECOND)))
     assert len((await store.for_call(KEYS)).atoms) == 2
     late = AT + 3 * SECOND
     for n in range(3):
-        await store.commit(entry(3 + n, at_ns=late, session=replace(a_session("t", late), index=f"x{n}")))
+        await store.commit(entry(3 + n, replace(a_session("t", late), index=f"x{n}"), at_ns=late))
     assert {row.session for row in (await store.for_call(KEYS)).atoms} == {""}
 
 
@@ -156,11 +156,11 @@ async def test_a_task_shares_what_it_has_seen(store: Any) -> None:
         SeenText("p", "alice", an_id(1), AT, (3,)),
         SeenText("q", "alice", an_id(1), AT, (BIG,)),
     )
-    await store.commit(entry(1, session=a_session("s", AT), pairs=awaits, seen=texts))
+    await store.commit(entry(1, a_session("s", AT), *awaits, *texts))
     child = replace(KEYS, pair="q", session="c", parent="s")
     assert {row.atom for row in (await store.for_call(child)).atoms} == {1, 3, BIG}
     row = replace(a_session("s", AT), index="c", owner="agent", parent="s")
-    await store.commit(entry(2, session=row))
+    await store.commit(entry(2, row))
     assert {row.atom for row in (await store.for_call(replace(child, parent=""))).atoms} == {1, 3, BIG}
     assert {row.atom for row in (await store.for_call(KEYS)).atoms} == {1, 3}
 
@@ -170,10 +170,10 @@ async def test_a_full_place_is_marked_and_takes_no_more(store: Any) -> None:
     size = 4_096
     for n in range(most // size):
         atoms = tuple(range(1_000 + n * size, 1_000 + (n + 1) * size))
-        await store.commit(entry(n, seen=(SeenText("p", "alice", an_id(n), AT, atoms),)))
+        await store.commit(entry(n, SeenText("p", "alice", an_id(n), AT, atoms)))
     assert (await store.for_call(KEYS)).atoms == frozenset()
-    await store.commit(entry(90, seen=(SeenText("p", "alice", an_id(90), AT, (1, 2)),)))
+    await store.commit(entry(90, SeenText("p", "alice", an_id(90), AT, (1, 2))))
     assert {row.atom for row in (await store.for_call(KEYS)).atoms} == {OVERFLOW}
-    await store.commit(entry(91, pairs=(PairChange("p", reset=True),)))
-    await store.commit(entry(92, seen=(SeenText("p", "alice", an_id(92), AT, (1,)),)))
+    await store.commit(entry(91, PairChange("p", reset=True)))
+    await store.commit(entry(92, SeenText("p", "alice", an_id(92), AT, (1,))))
     assert {row.atom for row in (await store.for_call(KEYS)).atoms} == {1}

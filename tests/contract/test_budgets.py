@@ -31,12 +31,12 @@ SEEDS = itertools.count()
 
 def taking(n: int, amount: int = 1, limit: int = 10, *, index: str = INDEX, task: str = "", **fields: Any) -> Any:
     reserves = (BudgetReservation(index, task, amount, limit, fields.pop("until_ns", UNTIL_NS)),)
-    return entry(n, reserves=reserves, **fields)
+    return entry(n, *reserves, **fields)
 
 
 def noting(n: int, of: int, outcome: str) -> Any:
     noted = ReportedOutcome(an_id(of), "acme", "gateway", "c", "", outcome, AT, an_id(n))
-    return entry(n, kind="outcome", steps=(Note(noted),))
+    return entry(n, Note(noted), kind="outcome")
 
 
 async def figures(store: Any, keys: CallKeys = KEYS) -> list[tuple[str, int, int]]:
@@ -86,7 +86,7 @@ async def test_outcomes_settle_once(store: Any) -> None:
 
 async def test_a_task_is_found_by_its_session_its_parent_and_the_one_that_is_named(store: Any) -> None:
     session = SessionRow("child", "o", AT + 10**12, opened_ns=AT, used_ns=AT, over_ns=AT + 10**12, parent="first")
-    await store.commit(entry(1, session=session))
+    await store.commit(entry(1, session))
     for n, task in enumerate(("", "child", "first", "named", "another's"), 2):
         await store.commit(taking(n, n, task=task))
     assert await figures(store) == [("", 0, 2)]

@@ -24,7 +24,7 @@ from pdp.core.bytes.digest import chained
 from pdp.core.call.mandates import MandateState
 from pdp.core.call.sessions import UNOBSERVED, observed
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.core.record.stored import CallKeys, PairChange, ReplyRow, SessionRow
+from pdp.core.record.stored import CallKeys, PairChange, RaiseMark, ReplyRow, SessionRow
 from pdp.decide.commit import CLOCK
 from pdp.store import sealed
 from pdp.store import tables as t
@@ -89,7 +89,7 @@ async def test_a_copy_brings_back_all_records_and_no_permission(
     await lived(store, OTTO, 2000)
     request = an_approval(5000, state=State.APPROVED, index="open", call_digest="other")
     reply = ReplyRow("key", "content", "decide", "allow", b"{}", "", AT + 10**15, AT)
-    await store.commit(entry(5001, steps=(Open(request, shown_of(request)), Insert(a_grant(5002))), reply=reply))
+    await store.commit(entry(5001, Open(request, shown_of(request)), Insert(a_grant(5002)), reply))
     made, size = copy(where, tmp_path / "copy"), store.size()
     assert (made.records, made.origin) == (size, store.origin)
     voided = restored(there, lines(tmp_path / "copy"))
@@ -167,7 +167,7 @@ async def test_each_pair_is_unobserved_until_its_own_reset(
         return {keys.pair, keys.also, keys.tree} - unknown - {""}
 
     first = place.open()
-    await first.commit(entry(1, pairs=(PairChange("p", reset=True),)))
+    await first.commit(entry(1, PairChange("p", reset=True)))
     assert await known(first) == {"p", "q", "m"}
     copy(where, tmp_path / "copy")
     restored(there, lines(tmp_path / "copy"))
@@ -177,10 +177,10 @@ async def test_each_pair_is_unobserved_until_its_own_reset(
     for n, pair in enumerate("pq"):
         # and what is awaited after the reset is inspected: nothing is left of it
         emptied = (PairChange(pair, reset=True, awaits=(an_id(2),)), PairChange(pair, inspected=(an_id(2),)))
-        await store.commit(entry(2 + n, pairs=emptied))
+        await store.commit(entry(2 + n, *emptied))
         assert await known(store) == set("pq"[: n + 1])
     row = SessionRow("s", "alice", AT * 2, opened_ns=AT, used_ns=AT, over_ns=AT * 2, tree="r", calls=1)
-    await store.commit(entry(4, session=row))
+    await store.commit(entry(4, row))
     for _ in range(2):  # read, and in memory
         assert await known(store, also="") == {"p", "q"}
         of_task = await store.for_call(CallKeys("acme", AT, AT, session="s", pair="p"))
@@ -204,7 +204,7 @@ async def test_a_restore_by_a_clock_that_is_behind_marks_what_the_log_knows(
 ) -> None:
     """Else windows that had begun would begin after it."""
     store = place.open()
-    await store.commit(entry(1, high_water=((CLOCK, LATER + 5),)))
+    await store.commit(entry(1, RaiseMark(CLOCK, LATER + 5)))
     copy(where, tmp_path / "copy")
     restored(there, lines(tmp_path / "copy"))
     place.where = there

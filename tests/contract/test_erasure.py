@@ -108,7 +108,7 @@ async def test_what_is_there_again_is_erased_again(store: AnyStore) -> None:
     nothing = await erasures(store).erase(OPERATOR, MARA, WHY)
     assert (nothing.rows, nothing.pseudonyms, nothing.refs, store.size()) == (0, (), (), size)
     value = ValueRow(an_id(7000), "acme", index_of(VICTIM), "input", b"s" * 32, b"{}")
-    await store.commit(entry(7000, values=(value,)))  # of a request that was on its way
+    await store.commit(entry(7000, value))  # of a request that was on its way
     again = await erasures(store).erase(OPERATOR, MARA, WHY)
     assert (again.rows, again.pseudonyms, len(again.refs)) == (1, (), 1)
 
@@ -156,7 +156,7 @@ async def test_what_is_refused(store: AnyStore) -> None:
     ):
         with pytest.raises(InvalidRequest):
             await erasures(store).erase(OPERATOR, who, why)
-    await store.commit(entry(8000, switch=replace(a_switch(value=VICTIM), scope="subject", server="")))
+    await store.commit(entry(8000, replace(a_switch(value=VICTIM), scope="subject", server="")))
     with pytest.raises(InvalidRequest) as refused:  # that somebody is stopped must not be forgotten
         await erasures(store).erase(OPERATOR, MARA, WHY)
     assert refused.value.code == "erasure.switched_off"

@@ -51,9 +51,9 @@ async def filled(store: AnyStore) -> StoredCall:
         See(known),
         See(replace(known, account=ALICE)),
     )
-    await store.commit(entry(1, call=ROW, session=SESSION, reply=a_reply("kept")))
-    await store.commit(entry(2, reply=a_reply("redeemed")))
-    await store.commit_all(tuple(entry(10 + n, steps=(step,)) for n, step in enumerate(steps)))
+    await store.commit(entry(1, SESSION, ROW, a_reply("kept")))
+    await store.commit(entry(2, a_reply("redeemed")))
+    await store.commit_all(tuple(entry(10 + n, step) for n, step in enumerate(steps)))
     (voted,) = store.approvals_of("acme", "digest")
     assert voted.version == 2
     return StoredCall(
@@ -112,8 +112,8 @@ async def test_a_call_that_is_not_there_has_only_what_is_not_its_own(store: AnyS
 async def test_of_many_requests_about_a_call_the_newest_are_read_and_all_but_canaries_count(store: AnyStore) -> None:
     closed = {"state": State.DENIED, "resolution": "approval.denied", "resolved_ns": AT + 3}
     requests = [replace(an_approval(n, index=f"question {n}"), **closed, canary=n == 1) for n in range(1, 35)]  # type: ignore[arg-type] # a field each
-    await store.commit(entry(1, call=ROW))
-    await store.commit_all(tuple(entry(100 + n, steps=(Open(r, shown_of(r)),)) for n, r in enumerate(requests)))
+    await store.commit(entry(1, ROW))
+    await store.commit_all(tuple(entry(100 + n, Open(r, shown_of(r))) for n, r in enumerate(requests)))
     stored = await store.for_call(KEYS)
     assert stored.approvals == tuple(reversed(requests[-32:]))
     assert stored.turned_down == TurnedDown(33, 0, AT + 3)
@@ -124,7 +124,7 @@ async def test_people_are_found_by_their_indexes_and_of_several_pseudonyms_the_f
     people = [
         PersonRow(f"p-{n}", "acme", who, "account", "i", who) for n, who in enumerate(("a", "a", "b", "c", "gone"))
     ]
-    await store.commit(replace(entry(1), people=tuple(reversed(people))))
+    await store.commit(entry(1, *reversed(people)))
     await erase_subject(store, "acme", "gone")
     for asked, found in ((("a", "b"), {"a": "p-0", "b": "p-2"}), (("c",), {"c": "p-3"}), (("gone", "x"), {})):
         assert (await store.for_call(CallKeys("acme", AT, AT, people=asked))).people == found

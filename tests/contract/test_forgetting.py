@@ -11,6 +11,7 @@ from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
 from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Move, Note, Notify, Open, PutAnswer, Step
 from pdp.core.check import NS
+from pdp.core.record.stored import RaiseMark
 from pdp.store import ledger
 
 Place = Any  # of conftest, which cannot be imported
@@ -50,7 +51,7 @@ class Writing:
 
     async def __call__(self, at_ns: int, *steps: Step) -> None:
         self.count += 1
-        await self.store.commit(entry(self.count, at_ns=at_ns, steps=steps, high_water=(("clock", at_ns),)))
+        await self.store.commit(entry(self.count, RaiseMark("clock", at_ns), *steps, at_ns=at_ns))
 
     async def some(self, at_ns: int) -> None:
         """People go on answering."""
@@ -148,8 +149,10 @@ async def test_old_rows_go_twice_as_fast_as_they_come(place: Place) -> None:
     """Looked for now and then; and where nothing but other work is done, too."""
     store, mark = place.open(replies_keep_seconds=3600), (("clock", AT),)
     replies = [a_reply(f"{n}", created_ns=AT) for n in range(3 * ledger.PRUNE_EVERY)]
-    await store.commit_all(tuple(entry(n, reply=each, high_water=mark) for n, each in enumerate(replies)))
-    await store.commit(entry(1000, at_ns=AT + 2 * HOUR, high_water=(("clock", AT + 2 * HOUR),)))
+    await store.commit_all(
+        tuple(entry(n, *(RaiseMark(*mark) for mark in mark), each) for n, each in enumerate(replies))
+    )
+    await store.commit(entry(1000, RaiseMark("clock", AT + 2 * HOUR), at_ns=AT + 2 * HOUR))
     left = []
     for _ in range(2 * ledger.PRUNE_EVERY):
         await store.transact(lambda _: None)

@@ -13,7 +13,7 @@ from support.stored import AT, a_reply, a_switch, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, InvalidRequest, Unavailable
 from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import CallRow, RecordRef, SessionRow, SwitchRow, ValueRow
+from pdp.core.record.stored import CallRow, CommitStep, RaiseMark, RecordRef, SessionRow, SwitchRow, ValueRow
 from pdp.store.shared import Fingerprints
 from pdp.store.writer import COMPANY
 
@@ -24,7 +24,7 @@ async def test_a_commit_can_be_read_back_at_once(store: Any) -> None:
     value = ValueRow(an_id(1), "acme", "alice", "input", b"salt", b"{}")
     call = CallRow("idx", "acme", "alice", b"salt", "digest", AT)
     artefact = Artefact("d1", "bundle", b"data")
-    made = entry(1, values=(value,), call=call, reply=a_reply(), artefacts=(artefact,), high_water=(("clock", 7),))
+    made = entry(1, RaiseMark("clock", 7), value, call, a_reply(), artefact)
     ref = await store.commit(made)
     assert (ref.log, ref.index) == (store.origin, 0)
     assert ref.leaf_hash == hashlib.sha256(b"\0" + made.record).digest()
@@ -44,7 +44,7 @@ async def test_a_commit_can_be_read_back_at_once(store: Any) -> None:
 async def test_a_record_has_up_to_sixteen_values_of_its_own(store: Any) -> None:
     for n in (1, 2, 3):
         values = tuple(ValueRow(an_id(n), "acme", "alice", f"{n}/{i}", b"salt", b"{}") for i in range(16))
-        await store.commit(entry(n, values=values))
+        await store.commit(entry(n, *values))
     for n in (1, 2, 3):
         readable = {f"{m}/{i}" for m in (1, 2, 3) for i in range(16) if store.value(an_id(n), f"{m}/{i}") is not None}
         assert readable == {f"{n}/{i}" for i in range(16)}
@@ -61,7 +61,7 @@ async def test_what_is_not_there_reads_as_none(store: Any) -> None:
 async def test_everything_survives_a_restart(place: Place) -> None:
     first = place.open()
     assert first.clean
-    await first.commit(entry(1, switch=a_switch(), reply=a_reply(), high_water=(("clock", 9),)))
+    await first.commit(entry(1, RaiseMark("clock", 9), a_reply(), a_switch()))
     await first.close()
     second = place.open()
     try:
@@ -87,10 +87,10 @@ async def test_a_duplicate_id_fails_alone_and_leaves_no_gap(store: Any) -> None:
 
 async def test_a_failed_entry_leaves_nothing_of_itself(store: Any) -> None:
     await store.commit(entry(1))
-    bad = entry(1, reply=a_reply("other"), switch=a_switch(), high_water=(("clock", 9),))
+    bad = entry(1, RaiseMark("clock", 9), a_reply("other"), a_switch())
     with pytest.raises(Unavailable):
         await store.commit(bad)
-    bad = entry(2, reply=a_reply("k2"), high_water=(("switch_epoch", 9),))
+    bad = entry(2, RaiseMark("switch_epoch", 9), a_reply("k2"))
     with pytest.raises(Fault) as e:
         await store.commit(bad)
     assert e.value.code == "store.entry"
@@ -105,9 +105,9 @@ async def test_a_failed_entry_leaves_nothing_of_itself(store: Any) -> None:
         {"record": b"x" * 60_001},
         {"record_id": "\ud800"},
         {"at_ns": 2**63},
-        {"values": tuple(ValueRow(an_id(9), "acme", "a", f"/{i}", b"s", b"{}") for i in range(17))},
-        {"values": (ValueRow(an_id(8), "acme", "a", "/", b"s", b"{}"),)},
-        {"switch": replace(a_switch(), scope="world")},
+        {"steps": tuple(ValueRow(an_id(9), "acme", "a", f"/{i}", b"s", b"{}") for i in range(17))},
+        {"steps": (ValueRow(an_id(8), "acme", "a", "/", b"s", b"{}"),)},
+        {"steps": (replace(a_switch(), scope="world"),)},
     ],
 )
 async def test_an_entry_that_cannot_be_written_is_refused_alone(store: Any, broken: Any) -> None:
@@ -123,10 +123,10 @@ async def test_an_entry_that_cannot_be_written_is_refused_alone(store: Any, brok
 
 
 async def test_a_request_id_cannot_be_taken_by_other_content(store: Any) -> None:
-    await store.commit(entry(1, reply=a_reply(content="one", effect="pending")))
-    await store.commit(entry(2, reply=a_reply(content="one", effect="allow")))
+    await store.commit(entry(1, a_reply(content="one", effect="pending")))
+    await store.commit(entry(2, a_reply(content="one", effect="allow")))
     with pytest.raises(InvalidRequest) as e:
-        await store.commit(entry(3, reply=a_reply(content="two")))
+        await store.commit(entry(3, a_reply(content="two")))
     assert e.value.code == "request.id_reused"
     assert store.reply("k").effect == "allow"
     assert store.size() == 2
@@ -134,10 +134,10 @@ async def test_a_request_id_cannot_be_taken_by_other_content(store: Any) -> None
 
 async def test_a_call_keeps_its_first_salt(store: Any) -> None:
     call = CallRow("idx", "acme", "alice", b"salt", "digest", AT)
-    await store.commit(entry(1, call=call))
-    await store.commit(entry(2, call=replace(call, created_ns=AT + 1)))
+    await store.commit(entry(1, call))
+    await store.commit(entry(2, replace(call, created_ns=AT + 1)))
     with pytest.raises(Conflict) as e:
-        await store.commit(entry(3, call=replace(call, salt=b"other")))
+        await store.commit(entry(3, replace(call, salt=b"other")))
     assert e.value.code == "store.conflict"
     assert store.call("idx") == replace(call, created_ns=AT + 1)
     assert store.healthy()
@@ -147,49 +147,49 @@ async def test_entries_of_one_commit_may_renew_the_same_call_and_session(store: 
     call, session = CallRow("idx", "acme", "a", b"s", "d", AT), SessionRow("s", "o", AT)
     later = (replace(call, created_ns=AT + 1), replace(session, until_ns=AT + 2))
     pairs = ((call, session), later, (replace(call, created_ns=AT + 2), session))
-    await store.commit_all(tuple(entry(n, call=c, session=s) for n, (c, s) in enumerate(pairs)))
+    await store.commit_all(tuple(entry(n, s, c) for n, (c, s) in enumerate(pairs)))
     assert store.call("idx") == pairs[2][0]
     assert store.session("s") == later[1]
-    await store.commit(entry(3, call=replace(call, created_ns=AT + 3)))
+    await store.commit(entry(3, replace(call, created_ns=AT + 3)))
     assert store.call("idx").created_ns == AT + 3
 
 
 async def test_of_entries_that_come_together_only_those_in_conflict_are_refused(store: Any) -> None:
     """Whether the conflict is with what is there or among themselves."""
     call, session = CallRow("idx", "acme", "a", b"s", "d", AT), SessionRow("s", "o", AT)
-    await store.commit(entry(0, call=call, session=session, reply=a_reply("k")))
-    bad: tuple[dict[str, Any], ...] = (
-        {"call": replace(call, salt=b"other")},
-        {"session": replace(session, owner="other")},
-        {"reply": a_reply("k", content="other")},
+    await store.commit(entry(0, session, call, a_reply("k")))
+    bad: tuple[CommitStep, ...] = (
+        replace(call, salt=b"other"),
+        replace(session, owner="other"),
+        a_reply("k", content="other"),
     )
-    for first, fields in ((10, bad), (40, tuple(reversed(bad)))):
-        entries = [entry(first + n, **each, high_water=()) for n, each in enumerate(({}, *fields, {}))]
+    for first, steps in ((10, bad), (40, bad[::-1])):
+        entries = [entry(first), *(entry(first + n, step) for n, step in enumerate(steps, 1)), entry(first + 4)]
         results = await asyncio.gather(*(store.commit(each) for each in entries), return_exceptions=True)
         assert [isinstance(each, RecordRef) for each in results] == [True, False, False, False, True]
         assert [store.record(each.record_id) is not None for each in entries] == [True, False, False, False, True]
     assert (store.size(), store.record_at(4).ref.index) == (5, 4)
     clash = (replace(call, index="new"), replace(call, index="new", salt=b"other"))
     one, other = await asyncio.gather(
-        *(store.commit(entry(n, call=each)) for n, each in enumerate(clash, 70)), return_exceptions=True
+        *(store.commit(entry(n, each)) for n, each in enumerate(clash, 70)), return_exceptions=True
     )
     assert (one.index, type(other)) == (5, Conflict)
     assert (store.call("new"), store.size()) == (clash[0], 6)
 
 
 async def test_switches_have_an_epoch_and_can_be_released(store: Any) -> None:
-    await store.commit(entry(1, switch=a_switch()))
-    await store.commit(entry(2, switch=a_switch(value="git_push")))
+    await store.commit(entry(1, a_switch()))
+    await store.commit(entry(2, a_switch(value="git_push")))
     assert store.switches() == (a_switch(value="git_push"), a_switch())
     assert store.switch_epoch() == 2
-    await store.commit(entry(3, switch=a_switch(engaged=False)))
+    await store.commit(entry(3, a_switch(engaged=False)))
     assert store.switches() == (a_switch(value="git_push"),)
     assert store.switch_epoch() == 3
 
 
 async def test_values_of_one_commit_are_found_by_their_records(store: Any) -> None:
     rows = [ValueRow(an_id(n), "acme", "", path, b"s" * 32, b"%d" % n) for n in (1, 2) for path in ("input", "other")]
-    entries = (entry(1, values=tuple(rows[:2])), entry(2, values=tuple(rows[2:])))
+    entries = (entry(1, *tuple(rows[:2])), entry(2, *tuple(rows[2:])))
     await store.commit(entry(0))
     await store.commit_all(entries)
     assert [store.value(row.record_id, row.path) for row in rows] == rows
@@ -198,13 +198,13 @@ async def test_values_of_one_commit_are_found_by_their_records(store: Any) -> No
 async def test_a_session_has_one_owner_in_one_commit_too(store: Any) -> None:
     mine = SessionRow("s", "alice", AT)
     with pytest.raises(Conflict):
-        await store.commit_all((entry(1, session=mine), entry(2, session=replace(mine, owner="bob"))))
+        await store.commit_all((entry(1, mine), entry(2, replace(mine, owner="bob"))))
     assert (store.session("s"), store.size()) == (None, 0)
 
 
 async def test_a_high_water_mark_never_goes_back(store: Any) -> None:
     for n, value in enumerate((7, 5)):
-        await store.commit(entry(n, high_water=(("clock", value),)))
+        await store.commit(entry(n, RaiseMark("clock", value)))
     assert store.high_water("clock") == 7
 
 
@@ -213,11 +213,11 @@ async def test_old_replies_and_calls_are_pruned(place: Place) -> None:
     store = place.open(replies_keep_seconds=60, calls_keep_seconds=120)
     try:
         call = CallRow("idx", "acme", "a", b"s", "d", AT)
-        await store.commit(entry(1, reply=a_reply("old"), call=call))
-        await store.commit(entry(2, reply=a_reply("again")))
+        await store.commit(entry(1, call, a_reply("old")))
+        await store.commit(entry(2, a_reply("again")))
         later = AT + 61_000_000_000
         # answered again at a later time, so it is young again
-        await store.commit(entry(3, at_ns=AT + 30_000_000_000, reply=a_reply("again", created_ns=later)))
+        await store.commit(entry(3, a_reply("again", created_ns=later), at_ns=AT + 30_000_000_000))
         await store.commit(entry(4, at_ns=later))
         await store.commit(entry(5, at_ns=later))
         assert store.reply("old") is None
@@ -234,12 +234,12 @@ async def test_a_call_that_is_asked_about_again_is_kept_for_longer(place: Place)
     """Refusals and unknown outcomes are found by its digest."""
     store = place.open(calls_keep_seconds=120)
     call = CallRow("idx", "acme", "a", b"s", "d", AT)
-    await store.commit(entry(1, call=call))
-    await store.commit(entry(2, call=replace(call, index="other")))
+    await store.commit(entry(1, call))
+    await store.commit(entry(2, replace(call, index="other")))
     young = replace(call, created_ns=AT + 100_000_000_000)
-    await store.commit(entry(3, at_ns=young.created_ns, call=young))
+    await store.commit(entry(3, young, at_ns=young.created_ns))
     with pytest.raises(Conflict):
-        await store.commit(entry(4, at_ns=young.created_ns, call=replace(call, salt=b"another")))
+        await store.commit(entry(4, replace(call, salt=b"another"), at_ns=young.created_ns))
     await store.commit(entry(5, at_ns=AT + 121_000_000_000))
     assert (store.call("idx"), store.call("other")) == (young, None)
     await store.commit(entry(6, at_ns=AT + 221_000_000_000))
@@ -249,7 +249,7 @@ async def test_a_call_that_is_asked_about_again_is_kept_for_longer(place: Place)
 async def test_a_wrong_leap_of_the_clock_forgets_no_call_and_no_reply(place: Place) -> None:
     store = place.open(calls_keep_seconds=120, replies_keep_seconds=60)
     call = CallRow("idx", "acme", "a", b"s", "d", AT)
-    await store.commit(entry(1, call=call, reply=a_reply("kept"), high_water=(("clock", AT),)))
+    await store.commit(entry(1, RaiseMark("clock", AT), call, a_reply("kept")))
     for number in (2, 3):
         await store.commit(entry(number, at_ns=AT + 365 * 24 * 3600 * 10**9))
     assert (store.call("idx"), store.reply("kept")) == (call, a_reply("kept"))
@@ -261,13 +261,13 @@ def _lasting(value: str, until_ns: int) -> SwitchRow:
 
 async def test_switches_that_released_themselves_are_swept_out(place: Place) -> None:
     store = place.open()
-    await store.commit(entry(1, switch=_lasting("soon", AT + 5)))
-    await store.commit(entry(2, switch=_lasting("later", AT + 50)))
-    await store.commit(entry(3, switch=_lasting("for-good", 0)))
-    await store.commit(entry(4, high_water=(("clock", AT + 4),)))
+    await store.commit(entry(1, _lasting("soon", AT + 5)))
+    await store.commit(entry(2, _lasting("later", AT + 50)))
+    await store.commit(entry(3, _lasting("for-good", 0)))
+    await store.commit(entry(4, RaiseMark("clock", AT + 4)))
     await store.commit(entry(5))
     assert [row.value for row in store.switches()] == ["for-good", "later", "soon"]
-    await store.commit(entry(6, high_water=(("clock", AT + 5),)))
+    await store.commit(entry(6, RaiseMark("clock", AT + 5)))
     await store.commit(entry(7))
     assert [row.value for row in store.switches()] == ["for-good", "later"]
     assert store.switch_epoch() == 3
@@ -279,15 +279,15 @@ async def test_switches_that_released_themselves_are_swept_out(place: Place) -> 
 
 async def test_a_wrong_leap_of_the_clock_releases_nothing(store: Any) -> None:
     """The mark of the clock does not follow a leap, so a corrected clock finds the switch engaged."""
-    await store.commit(entry(1, switch=_lasting("soon", AT + 5), high_water=(("clock", AT),)))
+    await store.commit(entry(1, RaiseMark("clock", AT), _lasting("soon", AT + 5)))
     await store.commit(entry(2, at_ns=AT + 10**18))
     await store.commit(entry(3, at_ns=AT + 10**18))
     assert [row.value for row in store.switches()] == ["soon"]
 
 
-def _valued(n: int, at_ns: int, **fields: Any) -> Any:
+def _valued(n: int, at_ns: int, *steps: CommitStep, **fields: Any) -> Any:
     rows = tuple(ValueRow(an_id(n), "acme", "", path, b"salt", b"{}") for path in ("arguments", "input"))
-    return entry(n, at_ns=at_ns, values=rows, **fields)
+    return entry(n, *rows, *steps, at_ns=at_ns, **fields)
 
 
 @pytest.mark.usefixtures("pruned_at_once")
@@ -297,9 +297,9 @@ async def test_values_are_kept_as_long_as_the_operator_says(place: Place, keep: 
     hour = 3600 * 10**9
     store = place.open(values_keep_seconds=keep)
     for n in range(6):
-        await store.commit(_valued(n, AT + n, high_water=(("clock", AT + n),)))
+        await store.commit(_valued(n, AT + n, RaiseMark("clock", AT + n)))
     assert store.value(an_id(0), "input") is not None
-    await store.commit(_valued(6, AT + hour + 3, high_water=(("clock", AT + hour + 3),)))
+    await store.commit(_valued(6, AT + hour + 3, RaiseMark("clock", AT + hour + 3)))
     for n in range(7, 10):
         await store.commit(_valued(n, AT + hour + 3))
     left = [n for n in range(10) for path in ("arguments", "input") if store.value(an_id(n), path)]
@@ -438,7 +438,7 @@ async def test_two_event_loops_may_commit(store: Any) -> None:
 
 async def test_entries_that_stand_together_are_all_there(store: Any) -> None:
     await store.commit(entry(0))
-    made = (entry(1, reply=a_reply("k1")), entry(2, switch=a_switch()), entry(3, high_water=(("clock", 7),)))
+    made = (entry(1, a_reply("k1")), entry(2, a_switch()), entry(3, RaiseMark("clock", 7)))
     refs = await store.commit_all(made)
     assert [ref.index for ref in refs] == [1, 2, 3]
     assert [store.record_at(i).record for i in (1, 2, 3)] == [e.record for e in made]
@@ -453,9 +453,9 @@ async def test_one_entry_that_cannot_be_written_takes_the_others_with_it(store: 
     await store.commit(entry(0))
     store.note_refusal("acme", "gw", "caller.role", AT)
     together = [
-        entry(1, reply=a_reply("k1"), high_water=(("clock", 9),)),
-        entry(2, switch=a_switch()),
-        entry(3, kind="refusals", call=CallRow("idx", "acme", "alice", b"salt", "digest", AT)),
+        entry(1, RaiseMark("clock", 9), a_reply("k1")),
+        entry(2, a_switch()),
+        entry(3, CallRow("idx", "acme", "alice", b"salt", "digest", AT), kind="refusals"),
     ]
     together.insert(bad, entry(0))  # its id is taken
     # others of the same transaction are not touched
@@ -474,7 +474,7 @@ async def test_one_entry_that_cannot_be_written_takes_the_others_with_it(store: 
 
 async def test_the_store_tells_what_it_takes(store: Any) -> None:
     before = store.size_bytes()
-    await store.commit(entry(1, artefacts=(Artefact("d", "bundle", random.Random(1).randbytes(1_000_000)),)))
+    await store.commit(entry(1, Artefact("d", "bundle", random.Random(1).randbytes(1_000_000))))
     assert store.size_bytes() - before > 500_000
 
 
@@ -547,8 +547,8 @@ async def test_nothing_of_an_entry_is_in_the_error_of_its_commit(
     store: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     value = ValueRow(an_id(1), "acme", "subject-zq84", "arguments", b"salt-zq84", b'{"password": "zq84"}')
-    await store.commit(entry(1, values=(value,)))
-    twice = entry(1, values=(value,), artefacts=(Artefact("zq84", "bundle", b"zq84"),))
+    await store.commit(entry(1, value))
+    twice = entry(1, value, Artefact("zq84", "bundle", b"zq84"))
     with pytest.raises(Unavailable) as e:
         await store.commit(twice)
     broken: Any = "zq84"  # no number
@@ -566,12 +566,12 @@ async def test_nothing_of_an_entry_is_in_the_error_of_its_commit(
 async def test_a_session_is_whose_it_was_first(place: Place) -> None:
     store = place.open()
     mine = SessionRow("s", "alice", AT + 100)
-    await store.commit(entry(1, session=mine))
+    await store.commit(entry(1, mine))
     assert store.session("s") == mine
     with pytest.raises(Conflict):
-        await store.commit(entry(2, session=replace(mine, owner="bob")))
+        await store.commit(entry(2, replace(mine, owner="bob")))
     assert (store.session("s"), store.record(an_id(2))) == (mine, None)
-    await store.commit_all((entry(3, session=replace(mine, until_ns=AT + 200)), entry(4, session=mine)))
+    await store.commit_all((entry(3, replace(mine, until_ns=AT + 200)), entry(4, mine)))
     assert store.session("s") == replace(mine, until_ns=AT + 200)  # kept for longer, never for less
     await store.close()
     again = place.open()
@@ -581,13 +581,13 @@ async def test_a_session_is_whose_it_was_first(place: Place) -> None:
 
 async def test_a_session_that_is_over_is_free_though_no_other_was_begun_since(store: Any) -> None:
     """A gateway may have one id for all: no other session's row then makes this one's go."""
-    await store.commit(entry(1, session=SessionRow("s", "alice", AT), high_water=(("clock", AT),)))
+    await store.commit(entry(1, SessionRow("s", "alice", AT), RaiseMark("clock", AT)))
     leapt = SessionRow("s", "bob", AT + 10**18)
     with pytest.raises(Conflict):
-        await store.commit(entry(2, at_ns=AT + 10**17, session=leapt))  # a leap that nobody believes
-    await store.commit(entry(3, high_water=(("clock", AT + 1),)))
+        await store.commit(entry(2, leapt, at_ns=AT + 10**17))  # a leap that nobody believes
+    await store.commit(entry(3, RaiseMark("clock", AT + 1)))
     assert store.session("s") is None
-    await store.commit(entry(4, session=replace(leapt, until_ns=AT + 9)))
+    await store.commit(entry(4, replace(leapt, until_ns=AT + 9)))
     assert store.session("s") == SessionRow("s", "bob", AT + 9)
 
 
@@ -595,11 +595,11 @@ async def test_sessions_that_are_over_go_with_new_ones_and_by_the_believed_clock
     second = 10**9
     for n in range(4):
         row = SessionRow(f"s{n}", "alice", AT + n * second)
-        await store.commit(entry(n, session=row, high_water=(("clock", AT),)))
+        await store.commit(entry(n, row, RaiseMark("clock", AT)))
     leapt = AT + 365 * 24 * 3600 * second
-    await store.commit(entry(10, at_ns=leapt, session=SessionRow("s10", "alice", leapt)))
+    await store.commit(entry(10, SessionRow("s10", "alice", leapt), at_ns=leapt))
     assert store.session("s0") is not None
     for n in (11, 12, 13):
         late = SessionRow(f"s{n}", "alice", AT + 100 * second)
-        await store.commit(entry(n, at_ns=AT + 9, session=late, high_water=(("clock", AT + 2 * second + 1),)))
+        await store.commit(entry(n, late, RaiseMark("clock", AT + 2 * second + 1), at_ns=AT + 9))
     assert [n for n in range(4) if store.session(f"s{n}") is not None] == [3]

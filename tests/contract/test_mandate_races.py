@@ -34,7 +34,7 @@ class Process:
         """Whether its commit was not overtaken."""
         self.count += 1
         try:
-            await self.store.commit(entry(self.count, steps=steps))
+            await self.store.commit(entry(self.count, *steps))
         except Conflict:
             return False
         return True

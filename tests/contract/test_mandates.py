@@ -14,7 +14,7 @@ from support.stored import AT, entry
 from pdp.core.approvals.steps import BeginMandate, ChangeMandate, EndMandates, Step
 from pdp.core.call.mandates import MandateEvent, MandateRow, MandateState, MandateUse
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import CallKeys, SessionRow
+from pdp.core.record.stored import CallKeys, CommitStep, SessionRow
 
 KEYS = CallKeys("acme", AT, AT, session="s")
 HOUR = 3600 * 10**9
@@ -32,14 +32,14 @@ class Book:
     def __init__(self, store: Any) -> None:
         self.store, self.count = store, 0
 
-    async def does(self, *steps: Step, **more: Any) -> None:
+    async def does(self, *steps: CommitStep) -> None:
         self.count += 1
-        await self.store.commit(entry(self.count, steps=steps, **more))
+        await self.store.commit(entry(self.count, *steps))
 
-    async def conflicts(self, *steps: Step, **more: Any) -> None:
+    async def conflicts(self, *steps: CommitStep) -> None:
         size = self.store.size()
         with pytest.raises(Conflict):
-            await self.does(*steps, **more)
+            await self.does(*steps)
         assert self.store.size() == size
 
     async def there(self, keys: CallKeys = KEYS) -> Any:
@@ -123,15 +123,15 @@ async def test_nothing_of_it_is_left_of_who_is_erased(store: Any) -> None:
 async def test_a_mandate_begins_before_the_first_call_or_not_at_all(store: Any) -> None:
     """Whichever commits first: the other one is decided again."""
     book, began = Book(store), BeginMandate(ROW, AT)
-    await book.does(session=SESSION)
-    await book.conflicts(began, session=OPENED)
+    await book.does(SESSION)
+    await book.conflicts(began, OPENED)
     book.count = 50
     other, later = replace(SESSION, index="t", opened_ns=AT + 1, used_ns=AT + 1), {"index": "t"}
-    await book.does(BeginMandate(replace(ROW, id="n", session="t"), AT), session=replace(OPENED, **later))
-    await book.conflicts(session=other)  # it read that there was no such session
-    await book.conflicts(session=replace(other, opened_ns=AT, used_ns=AT))
-    await book.does(session=replace(SESSION, **later, used_ns=AT + 1))  # it read when the mandate began it
-    await book.does(session=replace(other, used_ns=AT + 2))  # a later one, as ever
+    await book.does(BeginMandate(replace(ROW, id="n", session="t"), AT), replace(OPENED, **later))
+    await book.conflicts(other)  # it read that there was no such session
+    await book.conflicts(replace(other, opened_ns=AT, used_ns=AT))
+    await book.does(replace(SESSION, **later, used_ns=AT + 1))  # it read when the mandate began it
+    await book.does(replace(other, used_ns=AT + 2))  # a later one, as ever
 
 
 async def test_a_first_call_and_the_mandate_of_its_session_at_once(store: Any) -> None:
@@ -142,7 +142,7 @@ async def test_a_first_call_and_the_mandate_of_its_session_at_once(store: Any) -
         begins = partial(book.does, BeginMandate(mandate, AT), session=replace(OPENED, index=index))
         called = replace(SESSION, index=index, opened_ns=AT + 1, used_ns=AT + 1)
         book.count += 1
-        calls = partial(store.commit, entry(book.count, session=called))
+        calls = partial(store.commit, entry(book.count, called))
         both = (begins, calls) if n % 2 else (calls, begins)
         done = await asyncio.gather(*(each() for each in both), return_exceptions=True)
         assert sorted(isinstance(each, Conflict) for each in done) == [False, True], done

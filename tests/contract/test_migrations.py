@@ -99,7 +99,7 @@ async def test_the_next_release_changes_tables_where_they_lie(
 ) -> None:
     store = place.open()
     approval = an_approval(1)
-    await store.commit(entry(1, steps=(Open(approval, shown_of(approval)),)))
+    await store.commit(entry(1, Open(approval, shown_of(approval))))
     await store.close()
     with release(tmp_path, *NEXT, "CREATE TABLE runs (no such type"), pytest.raises(Unavailable) as cut_short:
         place.open()
@@ -126,7 +126,7 @@ async def test_a_row_that_another_release_wrote_is_refused_in_so_many_words(
 ) -> None:
     store = place.open()
     approval = an_approval(1)
-    await store.commit(entry(1, steps=(Open(approval, shown_of(approval)),)))
+    await store.commit(entry(1, Open(approval, shown_of(approval))))
     await store.close()
     sql(f"UPDATE approvals SET {damage}")
     with pytest.raises(Unavailable) as e:

@@ -14,6 +14,7 @@ from support.stored import AT, entry
 from pdp.cli.tools import tools
 from pdp.core.errors import Unavailable
 from pdp.core.record.artefact import Artefact
+from pdp.core.record.stored import RaiseMark, ValueRow
 from pdp.store import reading
 from pdp.store.options import StoreOptions
 
@@ -96,8 +97,8 @@ async def test_records_with_their_values(store: Any, where: dict[str, Any], monk
     monkeypatch.setattr(reading, "_OPENED", 3)  # several pages
     entries = [entry(n) for n in range(8)]
     entries[5] = replace(entry(5, kind="approval"), at_ns=AT + 1)
-    entries[7] = replace(entry(7), at_ns=AT + 9, artefacts=(Artefact("d" * 64, "bundle", b"{}"),))
-    entries[6] = replace(entry(6), high_water=(("release", 3), ("release.org.d", 2)))
+    entries[7] = entry(7, Artefact("d" * 64, "bundle", b"{}"), at_ns=AT + 9)
+    entries[6] = entry(6, RaiseMark("release", 3), RaiseMark("release.org.d", 2))
     for each in entries:
         await store.commit(each)
     await store.put_in_force({("policy", ""): "d" * 64})
@@ -112,7 +113,7 @@ async def test_records_with_their_values(store: Any, where: dict[str, Any], monk
                 wanted = [e for e in entries if e.kind in kinds and e.at_ns >= since_ns]
                 found = list(reader.since(since_ns, kinds, seen.append))
                 assert [data for data, _ in found] == [each.record for each in wanted]
-                held = [{row.path: (row.salt, row.data) for row in each.values} for each in wanted]
+                held = [{row.path: (row.salt, row.data) for row in each.of(ValueRow)} for each in wanted]
                 assert [dict(values) for _, values in found] == held
                 assert sum(seen) == len(entries)
                 seen.clear()

@@ -69,32 +69,28 @@ def made(key: bytes, n: int = 0, session: str = "s") -> Commit:
     answered = Answered(f"d{n}", "r", "acme", "judge", b"{}", UNTIL, AT, "", of("basis"), of("asker"), False, subject)
     return entry(
         n,
-        values=(ValueRow(an_id(n), "acme", subject, "input", b"salt", b"{}"),),
-        call=CallRow(of(f"call {n}"), "acme", subject, b"salt", "digest", AT),
-        reply=a_reply(of(f"reply {n}"), of("content")),
-        revoked=(RevocationRow(of(f"mark {n}"), "acme", "session-revoked", "idp", AT, UNTIL),),
-        session=SessionRow(
+        *(BudgetReservation(of("budget"), task, 1, 100, UNTIL) for task in (own, "")),
+        SessionRow(
             own, of("owner"), UNTIL, opened_ns=AT, used_ns=AT, over_ns=UNTIL, calls=1,
             parent=of("parent"), tree=of("tree"), task=of("task"),
         ),
-        opens=SessionOpening(own, AT, "acme", "gateway", of("in records"), UNTIL),
-        labels=(LabelRow(pair, "untrusted", "code", "pack", an_id(n), AT),),
-        pairs=(PairChange(pair, awaits=(an_id(n),)),),
-        seen=(
-            SeenText(pair, subject, an_id(n), AT, atoms(key)),
-            SeenText(pair, subject, an_id(n), AT, atoms(key), session=own),
-        ),
-        reserves=tuple(BudgetReservation(of("budget"), task, 1, 100, UNTIL) for task in (own, "")),
-        people=(PersonRow(f"p-{n}", "acme", subject, "account", "iss", "alice"),),
-        steps=(
-            Open(approval, shown_of(approval)),
-            Insert(a_grant(n, subject_index=subject)),
-            Insert(a_consent(n, subject_index=subject)),
-            PutAnswer(answered),
-            BeginMandate(MandateRow(
-                an_id(n), "acme", of(f"planned {n}"), subject, MandateState.ACTIVE, 1, "{}", "[]", AT, UNTIL
-            )),
-        ),
+        SessionOpening(own, AT, "acme", "gateway", of("in records"), UNTIL),
+        Open(approval, shown_of(approval)),
+        Insert(a_grant(n, subject_index=subject)),
+        Insert(a_consent(n, subject_index=subject)),
+        PutAnswer(answered),
+        BeginMandate(MandateRow(
+            an_id(n), "acme", of(f"planned {n}"), subject, MandateState.ACTIVE, 1, "{}", "[]", AT, UNTIL
+        )),
+        ValueRow(an_id(n), "acme", subject, "input", b"salt", b"{}"),
+        PersonRow(f"p-{n}", "acme", subject, "account", "iss", "alice"),
+        CallRow(of(f"call {n}"), "acme", subject, b"salt", "digest", AT),
+        a_reply(of(f"reply {n}"), of("content")),
+        PairChange(pair, awaits=(an_id(n),)),
+        SeenText(pair, subject, an_id(n), AT, atoms(key)),
+        SeenText(pair, subject, an_id(n), AT, atoms(key), session=own),
+        LabelRow(pair, "untrusted", "code", "pack", an_id(n), AT),
+        RevocationRow(of(f"mark {n}"), "acme", "session-revoked", "idp", AT, UNTIL),
     )  # fmt: skip
 
 
@@ -160,11 +156,11 @@ async def test_what_holds_goes_on_holding(place: Any) -> None:
     )
     assert (found.reply.content, found.session.owner) == (keyed_index(TWO, "content"), keyed_index(TWO, "owner"))
     with pytest.raises(InvalidRequest):
-        await again.commit(entry(2, reply=a_reply(keyed_index(TWO, "reply 1"), "other content")))
+        await again.commit(entry(2, a_reply(keyed_index(TWO, "reply 1"), "other content")))
     with pytest.raises(Fault, match="at the same time"):
-        await again.commit(entry(2, session=replace(found.session, owner="somebody else")))
+        await again.commit(entry(2, replace(found.session, owner="somebody else")))
     with pytest.raises(Fault, match="not enough left"):
-        await again.commit(entry(2, reserves=(BudgetReservation(keyed_index(TWO, "budget"), "", 1, 1, UNTIL),)))
+        await again.commit(entry(2, BudgetReservation(keyed_index(TWO, "budget"), "", 1, 1, UNTIL)))
     gone = await again.for_call(keys(FIRST))
     assert (gone.session, gone.reply, gone.labels, gone.atoms) == (None, None, (), frozenset())
 

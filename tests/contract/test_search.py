@@ -79,7 +79,7 @@ def decision(n: int, **fields: Any) -> Commit:
         "session": {"index": keyed_index(KEY, "session", tenant, "gateway", f"s-{draw.randrange(9)}")},
         "reasons": [{"code": f"acme.limit.{draw.randrange(9)}", "rule": "packs.acme.deny"}],
     } | fields
-    return Commit(an_id(n), str(record["kind"]), tenant, AT, canonical(record), people=people)
+    return Commit(an_id(n), str(record["kind"]), tenant, AT, canonical(record), people)
 
 
 async def write(store: AnyStore, first: int, last: int) -> None:

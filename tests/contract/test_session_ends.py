@@ -54,7 +54,7 @@ async def begun(store: Any, at_ns: int, index: str = "s") -> SessionRow:
     """A first call."""
     row = called(at_ns, at_ns, index)
     opens = SessionOpening(index, at_ns, "acme", "gateway", f"record of {index}", row.over_ns + SETTLED_NS)
-    await store.commit(entry(next(_numbers), session=row, opens=opens))
+    await store.commit(entry(next(_numbers), row, opens))
     return row
 
 
@@ -64,7 +64,7 @@ async def test_one_record_for_each_once_it_is_over(place: Any) -> None:
     for name in "st":
         await begun(store, AT, name)
     clock.advance(50)
-    await store.commit(entry(next(_numbers), session=called(clock.wall(), AT, "t")))  # goes on
+    await store.commit(entry(next(_numbers), called(clock.wall(), AT, "t")))  # goes on
     clock.advance(70.5)  # past its time, and what was under way
     assert (await one.sweep(), one.ends()) == (1, [("record of s", "time")])
     assert await one.sweep() == 0
@@ -103,7 +103,7 @@ async def test_one_that_was_ended_is_not_recorded_again(place: Any) -> None:
     clock, store = StillClock(AT), place.open()
     one, row = Process(store, clock), await begun(store, AT)
     over = ended(replace(row, calls=0), AT + NS)
-    await store.commit(entry(next(_numbers), session=over, over=end_of(over)))
+    await store.commit(entry(next(_numbers), over, end_of(over)))
     clock.advance(1_000)
     assert (await one.sweep(), one.ends()) == (0, [])
 
@@ -138,6 +138,6 @@ async def test_a_call_that_was_under_way_keeps_it_open(place: Any) -> None:
     await begun(store, AT)
     clock.advance(62)
     assert await one.sweep() == 0
-    await store.commit(entry(next(_numbers), session=called(AT + 59 * NS, AT)))
+    await store.commit(entry(next(_numbers), called(AT + 59 * NS, AT)))
     clock.advance(59)
     assert (await one.sweep(), one.ends()) == (0, [])

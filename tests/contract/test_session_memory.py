@@ -23,8 +23,10 @@ from pdp.core.errors import Fault, Unavailable
 from pdp.core.record.stored import (
     CallKeys,
     CallRow,
+    CommitStep,
     PairChange,
     PersonRow,
+    RaiseMark,
     SeenText,
     SessionOpening,
     SessionRow,
@@ -100,18 +102,15 @@ def some_entry(random: Random, n: int, at_ns: int) -> Any:
         inspected=(an_id(random.randint(0, n)),) if random.random() < 0.3 else (),
     )
     index = f"c{random.randint(1, 3)}"
-    return entry(
-        n,
-        at_ns=at_ns,
-        session=session if random.random() < 0.8 else None,
-        labels=labels,
-        pairs=(change,) if random.random() < 0.5 else (),
-        reply=a_reply(f"k{random.randint(1, 3)}", random.choice(("c", "c", "other")))
-        if random.random() < 0.3
-        else None,
-        call=CallRow(index, "acme", "alice-index", index.encode(), index, at_ns) if random.random() < 0.3 else None,
-        high_water=((MARK, at_ns),) if random.random() < 0.2 else (),
-    )
+    steps: list[CommitStep] = [session] if random.random() < 0.8 else []
+    steps += labels
+    steps += [change] if random.random() < 0.5 else []
+    if random.random() < 0.3:
+        steps.append(a_reply(f"k{random.randint(1, 3)}", random.choice(("c", "c", "other"))))
+    if random.random() < 0.3:
+        steps.append(CallRow(index, "acme", "alice-index", index.encode(), index, at_ns))
+    steps += [RaiseMark(MARK, at_ns)] if random.random() < 0.2 else []
+    return entry(n, *steps, at_ns=at_ns)
 
 
 async def step(store: SqliteStore, random: Random, n: int, at_ns: int) -> None:
@@ -121,9 +120,9 @@ async def step(store: SqliteStore, random: Random, n: int, at_ns: int) -> None:
         await erase_subject(store, "acme", "alice-index")
     elif chance < 0.15 and (there := [row for pair in "pq" for row in store.labels(pair) if not row.shown]):
         label, request = random.choice(there), an_id(10**6 + n)
-        await store.commit(entry(n, steps=(ShowLabels(request, (label,)),)))
+        await store.commit(entry(n, ShowLabels(request, (label,))))
         if random.random() < 0.5:
-            await store.commit(entry(10**5 + n, steps=(RemoveLabels((replace(label, shown=request),)),)))
+            await store.commit(entry(10**5 + n, RemoveLabels((replace(label, shown=request),))))
     else:
         entries = [some_entry(random, 1000 * n + i, at_ns) for i in range(random.randint(1, 4))]
         if random.random() < 0.3:
@@ -155,11 +154,11 @@ BOUND = SessionRow("s", "alice", AT + KEPT, opened_ns=AT, used_ns=AT, over_ns=AT
 async def bound(store: SqliteStore) -> CallKeys:
     """A session that memory knows."""
     keys = CallKeys("acme", AT, AT, session="s", pair="p", also="m")
-    await store.commit(entry(1, session=BOUND, labels=(LabelRow("p", "a", "code", "pack", an_id(1), AT),)))
+    await store.commit(entry(1, BOUND, LabelRow("p", "a", "code", "pack", an_id(1), AT)))
     assert not known(store, keys)  # its labels were not read
     await store.for_call(keys)
     assert known(store, keys)
-    await store.commit(entry(2, session=replace(BOUND, calls=3)))
+    await store.commit(entry(2, replace(BOUND, calls=3)))
     assert known(store, keys)
     assert (await store.for_call(keys)).session == replace(BOUND, calls=4)
     return keys
@@ -168,25 +167,25 @@ async def bound(store: SqliteStore) -> CallKeys:
 async def test_what_is_not_followed_is_read_again(place: Any) -> None:
     store = place.open()
     keys = await bound(store)
-    await store.commit(entry(3, people=(ERASED,)))
+    await store.commit(entry(3, ERASED))
     for change in (
         lambda: store.erase_people((ERASED,), ()),
         lambda: store.recognise(Fingerprints("index", ())),
-        lambda: store.commit_all((entry(9, pairs=(PairChange("p", awaits=(an_id(9),)),)),)),
-        lambda: store.commit(entry(10, labels=(LabelRow("m", "b", "code", "pack", an_id(10), AT),))),
+        lambda: store.commit_all((entry(9, PairChange("p", awaits=(an_id(9),))),)),
+        lambda: store.commit(entry(10, LabelRow("m", "b", "code", "pack", an_id(10), AT))),
     ):
         await store.for_call(keys)
         await change()
         assert not known(store, keys)
         assert (await store.for_call(keys)) == rows_of(store, keys)
-        await store.commit(entry(20 + store.size(), pairs=(PairChange("p", inspected=(an_id(9),)),)))
+        await store.commit(entry(20 + store.size(), PairChange("p", inspected=(an_id(9),))))
     await store.for_call(keys)
     with pytest.raises(Fault):
-        await store.commit_all((entry(11, session=BOUND), entry(11)))
+        await store.commit_all((entry(11, BOUND), entry(11)))
     assert not known(store, keys)
-    refused = store.commit(entry(1, session=replace(BOUND, calls=7), labels=(LabelRow("p", "c", "", "", "", AT),)))
+    refused = store.commit(entry(1, replace(BOUND, calls=7), LabelRow("p", "c", "", "", "", AT)))
     with pytest.raises(Fault):
-        await asyncio.gather(store.commit(entry(12, session=BOUND)), refused)
+        await asyncio.gather(store.commit(entry(12, BOUND)), refused)
     assert (await store.for_call(keys)) == rows_of(store, keys)
 
 
@@ -196,7 +195,7 @@ async def test_a_refused_entry_empties_nothing_of_others(place: Any) -> None:
     other = replace(BOUND, index="t", tree="q")
     for n in range(100, 120):
         found = await asyncio.gather(
-            store.commit(entry(n, session=other)), store.commit(entry(1, session=other)), return_exceptions=True
+            store.commit(entry(n, other)), store.commit(entry(1, other)), return_exceptions=True
         )
         assert [isinstance(each, Fault) for each in found] == [False, True]
         assert known(store, keys)
@@ -208,8 +207,8 @@ OPENING = SessionOpening("s", AT, "acme", "gateway", "s", AT)
 Job = Callable[[SqliteStore], Awaitable[object]]
 # Everything that the writer does for others, and whether what is in memory stays there.
 JOBS: dict[str, tuple[Job, bool]] = {
-    "commit": (lambda store: store.commit(entry(30, people=(ERASED,))), True),
-    "commit_all": (lambda store: store.commit_all((entry(31), entry(32, high_water=((MARK, AT),)))), True),
+    "commit": (lambda store: store.commit(entry(30, ERASED)), True),
+    "commit_all": (lambda store: store.commit_all((entry(31), entry(32, RaiseMark(MARK, AT)))), True),
     "empty_archived": (lambda store: store.empty_archived(0, 0), True),
     "put_off": (lambda store: store.put_off((OPENING,)), True),
     "put_in_force": (lambda store: store.put_in_force({("policy", "acme"): "digest"}), True),
@@ -241,7 +240,7 @@ async def test_consumers_of_the_log_cause_no_further_reads(place: Any) -> None:
     await store.hold_cursor("a", 0, at_ns=AT, until_ns=AT)
     for n in range(100):
         await store.move_cursor("a", n, until_ns=AT)
-        await store.commit(entry(100 + n, high_water=((MARK, AT + n),)))
+        await store.commit(entry(100 + n, RaiseMark(MARK, AT + n)))
         await store.for_call(keys)
     assert len(asked) == 100
     assert not [statement for statement in asked if "JOIN sessions" in statement]
@@ -263,7 +262,7 @@ async def test_whatever_a_statement_changes_is_read(place: Any) -> None:
     keys = await bound(store)
     for n, change in enumerate(STATEMENTS, 100):
         label = LabelRow("p", "a", "code", "pack", an_id(n), AT)
-        await store.commit(entry(n, session=BOUND, labels=(label,)))
+        await store.commit(entry(n, BOUND, label))
         await store.for_call(keys)
         assert known(store, keys)
         await store.transact(lambda db, change=change: db.execute(change).rowcount)
@@ -275,13 +274,13 @@ async def test_a_session_whose_time_is_over_is_read(place: Any) -> None:
     """Its row goes with some later commit."""
     store = place.open()
     row = SessionRow("s", "alice", AT + 1, opened_ns=AT, used_ns=AT, over_ns=AT + IDLE, calls=1, tree="q")
-    await store.commit(entry(1, session=row))
-    await store.commit(entry(2, high_water=((MARK, AT + 2),)))
+    await store.commit(entry(1, row))
+    await store.commit(entry(2, RaiseMark(MARK, AT + 2)))
     keys = CallKeys("acme", AT, AT, session="s", parent="t", pair="p", also="m")
     assert (await store.for_call(keys)).session is None
     assert not known(store, keys)
     first = replace(row, index="t", until_ns=AT + KEPT, tree="p")
-    await store.commit_all((entry(3, session=first), *(entry(n) for n in range(4, 9))))
+    await store.commit_all((entry(3, first), *(entry(n) for n in range(4, 9))))
     assert (await store.for_call(keys)).parent == first
     assert (await store.for_call(keys)).parent == rows_of(store, keys).parent == first
 
@@ -293,7 +292,7 @@ async def test_what_is_asked_besides_is_read(place: Any) -> None:
     seen = SeenText("p", "alice-index", an_id(3), AT, (1,))
     person = PersonRow("p-1", "acme", "alice-index", "account", "", "alice")
     taken = BudgetReservation("b", "", 1, 10, AT + KEPT)
-    await store.commit(entry(3, seen=(seen,), people=(person,), reserves=(taken,)))
+    await store.commit(entry(3, taken, person, seen))
     await store.for_call(keys)
     assert known(store, keys)
     atoms, budgets, people = [
@@ -316,7 +315,7 @@ async def test_a_commit_that_failed_leaves_nothing(place: Any) -> None:
     store._database.commit = lost
     row = (await store.for_call(keys)).session
     with pytest.raises(Unavailable):
-        await store.commit(entry(3, session=replace(row, calls=1)))
+        await store.commit(entry(3, replace(row, calls=1)))
     assert not known(store, keys)
 
 
@@ -327,7 +326,7 @@ async def test_what_was_read_before_a_commit_is_not_learnt_after_it(place: Any) 
     version, look = store._memory.version, store._memory.learn
     before = rows_of(store, keys)
     store._memory.clear()
-    await store.commit(entry(5, labels=(LabelRow("p", "z", "code", "pack", an_id(5), AT),)))
+    await store.commit(entry(5, LabelRow("p", "z", "code", "pack", an_id(5), AT)))
     none = (None,) * 12
     look(replace(keys, session=""), version, none, none, before)
     assert not known(store, replace(keys, session=""))
@@ -338,7 +337,7 @@ async def test_many_labels_and_tenants_are_not_held(place: Any) -> None:
     store = place.open()
     keys = await bound(store)
     many = tuple(LabelRow("m", f"l{n}", "code", "pack", an_id(n), AT) for n in range(MOST_LABELS))
-    await store.commit(entry(6, labels=many))
+    await store.commit(entry(6, *many))
     found = await store.for_call(keys)
     assert len(found.labels) == MOST_LABELS + 1
     assert not known(store, keys)

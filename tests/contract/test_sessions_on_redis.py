@@ -89,7 +89,7 @@ async def until_back(state: RedisSessions) -> None:
 
 
 async def inspected(store: Any, n: int, of: int) -> None:
-    await store.commit(entry(n, pairs=(PairChange("p", inspected=(an_id(of),)),)))
+    await store.commit(entry(n, PairChange("p", inspected=(an_id(of),))))
 
 
 async def test_what_is_lost_is_the_worst_until_a_reset(store: Any, state: RedisSessions, redis: RedisServer) -> None:
@@ -104,7 +104,7 @@ async def test_what_is_lost_is_the_worst_until_a_reset(store: Any, state: RedisS
         await store.commit(entry(n, **awaits(n)))
         await inspected(store, n + 1, n)
         assert not whole(await store.for_call(KEYS))
-    await store.commit(entry(7, pairs=RESET))
+    await store.commit(entry(7, *RESET))
     assert whole(await store.for_call(KEYS))
     await store.commit(entry(8, **awaits(8)))
     assert (await store.for_call(KEYS)).awaited == 1
@@ -159,8 +159,8 @@ async def test_the_mark_is_put_once(store: Any, state: RedisSessions, place: Pla
     for n in range(3):
         await state.write((entry(n, **awaits(n)),), 0, write)
     mark = LabelRow("p", ELSEWHERE, "session.awaited", "", an_id(0), AT)
-    assert [each.labels for each in written] == [(mark,), (), ()]
-    assert all(each.session is None and not each.pairs for each in written)
+    assert [each.of(LabelRow) for each in written] == [[mark], [], []]
+    assert not any(isinstance(step, SessionRow | PairChange) for each in written for step in each.steps)
 
 
 async def test_data_that_is_merely_old_is_not_believed(store: Any, place: Place, redis: RedisServer) -> None:
@@ -327,7 +327,7 @@ async def test_under_another_index_key_all_is_found(
     rows = (ROW, child, replace(ROW, index="over", state="ended"), *(replace(ROW, index=f"{n}") for n in range(9)))
     for n, row in enumerate(rows):
         pairs = (PairChange(keyed_index(first, "p"), awaits=(an_id(n),)),)
-        await store.commit(entry(n, session=indexed(row, first), pairs=pairs))
+        await store.commit(entry(n, indexed(row, first), *pairs))
     await store._writer.submit(lambda: store._ledger._rows.on(lambda db: rekey(db, later)))
     place.namespace, former = "after", (("before", later), ("between", later[1:]))
     new = [place.sessions(redis, seed, former=former) for seed in "abc"]
@@ -345,11 +345,11 @@ async def test_under_another_index_key_all_is_found(
         found = await store.for_call(replace(keys, session=keyed_index(last, row.index)))
         assert (found.session, found.awaited) == (indexed(row, last), len(rows))
     gone = (PairChange(keys.pair, inspected=tuple(map(an_id, range(len(rows))))),)
-    await store.commit(entry(99, pairs=gone))
+    await store.commit(entry(99, *gone))
     assert (whole(await store.for_call(keys)), new[0].problem()) == (True, "")
-    await store.commit(entry(100, session=indexed(ROW, last)))
+    await store.commit(entry(100, indexed(ROW, last)))
     place.namespace = "before"  # of a process that still writes there
-    await place.sessions(redis, "lost").write((entry(101, session=indexed(ROW, first)),), 0, nothing)
+    await place.sessions(redis, "lost").write((entry(101, indexed(ROW, first)),), 0, nothing)
     place.namespace = "after"
     await place.sessions(redis, "late", former=former).look()
     found = await store.for_call(replace(keys, session=keyed_index(last, ROW.index)))
@@ -369,7 +369,7 @@ async def test_a_commit_that_was_refused_leaves_nothing_awaited(store: Any, stat
         found = await store.for_call(KEYS)
         assert (found.awaited, found.session) == (left, ROW if left else None)
     with pytest.raises(Conflict):
-        await state.write((entry(3, session=replace(ROW, denials=1)),), 0, refused)
+        await state.write((entry(3, replace(ROW, denials=1)),), 0, refused)
     assert (await store.for_call(KEYS)).session == ROW
 
 
@@ -384,7 +384,7 @@ async def test_what_loosens_waits_for_the_commit_and_for_redis(
         redis.kill()
         return refs
 
-    await state.write((entry(2, pairs=(PairChange("p", inspected=(an_id(1),)),)),), 0, then_away)
+    await state.write((entry(2, PairChange("p", inspected=(an_id(1),))),), 0, then_away)
     redis.start()
     await until_back(state)
     assert whole(await store.for_call(KEYS))
@@ -399,7 +399,7 @@ async def test_a_store_without_redis_does_not_believe_that_nothing_is_awaited(
     place.redis = None
     again = place.open()
     assert not whole(await again.for_call(KEYS))
-    await again.commit(entry(3, pairs=RESET))
+    await again.commit(entry(3, *RESET))
     assert whole(await again.for_call(KEYS))
 
 
@@ -413,7 +413,7 @@ async def test_a_commit_goes_on_when_nobody_waits(store: Any, state: RedisSessio
         return await write(entries)
 
     store._write = held
-    waiting = asyncio.create_task(store.commit(entry(1, session=ROW, pairs=(PairChange("p", reset=True),))))
+    waiting = asyncio.create_task(store.commit(entry(1, ROW, PairChange("p", reset=True))))
     await begun.wait()
     waiting.cancel()
     await asyncio.wait((waiting,))
@@ -435,17 +435,17 @@ async def test_calls_that_run_together_are_all_counted(store: Any, state: RedisS
     found = await store.for_call(KEYS)
     assert (found.session, found.awaited) == (replace(ROW, calls=100), 100)
     ended = replace(ROW, state="ended", over_ns=AT, calls=0)
-    await other.write((entry(200, session=ended),), 0, nowhere)
+    await other.write((entry(200, ended),), 0, nowhere)
     assert (await store.for_call(KEYS)).session.state == "ended"
     with pytest.raises(Conflict):
-        await state.write((entry(201, session=ROW),), 0, nowhere)
+        await state.write((entry(201, ROW),), 0, nowhere)
 
 
 async def test_a_session_goes_when_its_time_is_over(state: RedisSessions, redis: RedisServer, store: Any) -> None:
-    await store.commit(entry(1, session=ROW))
+    await store.commit(entry(1, ROW))
     (key,) = redis.run("KEYS", "*:s:s")
     assert 0 < redis.run("PTTL", key) <= 100 * IDLE // 10**6
-    await store.commit(entry(2, session=replace(ROW, until_ns=AT + 200 * IDLE)))
+    await store.commit(entry(2, replace(ROW, until_ns=AT + 200 * IDLE)))
     assert redis.run("PTTL", key) > 100 * IDLE // 10**6
 
 

@@ -18,7 +18,7 @@ from pdp.core.approvals.requirement import Seat
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Insert, Move, Open
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
-from pdp.core.record.stored import CallKeys, CallRow, StoredCall
+from pdp.core.record.stored import CallKeys, CallRow, RaiseMark, StoredCall
 from pdp.store.migrations import VERSION
 from pdp.store.opening import AnyStore
 from pdp.store.options import PostgresAddress
@@ -72,9 +72,9 @@ async def test_of_two_processes_one_redeems(place: Place) -> None:
     numbers = itertools.count(1)
     for n in range(20):
         approval = an_approval(n, state=State.APPROVED)
-        await stores[n % 2].commit(entry(1000 + n, steps=(Open(approval, shown_of(approval)),)))
+        await stores[n % 2].commit(entry(1000 + n, Open(approval, shown_of(approval))))
         redeem = Move(approval.id, 1, Event.REDEEM, AT)
-        tries = [store.commit(entry(2000 + next(numbers), steps=(redeem,))) for store in stores * 2]
+        tries = [store.commit(entry(2000 + next(numbers), redeem)) for store in stores * 2]
         found = await asyncio.gather(*tries, return_exceptions=True)
         assert sorted(isinstance(each, Conflict) for each in found) == [False, True, True, True]
     assert stores[0].size() == stores[0].record_at(stores[0].size() - 1).ref.index + 1  # type: ignore[union-attr] # it is there
@@ -88,7 +88,7 @@ async def test_an_hour_of_people_holds_over_two_processes(place: Place, limits: 
     asks = Questioned(ALICE, "agent", (Seat("ops", 1),), ((frozenset({"ops", "legal"}), 1),))
     requests = [an_approval(n) for n in range(16)]
     steps = [Open(each, shown_of(each), hourly=(limits, asks)) for each in requests]
-    tries = [stores[n % 2].commit(entry(100 + n, steps=(step,))) for n, step in enumerate(steps)]
+    tries = [stores[n % 2].commit(entry(100 + n, step)) for n, step in enumerate(steps)]
     found = await asyncio.gather(*tries, return_exceptions=True)
     assert sum(isinstance(each, Conflict) for each in found) == 11
     assert [len(store.asked_since("acme", AT - 1)) for store in stores] == [5, 5]
@@ -96,10 +96,10 @@ async def test_an_hour_of_people_holds_over_two_processes(place: Place, limits: 
 
 async def test_a_switch_of_one_process_is_seen_by_the_others(place: Place) -> None:
     here, there = place.open(seed="a"), place.open(seed="b")
-    await here.commit(entry(1, switch=a_switch(), high_water=(("clock", 7),)))
+    await here.commit(entry(1, RaiseMark("clock", 7), a_switch()))
     await until(lambda: there.switches() == (a_switch(),))
     assert (there.switch_epoch(), there.high_water("clock"), there.size()) == (1, 7, 1)
-    await there.commit(entry(2, switch=a_switch(engaged=False)))
+    await there.commit(entry(2, a_switch(engaged=False)))
     assert (there.switches(), there.switch_epoch()) == ((), 2)
     await until(lambda: here.switches() == ())
     assert (here.switch_epoch(), here.size()) == (2, 2)
@@ -109,7 +109,7 @@ async def test_a_commit_sees_the_switches_of_other_processes(place: Place) -> No
     """Though this process did not look meanwhile: they are those of its answer."""
     here, there = place.open(seed="a"), place.open(seed="b")
     there._watch.stop()
-    await here.commit(entry(1, switch=a_switch()))
+    await here.commit(entry(1, a_switch()))
     await there.commit(entry(2))
     assert there.switches() == (a_switch(),)
 
@@ -256,7 +256,7 @@ async def test_a_call_is_read_by_another_connection_where_one_has_broken(
     place: Place, postgres: Postgres, name: str
 ) -> None:
     store, keys = place.open(), CallKeys("acme", AT, AT, reply="k")
-    await store.commit(entry(1, reply=a_reply("k")))
+    await store.commit(entry(1, a_reply("k")))
     there = await store.for_call(keys)
     assert there.reply == a_reply("k")
     postgres.sql(END_ALL, database=name)
@@ -274,7 +274,7 @@ async def test_a_store_that_cannot_be_read_has_no_size(place: Place) -> None:
 async def test_a_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
     proxy, store = cut
     proxy.cut = "after"
-    refs = await store.commit_all((entry(2), entry(3, steps=(Insert(a_grant(1)),))))
+    refs = await store.commit_all((entry(2), entry(3, Insert(a_grant(1)))))
     assert proxy.cuts == 1
     assert [ref.index for ref in refs] == [1, 2]
     assert store.healthy()
@@ -306,7 +306,7 @@ async def test_a_plain_entry_takes_one_round_trip(cut: Cut, monkeypatch: pytest.
     monkeypatch.setattr(store._watch, "_look", lambda: None)
     await store.commit(entry(2))  # a look that was under way is over by now
     before = proxy.asked
-    await store.commit(entry(3, reply=a_reply("k"), call=CallRow("idx", "acme", "a", b"s", "d", AT)))
+    await store.commit(entry(3, CallRow("idx", "acme", "a", b"s", "d", AT), a_reply("k")))
     assert proxy.asked == before + 1
     await store.commit(entry(4, **WITH_STEPS))
     assert proxy.asked > before + 3
@@ -315,7 +315,7 @@ async def test_a_plain_entry_takes_one_round_trip(cut: Cut, monkeypatch: pytest.
 async def test_a_plain_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
     proxy, store = cut
     proxy.cut = "after"
-    refs = await store.commit_all((entry(2), entry(3, reply=a_reply("k"))))
+    refs = await store.commit_all((entry(2), entry(3, a_reply("k"))))
     assert (proxy.cuts, [ref.index for ref in refs]) == (1, [1, 2])
     assert store.healthy()
     assert store.record_at(2).ref == refs[1]  # type: ignore[union-attr] # it is there

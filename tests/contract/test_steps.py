@@ -50,6 +50,7 @@ from pdp.core.approvals.steps import (
 )
 from pdp.core.bytes.digest import canonical, digest
 from pdp.core.errors import Conflict, Unavailable
+from pdp.core.record.stored import CommitStep, RaiseMark
 from pdp.store.opening import AnyStore
 
 
@@ -60,16 +61,16 @@ class Book:
         self.store = store
         self.count = 1000
 
-    async def does(self, *steps: Step, **fields: Any) -> None:
+    async def does(self, *steps: CommitStep) -> None:
         self.count += 1
-        await self.store.commit(entry(self.count, steps=steps, **fields))
+        await self.store.commit(entry(self.count, *steps))
 
     async def conflicts(self, *steps: Step) -> None:
         """None of the steps is carried out, and the record is not written."""
         self.count += 1
         size = self.store.size()
         with pytest.raises(Conflict) as e:
-            await self.store.commit(entry(self.count, steps=steps))
+            await self.store.commit(entry(self.count, *steps))
         assert e.value.code == "store.conflict"
         assert self.store.record(an_id(self.count)) is None
         assert self.store.size() == size
@@ -471,7 +472,7 @@ async def test_a_commit_expects_the_policy_and_the_switches_it_was_decided_by(bo
 async def test_a_commit_expects_that_nobody_loaded_a_newer_registry(book: Book) -> None:
     mark = ("registry.acme", 2)
     await book.does(Expect("", 0, (mark,)))  # nobody has
-    await book.does(high_water=(mark,))
+    await book.does(RaiseMark(*mark))
     await book.does(Expect("", 0, (mark,)))
     await book.conflicts(Expect("", 0, (("registry.acme", 1),)))
     await book.does(Expect("", 0, (("registry.other", 1),)))
@@ -505,10 +506,10 @@ async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> N
 async def test_a_clock_that_leapt_and_was_put_right_ends_nothing_for_long(book: Book) -> None:
     """The instants of steps outlive a wrong leap by seconds; the clock's own mark does not follow one at all."""
     year = 365 * 24 * 3600 * 10**9
-    await book.does(opening(1), high_water=(("clock", AT),))
+    await book.does(RaiseMark("clock", AT), opening(1))
     await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + year)))
     await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
-    await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + TTL)), high_water=(("clock", AT + TTL),))
+    await book.does(RaiseMark("clock", AT + TTL), See(LastClaims("acme", BOB, "Bob", (), AT + TTL)))
     await book.conflicts(Move(an_id(1), 2, Event.REDEEM, AT + 2))
 
 
@@ -550,7 +551,7 @@ async def test_of_commits_that_wait_together_the_first_wins(book: Book) -> None:
     redeem = Move(an_id(1), 1, Event.REDEEM, AT)
     commits = [
         book.store.commit(entry(1)),
-        *(book.store.commit(entry(n, steps=(redeem,))) for n in range(2, 6)),
+        *(book.store.commit(entry(n, redeem)) for n in range(2, 6)),
         book.store.commit(entry(6)),
     ]
     results = await asyncio.gather(*commits, return_exceptions=True)
@@ -562,7 +563,7 @@ async def test_of_commits_that_wait_together_the_first_wins(book: Book) -> None:
 
 async def test_entries_that_stand_together_conflict_together(book: Book) -> None:
     await book.does(opening(1, state=State.APPROVED))
-    redeem = entry(2, steps=(Move(an_id(1), 1, Event.REDEEM, AT),))
+    redeem = entry(2, Move(an_id(1), 1, Event.REDEEM, AT))
     with pytest.raises(Conflict):
         await book.store.commit_all((entry(1), redeem, replace(redeem, record_id=an_id(3), record=b"{}")))
     assert book.store.record(an_id(1)) is book.store.record(an_id(2)) is None
@@ -592,4 +593,4 @@ async def test_an_id_is_used_once(book: Book, step: Step) -> None:
 async def test_marks_of_the_store_itself_are_not_set_by_commits(book: Book) -> None:
     for name in ("switch_epoch", "people_instant"):
         with pytest.raises(Exception, match="store's own"):
-            await book.does(high_water=((name, 9),))
+            await book.does(RaiseMark(name, 9))

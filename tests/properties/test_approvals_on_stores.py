@@ -63,7 +63,7 @@ class ApprovalsMachine(RuleBasedStateMachine):
     def write(self, steps: tuple[Step, ...], records: tuple[bytes, ...]) -> None:
         """All of it or nothing: the steps go with the first record."""
         entries = tuple(
-            Commit(make.make_id(next(self.records)), "approval", make.TENANT, 0, record, steps=() if i else steps)
+            Commit(make.make_id(next(self.records)), "approval", make.TENANT, 0, record, (() if i else steps))
             for i, record in enumerate(records)
         )
         self.runner.run(self.store.commit_all(entries))

@@ -59,7 +59,7 @@ async def lived(store: AnyStore, who: Account, n: int) -> None:
     ref = await recorder(store).commit_event("acme", "reload", made, (), AT)
     value = ValueRow(an_id(n), "acme", mine, "input", b"s" * 32, canonical({"subject": {"id": name}}))
     call = CallRow(f"call-{n}", "acme", mine, b"s" * 32, f"digest-{n}", AT)
-    await store.commit(entry(n, values=(value,), call=call))
+    await store.commit(entry(n, value, call))
     request = an_approval(n + 1, subject_index=mine, call_subject=who, call_digest=f"digest-{n}")
     acted = an_approval(n + 2, subject_index="x", call_actors=(Account("", "agent"), who))
     vote = a_vote(n + 3, request, human=name, account=who, behalf=name, reason=f"{name} asked")
@@ -74,10 +74,10 @@ async def lived(store: AnyStore, who: Account, n: int) -> None:
         See(LastClaims("acme", who, name, ("ops",), AT)),
     )
     for at, step in enumerate(steps):
-        await store.commit(entry(n + 10 + at, steps=(step,)))
+        await store.commit(entry(n + 10 + at, step))
     off = SwitchRow("acme", "subject", "", name, True, "incident", "ops", AT)
     for at, row in enumerate((off, replace(off, engaged=False))):
-        await store.commit(entry(n + 30 + at, switch=row))
+        await store.commit(entry(n + 30 + at, row))
     assert ref.index >= 0
 
 

@@ -38,14 +38,14 @@ def amount(number: int) -> int:
 def spend(number: int, limit: int) -> Commit:
     record = json.dumps({"number": number, "amount": amount(number)}).encode()
     reserves = (BudgetReservation(INDEX, "", amount(number), limit, UNTIL_NS),)
-    return Commit(an_id(number), "decision", "acme", AT, record, reserves=reserves)
+    return Commit(an_id(number), "decision", "acme", AT, record, reserves)
 
 
 def report(number: int) -> Commit:
     outcome = OUTCOMES[number % len(OUTCOMES)]
     noted = ReportedOutcome(an_id(number), "acme", "gateway", "c", "", outcome, AT, an_id(number + REPORTS))
     record = json.dumps({"of": number, "outcome": outcome}).encode()
-    return Commit(an_id(number + REPORTS), "outcome", "acme", AT, record, steps=(Note(noted),))
+    return Commit(an_id(number + REPORTS), "outcome", "acme", AT, record, (Note(noted),))
 
 
 async def one(store: AnyStore, number: int, limit: int) -> None:

@@ -8,7 +8,7 @@ from pdp.core.approvals.rows import Account, Approval, Call, Consent, Grant, Sho
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.bytes.digest import canonical
 from pdp.core.record.encoding import uuid7
-from pdp.core.record.stored import Commit, ReplyRow, SwitchRow
+from pdp.core.record.stored import Commit, CommitStep, ReplyRow, SwitchRow
 
 AT = 1_800_000_000_000_000_000
 TTL = 60 * 10**9
@@ -45,9 +45,9 @@ def an_id(n: int) -> str:
     return uuid7(AT, n.to_bytes(8, "big"))
 
 
-def entry(n: int, **fields: Any) -> Commit:
+def entry(n: int, *steps: CommitStep, kind: str = "decision", at_ns: int = AT, epoch: int | None = None) -> Commit:
     record = b'{"id":"%s"}' % an_id(n).encode()
-    return Commit(an_id(n), fields.pop("kind", "decision"), "acme", fields.pop("at_ns", AT), record, **fields)
+    return Commit(an_id(n), kind, "acme", at_ns, record, steps, epoch)
 
 
 def a_reply(key: str = "k", content: str = "c", effect: str = "allow", created_ns: int = AT) -> ReplyRow:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pdp.core.errors import Unavailable
 from pdp.core.record.encoding import uuid7
-from pdp.core.record.stored import CallRow, Commit, ReplyRow, ValueRow
+from pdp.core.record.stored import CallRow, Commit, RaiseMark, ReplyRow, ValueRow
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import opening as schema
 from pdp.store.sqlite.store import SqliteStore
@@ -40,10 +40,12 @@ def entry() -> Commit:
         "acme",
         AT,
         record,
-        values=(ValueRow(record_id, "acme", "subject", "input", b"s" * 32, b"i" * 1500),),
-        call=CallRow(os.urandom(16).hex(), "acme", "subject", b"s" * 32, "d" * 64, AT),
-        reply=ReplyRow(os.urandom(16).hex(), "c", "decide", "allow", b"r" * 200, "e", AT, AT),
-        high_water=(("clock", AT),),
+        (
+            RaiseMark("clock", AT),
+            ValueRow(record_id, "acme", "subject", "input", b"s" * 32, b"i" * 1500),
+            CallRow(os.urandom(16).hex(), "acme", "subject", b"s" * 32, "d" * 64, AT),
+            ReplyRow(os.urandom(16).hex(), "c", "decide", "allow", b"r" * 200, "e", AT, AT),
+        ),
     )
 
 

@@ -612,7 +612,7 @@ async def test_a_verdict_that_this_release_cannot_read_unlocks_nothing(world: Wo
     answer = await answered(world, reset(world, "verdict"))
     now = world.now_ns
     other = Answered(answer.call_digest, "r" * 64, "acme", "judge", b'{"verdict":"allow"}', now + 60 * NS, now)
-    await world.process.store.commit(entry(1, at_ns=now, steps=(PutAnswer(other),)))
+    await world.process.store.commit(entry(1, PutAnswer(other), at_ns=now))
     nobody: Any = None  # is asked: it has answered
     judging = Judging(nobody, world.process.store, world.process.recorder, world.process.clock, b"k" * 32)
     decide: Any = replace(world.process.services.decide, evidence=judging)

@@ -95,7 +95,7 @@ class Payer(Agent):
         )
         made = replace(made, **changes)
         number = 7_000_000 + len(rows(self.world))
-        await self.world.process.store.commit(entry(number, steps=(BeginMandate(MandateRow.of(made)),)))
+        await self.world.process.store.commit(entry(number, BeginMandate(MandateRow.of(made))))
         return made
 
     async def calls(self, name: str, said: str | None = None) -> str:

@@ -139,7 +139,7 @@ async def test_grants_of_a_session_end_with_it(world: World) -> None:
         replace(mine, id=an_id(6), subject=Account("else", "alice")),
     ]
     for n, grant in enumerate((mine, *others), 20):
-        await world.process.store.commit(entry(n, steps=(Insert(grant),)))
+        await world.process.store.commit(entry(n, Insert(grant)))
     assert (await end(world, ALICE, "s")).record.log
     states = {each.id: each.state for each in world.process.store.grants(GrantQuery("acme"), Page())}
     assert states == {mine.id: GrantState.EXPIRED, **{each.id: GrantState.ACTIVE for each in others}}

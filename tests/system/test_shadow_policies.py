@@ -280,4 +280,4 @@ async def _decision_entry(world: World) -> Commit:
     stored = next(r for i in reversed(range(store.size())) if (r := store.record_at(i)) and b'"decision"' in r.record)
     value = store.value(stored.record_id, "input")
     assert value is not None
-    return Commit(stored.record_id, "decision", stored.tenant, 0, stored.record, values=(value,))
+    return Commit(stored.record_id, "decision", stored.tenant, 0, stored.record, (value,))

@@ -452,7 +452,7 @@ async def test_grants_of_the_subject_end(world: World) -> None:
         a_grant(3, subject=account, tenant="acme", expires_ns=0, issued_ns=WEDNESDAY_NS + NS),  # younger
     )
     for n, grant in enumerate((mine, *others), 20):
-        await world.process.store.commit(entry(n, steps=(Insert(grant),)))
+        await world.process.store.commit(entry(n, Insert(grant)))
     await Transmitter(world).push(of(ALICE))
     (ended,) = (each for each in records_of(world, "grant") if each.get("by") == "subject.revoked")
     assert check(canonical(ended)) == []
@@ -523,7 +523,7 @@ async def test_where_revocations_are_many_known_people_and_other_tenants_are_sti
     await sent.push(of(ALICE))  # once more: it takes no room
     assert await effect(world, token) == ["subject.revoked"]
     (row,) = store.revocations()
-    await store.commit(entry(31, revoked=(replace(row, index="a" * 32, tenant="other"),)))
+    await store.commit(entry(31, replace(row, index="a" * 32, tenant="other")))
     monkeypatch.setattr("pdp.identity.signals.MOST", 2)
     await sent.push(of(CAROL))
     assert len(store.revocations()) == 3
@@ -586,7 +586,7 @@ async def test_a_grant_ends_with_the_sign_in_that_gave_it(world: World) -> None:
     request = an_approval(1, id=grant.approval_id, tenant="acme")
     vote = a_vote(1, request, tenant="acme", human=CAROL.id, account=account, signed_in_ns=world.now_ns)
     opened, filled = Open(request, shown_of(request)), Move(request.id, 1, Event.VOTE, request.opened_ns, vote=vote)
-    await process.store.commit(entry(20, steps=(opened, filled, Insert(grant))))
+    await process.store.commit(entry(20, opened, filled, Insert(grant)))
     await process.approvals.services.sweep.run_once(world.now_ns)
     assert process.store.grant("acme", grant.id).state is GrantState.ACTIVE
     await Transmitter(world).push(of(CAROL))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, LastClaims, Vote
@@ -198,43 +198,77 @@ class RevocationRow:
 
 
 @frozen
+class RaiseMark:
+    """Move a high-water mark to a value; it never goes back."""
+
+    name: str
+    value: int
+
+
+@frozen
+class SettleRefusals:
+    """The record tells of these refusals: they are counted no longer once it is durable."""
+
+    counts: tuple[RefusalCount, ...]
+
+
+@frozen
+class Supersede:
+    """Nothing that was decided before the commit is to become durable after it."""
+
+
+# A row is written by the rule of its table: a pseudonym, a label, an artefact or an opening that is there stays as it
+# is; a session is bound, or kept for longer; of a budget its share is taken. Conflict where a call has another salt,
+# a session is another's, or a budget has not enough left; InvalidRequest where a reply's key is taken.
+CommitStep: TypeAlias = (
+    ValueRow
+    | CallRow
+    | ReplyRow
+    | PersonRow
+    | Artefact
+    | SwitchRow
+    | RevocationRow
+    | SessionRow
+    | SessionOpening
+    | SessionOver
+    | PairChange
+    | SeenText
+    | LabelRow
+    | BudgetReservation
+    | RaiseMark
+    | SettleRefusals
+    | Supersede
+    | Step
+)
+_Row = TypeVar("_Row")
+ANSWER_STEPS = frozenset(get_args(Step))  # that change answers of people or of the judge
+SUPERSEDING = frozenset((SwitchRow, RevocationRow, Supersede))  # that make history of all that was decided before
+MARKING = frozenset((RaiseMark, Advance))  # that may set a high-water mark
+
+
+@frozen
 class Commit:
-    """One atomic write: a record and everything that must be true exactly when the record is durable."""
+    """One atomic write: a record, and the steps that are carried out exactly when it is durable, in their order."""
 
     record_id: str  # UUIDv7; the decision id for decisions
     kind: str
     tenant: str
     at_ns: int
     record: bytes  # pdp.record/3, canonical; at most 60,000 bytes
-    values: tuple[ValueRow, ...] = ()
-    call: CallRow | None = None
-    reply: ReplyRow | None = None
-    artefacts: tuple[Artefact, ...] = ()
-    switch: SwitchRow | None = None
-    revoked: tuple[RevocationRow, ...] = ()
-    high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
-    steps: tuple[Step, ...] = ()  # carried out with the record, or the entry is refused with Conflict
-    session: SessionRow | None = None  # is bound, or kept for longer; Conflict where it is another's
-    opens: SessionOpening | None = None  # `session` begins with it
-    over: SessionOver | None = None  # the record tells of an end; after `opens`
-    refusals: tuple[RefusalCount, ...] = ()  # that the record tells of; they are counted no longer once it is durable
-    people: tuple[PersonRow, ...] = ()  # new pseudonyms that the record uses; one that is there stays
-    labels: tuple[LabelRow, ...] = ()  # one that is there stays as it is
-    pairs: tuple[PairChange, ...] = ()  # before the labels
-    seen: tuple[SeenText, ...] = ()  # after a reset, and before results are awaited no longer
-    reserves: tuple[BudgetReservation, ...] = ()  # of budgets; Conflict where one has not enough left
+    steps: tuple[CommitStep, ...] = ()  # all of them, or the entry is refused with Conflict
     epoch: int | None = None  # of the switches that it was decided under; Conflict where there is another by now
-    supersedes: bool = False  # nothing that was decided before it is to become durable after it
 
-    @property
-    def moves_marks(self) -> bool:
-        """Whether it may set a high-water mark."""
-        return bool(self.high_water) or any(isinstance(step, Advance) for step in self.steps)
+    def with_steps(self, *steps: CommitStep) -> Commit:
+        """The same with further steps."""
+        return replace(self, steps=self.steps + steps)
 
-    @property
-    def switches(self) -> bool:
-        """Whether it makes history of whatever was decided before it: a switch, revocations."""
-        return self.switch is not None or bool(self.revoked) or self.supersedes
+    def of(self, kind: type[_Row]) -> list[_Row]:
+        """Its steps of one type."""
+        return [step for step in self.steps if type(step) is kind]
+
+    def has(self, kinds: frozenset[type]) -> bool:
+        """Whether a step is of one of these types."""
+        return not kinds.isdisjoint(map(type, self.steps))
 
 
 @frozen

@@ -9,13 +9,13 @@ key or a session is taken. The writer then finds out what is wrong in an ordinar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy.dialects import postgresql
 
 from pdp.core.call.sessions import together
-from pdp.core.record.stored import CallRow, Commit, SessionRow
+from pdp.core.record.stored import CallRow, Commit, PersonRow, ReplyRow, SessionOpening, SessionRow
 from pdp.store.rows import (
     CALLS,
     OLD,
@@ -28,12 +28,8 @@ from pdp.store.rows import (
     Ages,
     Head,
     Insert,
-    call_row,
-    opening_row,
-    person_row,
+    by_type,
     record_rows,
-    reply_row,
-    session_row,
     value_rows,
 )
 from pdp.store.shared import Last
@@ -121,38 +117,44 @@ def _statement(more: Sequence[Insert]) -> str:
 STATEMENTS = {_name(more): _statement(more) for more in ((), (PEOPLE,), (OPENINGS,), _SELDOM)}
 
 
+def _joined(rows: Sequence[SessionRow]) -> Collection[SessionRow] | None:
+    """One row for each session; None where one of them may refuse another."""
+    sessions: dict[str, SessionRow] = {}
+    for row in rows:
+        first = sessions.get(row.index)
+        if first is not None and first.opened_ns != row.opened_ns:
+            return None  # one of them does not know what began the session, which may refuse it
+        if (joined := row if first is None else together(first, row)) is None:
+            return None
+        sessions[row.index] = joined
+    return sessions.values()
+
+
 def statement_arguments(
     entries: Sequence[Commit], leaves: Sequence[bytes], head: Head, last: Last | None, ages: Ages
 ) -> tuple[str, tuple[Any, ...]] | None:
     """The name and the arguments of the statement; None where two entries change the same row in different ways.
     Raises Fault `store.entry` as `rows.value_rows` does."""
+    steps = by_type(entries)
     calls: dict[str, CallRow] = {}
-    sessions: dict[str, SessionRow] = {}
-    for entry in entries:
-        if (call := entry.call) is not None and calls.setdefault(call.index, call).salt != call.salt:
+    for call in steps[CallRow]:
+        if calls.setdefault(call.index, call).salt != call.salt:
             return None
-        if call is not None:
-            calls[call.index] = call
-        if (row := entry.session) is not None:
-            first = sessions.get(row.index)
-            if first is not None and first.opened_ns != row.opened_ns:
-                return None  # one of them does not know what began the session, which may refuse it
-            if (joined := row if first is None else together(first, row)) is None:
-                return None
-            sessions[row.index] = joined
-    replies = {entry.reply.key: entry.reply for entry in entries if entry.reply is not None}
-    if len(replies) < sum(entry.reply is not None for entry in entries):
+        calls[call.index] = call
+    sessions = _joined(steps[SessionRow])
+    replies = {reply.key: reply for reply in steps[ReplyRow]}
+    if sessions is None or len(replies) < len(steps[ReplyRow]):
         return None
     new = {
         RECORDS: record_rows(entries, leaves, 0),
         VALUES: value_rows(entries, 0),
-        CALLS: list(map(call_row, calls.values())),
-        REPLIES: list(map(reply_row, replies.values())),
-        SESSIONS: list(map(session_row, sessions.values())),
+        CALLS: list(map(CALLS.row, calls.values())),
+        REPLIES: list(map(REPLIES.row, replies.values())),
+        SESSIONS: list(map(SESSIONS.row, sessions)),
     }
     seldom = {
-        PEOPLE: [person_row(person) for entry in entries for person in entry.people],
-        OPENINGS: [opening_row(entry.opens) for entry in entries if entry.opens is not None],
+        PEOPLE: list(map(PEOPLE.row, steps[PersonRow])),
+        OPENINGS: list(map(OPENINGS.row, steps[SessionOpening])),
     }
     more = [into for into in _SELDOM if seldom[into]]
     arguments = (

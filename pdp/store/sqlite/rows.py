@@ -12,7 +12,18 @@ from sqlalchemy import Connection, event
 from typing_extensions import override
 
 from pdp.core.bytes.digest import leaf_hash
-from pdp.core.record.stored import Commit, RecordRef, RefusalCount
+from pdp.core.call.labels import LabelRow
+from pdp.core.record.stored import (
+    CallRow,
+    Commit,
+    PairChange,
+    PersonRow,
+    RecordRef,
+    RefusalCount,
+    ReplyRow,
+    SessionOpening,
+    SessionRow,
+)
 from pdp.store.alchemy import plain_faults
 from pdp.store.rows import (
     CALLS,
@@ -25,14 +36,8 @@ from pdp.store.rows import (
     Head,
     Insert,
     Rows,
-    call_row,
-    call_taken,
-    opening_row,
-    person_row,
+    by_type,
     record_rows,
-    reply_row,
-    reply_taken,
-    session_row,
     session_taken,
     value_rows,
 )
@@ -49,6 +54,7 @@ _TOGETHER = {
     SESSIONS: f" RETURNING {', '.join(SESSIONS.columns)}",
     **dict.fromkeys((RECORDS, VALUES, OPENINGS, PEOPLE, CALLS, REPLIES), ""),
 }
+_PLAIN_ROWS = ((SessionOpening, OPENINGS), (PersonRow, PEOPLE), (CallRow, CALLS), (ReplyRow, REPLIES))
 _COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
 
 
@@ -111,8 +117,7 @@ class SqliteRows(Rows):
     @override
     def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
         self._tenant = entry.tenant
-        self._changed.update(change.pair for change in entry.pairs)
-        self._changed.update(label.pair for label in entry.labels)
+        self._changed.update(step.pair for step in entry.steps if isinstance(step, (PairChange, LabelRow)))
         return super().write(entry, index, believed_ns)
 
     @override
@@ -120,25 +125,21 @@ class SqliteRows(Rows):
         """A few statements for all of them: at each one, the thread lets go of Python's lock and has to get it back
         from the event loop's."""
         leaves = [leaf_hash(entry.record) for entry in entries]
-        tenants = {entry.session.index: entry.tenant for entry in entries if entry.session is not None}
-        sessions = [session_row(entry.session) for entry in entries if entry.session is not None]
-        bound = 0
+        steps = by_type(entries)
+        tenants = {s.index: entry.tenant for entry in entries for s in entry.steps if type(s) is SessionRow}
+        sessions, bound = list(map(SESSIONS.row, steps[SessionRow])), 0
         for text, values in _inserts(SESSIONS, sessions, believed_ns):
-            found = self._db.execute(text, values).fetchall()
-            self._bound.update((row[0], (tenants[row[0]], row)) for row in found)
-            bound += len(found)
+            bound_rows = self._db.execute(text, values).fetchall()
+            self._bound.update((row[0], (tenants[row[0]], row)) for row in bound_rows)
+            bound += len(bound_rows)
         if bound < len(sessions):
             raise session_taken()
         self._insert_all(RECORDS, record_rows(entries, leaves, index))
         self._insert_all(VALUES, value_rows(entries, index))
-        self._insert_all(OPENINGS, [opening_row(entry.opens) for entry in entries if entry.opens is not None])
-        self._insert_all(PEOPLE, [person_row(each) for entry in entries for each in entry.people])
-        calls = [call_row(entry.call) for entry in entries if entry.call is not None]
-        if self._insert_all(CALLS, calls) < len(calls):
-            raise call_taken()
-        replies = [reply_row(entry.reply) for entry in entries if entry.reply is not None]
-        if self._insert_all(REPLIES, replies) < len(replies):
-            raise reply_taken()
+        for kind, into in _PLAIN_ROWS:
+            rows = list(map(into.row, steps[kind]))
+            if self._insert_all(into, rows) < len(rows) and into.refusal is not None:
+                raise into.refusal()
         return tuple([RecordRef(self._origin, n, leaf) for n, leaf in enumerate(leaves, index)])
 
     def _insert_all(self, into: Insert, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -152,9 +153,9 @@ class SqliteRows(Rows):
     def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
         if into is not SESSIONS:
             return super()._insert(into, *rows)
-        found = self._db.execute(_insert_of(into, 1), rows[0]).fetchall()
-        self._bound.update((row[0], (self._tenant, row)) for row in found)
-        return len(found)
+        bound_rows = self._db.execute(_insert_of(into, 1), rows[0]).fetchall()
+        self._bound.update((row[0], (self._tenant, row)) for row in bound_rows)
+        return len(bound_rows)
 
     @override
     def doubt(self) -> None:
@@ -162,7 +163,7 @@ class SqliteRows(Rows):
 
     @override
     def taken_back(self, entries: Sequence[Commit]) -> None:
-        self._changed.update(entry.session.index for entry in entries if entry.session is not None)
+        self._changed.update(row.index for entry in entries for row in entry.of(SessionRow))
 
     @override
     def durable(self) -> None:

@@ -18,7 +18,7 @@ from pdp.core.approvals.states import State
 from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import pair_index
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.core.record.stored import PairChange
+from pdp.core.record.stored import CommitStep, PairChange
 from pdp.people.declassify import DeclassifyAsk
 from pdp.people.operator_requests import OperatorTerms
 from pdp.people.votes import BallotInput
@@ -41,9 +41,9 @@ async def harness(tmp_path: Path) -> AsyncIterator[ApprovalHarness]:
         yield found
 
 
-async def put(harness: ApprovalHarness, n: int, *labels: LabelRow, **more: object) -> None:
+async def put(harness: ApprovalHarness, n: int, *steps: CommitStep, epoch: int | None = None) -> None:
     """What a call leaves behind."""
-    await harness.store.commit(entry(n, labels=labels, **more))
+    await harness.store.commit(entry(n, *steps, epoch=epoch))
 
 
 async def asked(harness: ApprovalHarness, who: Person = OPERATOR, **fields: object) -> Approval:
@@ -174,7 +174,7 @@ async def test_votes_at_once_remove_it_once(harness: ApprovalHarness) -> None:
 async def test_after_a_context_reset_the_old_request_does_nothing(harness: ApprovalHarness) -> None:
     request = await asked(harness)
     await vote(harness, "bob", request)
-    await put(harness, 902, label("untrusted", 4), pairs=(PairChange(PAIR, reset=True),))
+    await put(harness, 902, PairChange(PAIR, reset=True), label("untrusted", 4))
     fault = await refused(vote(harness, "cat", request))
     assert (type(fault), fault.code) == (Outdated, "approval.stale")
     assert there(harness) == {("untrusted", make_id(4))}

@@ -37,7 +37,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[ApprovalHarness]:
     async with opened(tmp_path, lift=TERMS) as found:
         document = canonical({"subject": {"issuer": "https://idp.example", "id": "sue"}})
         value = ValueRow(make_id(5), TENANT, "", "input", b"0" * 32, document)
-        await found.store.commit(replace(entry(5), record_id=make_id(5), values=(value,)))
+        await found.store.commit(replace(entry(5, value), record_id=make_id(5)))
         await seen(found)
         yield found
 

@@ -419,7 +419,7 @@ async def test_a_vote_that_another_release_answered_in_another_shape_is_not_told
     assert attempt is not None
     for number, kept in enumerate((b"{}", b'["id"]', b'["id","","denied",1,"approval.denied","more"]'), 1):
         row = ReplyRow(attempt.key, attempt.content, "people", "", kept, "", 0, harness.clock.at)
-        await harness.store.commit(entry(number, reply=row))
+        await harness.store.commit(entry(number, row))
         with pytest.raises(InvalidRequest) as e:
             await harness.services.votes.vote(who, asked.id, given)
         assert e.value.code == "request.reused"

@@ -18,7 +18,7 @@ from support.stored import AT, Entropy, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
 from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import CallRow, ValueRow
+from pdp.core.record.stored import CallRow, RaiseMark, SettleRefusals, ValueRow
 from pdp.store.calls import _storable
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
@@ -38,7 +38,7 @@ async def store(tmp_path: Any) -> Any:
 
 async def test_the_store_knows_what_it_takes(store: Any, tmp_path: Path) -> None:
     before = store.size_bytes()
-    await store.commit(entry(1, artefacts=(Artefact("d", "bundle", b"x" * 100_000),)))
+    await store.commit(entry(1, Artefact("d", "bundle", b"x" * 100_000)))
     assert store.size_bytes() - before >= 100_000
     assert store.size_bytes() == sum(f.stat().st_size for f in (tmp_path / "store").iterdir() if "sqlite3" in f.name)
 
@@ -61,7 +61,7 @@ async def test_erasing_a_subject_leaves_no_byte_of_it(tmp_path: Any) -> None:
             ValueRow(an_id(n), "acme", subject, "arguments", b"s", b"{}"),
         )
         call = CallRow(f"c{n}", "acme", subject, b"s", "d", AT)
-        await store.commit(entry(n, values=values, call=call))
+        await store.commit(entry(n, *values, call))
     assert await erase_subject(store, "other", "alice") == 0
     assert store.value(an_id(1), "input").data == marked
     assert await erase_subject(store, "acme", "alice") == 6
@@ -268,7 +268,7 @@ def test_indexes_are_dense_and_marks_never_go_back(tmp_path_factory: Any, plan: 
         store = SqliteStore.open(StoreOptions(path=path), entropy=Entropy())
         seen, mark = {}, 0
         for wave in plan:
-            commits = [store.commit(entry(n, high_water=(("clock", value),))) for n, value in wave]
+            commits = [store.commit(entry(n, RaiseMark("clock", value))) for n, value in wave]
             for (n, value), result in zip(wave, await asyncio.gather(*commits, return_exceptions=True), strict=True):
                 assert isinstance(result, Fault) == (n in seen)
                 if n not in seen:
@@ -294,7 +294,7 @@ async def test_refusals_beyond_the_quota_survive_a_crash_until_recorded(tmp_path
     store = opened(tmp_path, refusals_per_minute=2)
     counts = store.aggregated_refusals()
     assert counts == (("acme", "gw", "caller.role", 3),)
-    await store.commit(entry(2, kind="refusals", refusals=counts))
+    await store.commit(entry(2, SettleRefusals(counts), kind="refusals"))
     assert store.aggregated_refusals() == ()
     await store.close()
     store = opened(tmp_path)
@@ -308,7 +308,7 @@ async def test_a_record_of_one_tenants_refusals_leaves_the_others(tmp_path: Any)
         store.note_refusal(tenant, "gw", "caller.role", AT)
     acme, beta = store.aggregated_refusals()
     store.note_refusal("acme", "gw", "caller.role", AT)  # while the record is on its way
-    await store.commit(entry(1, refusals=(acme,)))
+    await store.commit(entry(1, SettleRefusals((acme,))))
     left = (("acme", "gw", "caller.role", 1), beta)
     assert store.aggregated_refusals() == left
     await store.close()  # and a crash here would have kept them too: they are in the file
@@ -324,17 +324,17 @@ async def test_counts_whose_record_fails_stay_counted(tmp_path: Any) -> None:
     path = tmp_path / "store" / "pdp.sqlite3"
     path.rename(tmp_path / "away")
     with pytest.raises(Unavailable):
-        await store.commit(entry(1, refusals=counts))
+        await store.commit(entry(1, SettleRefusals(counts)))
     assert store.aggregated_refusals() == counts
     (tmp_path / "away").rename(path)
     await until(store.healthy)
     with pytest.raises(Unavailable):
-        await store.commit_all((entry(2, refusals=counts), entry(2)))  # the second one cannot be written
+        await store.commit_all((entry(2, SettleRefusals(counts)), entry(2)))  # the second one cannot be written
     assert store.aggregated_refusals() == counts
     await store.close()
     store = opened(tmp_path)
     assert store.aggregated_refusals() == counts  # though the commit that was to store them failed
-    await store.commit(entry(3, refusals=counts))
+    await store.commit(entry(3, SettleRefusals(counts)))
     assert store.aggregated_refusals() == ()
     await store.close()
 

@@ -15,7 +15,9 @@ from pdp.core.errors import Conflict, Fault, InvalidRequest
 from pdp.core.record.stored import (
     CallRow,
     Commit,
+    CommitStep,
     PersonRow,
+    RaiseMark,
     ReplyRow,
     SessionOpening,
     SessionRow,
@@ -38,18 +40,22 @@ def session(n: int, **more: Any) -> SessionRow:
     )
 
 
-def whole(n: int, **more: Any) -> Commit:
-    """A plain entry with every part; some rows come again in later ones."""
+def whole(n: int, *others: CommitStep) -> Commit:
+    """A plain entry with every part, `others` in place of those of their types; some rows come again in later
+    ones."""
     value = ValueRow(an_id(n), "acme", "alice", "arguments", b"s", b"%d" % n)
-    made: dict[str, Any] = {
-        "values": (value, replace(value, path="input", data=b"i" * n)),
-        "call": CallRow(f"c{n % 5}", "acme", "alice", b"s", "d", AT + n),
-        "reply": ReplyRow(f"k{n}", "said", "decide", "allow", b"{}", "e", AT + n, AT + n),
-        "session": session(n),
-        "opens": SessionOpening(f"s{n % 3}", AT + n, "acme", "gateway", "r", AT + n) if n % 4 == 0 else None,
-        "people": (PersonRow(f"p-{n % 2}", "acme", "alice", "account", "i", "alice"),),
-    }
-    return entry(n, **{**made, **more})
+    steps: list[CommitStep] = [
+        value,
+        replace(value, path="input", data=b"i" * n),
+        CallRow(f"c{n % 5}", "acme", "alice", b"s", "d", AT + n),
+        ReplyRow(f"k{n}", "said", "decide", "allow", b"{}", "e", AT + n, AT + n),
+        session(n),
+        PersonRow(f"p-{n % 2}", "acme", "alice", "account", "i", "alice"),
+    ]
+    if n % 4 == 0:
+        steps.append(SessionOpening(f"s{n % 3}", AT + n, "acme", "gateway", "r", AT + n))
+    kinds = set(map(type, others))
+    return entry(n, *(step for step in steps if type(step) not in kinds), *others)
 
 
 def rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -85,18 +91,18 @@ async def test_entries_leave_together_what_they_leave_one_by_one(tmp_path: Path,
 
 async def test_what_is_not_plain_stands_beside_what_is(tmp_path: Path) -> None:
     label = LabelRow("pair", "secret", "code", "", an_id(2), AT)
-    entries = [whole(1), whole(2, labels=(label,)), whole(3, high_water=(("clock", AT),)), whole(4)]
+    entries = [whole(1), whole(2, label), whole(3, RaiseMark("clock", AT)), whole(4)]
     found = await left(tmp_path / "together", entries, together=True)
     alone = await left(tmp_path / "alone", entries, together=False)
     assert (found[0], found[1][0], found[2]) == (alone[0], alone[1][0], alone[2])
     assert len(found[2]["labels"]) == len(found[2]["high_water"]) == 1
 
 
-TAKEN: dict[str, tuple[dict[str, Any], type[Fault], str]] = {
-    "another's session": ({"session": replace(session(1), owner="mallory")}, Conflict, "store.conflict"),
-    "another salt": ({"call": CallRow("c1", "acme", "alice", b"other", "d", AT)}, Conflict, "store.conflict"),
+TAKEN: dict[str, tuple[CommitStep, type[Fault], str]] = {
+    "another's session": (replace(session(1), owner="mallory"), Conflict, "store.conflict"),
+    "another salt": (CallRow("c1", "acme", "alice", b"other", "d", AT), Conflict, "store.conflict"),
     "a reply's key": (
-        {"reply": ReplyRow("k1", "other", "decide", "allow", b"{}", "e", AT, AT)},
+        ReplyRow("k1", "other", "decide", "allow", b"{}", "e", AT, AT),
         InvalidRequest,
         "request.id_reused",
     ),
@@ -105,24 +111,20 @@ TAKEN: dict[str, tuple[dict[str, Any], type[Fault], str]] = {
 
 @pytest.mark.parametrize("taken", TAKEN)
 async def test_one_entry_at_fault_takes_nobody_with_it_and_nothing_of_it_stays(tmp_path: Path, taken: str) -> None:
-    more, kind, code = TAKEN[taken]
-    more = (
-        {"session": session(1), **more}
-        if taken != "another's session"
-        else {"session": replace(session(1), owner="mallory")}
-    )
+    step, kind, code = TAKEN[taken]
+    steps = (step,) if isinstance(step, SessionRow) else (session(1), step)
     store = opened(tmp_path)
     try:
         await store.commit(whole(1))
         found = await asyncio.gather(
-            store.commit(whole(2)), store.commit(whole(9, **more)), store.commit(whole(3)), return_exceptions=True
+            store.commit(whole(2)), store.commit(whole(9, *steps)), store.commit(whole(3)), return_exceptions=True
         )
         assert isinstance(found[1], kind)
         assert found[1].code == code
         assert [getattr(each, "index", None) for each in found] == [1, None, 2]
         assert store.record(an_id(9)) is None
         with pytest.raises(kind):
-            await store.commit_all((whole(4), whole(9, **more)))
+            await store.commit_all((whole(4), whole(9, *steps)))
         assert (store.record(an_id(4)), store.size()) == (None, 3)
     finally:
         await store.close()
@@ -132,8 +134,8 @@ async def test_two_replies_that_are_renewed_at_once_are_both_renewed(tmp_path: P
     store = opened(tmp_path)
     try:
         await store.commit_all((whole(1), whole(2), whole(3)))
-        again = [replace(reply, created_ns=AT + 99) for n in (1, 2, 3) if (reply := whole(n).reply) is not None]
-        await store.commit_all(tuple([entry(10 + n, reply=reply) for n, reply in enumerate(again)]))
+        again = [replace(reply, created_ns=AT + 99) for n in (1, 2, 3) for reply in whole(n).of(ReplyRow)]
+        await store.commit_all(tuple([entry(10 + n, reply) for n, reply in enumerate(again)]))
         found = [store.reply(f"k{n}") for n in (1, 2, 3)]
         assert [each and each.created_ns for each in found] == [AT + 99] * 3
         assert store.size() == 6
