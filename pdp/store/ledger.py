@@ -4,7 +4,9 @@ marks, and the housekeeping that runs within commits."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
 from threading import Lock
 from typing import TypeVar
 
@@ -21,7 +23,7 @@ from pdp.core.record.stored import (
     SUPERSEDING,
     Commit,
     RecordRef,
-    SessionOpening,
+    SessionRow,
     SettleRefusals,
 )
 from pdp.store import shared
@@ -82,7 +84,7 @@ class Ledger:
         self._wrote += refs
         self._next += len(refs)
         self._latest_ns = max([self._latest_ns, *(entry.at_ns for entry in entries)])
-        self._bound += len([step for entry in entries for step in entry.steps if type(step) is SessionOpening])
+        self._bound += _begun(entries)
         return refs
 
     def _check_epoch(self, epoch: int | None) -> None:
@@ -96,7 +98,7 @@ class Ledger:
         self._wrote.append(ref)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
-        self._bound += len(entry.of(SessionOpening))
+        self._bound += _begun((entry,))
         self._reserved += len(entry.of(BudgetReservation))
         self._touched = self._touched or entry.has(SUPERSEDING | MARKING)
         for settled in entry.of(SettleRefusals):
@@ -278,3 +280,12 @@ class Ledger:
     def switch_epoch(self) -> int:
         """Grows with every switch change."""
         return self.marks.high_water.get(SWITCH_EPOCH, 0)
+
+
+def _begun(entries: Iterable[Commit]) -> int:
+    """The number of sessions that entries begin."""
+    count = 0
+    for step in chain.from_iterable(map(attrgetter("steps"), entries)):
+        if type(step) is SessionRow and step.opened_ns == step.used_ns:
+            count += 1
+    return count

@@ -86,7 +86,7 @@ async def test_a_store_keeps_what_a_naive_model_keeps(store: Any, seed: int) -> 
         gone = random.choice([(), *({each} for each in sorted(model.awaited))])
         done = tuple(PairChange(pair, inspected=(decision,)) for pair, decision in gone)
         texts = tuple(drawn(random, n, at_ns, model.awaited))
-        await store.commit(entry(n, awaits, *done, *texts))
+        await store.commit(entry(n, awaits, *texts, *done))
         if awaits.reset:
             model.reset(awaits.pair)
         model.awaited.add((awaits.pair, an_id(n)))

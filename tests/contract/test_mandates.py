@@ -139,7 +139,7 @@ async def test_a_first_call_and_the_mandate_of_its_session_at_once(store: Any) -
         book, index = Book(store), f"s{n}"
         book.count = 100 * (n + 1)
         mandate = replace(ROW, id=f"m{n}", session=index)
-        begins = partial(book.does, BeginMandate(mandate, AT), session=replace(OPENED, index=index))
+        begins = partial(book.does, BeginMandate(mandate, AT), replace(OPENED, index=index))
         called = replace(SESSION, index=index, opened_ns=AT + 1, used_ns=AT + 1)
         book.count += 1
         calls = partial(store.commit, entry(book.count, called))

@@ -20,7 +20,7 @@ from pdp.core.bytes.digest import chained, keyed_index
 from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE, observed
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import CallKeys, Commit, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.core.record.stored import CallKeys, Commit, CommitStep, PairChange, RecordRef, SessionRow, StoredCall
 from pdp.sessions import on_redis
 from pdp.sessions.on_redis import AWAY, LOST, RedisSessions
 from pdp.sessions.redis_scripts import INDEXES
@@ -74,8 +74,8 @@ async def state(place: Place, redis: RedisServer, store: Any) -> RedisSessions:
     return found
 
 
-def awaits(n: int, pair: str = "p") -> dict[str, Any]:
-    return {"session": ROW, "pairs": (PairChange(pair, awaits=(an_id(n),)),)}
+def awaits(n: int, pair: str = "p") -> tuple[CommitStep, ...]:
+    return ROW, PairChange(pair, awaits=(an_id(n),))
 
 
 def whole(found: StoredCall) -> bool:
@@ -93,7 +93,7 @@ async def inspected(store: Any, n: int, of: int) -> None:
 
 
 async def test_what_is_lost_is_the_worst_until_a_reset(store: Any, state: RedisSessions, redis: RedisServer) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     await inspected(store, 2, 1)
     assert whole(await store.for_call(KEYS))
     redis.run("FLUSHALL")
@@ -101,12 +101,12 @@ async def test_what_is_lost_is_the_worst_until_a_reset(store: Any, state: RedisS
     assert (found.session, found.awaited, whole(found)) == (None, 0, False)
     assert state.problem() == LOST
     for n in (3, 5):  # what comes after the loss does not hide it
-        await store.commit(entry(n, **awaits(n)))
+        await store.commit(entry(n, *awaits(n)))
         await inspected(store, n + 1, n)
         assert not whole(await store.for_call(KEYS))
     await store.commit(entry(7, *RESET))
     assert whole(await store.for_call(KEYS))
-    await store.commit(entry(8, **awaits(8)))
+    await store.commit(entry(8, *awaits(8)))
     assert (await store.for_call(KEYS)).awaited == 1
     await inspected(store, 9, 8)
     assert whole(await store.for_call(KEYS))
@@ -117,7 +117,7 @@ async def test_what_is_lost_is_the_worst_until_a_reset(store: Any, state: RedisS
 async def test_a_pair_that_awaited_nothing_loses_nothing(
     store: Any, state: RedisSessions, redis: RedisServer
 ) -> None:
-    await store.commit(entry(1, **awaits(1, pair="q")))
+    await store.commit(entry(1, *awaits(1, pair="q")))
     redis.run("FLUSHALL")
     assert whole(await store.for_call(KEYS))
     assert not whole(await store.for_call(replace(KEYS, pair="q")))
@@ -142,7 +142,7 @@ async def test_a_bug_in_a_look_leaves_the_others_to_come(
 
 
 async def test_one_lost_key_is_found_out(store: Any, state: RedisSessions, redis: RedisServer) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     (key,) = redis.run("KEYS", "*:p:p")
     redis.run("DEL", key)
     assert not whole(await store.for_call(KEYS))
@@ -157,7 +157,7 @@ async def test_the_mark_is_put_once(store: Any, state: RedisSessions, place: Pla
         return ()
 
     for n in range(3):
-        await state.write((entry(n, **awaits(n)),), 0, write)
+        await state.write((entry(n, *awaits(n)),), 0, write)
     mark = LabelRow("p", ELSEWHERE, "session.awaited", "", an_id(0), AT)
     assert [each.of(LabelRow) for each in written] == [[mark], [], []]
     assert not any(isinstance(step, SessionRow | PairChange) for each in written for step in each.steps)
@@ -167,13 +167,13 @@ async def test_data_that_is_merely_old_is_not_believed(store: Any, place: Place,
     """A server that comes back with less than it said it had, as one that failed over does."""
     writer, other = (place.sessions(redis, seed) for seed in "ab")
     store.keep_sessions(writer)
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     store.keep_sessions(other)
     assert (await store.for_call(KEYS)).awaited == 1
     redis.run("CONFIG", "SET", "appendonly", "no")
     redis.run("SAVE")
     store.keep_sessions(writer)
-    await store.commit(entry(2, **awaits(2)))
+    await store.commit(entry(2, *awaits(2)))
     assert (await store.for_call(KEYS)).awaited == 2
     redis.kill()
     for file in (redis.folder / "appendonlydir").glob("*"):
@@ -188,7 +188,7 @@ async def test_data_that_is_merely_old_is_not_believed(store: Any, place: Place,
 
 
 async def test_a_restart_that_keeps_all_loses_nothing(store: Any, state: RedisSessions, redis: RedisServer) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     redis.kill()
     redis.start()
     await until_back(state)
@@ -200,13 +200,13 @@ async def test_a_restart_that_keeps_all_loses_nothing(store: Any, state: RedisSe
 async def test_away_is_said_and_nothing_is_committed(
     store: Any, state: RedisSessions, redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     redis.kill()
     found = await store.for_call(KEYS)
     assert (found.away, found.session, state.problem()) == (True, None, AWAY)
-    for n, more in enumerate((awaits(2), {"session": ROW}, {"pairs": RESET})):
+    for n, more in enumerate((awaits(2), (ROW,), RESET)):
         with pytest.raises(Conflict):
-            await store.commit(entry(10 + n, **more))
+            await store.commit(entry(10 + n, *more))
     assert store.size() == 1
     await store.commit(entry(20))
     assert not (await store.for_call(CallKeys("acme", AT, AT, reply="r"))).away
@@ -219,7 +219,7 @@ async def test_away_is_said_and_nothing_is_committed(
 async def test_a_server_that_hangs_holds_up_nobody_for_long(
     store: Any, state: RedisSessions, redis: RedisServer
 ) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     redis.signal(signal.SIGSTOP)
     ticks = 0
 
@@ -244,10 +244,10 @@ async def test_a_step_that_came_too_late_leaves_nothing_awaited(
     store: Any, state: RedisSessions, redis: RedisServer
 ) -> None:
     """It was carried out, but nobody heard of it, and so nobody got an answer."""
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     redis.run("CLIENT", "PAUSE", 600_000, "WRITE")  # scripts among them
     with pytest.raises(Conflict):
-        await store.commit(entry(2, **awaits(2)))
+        await store.commit(entry(2, *awaits(2)))
     redis.run("CLIENT", "UNPAUSE")
     await until_back(state)
     assert (await store.for_call(KEYS)).awaited == 1
@@ -275,7 +275,7 @@ async def test_a_user_may_have_no_more_than_the_guide_says(store: Any, place: Pl
     try:
         found = place.sessions(redis, "guided", url=redis.url.replace("//", "//guided@"))
         store.keep_sessions(found)
-        await store.commit(entry(1, **awaits(1)))
+        await store.commit(entry(1, *awaits(1)))
         await inspected(store, 2, 1)
         await found.look()
         assert (whole(await store.for_call(KEYS)), found.problem()) == (True, "")
@@ -296,7 +296,7 @@ async def test_a_server_that_may_evict_is_not_used(store: Any, state: RedisSessi
 
 
 async def test_tenants_and_stores_share_nothing(store: Any, state: RedisSessions, place: Place) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     other = await store.for_call(replace(KEYS, tenant="globex"))
     assert (other.session, other.awaited) == (None, 0)
     place.namespace += "another"
@@ -365,7 +365,7 @@ async def test_a_commit_that_was_refused_leaves_nothing_awaited(store: Any, stat
 
     for n, (write, left) in enumerate(((refused, 0), (unsure, 1))):
         with pytest.raises((Conflict, Unavailable)):
-            await state.write((entry(n, **awaits(n)),), 0, write)
+            await state.write((entry(n, *awaits(n)),), 0, write)
         found = await store.for_call(KEYS)
         assert (found.awaited, found.session) == (left, ROW if left else None)
     with pytest.raises(Conflict):
@@ -376,7 +376,7 @@ async def test_a_commit_that_was_refused_leaves_nothing_awaited(store: Any, stat
 async def test_what_loosens_waits_for_the_commit_and_for_redis(
     store: Any, state: RedisSessions, redis: RedisServer
 ) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
 
     async def then_away(entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         assert (await store.for_call(KEYS)).awaited == 1
@@ -393,7 +393,7 @@ async def test_what_loosens_waits_for_the_commit_and_for_redis(
 async def test_a_store_without_redis_does_not_believe_that_nothing_is_awaited(
     store: Any, place: Place, state: RedisSessions
 ) -> None:
-    await store.commit(entry(1, **awaits(1)))
+    await store.commit(entry(1, *awaits(1)))
     await inspected(store, 2, 1)
     await store.close()
     place.redis = None
@@ -431,7 +431,7 @@ async def test_calls_that_run_together_are_all_counted(store: Any, state: RedisS
         return ()
 
     both = (state, other)
-    await asyncio.gather(*(both[n % 2].write((entry(n, **awaits(n)),), 0, nowhere) for n in range(100)))
+    await asyncio.gather(*(both[n % 2].write((entry(n, *awaits(n)),), 0, nowhere) for n in range(100)))
     found = await store.for_call(KEYS)
     assert (found.session, found.awaited) == (replace(ROW, calls=100), 100)
     ended = replace(ROW, state="ended", over_ns=AT, calls=0)

@@ -45,9 +45,11 @@ def an_id(n: int) -> str:
     return uuid7(AT, n.to_bytes(8, "big"))
 
 
-def entry(n: int, *steps: CommitStep, kind: str = "decision", at_ns: int = AT, epoch: int | None = None) -> Commit:
+def entry(
+    n: int, *steps: CommitStep | None, kind: str = "decision", at_ns: int = AT, epoch: int | None = None
+) -> Commit:
     record = b'{"id":"%s"}' % an_id(n).encode()
-    return Commit(an_id(n), kind, "acme", at_ns, record, steps, epoch)
+    return Commit(an_id(n), kind, "acme", at_ns, record, tuple(filter(None, steps)), epoch)
 
 
 def a_reply(key: str = "k", content: str = "c", effect: str = "allow", created_ns: int = AT) -> ReplyRow:
