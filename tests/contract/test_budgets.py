@@ -20,7 +20,7 @@ from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.approvals.steps import Note
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import CallKeys, SessionRow
+from pdp.core.record.stored import CallKeys, Commit, RaiseMark, SessionRow
 from pdp.store.budgets import KEPT_NS
 
 SPENDS, LIMIT = 1_000, 900  # of some 2,000 that are wanted; a quarter of the calls does not run
@@ -29,9 +29,10 @@ KEYS = CallKeys("acme", AT, AT, budgets=(INDEX,))
 SEEDS = itertools.count()
 
 
-def taking(n: int, amount: int = 1, limit: int = 10, *, index: str = INDEX, task: str = "", **fields: Any) -> Any:
-    reserves = (BudgetReservation(index, task, amount, limit, fields.pop("until_ns", UNTIL_NS)),)
-    return entry(n, *reserves, **fields)
+def taking(
+    n: int, amount: int = 1, limit: int = 10, *, index: str = INDEX, task: str = "", until_ns: int = UNTIL_NS
+) -> Commit:
+    return entry(n, BudgetReservation(index, task, amount, limit, until_ns))
 
 
 def noting(n: int, of: int, outcome: str) -> Any:
@@ -63,9 +64,9 @@ async def test_what_fits_is_reserved_and_what_does_not_writes_nothing(store: Any
 
 async def test_several_budgets_are_reserved_together_or_not_at_all(store: Any) -> None:
     other = BudgetReservation("other", "", 5, 5, UNTIL_NS)
-    await store.commit(replace(taking(1, 2), reserves=(*taking(1, 2).reserves, other)))
+    await store.commit(taking(1, 2).with_steps(other))
     with pytest.raises(Conflict):
-        await store.commit(replace(taking(2, 2), reserves=(*taking(2, 2).reserves, other)))
+        await store.commit(taking(2, 2).with_steps(other))
     with pytest.raises(Conflict):
         await store.commit_all((taking(3, 3), taking(4, 6)))
     assert await figures(store, replace(KEYS, budgets=(INDEX, "other"))) == [("", 0, 2), ("", 0, 5)]
@@ -96,7 +97,7 @@ async def test_a_task_is_found_by_its_session_its_parent_and_the_one_that_is_nam
 
 async def test_what_is_over_is_forgotten_when_no_clock_is_behind_it(store: Any) -> None:
     async def mark(n: int, at_ns: int) -> None:
-        await store.commit(taking(n, index=f"later {n}", until_ns=AT + 10**18, high_water=(("clock", at_ns),)))
+        await store.commit(taking(n, index=f"later {n}", until_ns=AT + 10**18).with_steps(RaiseMark("clock", at_ns)))
 
     await store.commit(taking(1, 3, until_ns=AT))
     await mark(2, AT + KEPT_NS)
