@@ -25,12 +25,11 @@ from served import (
 )
 from shifting import Shifting
 
-from devtools.demo.stage import tampered
 from devtools.sandbox import BOB, Sandbox
 from pdp.pinning.pin import pin
 from pdp.pinning.review import Review
 from pdp.registry import files
-from pdp.v1 import decision_pb2, types_pb2
+from pdp.v1 import decision_pb2
 
 UNFIT = "The arguments do not fit the schema that the server lists:"
 MARK = "zq82-must-not-be-echoed"
@@ -69,42 +68,6 @@ def set_file(world: Sandbox) -> Path:
     return world.registry / files.SET_FILE
 
 
-def test_an_unknown_server(server: Served) -> None:
-    answer, record = denied(server, server="elsewhere")
-    assert "server.unknown" in codes(answer)
-    assert record["server"]["code"] == "server.unknown"
-
-
-def test_an_unknown_tool_reads_like_a_hidden_and_a_denied_one(server: Served) -> None:
-    unknown, record = denied(server, tool="git_push")
-    assert "tool.unknown" in codes(unknown)
-    assert record["target"]["code"] == "tool.unknown"
-    ungranted, _ = denied(server, ask("git_reset", bearer=server.person(BOB)))
-    drifted, _ = denied(server, definition=tampered(TOOLS["git_status"]))
-    assert unknown.safe_message == ungranted.safe_message == drifted.safe_message
-
-
-def test_a_drifted_definition(server: Served) -> None:
-    answer, record = denied(server, definition=tampered(TOOLS["git_status"]))
-    assert "tool.drifted" in codes(answer)
-    assert record["target"] == {**record["target"], "status": "failed", "code": "tool.drifted", "risk": "critical"}
-
-
-@pytest.mark.parametrize("shown", [b"", b"{}", b"null", b"not json"])
-def test_a_definition_that_was_not_presented(server: Served, shown: bytes) -> None:
-    answer, record = denied(server, definition=shown)
-    expected = "tool.drifted" if shown else "tool.not_presented"
-    assert expected in codes(answer)
-    assert record["target"]["code"] == expected
-
-
-def test_a_bare_digest_presents_nothing(server: Served) -> None:
-    request = ask(bearer=server.alice())
-    request.target.tool.definition_digest = "sha256:" + "0" * 64
-    answer, _ = denied(server, request)
-    assert "tool.not_presented" in codes(answer)
-
-
 @pytest.mark.parametrize(
     ("arguments", "pointer", "keyword", "told"),
     [
@@ -123,42 +86,6 @@ def test_arguments_that_break_the_schema(
     assert pointer in said
     assert MARK not in str(answer) + json.dumps(record)
     assert record["arguments"]["code"] == "arguments.schema"
-
-
-@pytest.mark.parametrize("kind", ["resource", "prompt", "generic", "method"])
-def test_what_this_release_does_not_decide(server: Served, kind: str) -> None:
-    request = ask(bearer=server.alice())
-    match kind:
-        case "resource":  # with the method of a tool
-            request.target.CopyFrom(
-                types_pb2.Target(resource=types_pb2.ResourceTarget(server="git", uri="file:///etc/passwd"))
-            )
-        case "prompt":
-            request.method = "resources/read"
-            request.target.CopyFrom(types_pb2.Target(prompt=types_pb2.PromptTarget(server="git", name="commit")))
-        case "generic":
-            request.target.CopyFrom(types_pb2.Target(generic=types_pb2.GenericTarget(type="queue", id="jobs")))
-        case _:
-            request.method = "tools/cancel"
-    answer, record = denied(server, request)
-    if kind != "generic":  # which names no server, so no token can be for it
-        assert "target.unsupported" in codes(answer)
-    assert record["target"]["code"] == "target.unsupported"
-
-
-@pytest.mark.parametrize("kind", ["resource", "prompt"])
-def test_what_is_not_pinned_is_neither_read_nor_got(server: Served, kind: str) -> None:
-    request = ask(bearer=server.alice())
-    if kind == "resource":
-        request.method = "resources/read"
-        found = types_pb2.Target(resource=types_pb2.ResourceTarget(server="git", uri="file:///etc/passwd"))
-    else:  # though a tool has the name
-        request.method = "prompts/get"
-        found = types_pb2.Target(prompt=types_pb2.PromptTarget(server="git", name="git_status"))
-    request.target.CopyFrom(found)
-    answer, record = denied(server, request)
-    assert codes(answer)[0] == "target.unknown"
-    assert (record["target"]["kind"], record["target"]["code"]) == (kind, "target.unknown")
 
 
 def test_a_session_that_belongs_to_someone_else(server: Served) -> None:

@@ -184,13 +184,24 @@ def _check_decision(case: Case, answer: DecideAnswer, found: Run, world: World) 
     assert answer.HasField("valid_until") == (wanted["effect"] != "deny")
     if "valid_seconds" in wanted:
         assert answer.valid_until.seconds == world.now_ns // NS + wanted["valid_seconds"]
-    assert bool(answer.safe_message) == (wanted["effect"] != "allow")
+    _check_message(answer)
     _controlled(answer.reasons)
     for code in case.spares:
         assert code not in codes(answer.reasons) | {r["code"] for r in fields["requirements"]}
         assert code not in {w["code"] for w in fields["waived"]}
     if case.spares:
         assert "pdp.gate" not in {r.rule for r in answer.reasons}, "what the gate refuses shows nothing of a rule"
+
+
+def _check_message(answer: DecideAnswer) -> None:
+    """A model is not told why a call is denied, except which argument does not fit the schema."""
+    told = answer.safe_message
+    if answer.effect == types_pb2.EFFECT_DENY and told.startswith("The arguments do not fit the schema"):
+        assert "arguments.schema" in codes(answer.reasons)
+    elif answer.effect == types_pb2.EFFECT_DENY:
+        assert told == "This call is not available."
+    else:
+        assert bool(told) == (answer.effect == types_pb2.EFFECT_PENDING)
 
 
 def _check_list(case: Case, answer: ListAnswer, world: World) -> None:
@@ -231,6 +242,8 @@ def _check_record(case: Case, answer: DecideAnswer | ListAnswer, found: Run, wor
     assert fields["time_ns"] == world.now_ns
     row = world.value(answer.decision_id, "input")
     assert fields["input"] == commitment(row.salt, "input", row.data)
+    if fields["subject"]["status"] != "ok":
+        _check_nobody(case, answer, found)
     jti = case.request.get("claims", {}).get("jti")
     if jti and fields["subject"]["status"] == "ok":
         assert fields["subject"]["token_id"] == commitment(row.salt, "token_id", canonical(jti))
@@ -240,6 +253,16 @@ def _check_record(case: Case, answer: DecideAnswer | ListAnswer, found: Run, wor
         assert row.data == _sent(case)
     for text in _texts(case.request.get("arguments", {})):
         assert text.encode() not in found.record, "an argument's value stands in the record"
+
+
+def _check_nobody(case: Case, answer: DecideAnswer | ListAnswer, found: Run) -> None:
+    """The record says why the subject is unknown, and nothing of what its credential claimed. No call to approve."""
+    assert isinstance(answer, ListAnswer) or not answer.call_digest
+    unknown = {"issuer": None, "id": None, "kind": "unknown", "source": "none", "token_id": None}
+    subject = {name: value for name, value in found.fields["subject"].items() if name not in ("status", "code")}
+    assert subject == unknown
+    assert found.fields["subject"]["code"]
+    assert str(case.request.get("who") or case.request.get("vouched", {}).get("subject")) not in found.record.decode()
 
 
 def _sent(case: Case) -> bytes:
