@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy.exc import OperationalError
+from support.for_each import for_each
 from support.postgres import WAIT_SECONDS, Postgres
 from support.stored import Entropy, entry
 
@@ -159,7 +160,7 @@ def test_an_authority_that_cannot_be_read_is_said(url: str, tmp_path: Path) -> N
     assert e.value.code == "store.ca_file"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "mysql://pdp@db/pdp",

@@ -209,7 +209,7 @@ async def test_no_items_are_a_single_evaluation(world: World) -> None:
 _MIXED = [{"action": READ}, {"action": WRITE}, {"action": READ}]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("semantic", "items", "wanted"),
     [
         (None, _MIXED, [True, False, True]),
@@ -229,7 +229,7 @@ async def test_the_three_semantics(world: World, semantic: str | None, items: li
     assert recorded(world) == before + len(wanted)
 
 
-@pytest.mark.parametrize("semantic", ["execute_all", "deny_on_first_deny", "permit_on_first_permit"])
+@for_each("semantic", ["execute_all", "deny_on_first_deny", "permit_on_first_permit"])
 async def test_an_item_that_cannot_be_read_is_denied_in_its_place(world: World, semantic: str) -> None:
     items = [{"resource": {"type": "record"}}, {"resource": ACTIVE}]
     body = several(*items, subject=ALICE, action=READ, options={"evaluations_semantic": semantic})
@@ -242,7 +242,7 @@ async def test_an_item_that_cannot_be_read_is_denied_in_its_place(world: World, 
     assert rest == ([] if semantic == "deny_on_first_deny" else [{"decision": True}])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         several({}, options={"evaluations_semantic": "all"}),

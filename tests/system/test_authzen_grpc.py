@@ -14,6 +14,7 @@ import pytest_asyncio
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.records import ACTIVE, ALICE, ARCHIVED, BOB, FIXTURE, READ, WRITE, asks, permitted, plan, sent
 from support.world import WEDNESDAY_NS, World, running
 
@@ -66,7 +67,7 @@ async def decided(world: World, given: Any, **more: Any) -> bool:
     return bool(said["decision"])
 
 
-@pytest.mark.parametrize(("body", "wanted"), FIXTURE)
+@for_each(("body", "wanted"), FIXTURE)
 async def test_the_decisions_are_those_of_the_http_calls(world: World, body: dict[str, Any], wanted: bool) -> None:
     assert await decided(world, {**body, "context": {"ip": "192.168.1.1"}}) is wanted
 
@@ -91,7 +92,7 @@ async def test_what_is_not_known_is_denied(world: World) -> None:
     assert not await decided(world, asks(ALICE, {"name": "publish"}, ACTIVE))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "given",
     [
         {},
@@ -156,9 +157,7 @@ async def test_a_number_is_the_one_that_was_meant(
     assert f'"department":{wanted}'.encode() in extra
 
 
-@pytest.mark.parametrize(
-    "number", [2.0**53, -(2.0**53), float(2**53 + 1), 2.0**63, 1e308, float("inf"), float("nan"), None]
-)
+@for_each("number", [2.0**53, -(2.0**53), float(2**53 + 1), 2.0**63, 1e308, float("inf"), float("nan"), None])
 async def test_a_number_that_may_be_another_is_refused(world: World, number: float | None) -> None:
     """2^53 too: it is also what 2^53+1 became on its way."""
     said = await called(world, "Evaluation", question(number))

@@ -93,7 +93,7 @@ async def test_the_searches_of_the_certification(
     assert await found(world, searched, {**body, **({"context": context} if context else {})}) == wanted
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("searched", "body"),
     [
         ("subject", {"subject": USER, "resource": ACTIVE}),

@@ -26,6 +26,7 @@ from support import approvals as made
 from support.approval_harness import harness
 from support.deceiving import DECEPTIVE, chunks
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
@@ -408,7 +409,7 @@ def _bent(field: str, text: str) -> tuple[Approval, Shown]:
     return approval, replace(shown, **{field: (text,) if field == "effects" else text})
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@for_each("field", FIELDS)
 def test_bypass_8_what_looks_alike_is_committed_to_apart(field: str) -> None:
     """The commitment differs for every deceptive character, and from the text without."""
     seen = {presented(*_bent(field, f"a{char}b")) for char in DECEPTIVE}

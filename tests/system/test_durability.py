@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import strace_order
 from store_driver import Entropy
+from support.for_each import for_each
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault
@@ -249,7 +250,7 @@ SYNC = "7 fdatasync(5</s/pdp.sqlite3-wal>) = 0"
 SEND = f'8 sendmsg(9<TCP:[127.0.0.1:1->127.0.0.1:2]>, {{iov_base="{ID}"}}, 0) = 40'
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("lines", "early"),
     [
         ([WRITE, SYNC, SEND], False),

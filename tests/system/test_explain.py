@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.erasing import erase_subject
+from support.for_each import for_each
 from support.golden import PEOPLE, SERVERS, policy
 from support.tools import CHANGING, ServerPlan, reviewed, tool
 from support.world import Plan, Refused, World, running
@@ -128,9 +129,8 @@ async def test_rules_name_the_line_where_they_stand(world: World) -> None:
     assert json.loads(next(r for r in found.rules if r.code == "risk.medium").element_json)["id"] == "risk.medium"
 
 
-@pytest.mark.parametrize(
-    ("tool_name", "who", "code"),
-    [("git_status", None, "subject.missing"), ("no_such", "alice", "tool.unknown")],
+@for_each(
+    ("tool_name", "who", "code"), [("git_status", None, "subject.missing"), ("no_such", "alice", "tool.unknown")]
 )
 async def test_a_failed_check_is_placed_in_the_gate(world: World, tool_name: str, who: Any, code: str) -> None:
     asked = world.ask(PEOPLE[who] if who else None, tool_name, {}, definition=b"{}")

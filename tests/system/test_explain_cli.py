@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from click.testing import CliRunner, Result
+from support.for_each import for_each
 from support.profiles import profile
 from support.world import World, running
 
@@ -107,7 +108,7 @@ async def test_a_profile_goes_before_the_file(world: World, tmp_path: Path) -> N
     assert (await pdp(path, *access(world))).exit_code == 0
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "says"),
     [
         (["no-such-file.yaml"], "neither a decision id nor a file"),

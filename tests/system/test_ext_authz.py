@@ -11,6 +11,7 @@ import grpc
 import pytest
 from mcp_types import INVALID_PARAMS
 from served import CONSOLE, SAFE, TEXT, TOOLS, Served, caller_options, make_world, served
+from support.for_each import for_each
 from support.gateways import HANDSHAKE, MODERN, PATH, call, check, message
 
 from devtools import sandbox
@@ -101,7 +102,7 @@ def alice(found: Served, body: Any = None, **more: Any) -> ext_authz_pb2.CheckRe
     return check(call() if body is None else body, bearer=found.alice(), **more)
 
 
-@pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
+@for_each("version", [MODERN, HANDSHAKE])
 def test_an_allowed_call_passes_and_is_recorded(server: Served, version: str) -> None:
     before = len(server.records())
     answer = asked(server, alice(server, call(arguments={"repo_path": "/src"}, version=version)))
@@ -111,7 +112,7 @@ def test_an_allowed_call_passes_and_is_recorded(server: Served, version: str) ->
     assert (record["effect"], record["id"]) == ("allow", answer.noted["decision_id"])
 
 
-@pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
+@for_each("version", [MODERN, HANDSHAKE])
 def test_a_denial_has_the_id_and_says_nothing_of_why(server: Served, version: str) -> None:
     for body, code in (
         (call("git_log", {"max_count": 10_000}, id_="x-1", version=version), "acme.log.max_count"),
@@ -161,7 +162,7 @@ def test_a_principal_is_a_subject_on_the_word_of_a_gateway_that_may_say_so(serve
     assert asked(server, check(call()), "mesh").noted["code"].startswith("subject.")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("caller", "request_", "code"),
     [
         ("", {}, "caller.unauthenticated"),
@@ -184,7 +185,7 @@ def test_a_gateway_that_may_not_ask_is_answered_with_a_denial(
     assert [r["kind"] for r in server.records()[before:]] == ["refusal"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "bearer", "told"),
     [
         (call("git\u202egolt"), "", "target.tool.name: holds control"),
@@ -211,7 +212,7 @@ def challenged(found: Served, body: Any, bearer: str = "", metadata: str = METAD
     return asked(found, request)
 
 
-@pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
+@for_each("version", [MODERN, HANDSHAKE])
 def test_a_client_without_a_token_is_told_where_to_sign_in(server: Served, version: str) -> None:
     before = len(server.records("decision"))
     for body in (call(version=version), message("tools/list", version=version)):
@@ -268,7 +269,7 @@ def test_a_query_passes_only_where_the_route_lists_it(server: Served, route: str
     assert len(server.records("decision")) == before
 
 
-@pytest.mark.parametrize(
+@for_each(
     "name", ["mcp_name", "MCP_Protocol_Version", "mcp-param_repo_path", "content_type", "Authorization_", "mcp_x"]
 )
 def test_a_header_by_another_name_for_one_that_is_read_is_refused(server: Served, name: str) -> None:
@@ -279,7 +280,7 @@ def test_a_header_by_another_name_for_one_that_is_read_is_refused(server: Served
     assert (answer.error, answer.noted["code"]) == ((400, -32600, None), "request.malformed")
 
 
-@pytest.mark.parametrize("route", ["of the configuration", "of the gateway"])
+@for_each("route", ["of the configuration", "of the gateway"])
 def test_a_tool_has_the_name_that_the_gateway_gives_it(server: Served, route: str) -> None:
     def there(body: Any) -> Answer:
         request = alice(server, body, path="/all/mcp", server="" if route == "of the configuration" else "git")
@@ -295,7 +296,7 @@ def test_a_tool_has_the_name_that_the_gateway_gives_it(server: Served, route: st
     assert {tool["name"] for tool in tools} == {f"git__{name}" for name in TOOLS}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "method",
     ["tasks/get", "roots/list", "sampling/createMessage", "resources/readAll", "logging/setLevel", "tools/CALL", "x"],
 )
@@ -325,7 +326,7 @@ def test_a_request_without_a_body_is_denied(server: Served) -> None:
     assert asked(server, ext_authz_pb2.CheckRequest()).noted["code"] == "gateway.route"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "params",
     [
         {"name": 3},

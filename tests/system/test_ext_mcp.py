@@ -108,7 +108,7 @@ def test_a_call_of_the_backends_own_name_passes(server: Served) -> None:
     assert checked(server, request(services=("git",), bearer=server.alice())) is None  # its id in the registry
 
 
-@pytest.mark.parametrize("key", ["claims", "jwt", "sub", ""])
+@for_each("key", ["claims", "jwt", "sub", ""])
 def test_what_the_gateway_was_to_say_of_the_subject_and_did_not_is_nobody(server: Served, key: str) -> None:
     """A CEL expression that fails drops its key without a word."""
     known = {key: {}} if key else {}
@@ -176,7 +176,7 @@ def test_a_request_in_another_form_is_invalid_and_recorded(server: Served, asked
     assert [r["kind"] for r in server.records()[before:]] == ["refusal"]
 
 
-@pytest.mark.parametrize("method", ["tasks/get", "logging/setLevel", "tools/CALL", "", "x" * 2000])
+@for_each("method", ["tasks/get", "logging/setLevel", "tools/CALL", "", "x" * 2000])
 def test_an_unknown_method_is_denied_in_both_phases(server: Served, method: str) -> None:
     denied(checked(server, request(method=method, bearer=server.alice())), ERRORS.UNKNOWN)
     result = server.call(stub(server).CheckResponse, ext_mcp_pb2.McpResponse(service_names=("git",), method=method))
@@ -219,7 +219,7 @@ def test_an_unknown_backend_is_denied(server: Served) -> None:
     denied(checked(server, request(services=("other",), bearer=server.alice())))
 
 
-@pytest.mark.parametrize("caller", ["", "stranger", "reader", "narrow"])
+@for_each("caller", ["", "stranger", "reader", "narrow"])
 def test_a_gateway_that_may_not_ask_is_answered_with_a_denial(server: Served, caller: str) -> None:
     denied(checked(server, request(bearer=server.alice()), caller), ERRORS.UNKNOWN)
     denied(listed(server, list(TOOLS.values()), caller=caller, passes=False), ERRORS.UNKNOWN)
@@ -281,7 +281,7 @@ def test_a_list_without_a_subject_is_denied(server: Served) -> None:
         assert data["status"] == "deny"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "raw",
     [
         b"",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from served import TOOLS, Served, caller_options, make_world, served
+from support.for_each import for_each
 from test_ext_mcp import ERRORS, denied, metadata, request, stub
 from test_inspection import TOKEN
 
@@ -106,7 +107,7 @@ def test_what_policy_denies_is_withheld_and_nothing_of_it_told(server: Served) -
     assert (data.pop("decision_id") != decision, data) == (True, {"status": "deny"})
 
 
-@pytest.mark.parametrize("decision", [None, "", 3, {"id": "x"}])
+@for_each("decision", [None, "", 3, {"id": "x"}])
 def test_a_result_without_its_decision_is_withheld(server: Served, decision: Any) -> None:
     error = answered(server, decision, text("fine"))
     assert error.code == ERRORS.INVALID
@@ -145,9 +146,7 @@ def test_a_refused_call_has_no_result(server: Served) -> None:
     denied(answered(server, decision, text("fine")), ERRORS.UNKNOWN)
 
 
-@pytest.mark.parametrize(
-    "raw", [b"", b"[]", b"\xff", b'{"content":[],"content":[]}', b'{"a":' + b"[" * 99, b'{"a":1e999}']
-)
+@for_each("raw", [b"", b"[]", b"\xff", b'{"content":[],"content":[]}', b'{"a":' + b"[" * 99, b'{"a":1e999}'])
 def test_what_cannot_be_read_in_one_way_is_withheld(server: Served, raw: bytes) -> None:
     assert answered(server, allowed(server), raw).code == ERRORS.INVALID
 

@@ -17,6 +17,7 @@ import grpc
 import pytest
 from served import ALLOW, DENY, SAFE, Refused, Served, ask, codes, make_world, served, until
 from shifting import Shifting
+from support.for_each import for_each
 from ungated import ALLOWS, FOREVER, rego
 
 from pdp.core.errors import EngineFault
@@ -47,7 +48,7 @@ def denied(server: Served, code: str, /, **asked: Any) -> decision_pb2.DecideRes
     return answer
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("case", "rule", "code"),
     [
         ("undefined", 'decision := {} if tool == "nothing"', "policy.undefined"),
@@ -162,7 +163,7 @@ def real_modules(server: Served) -> tuple[Module, ...]:
     return read_bundle(shipped_rego(), server.world.policy).modules
 
 
-@pytest.mark.parametrize("packs", [("baseline",), ("acme", "baseline", "more"), ()])
+@for_each("packs", [("baseline",), ("acme", "baseline", "more"), ()])
 def test_the_loaded_packs_are_not_those_of_the_bundle(server: Served, packs: tuple[str, ...]) -> None:
     server.activate(*(m for m in real_modules(server) if not m.is_test), packs=packs)
     answer = server.decide()
@@ -195,7 +196,7 @@ class Wrong:
         """Nothing to close."""
 
 
-@pytest.mark.parametrize("code", ["policy.mismatch", "policy.unavailable", "policy.input"])
+@for_each("code", ["policy.mismatch", "policy.unavailable", "policy.input"])
 def test_an_engine_that_cannot_be_believed(server: Served, code: str) -> None:
     server.put(Wrong(code))
     answer = denied(server, code)

@@ -73,7 +73,7 @@ def test_a_stranger_with_a_good_token_is_refused(server: Served) -> None:
     assert record["caller"] == ""
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("case", "code"),
     [
         ("forged", "caller.token_signature"),
@@ -111,7 +111,7 @@ def test_the_wrong_role_is_refused(server: Served) -> None:
     assert (record["caller"], record["tenant"], record["rpc"]) == ("operator", "acme", "Decide")
 
 
-@pytest.mark.parametrize("rpc", ["GetStatus", "Reload", "SetSwitch", "GetRecord"])
+@for_each("rpc", ["GetStatus", "Reload", "SetSwitch", "GetRecord"])
 def test_a_gateway_neither_operates_nor_audits(server: Served, rpc: str) -> None:
     admin, audit = (
         admin_pb2_grpc.AdminServiceStub(server.channel()),
@@ -210,7 +210,7 @@ SPOILT: dict[str, Callable[[decision_pb2.DecideRequest], object]] = {
 }
 
 
-@pytest.mark.parametrize("field", SPOILT)
+@for_each("field", SPOILT)
 def test_a_field_out_of_form_is_named_and_never_echoed(server: Served, field: str) -> None:
     request = ask()
     SPOILT[field](request)

@@ -311,7 +311,7 @@ def of_list(method: str) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("method", list(LISTED))
+@for_each("method", list(LISTED))
 def test_agentgateways_lists_are_filtered(server: Served, method: str) -> None:
     member, identity, names = LISTED[method]
     ones = of_list(method)

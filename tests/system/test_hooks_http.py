@@ -16,6 +16,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.pseudonyms import revealed
 from support.tools import CHANGING, DESTROYING, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan, World, create, serving
@@ -347,8 +348,7 @@ async def test_the_subject_is_whom_the_token_names_and_else_the_caller(world: Wo
     assert {"alice", "laptops"} <= set(revealed(subjects, world.process.store))
 
 
-@pytest.mark.parametrize(
-    "event",
+@for_each("event",
     [
         b"", b"{", b"[]", b"null", b"\xff", b"[" * 50_000,
         json.dumps({**EVENT, "hook_event_name": "Stop"}).encode(),
@@ -361,8 +361,7 @@ async def test_the_subject_is_whom_the_token_names_and_else_the_caller(world: Wo
         json.dumps({**EVENT, "tool_name": "\ud800"}).encode(),
         json.dumps({**EVENT, "cwd": "/\ud800"}).encode(),
         json.dumps({**EVENT, "tool_input": {"file_path": "x" * 70_000}}).encode(),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 async def test_an_event_that_is_none_is_blocked(world: World, event: bytes) -> None:
     assert "blocked" in denied(await claude(world, event)) or event.startswith(b'{"session_id"')
 
@@ -387,8 +386,7 @@ async def test_who_asks_at_copilot_studio(world: World) -> None:
     assert (await studio(world, {**REQUEST, "conversationMetadata": triggered})).json() == {"blockAction": False}
 
 
-@pytest.mark.parametrize(
-    ("path", "wrong"),
+@for_each(("path", "wrong"),
     [
         (("toolDefinition",), None), (("toolDefinition", "id"), ""), (("toolDefinition", "id"), 7),
         (("inputValues",), None), (("inputValues",), "{}"), (("inputValues",), []),
@@ -396,8 +394,7 @@ async def test_who_asks_at_copilot_studio(world: World) -> None:
         (("conversationMetadata", "agent", "id"), "another"), (("conversationMetadata", "conversationId"), ""),
         (("conversationMetadata", "user"), "ann"), (("conversationMetadata", "user", "id"), None),
         (("conversationMetadata", "user", "tenantId"), "x/../y"),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 async def test_a_request_that_says_less_is_blocked(world: World, path: tuple[str, ...], wrong: Any) -> None:
     request = json.loads(json.dumps(REQUEST))
     inner = request
@@ -409,19 +406,17 @@ async def test_a_request_that_says_less_is_blocked(world: World, path: tuple[str
     assert answer.json()["reasonCode"] == 4
 
 
-@pytest.mark.parametrize(
-    "body",
+@for_each("body",
     [
         b"", b"{", b"[]", b"\xff", b"[" * 50_000,
         json.dumps(REQUEST).replace(f'"{SEARCH}"', f'"{DELETE}", "id": "{SEARCH}"').encode(),
         json.dumps({**REQUEST, "plannerContext": "x" * 70_000}).encode(),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 async def test_a_body_that_is_no_request_is_blocked(world: World, body: bytes) -> None:
     assert "blocked" in blocked(await studio(world, body))
 
 
-@pytest.mark.parametrize("target", ["", "?api-version=2026-01-01", "?api-version=2025-05-01&api-version=2026-01-01"])
+@for_each("target", ["", "?api-version=2026-01-01", "?api-version=2025-05-01&api-version=2026-01-01"])
 async def test_another_version_is_blocked_and_does_not_validate(world: World, target: str) -> None:
     assert "blocked" in blocked(await studio(world, target=f"/copilot-studio/analyze-tool-execution{target}"))
     answer = await studio(world, b"", f"/copilot-studio/validate{target}")
@@ -444,7 +439,7 @@ def _tokens(world: World) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("which", ["none", "basic", "nonsense", "a person's", "another audience", "another app",
+@for_each("which", ["none", "basic", "nonsense", "a person's", "another audience", "another app",
                                    "another principal", "another issuer", "expired", "no role"])  # fmt: skip
 async def test_a_stranger_is_blocked_and_does_not_validate(world: World, which: str) -> None:
     before = len(decided(world))
@@ -463,7 +458,7 @@ async def test_the_set_up_is_validated(world: World) -> None:
     assert (answer.status_code, answer.json()) == (200, {"isSuccessful": True, "status": "OK"})
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/claude-code", 405), ("POST", "/", 404)])
+@for_each(("method", "path", "status"), [("GET", "/claude-code", 405), ("POST", "/", 404)])
 async def test_other_requests_are_refused(world: World, method: str, path: str, status: int) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.request(method, f"http://{listener(world).address}{path}")

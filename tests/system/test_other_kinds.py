@@ -99,7 +99,7 @@ def decided(server: Served, method: str, target: types_pb2.Target, person: Any =
     return answer.effect, {reason.code for reason in answer.reasons}, server.record(answer.decision_id)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("method", "target", "key"),
     [
         ("prompts/get", prompt("summary", {"path": "/src"}), "prompt:summary"),
@@ -190,7 +190,7 @@ def test_a_pending_prompt_is_one_call_of_one_method(server: Served) -> None:
     assert len({got, read, *others}) == 5
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("method", "names"),
     [
         ("prompts/list", {"summary", "rewrite"}),
@@ -231,7 +231,7 @@ def test_what_drifted_or_is_unknown_is_not_listed(server: Served) -> None:
         server.filter(method="resources/list", definitions_json=[json.dumps(RESOURCES["notes://{name}"]).encode()])
 
 
-@pytest.mark.parametrize("method", ["tasks/list", "prompts/get", "resources/subscribe"])
+@for_each("method", ["tasks/list", "prompts/get", "resources/subscribe"])
 def test_another_list_is_denied(server: Served, method: str) -> None:
     listed = server.filter(method=method)
     assert (listed.effect, listed.reasons[0].code) == (DENY, "target.unsupported")

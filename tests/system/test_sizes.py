@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from served import ALLOW, DENY, Refused, Served, ask, codes, make_world, served
+from support.for_each import for_each
 
 from pdp.content.arguments import LISTED, ArgumentContent
 from pdp.content.options import MAX_NESTING, ContentOptions
@@ -61,14 +62,14 @@ def malformed(server: Served, request: decision_pb2.DecideRequest, field: str) -
     assert field in caught.value.message
 
 
-@pytest.mark.parametrize("character", SCRIPTS.values(), ids=SCRIPTS)
+@for_each("character", SCRIPTS.values())
 def test_arguments_of_the_largest_size(server: Served, character: str) -> None:
     answer = server.decide(asking(server, filled(character, ARGUMENTS)))
     assert (answer.effect, codes(answer)) == (ALLOW, ["acme.role"])
     malformed(server, asking(server, filled(character, ARGUMENTS + 1)), "arguments_json")
 
 
-@pytest.mark.parametrize("character", SCRIPTS.values(), ids=SCRIPTS)
+@for_each("character", SCRIPTS.values())
 def test_arguments_with_an_observation_and_extra(server: Served, character: str) -> None:
     extra = filled(character, 100 * KIB)
     room = TOGETHER - ARGUMENTS - len(extra)
@@ -99,7 +100,7 @@ def test_control_characters_take_six_times_their_size_and_fit(server: Served) ->
     assert answer.effect == ALLOW
 
 
-@pytest.mark.parametrize("field", ["context.extra_json", "context.meta_json", "client_capabilities_json"])
+@for_each("field", ["context.extra_json", "context.meta_json", "client_capabilities_json"])
 def test_json_beside_the_arguments_is_as_strict(server: Served, field: str) -> None:
     def request(raw: bytes) -> decision_pb2.DecideRequest:
         made = asking(server)
@@ -143,7 +144,7 @@ def test_meta_is_part_of_what_is_repeated(server: Served) -> None:
     assert caught.value.code == "request.reused"
 
 
-@pytest.mark.parametrize("method", ["completion/complete", "resources/read", "tools/call", "x"])
+@for_each("method", ["completion/complete", "resources/read", "tools/call", "x"])
 def test_what_is_no_list_is_denied_as_one(server: Served, method: str) -> None:
     before = len(server.records())
     answer = server.filter(method=method, definitions_json=[b'{"uri":"file:///etc/passwd"}'])
@@ -156,7 +157,7 @@ def test_what_is_no_list_is_denied_as_one(server: Served, method: str) -> None:
     assert server.filter(method="tools/list").effect == ALLOW
 
 
-@pytest.mark.parametrize("field", ["context.extra_json", "context.meta_json", "client_capabilities_json"])
+@for_each("field", ["context.extra_json", "context.meta_json", "client_capabilities_json"])
 def test_json_beside_a_list_is_as_strict(server: Served, field: str) -> None:
     def listed(raw: bytes) -> Any:
         name = field.removeprefix("context.")

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from served import ALLOW, make_world, pdp, spawned
+from support.for_each import for_each
 from vault_server import REAL, Running, imitated, real
 
 from devtools.sandbox import Sandbox
@@ -241,7 +242,7 @@ def test_a_token_that_others_may_read(tmp_path: Path) -> None:
     assert refusal(REFERENCE, found).code == "config.secret"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "reference",
     [
         "vault:",
@@ -268,7 +269,7 @@ def test_without_the_section_there_is_no_vault() -> None:
     assert refusal(REFERENCE, None).code == "config.secret"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "given",
     [
         {"url": "http://vault.example:8200"},

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.cells import cell_len
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
@@ -232,7 +233,7 @@ def test_the_time_left_is_told_in_its_largest_unit_that_two_of_are_left() -> Non
     assert {left: requests.remaining(Timestamp(seconds=1_000 + left), 1_000) for left in told} == told
 
 
-@pytest.mark.parametrize("text", [SHOUT, "\u05d0\u05d1", "⟨secret: none⟩", "x" * 200, "\U000e0041", "文" * 90])
+@for_each("text", [SHOUT, "\u05d0\u05d1", "⟨secret: none⟩", "x" * 200, "\U000e0041", "文" * 90])
 def test_every_field_of_every_page_is_shown_inert(text: str) -> None:
     request = _filled(approval_pb2.GetApprovalResponse(may_vote=False), text)
     pages = [
@@ -270,7 +271,7 @@ def test_a_secret_is_told_by_its_kind_alone() -> None:
     assert "⟨secret: github_token⟩" in _printed(requests.request(found, 0))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("server", "told"), [("git", "What it does, by its signed manifest"), (DECLASSIFICATION.server, "What it does")]
 )
 def test_only_a_server_has_a_manifest(server: str, told: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-import pytest
+from support.for_each import for_each
 
 from pdp.cli.proxy_named import challenged
 
@@ -18,7 +18,7 @@ def token(claims: object) -> str:
     return f"Bearer e30.{body}.c2ln"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("headers", "told"),
     [
         ([], "Bearer"),

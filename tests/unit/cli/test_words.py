@@ -49,7 +49,7 @@ def test_a_help_says_of_each_command_a_whole_sentence(words: tuple[str, ...], gr
     assert max(map(len, told.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("words", [("consent", "grant"), ("grants", "revoke")])  # `approvals` takes codes
+@for_each("words", [("consent", "grant"), ("grants", "revoke")])  # `approvals` takes codes
 def test_a_code_is_no_id(words: tuple[str, ...]) -> None:
     found = CliRunner().invoke(cli, [*words, "AY-VU"])
     assert found.exit_code == 2
@@ -101,7 +101,7 @@ def test_a_line_too_wide_for_a_terminal_goes_on_further_in_and_loses_nothing(wid
     assert list(folded("short", screen)) == ["short"]
 
 
-@pytest.mark.parametrize(("width", "broken"), [(40, True), (80, False)])
+@for_each(("width", "broken"), [(40, True), (80, False)])
 def test_a_narrow_table_loses_nothing(width: int, broken: bool) -> None:
     rows = [("git_diff_unstaged", "open schema, not reviewed", "active"), ("git_add", "", "quarantined")]
     screen = Console(width=width, file=io.StringIO(), record=True)
@@ -124,7 +124,7 @@ def test_a_server_that_answers_is_not_looked_for(tmp_path: Path, monkeypatch: py
     assert "Does a server run" not in found.output
 
 
-@pytest.mark.parametrize(
+@for_each(
     "words",
     [
         ("proxy", "--pinn", "--", "git"),

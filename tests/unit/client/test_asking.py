@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from support.for_each import for_each
 
 from pdp.client import AsyncClient, Claims, Client, Listing, ServerPeer, Session, ToolCall
 from pdp.client.requests_decide import Plan
@@ -163,7 +164,7 @@ def test_no_time_at_all(ask: Any, target: Any, scripted: Any, timeout: Any) -> N
     assert (found.allowed, found.code, scripted.seen) == (False, "client.deadline", [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("attempt", "status", "left", "again"),
     [
         (1, grpc.StatusCode.UNAVAILABLE, 1.0, True),

@@ -20,7 +20,7 @@ from pdp.v1 import decision_pb2_grpc
 CALL = ToolCall("git", "git_status")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "target",
     [
         "unix:/run/pdp.sock",

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from support.for_each import for_each
 from typing_extensions import override
 
 from pdp.client import AsyncClient, Client, ToolCall
@@ -117,7 +118,7 @@ async def test_threads_take_turns_too(crowd: Any) -> None:
     assert crowd.most <= 2
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@for_each("kind", [Client, AsyncClient])
 async def test_the_bound_is_a_number_of_calls(kind: Any) -> None:
     with pytest.raises(ValueError, match="max_calls"):
         kind("127.0.0.1:1", max_calls=0)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
+from support.for_each import for_each
 
 from pdp.client.mcp.enforcement import _readable
 from pdp.core.caller import mcp_answers
@@ -39,7 +40,7 @@ def _decision(effect: str, *urls: str, retry: float | None = 2.0) -> Decision:
 WAITS = _decision("pending", "", PAGE)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("version", "capabilities", "expected"),
     [
         ("2026-07-28", URL, Way.INPUT_REQUIRED),
@@ -61,7 +62,7 @@ def test_the_way_follows_version_and_capabilities(version: str, capabilities: ob
     assert mcp_answers.way(WAITS, McpClient(version, capabilities)) is expected  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "decision",
     [
         _decision("deny"),
@@ -102,7 +103,7 @@ def test_state_is_there_only_where_it_is_given() -> None:
     assert mcp_answers.input_required(page, "s")["requestState"] == "s"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("responses", "expected"),
     [
         ({"pdp": {"action": "accept"}}, "accept"),
@@ -140,7 +141,7 @@ def test_a_user_confirms_a_call_that_is_shown_whole() -> None:
     assert mcp_answers.confirmation(_confirming(SURE), client, "git", long) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("requirement", "version", "capabilities", "asked"),
     [
         (replace(SURE, min_assurance="signed_in"), "2026-07-28", FORM, ()),
@@ -175,7 +176,7 @@ def test_parameters_of_a_call() -> None:
             mcp_answers.call_parameters(broken)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("params", [{}, {"name": 3}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}])
+@for_each("params", [{}, {"name": 3}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}])
 def test_what_is_no_call_is_the_clients_error(params: dict[str, Any]) -> None:
     with pytest.raises(MCPError) as caught, _readable():
         call_parameters(params, "tools/call")

@@ -7,6 +7,7 @@ from typing import Any
 
 import mcp_types
 import pytest
+from support.for_each import for_each
 
 from pdp.client import ToolCall, presented
 
@@ -37,7 +38,7 @@ def test_it_is_what_a_call_presents(ask: Any, scripted: Any, target: Any) -> Non
     assert json.loads(scripted.requests[0].target.tool.definition_json) == TOOL
 
 
-@pytest.mark.parametrize("wrong", [TOOL, b"{}", "read_file", None])
+@for_each("wrong", [TOOL, b"{}", "read_file", None])
 def test_what_is_no_object_of_an_sdk(wrong: Any) -> None:
     with pytest.raises(TypeError, match="tool"):
         presented(wrong)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.client import responses
 from pdp.core.caller.values import Obligation, Reason
@@ -60,7 +60,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("code", "response"), [(c, r) for c, many in BAD.items() for r in many])
+@for_each(("code", "response"), [(c, r) for c, many in BAD.items() for r in many])
 def test_a_doubt_is_a_denial_that_says_why(code: Any, response: Any) -> None:
     found = read(response)
     assert not found.allowed
@@ -76,7 +76,7 @@ def test_a_denial_keeps_its_reasons() -> None:
     assert found.reasons == (Reason("acme.no", "No.", "packs.acme.deny", "MB-1", "acme"),)
 
 
-@pytest.mark.parametrize("effect", [t.EFFECT_DENY, t.EFFECT_ALLOW])
+@for_each("effect", [t.EFFECT_DENY, t.EFFECT_ALLOW])
 def test_an_observed_answer_is_read_as_enforced(effect: Any) -> None:
     found = read(allow(effect=effect, enforcement=t.ENFORCEMENT_OBSERVED, reasons=WHY))
     assert found.allowed is (effect == t.EFFECT_ALLOW)
@@ -147,7 +147,7 @@ def test_a_list() -> None:
     assert (found.hidden[0][1][0].code, found.valid_until, found.safe_message) == ("acme.no", NOW + 60, "")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "response",
     [
         listed(effect=t.EFFECT_DENY, reasons=WHY),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.client.results import CHUNK, ResultQuestion
 from pdp.core.caller.redaction import REDACT, redacted
@@ -62,7 +62,7 @@ def test_what_is_to_be_cut_out_is() -> None:
     assert RESULT["content"][0]["text"] == "key secret end"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "redaction",
     [
         {"pointer": "", "replacement": "-"},
@@ -84,7 +84,7 @@ def test_a_place_that_cannot_be_cut_out_withholds(redaction: Any) -> None:
     assert found.safe_message == WITHHELD
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("response", "code"),
     [
         (answer(effect=types_pb2.EFFECT_DENY, reasons=[types_pb2.Reason(code="result.schema")]), "result.schema"),

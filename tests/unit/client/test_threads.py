@@ -6,11 +6,12 @@ import asyncio
 import inspect
 
 import pytest
+from support.for_each import for_each
 
 from pdp.client import ApprovalClient, AsyncApprovalClient, AsyncClient, Client, Filter, ToolCall
 
 
-@pytest.mark.parametrize(("threads", "loop"), [(Client, AsyncClient), (ApprovalClient, AsyncApprovalClient)])
+@for_each(("threads", "loop"), [(Client, AsyncClient), (ApprovalClient, AsyncApprovalClient)])
 def test_nothing_asynchronous_is_left_for_threads(threads: type, loop: type) -> None:
     def functions(kind: type) -> dict[str, object]:
         return {n: f for n, f in vars(kind).items() if inspect.isfunction(f) and not n.startswith("_")}

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.client import Client, Decision, Obligation, Pending, Session
 from pdp.client.frameworks.tool_guard import NOBODY, CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
@@ -21,14 +22,12 @@ def allow(**more: Any) -> Decision:
     return Decision(request_id="r", reasons=(), safe_message="", **given)
 
 
-@pytest.mark.parametrize("context", [ALICE, {"pdp": ALICE, "other": 1}, SimpleNamespace(pdp=ALICE)])
+@for_each("context", [ALICE, {"pdp": ALICE, "other": 1}, SimpleNamespace(pdp=ALICE)])
 def test_the_identity_is_what_the_application_put_into_the_context(context: object) -> None:
     assert identity(context) is ALICE
 
 
-@pytest.mark.parametrize(
-    "context", [None, {}, {"pdp": "alices.token"}, "alices.token", SimpleNamespace(pdp={"token": "t"})]
-)
+@for_each("context", [None, {}, {"pdp": "alices.token"}, "alices.token", SimpleNamespace(pdp={"token": "t"})])
 def test_anything_else_is_nobody(context: object) -> None:
     assert identity(context) is NOBODY
     assert identity(context).token is None
@@ -52,7 +51,7 @@ def test_arguments_are_the_same_however_they_are_written() -> None:
     assert replace(CALL, tool="git_status").digest != CALL.digest
 
 
-@pytest.mark.parametrize("arguments", ["{", {"n": float("nan")}, {"n": object()}])
+@for_each("arguments", ["{", {"n": float("nan")}, {"n": object()}])
 def test_what_is_no_json_resumes_nothing(arguments: Any) -> None:
     assert replace(CALL, arguments=arguments).digest == ""
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.caller.mcp_answers import CallParameters, NotACallError
 from pdp.core.caller.tool_search import ToolSearch, UnreadableResultError, found, without
@@ -26,7 +27,7 @@ def test_a_result_is_a_list_of_tools_in_one_or_both_forms() -> None:
     assert found(result(A, isError=True)) == []  # what a failed search says is an error's text
 
 
-@pytest.mark.parametrize(
+@for_each(
     "broken",
     [
         result(A, text=[A, B]),  # the two forms say different things

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 from support.waiting import until
 
 from pdp.content import ArgumentContent
@@ -156,7 +157,7 @@ async def test_others_are_answered_while_one_call_is_searched(workers: ArgumentW
     assert await slow == content.arguments(hostile, tool(), OWN)
 
 
-@pytest.mark.parametrize("name", RUBBISH)
+@for_each("name", RUBBISH)
 async def test_a_worker_that_answers_otherwise_has_read_nothing(name: str) -> None:
     workers = acting(f"os.write(1, {RUBBISH[name]!r})")
     assert unread(await looked(workers))
@@ -170,7 +171,7 @@ async def test_an_answer_without_an_end_is_none() -> None:
     await workers.close()
 
 
-@pytest.mark.parametrize("code", ["os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), 11)", "sys.exit(0)"])
+@for_each("code", ["os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), 11)", "sys.exit(0)"])
 async def test_a_worker_that_dies_has_read_nothing(code: str) -> None:
     workers = acting(code)
     assert unread(await looked(workers))
@@ -178,9 +179,7 @@ async def test_a_worker_that_dies_has_read_nothing(code: str) -> None:
     await workers.close()
 
 
-@pytest.mark.parametrize(
-    "command", [("/nonexistent/python",), (sys.executable, "-c", "print('hello')"), (sys.executable, "-c", "")]
-)
+@for_each("command", [("/nonexistent/python",), (sys.executable, "-c", "print('hello')"), (sys.executable, "-c", "")])
 async def test_a_worker_that_does_not_start_has_read_nothing(command: tuple[str, ...]) -> None:
     workers = ArgumentWorkers(1, LONG, command)
     assert unread(await looked(workers))

@@ -52,7 +52,7 @@ def test_good_arguments() -> None:
     assert fact.size == len(json.dumps({"path": "x", "n": 9007199254740993}))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "says"),
     [
         ({}, "at the top: keyword `required`"),
@@ -161,7 +161,7 @@ def test_empty_bytes_are_no_arguments() -> None:
     assert ArgumentContent().object(b"", "x") == {}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "schema",
     [
         {"type": "nope"},
@@ -184,7 +184,7 @@ def test_a_reference_to_a_real_file_is_not_followed(tmp_path: Path) -> None:
     assert look({"a": "x"}, {"properties": {"a": {"$ref": other.as_uri()}}}).check.code == "arguments.schema_invalid"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("draft", "schema", "value", "ok"),
     [
         # `prefixItems` is 2020-12, `items` as a list is draft 7
@@ -218,7 +218,7 @@ def test_schemas_are_compiled_per_manifest(monkeypatch: pytest.MonkeyPatch) -> N
         assert not content.arguments(b"{}", other).check.ok
 
 
-@pytest.mark.parametrize(
+@for_each(
     "raw",
     [
         b"[]",

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.content import ArgumentContent
 from pdp.content.visits import ENDLESS, Visits
@@ -46,7 +46,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@for_each("name", HOSTILE)
 def test_a_hostile_schema_denies_at_once_and_without_a_place(name: str) -> None:
     found = check(HOSTILE[name], nested(30)).check
     assert (found.code, "keyword" in found.message) == ("arguments.schema", False)
@@ -63,7 +63,7 @@ def test_ordinary_recursion_still_says_where() -> None:
     assert "at /a/a/a/v: keyword `type`" in check(tree, value).check.message
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("schema", "depth", "visits"),
     [
         ({}, 5, 1),

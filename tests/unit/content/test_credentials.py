@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from support.findings import findings
+from support.for_each import for_each
 
 from pdp.content.results import inspect
 from pdp.core.judge.redact import redacted_text
@@ -106,7 +106,7 @@ def test_what_is_no_credential() -> None:
     assert [(text, found) for text in CORPUS["none"] if (found := kinds_in(text))] == []
 
 
-@pytest.mark.parametrize("reader", [in_arguments, in_result], ids=["arguments", "results"])
+@for_each("reader", [in_arguments, in_result])
 def test_found_in_every_spelling_as_often_as_raw(reader: Callable[[str], set[str]]) -> None:
     """The declared figures are those that come out. Raw is what the detector knows of the shapes; no spelling may
     hide one of them, nor tell more."""

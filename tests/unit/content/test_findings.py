@@ -8,7 +8,6 @@ import json
 import string
 from typing import Any
 
-import pytest
 from support.findings import findings
 from support.for_each import for_each
 
@@ -93,7 +92,7 @@ def test_a_secret_as_a_name_is_found_and_not_shown() -> None:
     assert (found.kind, found.pointer) == ("secret", "/*")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("char", "detail"),
     [
         ("\u202e", "bidi"),
@@ -117,7 +116,7 @@ def test_hidden_characters(char: str, detail: str) -> None:
     assert named.pointer == "/*"
 
 
-@pytest.mark.parametrize("text", ["tab\tand\r\nline", "Grüße, 世界, Ελλάδα, עברית", "❤\ufe0f", "e\u0301"])
+@for_each("text", ["tab\tand\r\nline", "Grüße, 世界, Ελλάδα, עברית", "❤\ufe0f", "e\u0301"])
 def test_everyday_text_hides_nothing(text: str) -> None:
     assert hidden_in(text) == ()
     assert findings({"a": text}, None) == ()
@@ -137,7 +136,7 @@ def test_findings_are_bounded_by_kind() -> None:
         assert sum(f.kind == kind for f in found) == MAX_PER_KIND
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "eyJ" * 80_000,

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.for_each import for_each
 
 from pdp.content.guards.codes import CODES
 
@@ -25,13 +26,13 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind for kind, label in OWN if label == "attack"])
+@for_each("kind", [kind for kind, label in OWN if label == "attack"])
 def test_no_attack_of_ours_passes_unasked(kind: str) -> None:
     answers = measure.answers(kind, OWN[kind, "attack"])
     assert [text for text, answer in answers.items() if not answer] == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind, label in OWN if label == "harmless"])
+@for_each("kind", [kind for kind, label in OWN if label == "harmless"])
 def test_ordinary_texts_are_rarely_flagged(kind: str) -> None:
     found = list(measure.answers(kind, OWN[kind, "harmless"]).values())
     assert found.count("denied") <= 0.02 * len(found)

@@ -433,7 +433,7 @@ _PATTERNS = (
 )
 
 
-@pytest.mark.parametrize("kind", CODES)
+@for_each("kind", CODES)
 def test_pathological_texts_end_and_are_bounded(kind: str) -> None:
     """Each of the longest length that is read: nesting, repetition and what makes patterns try again."""
     for pattern in _PATTERNS:
@@ -443,7 +443,7 @@ def test_pathological_texts_end_and_are_bounded(kind: str) -> None:
         assert set(codes(kind, f"http://{text[:-8]}!")) <= set(CODES[kind])
 
 
-@pytest.mark.parametrize("dead_end", ["t join ", "(select 1)+", "not ", "case when a then ", "[", "f(", "a::int,"])
+@for_each("dead_end", ["t join ", "(select 1)+", "not ", "case when a then ", "[", "f(", "a::int,"])
 def test_a_statement_that_is_read_again_and_again_is_given_up(dead_end: str) -> None:
     """sqlglot takes exponential time for joins without a condition: 250 letters are enough for years."""
     for length in (60, 120, 250, 2_000):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-import pytest
+from support.for_each import for_each
 
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
 from pdp.content.guards.run import codes
@@ -239,7 +239,7 @@ LISTED = ("a.example", ".img.example")
 FACTS = {"markup", "remote", "data_link", "statement", "several"}
 
 
-@pytest.mark.parametrize("kind", ATTACKS)
+@for_each("kind", ATTACKS)
 def test_attacks_are_found(kind: str) -> None:
     missed = [
         (text, needed, found)
@@ -250,12 +250,12 @@ def test_attacks_are_found(kind: str) -> None:
     assert missed == []
 
 
-@pytest.mark.parametrize("kind", ["html", "code", "code_value", "email", "email_header"])
+@for_each("kind", ["html", "code", "code_value", "email", "email_header"])
 def test_every_code_has_a_case(kind: str) -> None:
     assert {code for _, named in ATTACKS[kind] for code in named.split()} | {UNPARSED} == set(CODES[kind])
 
 
-@pytest.mark.parametrize("kind", HARMLESS)
+@for_each("kind", HARMLESS)
 def test_look_alikes_are_left_alone(kind: str) -> None:
     found = {text: set(codes(kind, text, LISTED)) - FACTS for text in HARMLESS[kind]}
     assert {text: each for text, each in found.items() if each} == {}
@@ -299,7 +299,7 @@ _PATTERNS = {
 }
 
 
-@pytest.mark.parametrize("kind", _PATTERNS)
+@for_each("kind", _PATTERNS)
 def test_steps_grow_with_the_length(kind: str) -> None:
     """A text takes at most so many steps for each character, whatever it repeats."""
     codes(kind, "a@example.com")  # its parsers and lists are loaded

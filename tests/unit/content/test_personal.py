@@ -9,7 +9,6 @@ from pathlib import Path
 from random import Random
 
 import phonenumbers
-import pytest
 
 from pdp.content.arguments import text_findings
 from pdp.content.passages import passages
@@ -218,8 +217,6 @@ def test_a_member_that_is_called_so_is_found_and_not_named(name: str) -> None:
     assert name not in repr((told, result.fact))
 
 
-@pytest.mark.parametrize(
-    "hostile", ["1" * 60_000, "a@" * 30_000, "0 1" * 20_000, "+1 (" * 15_000, "a." * 30_000 + "@"]
-)
+@for_each("hostile", ["1" * 60_000, "a@" * 30_000, "0 1" * 20_000, "+1 (" * 15_000, "a." * 30_000 + "@"])
 def test_hostile_text_ends(hostile: str) -> None:
     found_in(hostile, "", COUNTRIES)

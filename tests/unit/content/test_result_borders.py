@@ -64,7 +64,7 @@ def test_what_stands_across_a_window_is_found(expected: tuple[str, str], part: f
     assert expected in found(across(WINDOW, planted, int(part * len(planted))))
 
 
-@pytest.mark.parametrize("part", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+@for_each("part", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
 def test_so_is_an_instruction(part: float) -> None:
     said = across(_TEXT_WINDOW, INJECTED, int(part * len(INJECTED)))
     assert "instruction" in {kind for kind, _ in found(said)}
@@ -83,7 +83,7 @@ async def pieces(raw: bytes, size: int) -> AsyncIterator[decision_pb2.InspectRes
     yield message(end=decision_pb2.ResultEnd())
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 4_096])
+@for_each("size", [1, 2, 3, 5, 7, 11, 4_096])
 async def test_a_result_is_the_same_in_whatever_pieces_it_comes(size: int) -> None:
     raw = json.dumps({"content": [{"text": "é\u200b" + "".join(PLANTED.values())}]}, ensure_ascii=False).encode()
     with HeldBytes(1 << 20).one(1 << 20) as more:
@@ -122,7 +122,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / (AT
 """
 
 
-@pytest.mark.parametrize("shape", [r'"\u200b"', "{}", '{"a b":1}', "[[[[[[[[{}]]]]]]]]", '"a"'])
+@for_each("shape", [r'"\u200b"', "{}", '{"a b":1}', "[[[[[[[[{}]]]]]]]]", '"a"'])
 def test_four_at_once_take_what_is_declared(shape: str) -> None:
     """`content.max_inspections`: up to 64 times their size, whatever they hold."""
     run = subprocess.run([sys.executable, "-c", MEASURED, shape], capture_output=True, text=True, check=True)

@@ -63,7 +63,7 @@ def test_it_is_found_at_its_pointer(said: str, kind: str, detail: str) -> None:
     assert said not in repr(inspection.fact)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "said",
     [
         "4111 1111 1111 1112",  # check digit
@@ -79,7 +79,7 @@ def test_what_is_only_like_it_is_left_alone(said: str) -> None:
     assert found(text(said)) == set()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("said", "detail"),
     [
         ('Traceback (most recent call last):\n  File "/srv/app/x.py", line 3', "stack_trace"),
@@ -177,7 +177,7 @@ def test_a_block_that_says_it_is_a_page_is_active() -> None:
 OUTPUT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "expected"),
     [
         ({"structuredContent": {"n": 1}}, set()),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jsonschema_rs
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.findings import findings
@@ -139,7 +138,7 @@ def test_findings_overlook_nothing_undeclared(schema: Any, value: dict[str, Any]
         assert len(found) == min(len(every), MAX_PER_KIND)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("schema", "value", "paths"),
     [
         ({"type": "object", "properties": {"a": STR}}, {"a": "", "b": ""}, [("b",)]),

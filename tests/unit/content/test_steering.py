@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from support.for_each import for_each
 
 from pdp.content import ArgumentContent
@@ -130,7 +129,7 @@ def test_other_texts_are_left_alone() -> None:
     assert [line for line in HARMLESS_COMMANDS if set(steered(line, command=True))] == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "patch",
     [
         "--- a/x\n+++ b/CLAUDE.md\n@@ -1 +1 @@\n-a\n+b\n",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.for_each import for_each
 from support.outside import lacking
 
 from devtools.bench import callers, machine, measure, packs, peers, plot, results, scenarios, stages, traffic
@@ -53,7 +54,7 @@ def test_percentiles_go_by_rank() -> None:
     assert percentile([], 0.5) == 0.0
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("goal", "values", "verdict"),
     [
         (LESS, (1.0, 2.0, 9.0), "aim"),

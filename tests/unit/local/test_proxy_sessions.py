@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from support.for_each import for_each
 
 from pdp.local.resident import ProxySessions, ProxyStart
 
@@ -76,7 +77,7 @@ async def test_what_is_gone_on_with_is_not_ended() -> None:
     assert ends.of == [left]
 
 
-@pytest.mark.parametrize("session", ["git", "proxy-", "proxy-" + "x" * 36, "s1.abc"])
+@for_each("session", ["git", "proxy-", "proxy-" + "x" * 36, "s1.abc"])
 def test_a_start_names_no_session_of_another_kind(session: str) -> None:
     with pytest.raises(ValueError, match="session"):
         ProxyStart(server="git", folder="/", session=session)

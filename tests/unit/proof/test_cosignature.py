@@ -66,7 +66,7 @@ quorum both
 """
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("by", "met"),
     [((), False), ((0, 1), False), ((0, 3), False), ((0, 1, 3), True), ((0, 2, 5), True), ((3, 4, 5), False)],
 )

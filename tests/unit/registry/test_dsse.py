@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.pinning.pin import PinnedServer, manifest_of
@@ -24,7 +25,7 @@ DOCUMENTS = json.loads((VECTORS / "dsse_documents.json").read_text())
 KIND = dsse.SET_TYPE
 
 
-@pytest.mark.parametrize("vector", DSSE["pae"])
+@for_each("vector", DSSE["pae"])
 def test_pae_vectors(vector: dict[str, str]) -> None:
     assert dsse.pae(vector["type"], vector["body"].encode()).decode() == vector["pae"]
 
@@ -64,7 +65,7 @@ def envelope(*keys: Ed25519PrivateKey, payload: bytes = b"{}", keyid: str | None
     return dsse.encode(dsse.Envelope(KIND, payload, tuple(signatures)))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("signers", "threshold", "good"),
     [
         ((AUTHOR, REVIEWER), 2, True),
@@ -125,7 +126,7 @@ def test_both_base64_alphabets_and_unknown_fields() -> None:
     assert dsse.verify(json.dumps(value).encode(), KIND, KEYS).payload == payload
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         lambda v: v.pop("payload"),

@@ -7,7 +7,6 @@ import codecs
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
 from support.for_each import for_each
 
 from pdp.core.text.injection.instructions import MAX_SENTENCES
@@ -84,7 +83,7 @@ def test_another_spelling(text: str) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "Sends a request, with %20 and %C3%A9 in the path, as base64 (RFC 4648) or hex; see &amp; and \\n.",
@@ -99,12 +98,12 @@ def test_honest_spellings(text: str) -> None:
     assert grave(tool(text)) == set()
 
 
-@pytest.mark.parametrize("blank", ["\u2800", "\u17b4", "\u180b", "\u2065", "\U0001d173", "\U0001bca0", "\U00013430"])
+@for_each("blank", ["\u2800", "\u17b4", "\u180b", "\u2065", "\U0001d173", "\U0001bca0", "\U00013430"])
 def test_characters_that_are_drawn_as_nothing(blank: str) -> None:
     assert ("hidden.filler", "/description") in grave(tool(f"Ad{blank}ds."))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("definition", "pointer"),
     [
         (tool(inputSchema={"properties": {"a": {"default": {POISON: 1}}}}), "/inputSchema/properties/a/default/"),
@@ -123,7 +122,7 @@ def test_where_nobody_looks(definition: dict[str, Any], pointer: str) -> None:
     assert any(at.startswith(pointer) for _, at in grave(definition))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "definition",
     [
         tool(inputSchema={"properties": {"a": {"enum": POISON.split()}}}),
@@ -231,16 +230,14 @@ def test_sentences_beyond_the_limit_are_not_trusted() -> None:
     assert grave(tool("This adds a number. " * 50)) == set()
 
 
-@pytest.mark.parametrize(
-    "text", ["sendMessage", "slack.send_message", "slack/send_message", "mcp__slack__send_message"]
-)
+@for_each("text", ["sendMessage", "slack.send_message", "slack/send_message", "mcp__slack__send_message"])
 def test_names_of_other_servers_however_written(text: str) -> None:
     others = [ScannedTool("slack", {"name": name, "inputSchema": {}}) for name in ("sendMessage", "send_message")]
     found = scan([ScannedTool("srv", tool(f"Works like {text} does.")), *others])
     assert "reference.other_server" in {one.code for one in found if one.tool == "add"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("before", "after"),
     [
         # a title: what the finding quotes is the same

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from corpora.figures import HERE, Row, rows, table
+from support.for_each import for_each
 
 FOUND, FLAGGED = 0.90, 0.05
 
@@ -21,7 +22,7 @@ def test_poisoned_are_found(figures: list[Row]) -> None:
     assert [row for row in held if row.share < FOUND] == []
 
 
-@pytest.mark.parametrize("role", ["tuned", "held_out"])
+@for_each("role", ["tuned", "held_out"])
 def test_public_servers_are_clean(figures: list[Row], role: str) -> None:
     (row,) = (row for row in figures if row.label == "clean" and row.role == role and "public" in row.source)
     assert row.tools >= 40

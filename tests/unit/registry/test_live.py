@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from mcp.server.lowlevel import Server as McpServer
 from registry_bench import Bench
+from support.for_each import for_each
 from support.outside import need_environment
 
 from pdp.core.bytes.digest import canonical
@@ -94,7 +95,7 @@ def serving(listing: Any) -> Iterator[HttpServer]:
         listener.close()
 
 
-@pytest.mark.parametrize("legacy", [False, True])
+@for_each("legacy", [False, True])
 def test_all_pages_over_http(legacy: bool) -> None:
     with serving(paged) as server:
         tools = read(server, legacy=legacy)
@@ -103,7 +104,7 @@ def test_all_pages_over_http(legacy: bool) -> None:
     assert tools[0]["inputSchema"] == {"type": "object", "properties": {}}
 
 
-@pytest.mark.parametrize(("listing", "says"), [(endless, "does not end"), (twins, "name of another tool")])
+@for_each(("listing", "says"), [(endless, "does not end"), (twins, "name of another tool")])
 def test_lists_that_cannot_be_pinned(listing: Any, says: str) -> None:
     with serving(listing) as server, pytest.raises(RegistryFault, match=says) as fault:
         read(server)
@@ -167,7 +168,7 @@ def test_another_host_is_not_asked_instead() -> None:
             read(server)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "server",
     [
         ServerCommand(("/nonexistent/server",)),

@@ -6,9 +6,9 @@ import re
 from itertools import chain
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.text.injection import instructions
 from pdp.core.text.injection.instructions import RULES, compiled
@@ -35,7 +35,7 @@ def alone(patterns: list[re.Pattern[str]], text: str) -> dict[int, tuple[int, in
     return {number: match.span() for number, each in enumerate(patterns) if (match := each.search(text)) is not None}
 
 
-@pytest.mark.parametrize(("patterns", "together"), SETS, ids=["phrases", "concepts"])
+@for_each(("patterns", "together"), SETS)
 def test_in_real_texts(patterns: list[re.Pattern[str]], together: PatternSet) -> None:
     texts = [phrase(text) for text in TEXTS] + TEXTS
     hits = 0
@@ -46,7 +46,7 @@ def test_in_real_texts(patterns: list[re.Pattern[str]], together: PatternSet) ->
     assert hits > len(texts) / 2  # not all of them are empty
 
 
-@pytest.mark.parametrize(("patterns", "together"), SETS, ids=["phrases", "concepts"])
+@for_each(("patterns", "together"), SETS)
 def test_in_texts_that_patterns_are_made_of(patterns: list[re.Pattern[str]], together: PatternSet) -> None:
     """Every pattern's own matches, with anything around them."""
     around = st.sampled_from(["", " ", "x", "x ", ". ", "the ", "7", "-", "é", "please "])
@@ -68,7 +68,7 @@ def test_most_patterns_are_not_tried_everywhere() -> None:
     assert unknown == {"secret", "slot", "address"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pattern", "starts"),
     [
         ("ab(?:cd|ef)", {"abcd", "abef"}),

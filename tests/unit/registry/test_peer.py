@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from registry_bench import DAY, NOW, Bench, definition
+from support.for_each import for_each
 
 from pdp.core.call.request import ServerPeer
 from pdp.core.errors import RegistryFault
@@ -13,7 +14,7 @@ SPIFFE = "spiffe://acme.example/mcp/files"
 HEX = "ab" * 32
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pinned", "seen", "code"),
     [
         (SPIFFE, None, "server.peer_unchecked"),
@@ -35,7 +36,7 @@ def test_what_a_server_proved(pinned: str, seen: ServerPeer | None, code: str) -
     assert check_peer(pinned, seen).code == code
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "good"),
     [
         (SPIFFE, True),

@@ -8,7 +8,6 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from support.for_each import for_each
 
@@ -89,7 +88,7 @@ def test_every_phrase_of_a_rule_is_found() -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("table", SENTENCES, ids=lambda table: table["code"])
+@for_each("table", SENTENCES, ids=lambda table: table["code"])
 def test_every_meeting_of_concepts_is_found(table: dict[str, Any]) -> None:
     """Concepts that a rule lets meet do so in one of its cases."""
     texts = held(f"sentence.{table['code']}")

@@ -4,7 +4,6 @@ import json
 from itertools import permutations
 from pathlib import Path
 
-import pytest
 from support.for_each import for_each
 
 from pdp.pinning.scan.finding import ScannedTool
@@ -154,7 +153,7 @@ def test_every_text_is_looked_at(definition: dict, pointer: str) -> None:
     assert ("add", pointer, "instruction.conceal") in high(ScannedTool("srv", definition))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "dialect",
     [
         "http://json-schema.org/draft-04/schema#",
@@ -167,7 +166,7 @@ def test_the_dialect_of_a_schema_is_worth_no_note(dialect: str) -> None:
     assert scan([ScannedTool("srv", tool(inputSchema={"$schema": dialect, "type": "object"}))]) == ()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "schema",
     [
         {"$schema": "https://json-schema.org.attacker.net/draft/2020-12/schema"},
@@ -200,7 +199,7 @@ def test_public_servers_get_notes_that_are_worth_reading() -> None:
     assert not [one for one in links if one.pointer.endswith("/$schema")]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "name", ["system_prompt", "conversationHistory", "llm_model_name", "tools_list", "sidenote", "user_password"]
 )
 def test_a_parameter_that_asks_for_the_models_own(name: str) -> None:
@@ -210,13 +209,13 @@ def test_a_parameter_that_asks_for_the_models_own(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["query", "model", "prompt", "password", "history_days", "file_name", "notes"])
+@for_each("name", ["query", "model", "prompt", "password", "history_days", "file_name", "notes"])
 def test_an_everyday_parameter(name: str) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"}}}
     assert high(ScannedTool("srv", tool(inputSchema=schema))) == set()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "annotations", "code"),
     [
         ("delete_user", {"readOnlyHint": True}, "behaviour.read_only"),
@@ -232,7 +231,7 @@ def test_annotations_that_contradict_the_name(name: str, annotations: dict, code
     assert code in {one[2] for one in high(ScannedTool("srv", tool(name=name, annotations=annotations)))}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "annotations"),
     [
         ("delete_user", {"readOnlyHint": False, "destructiveHint": True}),
@@ -247,7 +246,7 @@ def test_annotations_that_agree(name: str, annotations: dict) -> None:
     assert high(ScannedTool("srv", tool(name=name, annotations=annotations))) == set()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("one", "other", "code"),
     [
         ("read_file", "read_fi1e", "name.confusable"),

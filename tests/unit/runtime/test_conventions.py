@@ -7,7 +7,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pytest
 from opentelemetry.semconv._incubating.attributes.mcp_attributes import McpMethodNameValues
 from support.for_each import for_each
 
@@ -59,9 +58,7 @@ def test_methods_are_those_of_the_conventions() -> None:
     assert {*CALLS, *LISTS} <= {each.value for each in McpMethodNameValues}
 
 
-@pytest.mark.parametrize(
-    ("kind", "method"), [("tool", "tools/call"), ("prompt", "prompts/get"), ("resource", "resources/read")]
-)
+@for_each(("kind", "method"), [("tool", "tools/call"), ("prompt", "prompts/get"), ("resource", "resources/read")])
 def test_a_log_record_names_its_target_by_kind(kind: str, method: str) -> None:
     record = json.loads(VECTORS["decision allow"])
     target = record["target"] | {"kind": kind, "name": "x"}

@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.runtime.telemetry.logs import (
     CURRENT,
@@ -92,7 +93,7 @@ def test_text_tells_an_exception_without_its_text() -> None:
     assert SECRET not in TextFormatter().format(record)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("level", "ours", "theirs"), [("debug", logging.DEBUG, logging.WARNING), ("error", logging.ERROR, logging.ERROR)]
 )
 def test_others_packages_tell_only_what_goes_wrong(level: str, ours: int, theirs: int) -> None:

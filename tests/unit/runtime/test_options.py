@@ -16,7 +16,7 @@ from pdp.runtime.telemetry.options import OtlpOptions, TelemetryOptions, listen
 from pdp.sessions.options import RedisOptions
 
 
-@pytest.mark.parametrize(("follow", "kept"), [(True, {"asked", "own"}), (False, {"own", "refused"})])
+@for_each(("follow", "kept"), [(True, {"asked", "own"}), (False, {"own", "refused"})])
 def test_whose_word_on_sampling_counts(follow: bool, kept: set[str]) -> None:
     """Sampling is decided before the caller is authenticated: a stranger could have everything traced, or nothing."""
     spans = InMemorySpanExporter()
@@ -41,9 +41,8 @@ def test_enabled_needs_somebody_who_hears() -> None:
     assert TelemetryOptions(enabled=True, call_log=True).enabled
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [("9464", ("127.0.0.1", 9464)), ("0.0.0.0:1", ("0.0.0.0", 1)), ("[::1]:9464", ("::1", 9464))],
+@for_each(
+    ("text", "found"), [("9464", ("127.0.0.1", 9464)), ("0.0.0.0:1", ("0.0.0.0", 1)), ("[::1]:9464", ("::1", 9464))]
 )
 def test_listens_on_loopback_or_where_it_is_told(text: str, found: tuple[str, int]) -> None:
     assert listen(text) == found
@@ -57,20 +56,18 @@ def test_a_port_alone_is_a_number_in_yaml() -> None:
             TelemetryOptions.model_validate({"prometheus": wrong})
 
 
-@pytest.mark.parametrize(
-    "text", ["", "localhost:9464", "metrics.acme.example:1", "127.0.0.1:", "1.2.3.4:70000", ":x"]
-)
+@for_each("text", ["", "localhost:9464", "metrics.acme.example:1", "127.0.0.1:", "1.2.3.4:70000", ":x"])
 def test_listens_nowhere_else(text: str) -> None:
     with pytest.raises(ValidationError, match="must be IP:PORT"):
         TelemetryOptions(prometheus=text)
 
 
-@pytest.mark.parametrize("url", ["https://c.example:4317", "http://127.0.0.1:4317", "http://[::1]:4317"])
+@for_each("url", ["https://c.example:4317", "http://127.0.0.1:4317", "http://[::1]:4317"])
 def test_collector_is_reached_by_tls_or_on_loopback(url: str) -> None:
     assert OtlpOptions(endpoint=url).endpoint == url
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "http://c.example:4317",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime.config import settings
@@ -20,7 +21,7 @@ def said(text: str) -> list[str]:
     return raised.value.message.splitlines()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "line"),
     [
         ("stor: {}", "stor: unknown key. Did you mean 'store'?"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from support.for_each import for_each
 from support.watching import Watch
 
 from pdp.core.bytes.trace_context import TraceParent
@@ -18,7 +19,7 @@ def test_codes_stay_bounded() -> None:
     assert [n for labels, n in points if labels["pdp.code"] == OTHER] == [50]
 
 
-@pytest.mark.parametrize("code", ["Not A Code", "x" * 65, "a..b", "", "a\nb"])
+@for_each("code", ["Not A Code", "x" * 65, "a..b", "", "a\nb"])
 def test_what_is_no_code_is_no_label(code: str) -> None:
     watch = Watch()
     watch.telemetry.count("pdp.policy.loads", {"pdp.outcome": "refused", "pdp.code": code})

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.errors import ConfigurationFault
 from pdp.host.options import header_value
@@ -49,7 +50,7 @@ def test_a_secret_that_is_too_short(tmp_path: Path, content: bytes) -> None:
         read(secret_file(tmp_path, content))
 
 
-@pytest.mark.parametrize("reference", [MARK * 4, "", "env:KEY", f"FILE:{MARK}"])
+@for_each("reference", [MARK * 4, "", "env:KEY", f"FILE:{MARK}"])
 def test_a_secret_is_given_by_file(reference: str) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         read(reference)
@@ -82,7 +83,7 @@ def test_a_file_without_end(tmp_path: Path) -> None:
         read(secret_file(tmp_path, b"s" * 70_000))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("owner", "group", "mode", "user", "problem"),
     [
         (1000, 1000, 0o600, 1000, ""),

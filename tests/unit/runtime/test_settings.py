@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.for_each import for_each
 
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime.config.reference import EXAMPLE
@@ -275,9 +276,7 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, over: A
         validate({"registry": {}, **over}, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("deadline_ms", "patience_ms"), [(1, 2_000), (250, 2_000), (5_000, 40_000), (50_000, 60_000)]
-)
+@for_each(("deadline_ms", "patience_ms"), [(1, 2_000), (250, 2_000), (5_000, 40_000), (50_000, 60_000)])
 def test_the_engine_is_waited_for_as_long_as_policy_may_take(deadline_ms: int, patience_ms: int) -> None:
     pool = PolicyOptions(deadline_ms=deadline_ms).embedded().pool
     assert (pool.deadline_ms, pool.patience_ms) == (deadline_ms, patience_ms)

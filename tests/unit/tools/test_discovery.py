@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner, Result
 from support.checklist import ready
 from support.for_each import for_each
@@ -214,6 +213,6 @@ def test_the_registry_says_what_is_known(tmp_path: Path) -> None:
     assert run(*words, "--tenant", "globex").exit_code == 2
 
 
-@pytest.mark.parametrize("words", [("--home", "x"), ("--home", "h=/nonexistent")])
+@for_each("words", [("--home", "x"), ("--home", "h=/nonexistent")])
 def test_wrong_use_is_told(words: tuple[str, ...]) -> None:
     assert run(*words).exit_code == 2

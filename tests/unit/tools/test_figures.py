@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.tools.judge_eval import figures
 from pdp.tools.judge_eval.cases import ALLOW, DENY, LabelledCase
@@ -28,7 +29,7 @@ def many(label: str, verdict: str, count: int, *, start: int = 0) -> list[Judged
     return [judged(label, verdict, id=f"{label}{i}", task=f"task {i}", arguments={"i": i}) for i in numbers]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("verdict", "confidence", "outcome"),
     [
         ("allow", 0.8, "allow"),

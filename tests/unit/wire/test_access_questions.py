@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.call.methods import operation_of
 from pdp.core.call.request import Ask, AssertedClaims, Caller, GenericTarget, MayAssert, NoCredential, SessionAsk
@@ -88,7 +89,7 @@ def test_the_task_of_a_question_is_a_text_of_its_context() -> None:
         assert asked({**BODY, "context": {"task": other}}).session.task == ""
 
 
-@pytest.mark.parametrize("schema", [None, {}, {"properties": []}, {"properties": {"subject": True}}])
+@for_each("schema", [None, {}, {"properties": []}, {"properties": {"subject": True}}])
 def test_without_a_declaring_schema_no_property_counts(schema: Any) -> None:
     _, arguments = target(asked(BODY, schema=schema))
     assert arguments["subject"]["properties"] == arguments["resource"]["properties"] == {}
@@ -114,7 +115,7 @@ def test_a_property_of_the_action_that_is_not_declared_is_only_asserted() -> Non
     assert json.loads(found.extra)["action"] == {"properties": {"method": "GET"}}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "said",
     [
         {},
@@ -149,7 +150,7 @@ def test_a_type_of_resource_may_have_a_server_of_its_own() -> None:
     assert about.server == "billing"
 
 
-@pytest.mark.parametrize("number", ["10000", "9007199254740993", "-9223372036854775808", "0.5"])
+@for_each("number", ["10000", "9007199254740993", "-9223372036854775808", "0.5"])
 def test_numbers_stay_what_they_are(number: str) -> None:
     body = json.dumps(BODY).replace("10000", number).replace("true", number).encode()
     found = asked(body)
@@ -157,7 +158,7 @@ def test_numbers_stay_what_they_are(number: str) -> None:
     assert f'"soft":{number}' in target(found)[0].arguments.decode()
 
 
-@pytest.mark.parametrize("number", ["9223372036854775808", "1e400", "0.1234567890123456789"])
+@for_each("number", ["9223372036854775808", "1e400", "0.1234567890123456789"])
 def test_numbers_that_cannot_be_kept_are_refused(number: str) -> None:
     with pytest.raises(InvalidRequest):
         asked(json.dumps(BODY).replace("10000", number).encode())
@@ -177,7 +178,7 @@ def test_a_claim_that_identifies_does_not_come_from_a_body() -> None:
             )
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong",
     [
         {"listen": "10.0.0.1:1"},

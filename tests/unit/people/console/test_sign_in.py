@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from support.console_client import APPROVAL, ISSUER, KEY, OURS, ConsoleClient
 from support.environment import SeededEntropy
+from support.for_each import for_each
 
 from pdp.core.errors import ConfigurationFault, Forbidden
 from pdp.people.console.options import ConsoleOptions
@@ -146,7 +147,7 @@ PLAIN = {"public_url": "http://localhost:1", "behind_proxy": False}
 ACCOUNT = {"name": "bob", "label": "Bob", "tenant": "acme", "issuer": "https://id.example", "id": "bob"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"public_url": "http://approvals.acme.example"},
