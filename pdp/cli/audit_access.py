@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,7 @@ from pdp.cli.store_place import StorePlace, archive_option
 from pdp.core.call.request import Role
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
+from pdp.decide.comparison import ComparedCall
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.load import SignedRegistry
 from pdp.runtime.config import settings
@@ -35,15 +36,16 @@ from pdp.tools.authoring.access_review import (
     MOST_ASKED,
     SCHEMA,
     SECTIONS,
+    USED,
+    AccessUsage,
     GrantingSystem,
     RegisteredAccess,
     Reviewed,
     asked_policy,
 )
 from pdp.tools.authoring.access_suggestion import SuggestedPolicy, suggest
-from pdp.tools.authoring.access_usage import USED, AccessUsage
 from pdp.tools.authoring.check import LoadGate, check_folder
-from pdp.tools.authoring.policy_change import Decisions, loaded
+from pdp.tools.authoring.policy_change import loaded
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
 _EVERY = "*"
@@ -194,7 +196,7 @@ def _suggested(reviewed: Reviewed, folder: Path, reader: StoreReader, check: Loa
     usage = reviewed.usage
     name = f"access_review_{datetime.fromtimestamp(usage.until_ns / 1e9, UTC):%Y%m%d}"
 
-    def window() -> Decisions:
+    def window() -> Iterator[ComparedCall]:
         return usage.window(reader.since(usage.since_ns, ("decision",), lambda _: None))
 
     return asyncio.run(suggest(reviewed, folder, name, window, check=check))

@@ -27,7 +27,7 @@ from pdp.cli.commands import (
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
 from pdp.core.errors import Fault
-from pdp.decide.replay import NOT_REPLAYABLE, parsed
+from pdp.decide.comparison import NOT_REPLAYABLE, parsed
 from pdp.proof import opened as opened_file
 from pdp.proof import receipt
 from pdp.proof.cosignature import WitnessPolicy, cosigned
@@ -99,7 +99,7 @@ def verify(
         if receipts := _receipts(place):
             presented = _verified(receipts, record, known, demanded)
             if executed:
-                from pdp.cli.audit_execute import execute  # noqa: PLC0415 - not in every installation
+                from pdp.cli.policy_change import execute  # noqa: PLC0415 - not in every installation
 
                 sys.exit(execute(presented, bundle or receipts[0].parent, engine, opa))
         elif executed:

@@ -37,7 +37,7 @@ _shipped = click.option(
             "Check and test ORG_FOLDER now and whenever a file of it is saved, until Ctrl-C.",
         ),
         "diff": (
-            "pdp.cli.policy_replay:diff",
+            "pdp.cli.policy_change:diff",
             "Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.",
         ),
         "prove": (
@@ -49,7 +49,7 @@ _shipped = click.option(
             "Sign what policy, prompts and directories are released.",
         ),
         "replay": (
-            "pdp.cli.policy_replay:replay",
+            "pdp.cli.policy_change:replay",
             "Evaluate recorded decisions of STORE again under their own policy, and say which come out otherwise.",
         ),
     },

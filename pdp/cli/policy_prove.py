@@ -23,13 +23,13 @@ import click
 from pdp.cli.commands import FILE, IN_FOLDER, Command
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import BundleFault, InvalidRequest
-from pdp.core.outcome.forecast import DIFF_SCHEMA
 from pdp.core.outcome.policy import Bundle
 from pdp.core.text.safety import visible
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.registry.manifest import render
 from pdp.registry.release import PolicyProof, VoteForecast
 from pdp.runtime.config.settings import Settings
+from pdp.tools.authoring.policy_change import DIFF_SCHEMA
 
 if TYPE_CHECKING:
     from pdp.tools.prove.proof import Proof

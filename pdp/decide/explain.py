@@ -17,13 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pdp.core.bytes.digest import commitment
 from pdp.core.call.request import ANY_TENANT, Ask, Caller
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
 from pdp.core.outcome import Effect, Outcome, changes, denied, explain
 from pdp.core.outcome.answer import PolicyRef
 from pdp.core.outcome.changes import FactChange
+from pdp.core.outcome.difference import Answer
 from pdp.core.outcome.elements import elements_of
 from pdp.core.outcome.explain import FiredRule, withheld, withheld_in, withheld_text
 from pdp.core.outcome.policy import Bundle
@@ -32,10 +32,10 @@ from pdp.core.record.events import Explained
 from pdp.core.record.stored import RecordRef, StoredRecord
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import Recorder
+from pdp.decide.comparison import ALTERED, ComparedCall, evaluated, opened
 from pdp.decide.decision import Decision
 from pdp.decide.evaluate import KnownEvidence, settle
 from pdp.decide.facts import FactBuilder
-from pdp.decide.replay import ComparedAnswer, RecordedDecision, evaluated, failed
 from pdp.decide.state import ServiceState
 from pdp.host.fair_limiter import FairQueue, OverloadedError
 
@@ -96,6 +96,12 @@ async def search(
 
 log = logging.getLogger("pdp.policy")
 
+_GONE = {  # by what follows `explain.`
+    "erased": "The values of this decision (input, arguments) were erased. Its record still has effect, reasons and"
+    " a commitment to them; ask GetRecord.",
+    "altered": "The stored input is not the one that the record is committed to.",
+    "no_input": "No policy saw this call; the record says why. Ask GetRecord.",
+}
 WINDOW_NS = 60 * NS
 PER_MINUTE = 60
 AT_ONCE = 2  # each starts processes
@@ -190,13 +196,12 @@ class Explain:
             or not caller.fronts(record["server"]["id"])
         ):
             raise NotFound("record.unknown", "There is no such decision.")
-        document, pinned = await self._document(stored, record), record["policy"]["digest"]
-        async with self._policy(pinned) as policy:
-            recorded = RecordedDecision(record, document)
-            outcome, answer = await _replayed(policy, recorded)
-            case = ExplainedCase(policy, document, outcome, recorded.supported, answer)
+        call = await self._opened(stored, record)
+        async with self._policy(record["policy"]["digest"]) as policy:
+            outcome, answer = await _replayed(policy, call)
+            case = ExplainedCase(policy, call.document, outcome, call.supported, answer)
             found = await self._explained(case, find_changes, caller)
-        same = ComparedAnswer.of(outcome) == ComparedAnswer.recorded(record)
+        same = Answer.of(outcome) == Answer.recorded(record)
         found = replace(found, reproduced=same, explained=stored.ref)
         target = (record["server"]["id"] or "", record["target"]["key"] or "")
         return found, (stored.tenant, _entry(caller, decision_id, target, found))
@@ -222,20 +227,14 @@ class Explain:
         self.facts.release(decision)  # a salt that nothing will be stored with
         await settle(decision, KnownEvidence(self.evidence))
 
-    async def _document(self, stored: StoredRecord, record: Mapping[str, Any]) -> bytes:
-        """The input document of a recorded decision, which must be the one that the record is committed to."""
+    async def _opened(self, stored: StoredRecord, record: Mapping[str, Any]) -> ComparedCall:
+        """A recorded decision with its input document. Raises Gone where that is not there."""
         row = await self.store.read(lambda: self.store.value(stored.record_id, "input"))
-        if row is None:
-            raise Gone(
-                "explain.erased",
-                "The values of this decision (input, arguments) were erased. Its record still has effect, reasons and"
-                " a commitment to them; ask GetRecord.",
-            )
-        if commitment(row.salt, "input", row.data) != record["input"]:
-            raise Gone("explain.altered", "The stored input is not the one that the record is committed to.")
-        if not row.data:
-            raise Gone("explain.no_input", "No policy saw this call; the record says why. Ask GetRecord.")
-        return row.data
+        call = opened(record, {"input": (row.salt, row.data)} if row is not None else {})
+        if call.problem:
+            code = "altered" if call.problem in ALTERED else call.problem.removeprefix("replay.")
+            raise Gone(f"explain.{code}", _GONE[code])
+        return call
 
     @asynccontextmanager
     async def _policy(self, wanted: str) -> AsyncIterator[LoadedPolicy]:
@@ -263,7 +262,7 @@ class Explain:
         rules = await self._fired(case, document) if document else ()
         found = None
         if find_changes and outcome.effect is Effect.DENY and document:
-            if failed(outcome):
+            if Answer.of(outcome).failed:
                 found = changes.SearchResult((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
             else:
                 bundle = Bundle.from_bytes(case.policy.artefact)
@@ -317,12 +316,12 @@ class Explain:
         return tuple(replace(rule, file=file, line=line) for rule, (file, line) in zip(fired, places, strict=True))
 
 
-async def _replayed(policy: LoadedPolicy, decision: RecordedDecision) -> tuple[Outcome, bytes]:
+async def _replayed(policy: LoadedPolicy, call: ComparedCall) -> tuple[Outcome, bytes]:
     """A decision evaluated again: its outcome and the engine's answer. A failure of the engine denies."""
-    gates = (each for each in decision.record["reasons"] if each["rule"] == "pdp.gate")
+    gates = (each for each in call.record["reasons"] if each["rule"] == "pdp.gate")
     advice = {each["code"]: each["message"] for each in gates if each["message"]}
     try:
-        return await evaluated(policy, json.loads(decision.document), decision.supported, advice)
+        return await evaluated(policy, json.loads(call.document), call.supported, advice)
     except EngineFault as fault:
         return denied(fault.code, "The policy could not be evaluated; the operator's log says why."), b""
 

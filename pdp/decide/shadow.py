@@ -13,8 +13,10 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pdp.core.errors import Fault
+from pdp.core.outcome.difference import Answer, Difference
 from pdp.core.ports import Clock, LoadedPolicy, PolicySource
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record import events
@@ -22,7 +24,7 @@ from pdp.core.record.artefact import Artefact
 from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import Commit, ValueRow
 from pdp.decide.commit import Recorder
-from pdp.decide.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
+from pdp.decide.comparison import ComparedCall, answers_of, parsed
 from pdp.host.part import Part
 
 log = logging.getLogger("pdp.policy")
@@ -30,7 +32,6 @@ log = logging.getLogger("pdp.policy")
 QUEUED = 256  # decisions
 QUEUED_BYTES = 16 << 20  # of their records and documents
 PAUSE_SECONDS = 10.0  # after a failed evaluation, so that a bundle that loops does not take a core
-KEPT_REASONS = 32  # of one record
 
 
 @dataclass(slots=True)
@@ -192,26 +193,24 @@ class ShadowPolicies:
     async def _evaluate(self, each: _Shadow, entry: Commit) -> None:
         """What a shadow says of a decision, counted, and recorded where it is something else. Raises Fault."""
         policy, now = each.policy, asyncio.get_running_loop().time()
-        record = parsed(entry.record)
         document = next((value.data for value in entry.of(ValueRow) if value.path == "input"), b"")
-        if policy is None or not document or by_service(record):
+        call = ComparedCall(parsed(entry.record), document)
+        if policy is None or not document or call.by_service:
             return
         if now < each.resumes:
             self._count(each, "dropped")
             return
-        supported = RecordedDecision(record, document).supported
-        outcome = await reevaluated(policy, under(policy, document), supported)
-        if failed(outcome):  # it differs all the same: that policy would deny
+        answer = await answers_of(policy)(call)
+        if answer.failed:  # it differs all the same: that policy would deny
             each.resumes = now + PAUSE_SECONDS
-        before, after = ComparedAnswer.recorded(record), ComparedAnswer.of(outcome)
-        part = before.part_changed(after)
-        if part:
-            reasons = before.reasons_of_change(after)[:KEPT_REASONS]
-            found = events.ShadowAnswer(record, part, after.effect, reasons)
-            known = events.ShadowPolicy(each.status.name, policy.digest, policy.revision)
-            entry = self._event(entry.tenant, "shadow", lambda stamp: events.shadow_differs(stamp, known, found))
-            await self.recorder.commit_all((entry,))
-        self._count(each, "differed" if part else "agreed")
+        difference = Difference.between(call.record, Answer.recorded(call.record), answer)
+        if difference is None:
+            self._count(each, "agreed")
+            return
+        shadow = events.ShadowPolicy(each.status.name, policy.digest, policy.revision)
+        made = partial(events.shadow_differs, shadow=shadow, decision=call.record, difference=difference)
+        await self.recorder.commit_all((self._event(entry.tenant, "shadow", made),))
+        self._count(each, "differed")
 
     def _count(self, each: _Shadow, outcome: str) -> None:
         setattr(each.status, outcome, getattr(each.status, outcome) + 1)

@@ -13,8 +13,11 @@ from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import Json, commitment
 from pdp.core.call.mandates import Mandate
 from pdp.core.call.registered import ReleaseChange
+from pdp.core.outcome.difference import Difference
 from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
 from pdp.core.record.security_events import Signal, Stream
+
+KEPT_REASONS = 32  # of one record of a shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +90,14 @@ class ShadowPolicy:
     revision: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShadowAnswer:
-    """What a shadow says otherwise of a recorded decision. `part`: the first of effect, requirements, obligations and
-    reasons that differs; `reasons`: code and rule of what says so, or of an allow of what no longer keeps it."""
-
-    record: Mapping[str, Any]  # of the decision
-    part: str
-    effect: str
-    reasons: Sequence[tuple[str, str]]
-
-
 def shadow_loaded(stamp: Stamp, shadow: ShadowPolicy, packs: Sequence[str], problem: str = "") -> bytes:
     """A shadow was loaded, or refused for `problem` (a code): then it says nothing, or what the former one says."""
     fields: Fields = {**_shadow(shadow), "packs": [cut(p) for p in packs]}
     return encode(stamp, "shadow_policy", {**fields, **_result("loaded", problem)})
 
 
-def shadow_differs(stamp: Stamp, shadow: ShadowPolicy, found: ShadowAnswer) -> bytes:
-    """A shadow would have answered a decision otherwise. Nobody's answer was another for it."""
-    decision = found.record
+def shadow_differs(stamp: Stamp, shadow: ShadowPolicy, decision: Mapping[str, Any], difference: Difference) -> bytes:
+    """A shadow would have answered a decision otherwise, by its record. Nobody's answer was another for it."""
     fields: Fields = {
         "decision_id": decision["id"],
         "caller": decision["caller"],
@@ -115,9 +106,9 @@ def shadow_differs(stamp: Stamp, shadow: ShadowPolicy, found: ShadowAnswer) -> b
         "server": decision["server"]["id"],
         "target": decision["target"]["name"],
         "before": decision["effect"],
-        "effect": found.effect,
-        "part": found.part,
-        "reasons": [{"code": code, "rule": rule} for code, rule in found.reasons],
+        "effect": difference.after,
+        "part": difference.part,
+        "reasons": [{"code": code, "rule": rule} for code, rule in difference.reasons[:KEPT_REASONS]],
     }
     return encode(stamp, "shadow", {**_shadow(shadow), **fields})
 

@@ -2,17 +2,18 @@
 
 Granted is what the organisation's data, the registry, standing grants and consents say; and, since rules of packs are
 free, what the policy answers to each requester that was seen: the list of every server's targets, as `FilterTools`
-would give it now. Of requesters that asked for nothing, nothing is known.
+would give it now. Of requesters that asked for nothing, nothing is known. Used is what was allowed: what people
+refused, or were never asked about, was not used.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.facts import (
@@ -30,17 +31,16 @@ from pdp.core.call.facts import (
 )
 from pdp.core.call.methods import LISTS, PINNED_KINDS, label_of
 from pdp.core.check import NS, OK, Check, failed
-from pdp.core.errors import EngineFault
+from pdp.core.outcome.difference import Answer
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import LoadedPolicy
-from pdp.decide.replay import reevaluated, under
+from pdp.decide.comparison import ComparedCall, Opened, answers_of, compare, opened, parsed
 from pdp.registry.documents import AgentEntry
 from pdp.registry.view import FileRegistryView, server_fact
-from pdp.tools.authoring.access_usage import AccessUsage, SeenRequester, TargetKey, UseCount
+from pdp.tools.authoring.policy_change import Rows
 
 SCHEMA = "pdp.access-review/1"
 MOST_ASKED = 500  # requesters whom the policy is asked about, the latest
-TOGETHER = 32  # lists that are evaluated at once
 STANDING = ("grants", "consents")
 SECTIONS = ("targets", "roles", "scopes", "agents", "callers", "requesters", *STANDING)
 NOT_SEEN = (
@@ -48,6 +48,136 @@ NOT_SEEN = (
     "rules that rest on arguments, sessions, budgets or evidence: the policy was asked for lists, which have none",
     "what callers do without asking, and tools that are reached past them",
 )
+USED = ("decision", "grant", "consent")  # kinds of records that tell of uses
+MOST_REQUESTERS = 10_000  # that are remembered; the others are counted
+TargetKey: TypeAlias = tuple[str, str]  # server, key of a target: what a decision is about
+
+
+@dataclass(slots=True)
+class UseCount:
+    """Decisions by effect, and the instants of the last one and of the last allow; 0 without any."""
+
+    allow: int = 0
+    deny: int = 0
+    pending: int = 0
+    last_ns: int = 0
+    used_ns: int = 0
+
+    def add(self, effect: str, at_ns: int) -> None:
+        """One decision more."""
+        setattr(self, effect, getattr(self, effect) + 1)
+        self.last_ns = max(self.last_ns, at_ns)
+        if effect == "allow":
+            self.used_ns = max(self.used_ns, at_ns)
+
+
+@dataclass(slots=True)
+class SeenRequester:
+    """A subject with its agent at a caller. `document` is the input of its newest decision, `used` what it was
+    allowed."""
+
+    subject: str  # pseudonym
+    agent: str
+    caller: str
+    at_ns: int = 0
+    document: Mapping[str, Any] = field(default_factory=dict)
+    used: set[TargetKey] = field(default_factory=set)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Subject, agent and caller."""
+        return self.subject, self.agent, self.caller
+
+
+@dataclass(slots=True)
+class AccessUsage:
+    """The uses of one tenant in a window. `groups` says by which groups' members each target was used; `carried` are
+    scopes of the tokens of all calls, `needed` those that an allowed call's target asks for."""
+
+    tenant: str
+    since_ns: int
+    until_ns: int
+    pinned: frozenset[TargetKey]  # whose denials are counted one by one: anybody may ask for what is not there
+    decisions: UseCount = field(default_factory=UseCount)
+    # allows whose input is not there: erased, or kept no longer. Whose they were is not known, so all count as users
+    unread: Counter[TargetKey] = field(default_factory=Counter)
+    targets: defaultdict[TargetKey, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
+    agents: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
+    callers: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
+    carried: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
+    needed: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
+    answered: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
+    groups: defaultdict[TargetKey, dict[frozenset[str], UseCount]] = field(default_factory=lambda: defaultdict(dict))
+    requesters: dict[tuple[str, str, str], SeenRequester] = field(default_factory=dict)
+    overflow: int = 0  # decisions of requesters beyond `MOST_REQUESTERS`
+
+    def covers(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record is of this tenant and window."""
+        return bool(record["tenant"] == self.tenant and self.since_ns <= record["time_ns"] < self.until_ns)
+
+    def window(self, rows: Rows) -> Iterator[ComparedCall]:
+        """The decisions of this tenant and window."""
+        records = ((parsed(data), values) for data, values in rows)
+        return (opened(record, values) for record, values in records if self.covers(record))
+
+    def read(self, rows: Rows) -> AccessUsage:
+        """Count records of `USED`; what is of another tenant, or outside the window, is left out. Returns itself."""
+        for data, values in rows:
+            record = parsed(data)
+            if not self.covers(record):
+                continue
+            if record["kind"] == "decision":
+                self._decision(record, values)
+            elif record["event"] == "used":  # by a grant or consent
+                self.answered[str(record[f"{record['kind']}_id"])].add("allow", record["time_ns"])
+        return self
+
+    def used_by(self, asked: TargetKey, groups: Iterable[str]) -> UseCount:
+        """How members of any of the groups used it."""
+        counted, wanted = UseCount(), frozenset(groups)
+        for held, count in self.groups.get(asked, {}).items():
+            if held & wanted:
+                counted.allow += count.allow
+                counted.used_ns = max(counted.used_ns, count.used_ns)
+        return counted
+
+    def _decision(self, record: Mapping[str, Any], values: Opened) -> None:
+        effect, at_ns = record["effect"], record["time_ns"]
+        asked = (str(record["server"]["id"]), str(record["target"]["key"]))
+        self.decisions.add(effect, at_ns)
+        if asked in self.pinned or effect == "allow":
+            self.targets[asked].add(effect, at_ns)
+        self.callers[str(record["caller"])].add(effect, at_ns)
+        if record["agent"]["status"] == "ok":
+            self.agents[str(record["agent"]["id"])].add(effect, at_ns)
+        call = opened(record, values)
+        if call.problem:
+            self.unread[asked] += effect == "allow"
+            return
+        document = json.loads(call.document)
+        if document["subject"]["status"] == "ok":
+            self._requester(record, document, asked)
+
+    def _requester(self, record: Mapping[str, Any], document: Mapping[str, Any], asked: TargetKey) -> None:
+        effect, at_ns, subject = record["effect"], record["time_ns"], document["subject"]
+        allowed = effect == "allow"
+        for scope in subject["scopes"]:
+            self.carried[scope].add(effect, at_ns)
+        if allowed:
+            held = self.groups[asked].setdefault(frozenset(subject["groups"]), UseCount())
+            held.add(effect, at_ns)
+            for scope in document["targets"][0]["permissions"]:
+                self.needed[scope].add(effect, at_ns)
+        key = (str(record["subject"]["id"]), str(record["agent"]["id"] or ""), str(record["caller"]))
+        if key not in self.requesters and len(self.requesters) >= MOST_REQUESTERS:
+            self.overflow += 1
+            return
+        requester = self.requesters.setdefault(key, SeenRequester(*key))
+        if at_ns >= requester.at_ns:
+            requester.at_ns = at_ns
+            requester.document = {name: document[name] for name in ("caller", "checks", "subject", "actors", "agent")}
+        if allowed:
+            requester.used.add(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,30 +279,23 @@ class AskedPolicy:
 async def asked_policy(
     policy: LoadedPolicy, registered: RegisteredAccess, requesters: Iterable[SeenRequester]
 ) -> AskedPolicy:
-    """Ask a policy what it grants the latest of the requesters."""
+    """Ask a policy what it grants the latest of the requesters, where none would grant nothing."""
     latest = sorted(requesters, key=lambda each: -each.at_ns)[:MOST_ASKED]
-    lists = [(each, server, made) for each in latest for server, made in registered.lists(each)]
-    granted: dict[tuple[str, str, str], set[TargetKey]] = {_key(each): set() for each in latest}
-    unanswered = 0
-    for start in range(0, len(lists), TOGETHER):
-        chunk = lists[start : start + TOGETHER]
-        answers = await asyncio.gather(*(_visible(policy, made) for _, _, made in chunk))
-        for (each, server, _), visible in zip(chunk, answers, strict=True):
-            unanswered += visible is None
-            granted[_key(each)].update((server, key) for key in visible or ())
-    return AskedPolicy({key: frozenset(found) for key, found in granted.items()}, unanswered)
+    granted: dict[tuple[str, str, str], set[TargetKey]] = {each.key: set() for each in latest}
+    lists = [
+        (each.key, server, ComparedCall({}, canonical(listing)))
+        for each in latest
+        for server, listing in registered.lists(each)
+    ]
+    answers = [each.after async for each in compare([call for *_, call in lists], _no_policy, answers_of(policy))]
+    for (key, server, _), answer in zip(lists, answers, strict=True):
+        granted[key].update((server, target) for target in answer.visible)
+    unanswered = sum(bool(each.problem) or any(rule == "service" for _, rule in each.reasons) for each in answers)
+    return AskedPolicy({key: frozenset(targets) for key, targets in granted.items()}, unanswered)
 
 
-async def _visible(policy: LoadedPolicy, made: Mapping[str, Json]) -> frozenset[str] | None:
-    try:
-        outcome = await reevaluated(policy, under(policy, canonical(dict(made))), None)
-    except EngineFault:
-        return None
-    return None if any(reason.rule == "service" for reason in outcome.reasons) else outcome.visible
-
-
-def _key(requester: SeenRequester) -> tuple[str, str, str]:
-    return requester.subject, requester.agent, requester.caller
+async def _no_policy(_: ComparedCall) -> Answer:
+    return Answer()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,14 @@ from pdp.core.bytes.digest import canonical
 from pdp.core.errors import ConfigurationFault
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import LoadedPolicy
+from pdp.decide.comparison import ComparedCall, answers_of, compare
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.organisation import DATA
-from pdp.tools.authoring.access_review import AskedPolicy, Reviewed, asked_policy
-from pdp.tools.authoring.access_usage import AccessUsage, TargetKey
+from pdp.tools.authoring.access_review import AccessUsage, Reviewed, TargetKey, asked_policy
 from pdp.tools.authoring.check import LoadGate, check_folder
-from pdp.tools.authoring.policy_change import Decisions, Side, compare, embedded, loaded
+from pdp.tools.authoring.policy_change import embedded, loaded
 
-Window = Callable[[], Decisions]
+Window = Callable[[], Iterable[ComparedCall]]
 _WORDS = re.compile("NAME|NUMBER|TENANT|SERVER|KEYS|KEY")  # of the templates
 _one_worker = partial(embedded, workers=1)
 
@@ -187,22 +187,23 @@ def _gated(folder: Path, check: LoadGate | None) -> Bundle:
 
 
 async def _compared(
-    found: SuggestedPolicy, reviewed: Reviewed, narrower: Bundle, window: Decisions, before: LoadedPolicy
+    found: SuggestedPolicy, reviewed: Reviewed, narrower: Bundle, window: Iterable[ComparedCall], before: LoadedPolicy
 ) -> SuggestedPolicy:
     """Put the window's decisions, and what each requester may use, to both policies."""
     kept, others, lost, wider = 0, 0, list[str](), list[str]()
     async with loaded(narrower, _one_worker) as after:
-        asked: AskedPolicy = await asked_policy(after, reviewed.system.registered, reviewed.usage.requesters.values())
-        async for each in compare(window, before, after):
-            if not each.document:
+        asked = await asked_policy(after, reviewed.system.registered, reviewed.usage.requesters.values())
+        async for each in compare(window, answers_of(before), answers_of(after)):
+            record = each.call.record
+            if each.call.problem or each.call.by_service:
                 continue
-            then, now = (isinstance(s, Side) and s.answer.effect == "allow" for s in (each.before, each.after))
-            used = then and each.record["effect"] == "allow"
+            then, now = (answer.effect == "allow" for answer in (each.before, each.after))
+            used = then and record["effect"] == "allow"
             kept, others = kept + used, others + (not used)
             if used and not now:
-                lost.append(str(each.record["id"]))
+                lost.append(str(record["id"]))
             if now and not then:
-                wider.append(str(each.record["id"]))
+                wider.append(str(record["id"]))
     gained = {each for key, held in asked.granted.items() for each in held - reviewed.asked.granted[key]}
     wide = tuple(sorted(gained))
     return replace(found, kept=kept, others=others, lost=tuple(lost), wider=tuple(wider), gained=wide)

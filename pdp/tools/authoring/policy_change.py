@@ -1,42 +1,38 @@
-"""What would this policy change? Recorded decisions under two policies, as all commands compare them.
+"""What would this policy change? The decisions of a time under two policies, counted, for all commands that say it.
 
-A decision is evaluated on the document that it was made of, evidence included; only what the document says of the
-policy is the other one's. Facts that another answer would have changed (counters of the session, refusals) are as
-they were. Whom a policy would ask is found without the evidence of people, which would be asked for again. Each of
-the two sides is what was recorded, the policy of the decision's own bundle, or a policy that is given. A deadline is
-generous: whether a machine is fast enough now says nothing of the decision.
+Each of the two sides is what was recorded, the policy of the decision's own bundle, or a policy that is given. A
+deadline is generous: whether a machine is fast enough now says nothing of the decision.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
-from pdp.core.outcome import Effect
-from pdp.core.outcome.evidence import answer
-from pdp.core.outcome.forecast import asks_people
+from pdp.core.outcome.difference import Answer, Difference
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Entropy, LoadedPolicy
-from pdp.decide.evaluate import MAX_ROUNDS
-from pdp.decide.replay import (
+from pdp.decide.comparison import (
+    ASKED_AGAIN,
     NOT_REPLAYABLE,
-    ComparedAnswer,
-    NotReplayable,
+    Compared,
+    ComparedCall,
     Opened,
-    RecordedDecision,
-    by_service,
-    failed,
+    Side,
+    answers_of,
+    asks_people,
+    compare,
     opened,
     parsed,
-    reevaluated,
-    under,
 )
 from pdp.policy.bundle import named_by_digest
 from pdp.policy.embedded.engine import EngineHost
@@ -44,175 +40,174 @@ from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.policy.gate import process
 from pdp.policy.opa.options import OpaOptions
 from pdp.policy.source import OTHER_RELEASE, Host, KeptBundles, deciding_host
+from pdp.tools.authoring.votes import Forecast, RecordedRequests, WantedCall, WantedCalls, forecast
 
 DEADLINE_MS = 30_000
 ENGINES = 3  # that are kept up; each is a process or more
-TOGETHER = 64  # decisions that are evaluated at once
-ASKED_AGAIN = frozenset({"approval", "confirmation"})  # kinds whose evidence is for one call
+RUNS = 40  # of the forecast: the chance of each is the same in every forecast
+KINDS = ("decision", "approval")
+DIFF_SCHEMA = "pdp.policy-diff/1"
+RECORDED = "recorded"  # stands for the digest of no policy: what was answered
 _OPA_NEEDED = "--engine opa: there is no such program; give --opa PATH."
 Rows: TypeAlias = Iterable[tuple[bytes, Opened]]
-Decisions: TypeAlias = Iterable[tuple[Mapping[str, Any], RecordedDecision | NotReplayable]]
-Stages: TypeAlias = tuple[tuple[Mapping[str, Any], ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What one side says of a decision. `stages` are the requirements of people that it would open one after the
-    other; `judge`: it would ask one that was not asked, and what follows is not known."""
-
-    answer: ComparedAnswer
-    failed: bool = False  # it could not evaluate, and so denies
-    stages: Stages | None = None  # None: nobody wanted to know, or it is what was recorded
-    judge: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One decision, by its record, and the document that it was made of; empty where there is none to evaluate. A
-    side is `NotReplayable` where its policy could not be asked."""
-
-    record: Mapping[str, Any]
-    document: bytes
-    before: Side | NotReplayable
-    after: Side | NotReplayable
-
-    @property
-    def sides(self) -> tuple[Side, Side] | NotReplayable:
-        """Both, or why they cannot be compared."""
-        if isinstance(self.before, NotReplayable):
-            return self.before
-        return self.after if isinstance(self.after, NotReplayable) else (self.before, self.after)
-
-
-def decisions(rows: Rows) -> Decisions:
-    """The decisions of records."""
-    for data, values in rows:
-        record = parsed(data)
-        yield record, recorded(record, values)
-
-
-def recorded(record: Mapping[str, Any], values: Opened) -> RecordedDecision | NotReplayable:
-    """The decision of a record; one that the service made beside policy cannot be evaluated."""
-    found = opened(record, values)
-    if isinstance(found, RecordedDecision) and by_service(record):
-        return NotReplayable("replay.service")
-    return found
-
-
-async def compare(
-    rows: Decisions, before: LoadedPolicy | None, after: LoadedPolicy | Policies, *, people: bool = False
-) -> AsyncIterator[Compared]:
-    """Each decision under two policies, in order; `before` is None for what was recorded. `people`: also whom each
-    policy would ask. Neighbours of one bundle are evaluated at once."""
-
-    async def side(of: LoadedPolicy | Policies, decision: RecordedDecision) -> Side | NotReplayable:
-        policy = await of.of(decision) if isinstance(of, Policies) else of
-        if isinstance(policy, NotReplayable):
-            return policy
-        try:
-            return await _side(policy, decision, people=people)
-        except EngineFault as fault:
-            return NotReplayable("replay.schema" if fault.code == "policy.input" else "replay.engine")
-
-    async def compared(record: Mapping[str, Any], decision: RecordedDecision | NotReplayable) -> Compared:
-        if isinstance(decision, NotReplayable):
-            return Compared(record, b"", decision, decision)
-        then = Side(ComparedAnswer.recorded(record)) if before is None else await side(before, decision)
-        return Compared(record, decision.document, then, await side(after, decision))
-
-    for chunk in _chunks(rows):
-        for each in await asyncio.gather(*(compared(record, decision) for record, decision in chunk)):
-            yield each
-
-
-def _chunks(rows: Decisions) -> Iterator[list[tuple[Mapping[str, Any], RecordedDecision | NotReplayable]]]:
-    for _, those in groupby(rows, lambda row: row[0].get("policy")):
-        while chunk := list(islice(those, TOGETHER)):
-            yield chunk
-
-
-async def _side(policy: LoadedPolicy, decision: RecordedDecision, *, people: bool) -> Side:
-    """Raises EngineFault."""
-    document, stages = under(policy, decision.document), list[tuple[Mapping[str, Any], ...]]()
-    outcome = await reevaluated(policy, document, decision.supported)
-    side = Side(ComparedAnswer.of(outcome), failed(outcome))
-    if not people:
-        return side
-    kept = [each for each in document["evidence"] if each["kind"] not in ASKED_AGAIN]
-    if len(kept) != len(document["evidence"]):
-        outcome = await reevaluated(policy, {**document, "evidence": kept}, decision.supported)
-    while outcome.effect is Effect.PENDING and asks_people(outcome.requirements) and len(stages) < MAX_ROUNDS:
-        stages.append(outcome.requirements)
-        call, until_ns = document["call"]["digest"], document["time"]["ns"] + NS
-        kept += [answer(each, call, "met", until_ns) for each in outcome.requirements]
-        outcome = await reevaluated(policy, {**document, "evidence": kept}, decision.supported)
-    return replace(side, stages=tuple(stages), judge=outcome.effect is Effect.PENDING)
-
-
-async def replayed(rows: Decisions, kept: Policies) -> AsyncIterator[tuple[Mapping[str, Any], str | NotReplayable]]:
-    """Each decision under the policy that it was recorded with: a sentence on the first thing that is not as it was
-    recorded; "" where all of it is."""
-    async for each in compare(rows, None, kept):
-        sides = each.sides
-        if isinstance(sides, tuple) and sides[1].failed:
-            sides = NotReplayable("replay.engine")
-        yield each.record, sides if isinstance(sides, NotReplayable) else _difference(*sides)
-
-
-def _difference(before: Side, after: Side) -> str:
-    then, now = before.answer, after.answer
-    if then.effect != now.effect:
-        return f"it comes to {now.effect}, and {then.effect} was recorded"
-    codes = [", ".join(sorted({code for code, _ in each.reasons})) for each in (now, then)]
-    if codes[0] != codes[1]:
-        return f"the reasons are {codes[0]}, and {codes[1]} were recorded"
-    return "requirements or obligations are others than were recorded" if then != now else ""
 
 
 @dataclass(slots=True)
-class Policies:
-    """Policies as they were recorded, each on an engine of its own. `artefact` gives a bundle by digest, None for one
-    that is not there."""
+class PolicyChange:
+    """Decisions of a time, compared."""
+
+    first_ns: int = 0
+    last_ns: int = 0
+    compared: int = 0
+    changed: list[Difference] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)  # by code of `NOT_REPLAYABLE`
+    boots: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # the runs that wrote those
+    judged: int = 0  # calls that the new policy would ask a judge about, which was not asked then
+    requests: RecordedRequests = field(default_factory=RecordedRequests)
+    _wanted: tuple[WantedCalls, WantedCalls] = field(default_factory=lambda: (WantedCalls(), WantedCalls()))
+
+    async def compare(self, rows: Rows, before: Side, after: Side) -> PolicyChange:
+        """Count decisions under two sides, by records of `KINDS` in order. Returns itself."""
+        async for each in compare(self._calls(rows), before, after):
+            if each.problem:
+                self.left_out[each.problem] += 1
+                self.boots[each.problem].add(each.call.record["boot"])
+            else:
+                self._count(each)
+        return self
+
+    def _calls(self, rows: Rows) -> Iterator[ComparedCall]:
+        """The decisions among records; of the others the requests of people are noted."""
+        for data, values in rows:
+            record = parsed(data)
+            self.first_ns = self.first_ns or record["time_ns"]
+            self.last_ns = max(self.last_ns, record["time_ns"])
+            if record["kind"] == "decision":
+                yield opened(record, values)
+            else:
+                self.requests.add(record)
+
+    def _count(self, compared: Compared) -> None:
+        self.compared += 1
+        if compared.difference is not None:
+            self.changed.append(compared.difference)
+        self.judged += compared.after.judge
+        record = compared.call.record
+        for answer, calls in zip((compared.before, compared.after), self._wanted, strict=True):
+            if answer.stages is not None and record["call_digest"]:
+                attempt = WantedCall(record["call_digest"], _people_of(compared.call), answer.stages)
+                calls.add(attempt, record["time_ns"], allowed=record["effect"] == "allow")
+
+    @property
+    def days(self) -> float:
+        """Length of the time, an hour at least."""
+        return max(self.last_ns - self.first_ns, 3600 * NS) / (24 * 3600 * NS)
+
+    @property
+    def decisions(self) -> int:
+        """All of them."""
+        return self.compared + self.left_out.total()
+
+    def votes(self) -> tuple[Forecast, Forecast]:
+        """The votes that both sides need, by what requests came of calls in that time."""
+        draws = [random.Random(seed).random for seed in range(RUNS)]  # noqa: S311 - not for secrets
+        before, after = (forecast(calls.all, self.requests, self.days, draws) for calls in self._wanted)
+        return before, after
+
+    def facts(self, policies: tuple[str, str], people: Mapping[str, str]) -> dict[str, Any]:
+        """As JSON, schema `pdp.policy-diff/1`, with the digests of both policies; `people` are names of subjects."""
+        before, after = self.votes()
+        return {
+            "schema": DIFF_SCHEMA,
+            "old": policies[0],
+            "new": policies[1],
+            "first_ns": self.first_ns,
+            "last_ns": self.last_ns,
+            "days": self.days,
+            "compared": self.compared,
+            "changed": [
+                {
+                    "decision": each.decision,
+                    "part": each.part,
+                    "before": each.before,
+                    "after": each.after,
+                    "rules": each.rules,
+                    "target": each.target,
+                    "subject": people.get(each.subject, each.subject),
+                }
+                for each in self.changed
+            ],
+            "judge": self.judged,
+            "not_replayable": dict(sorted(self.left_out.items())),
+            "votes_a_day": {
+                "asked": {group: votes / self.days for group, votes in sorted(self.requests.asked.items())},
+                "old": None if policies[0] == RECORDED else asdict(before),
+                "new": asdict(after),
+            },
+        }
+
+
+def _people_of(call: ComparedCall) -> dict[str, Mapping[str, Any]]:
+    """The requirements of people that a call had, open or answered, by id."""
+    evidence = json.loads(call.document)["evidence"]
+    answered = [each["for"] for each in evidence if each["kind"] in ASKED_AGAIN]
+    every = (*call.record["requirements"], *answered)
+    return {str(each["id"]): each for each in every if asks_people((each,))}
+
+
+@dataclass(slots=True)
+class OwnPolicies:
+    """The side of the policies that decided, each on an engine of its own. `artefact` gives a bundle by digest, None
+    for one that is not there."""
 
     host: Host
     artefact: Callable[[str], bytes | None]
-    guarded: bool  # whether a bundle must pass the load gate first: this engine would let it call out
-    _open: dict[tuple[str, str], LoadedPolicy | NotReplayable] = field(default_factory=dict)
+    _open: dict[tuple[str, str], LoadedPolicy | str] = field(default_factory=dict)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def of(self, decision: RecordedDecision) -> LoadedPolicy | NotReplayable:
-        """The policy of a decision."""
-        key = (str(decision.record["policy"]["digest"]), str(decision.record["policy"]["revision"]))
+    async def __call__(self, call: ComparedCall) -> Answer:
+        """It is `comparison.Side`. A policy that decided once and fails now says nothing."""
+        policy = await self._policy(call.record["policy"]["digest"], call.record["policy"]["revision"])
+        if isinstance(policy, str):
+            return Answer(problem=policy)
+        answer = await answers_of(policy)(call)
+        return Answer(problem="replay.engine") if answer.failed else answer
+
+    async def _policy(self, digest: str, revision: str) -> LoadedPolicy | str:
+        """The policy of a decision, or the code of why there is none."""
         async with self._opening:
-            if key not in self._open:
-                found = await self._opened(*key)
+            if (digest, revision) not in self._open:
+                policy = await self._opened(digest, revision)
                 if len(self._open) >= ENGINES:
                     closed = self._open.pop(next(iter(self._open)))
                     if isinstance(closed, LoadedPolicy):
                         await closed.engine.close()
-                self._open[key] = found
-            return self._open[key]
+                self._open[digest, revision] = policy
+            return self._open[digest, revision]
 
-    async def _opened(self, digest: str, revision: str) -> LoadedPolicy | NotReplayable:
+    async def _opened(self, digest: str, revision: str) -> LoadedPolicy | str:
         data = self.artefact(digest)
         if data is None:
-            return NotReplayable("replay.policy")
+            return "replay.policy"
         try:
             bundle = named_by_digest(data, digest, revision)
         except BundleFault:
-            return NotReplayable("replay.bundle")
-        return await self.load(bundle)
+            return "replay.bundle"
+        return await _load(self.host, bundle)
 
-    async def load(self, bundle: Bundle) -> LoadedPolicy | NotReplayable:
-        """The policy of a bundle; its engine ends with this."""
-        if self.guarded and bundle.one_step:
-            return NotReplayable("replay.release")
-        if self.guarded and not (await asyncio.to_thread(process.check, bundle)).ok:
-            return NotReplayable("replay.gate")
-        try:
-            return await KeptBundles(self.host).open(bundle.to_bytes())
-        except (BundleFault, EngineFault) as fault:
-            return NotReplayable("replay.release" if fault.code == OTHER_RELEASE else "replay.engine")
+
+async def _load(host: Host, bundle: Bundle) -> LoadedPolicy | str:
+    """The policy of a bundle, or the code of why there is none. For an OPA, which would let it call out, a bundle
+    must pass the load gate first."""
+    guarded = not isinstance(host, EngineHost)
+    if guarded and bundle.one_step:
+        return "replay.release"
+    if guarded and not (await asyncio.to_thread(process.check, bundle)).ok:
+        return "replay.gate"
+    try:
+        return await KeptBundles(host).open(bundle.to_bytes())
+    except (BundleFault, EngineFault) as fault:
+        return "replay.release" if fault.code == OTHER_RELEASE else "replay.engine"
 
 
 def embedded(workers: int = EmbeddedOptions().workers) -> Host:
@@ -226,30 +221,33 @@ def chosen(engine: str, opa: str | None, entropy: Entropy) -> Callable[[], Host]
     `engine.binary`."""
     if engine != "opa":
         return embedded
-    found = shutil.which(opa or "opa")
-    if found is None:
+    program = shutil.which(opa or "opa")
+    if program is None:
         raise ConfigurationFault("engine.binary", _OPA_NEEDED)
-    options = OpaOptions.model_validate({"binary": found, "deadline_ms": DEADLINE_MS})
+    options = OpaOptions.model_validate({"binary": program, "deadline_ms": DEADLINE_MS})
     return lambda: deciding_host(options, EmbeddedOptions(), entropy, b"", 1.0, lambda _: None)
 
 
 @asynccontextmanager
-async def policies(
+async def own_policies(
     artefact: Callable[[str], bytes | None], host: Callable[[], Host] = embedded
-) -> AsyncIterator[Policies]:
-    """Policies on a host of their own."""
-    made = host()
+) -> AsyncIterator[OwnPolicies]:
+    """The policies that decided, on a host of their own."""
+    engines = host()
     try:
-        yield Policies(made, artefact, guarded=not isinstance(made, EngineHost))
+        yield OwnPolicies(engines, artefact)
     finally:
-        await made.close()
+        await engines.close()
 
 
 @asynccontextmanager
 async def loaded(bundle: Bundle, host: Callable[[], Host] = embedded) -> AsyncIterator[LoadedPolicy]:
     """A policy on an engine of its own. Raises ConfigurationFault where that cannot evaluate it."""
-    async with policies(lambda _: None, host) as kept:
-        made = await kept.load(bundle)
-        if isinstance(made, NotReplayable):
-            raise ConfigurationFault(made.code, NOT_REPLAYABLE[made.code])
-        yield made
+    engines = host()
+    try:
+        policy = await _load(engines, bundle)
+        if isinstance(policy, str):
+            raise ConfigurationFault(policy, NOT_REPLAYABLE[policy])
+        yield policy
+    finally:
+        await engines.close()

@@ -39,6 +39,7 @@ from pdp.core.check import OK, failed, missing
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
+from pdp.core.outcome.difference import Difference
 from pdp.core.outcome.elements import SaidElement
 from pdp.core.outcome.evidence import Verdict, answer, judged
 from pdp.core.record import encoding as record
@@ -241,12 +242,14 @@ def cases() -> Any:
         "shadow": events.shadow_differs(
             STAMP,
             SHADOW,
-            events.ShadowAnswer(SHADOWED, "effect", "deny", [("acme.next", "packs.acme.deny")]),
+            SHADOWED,
+            Difference("", "effect", "allow", "deny", (("acme.next", "packs.acme.deny"),), "", ""),
         ),
         "shadow of a call without a subject": events.shadow_differs(
             STAMP,
             SHADOW,
-            events.ShadowAnswer({**SHADOWED, "subject": {"id": None}, "agent": {"id": None}}, "reasons", "deny", []),
+            {**SHADOWED, "subject": {"id": None}, "agent": {"id": None}},
+            Difference("", "reasons", "allow", "deny", (), "", ""),
         ),
         "signal": events.signal(STAMP, STREAM, SIGNAL, HEX),
         "signal of the stream": events.signal(STAMP, STREAM, Signal("e-2", "verification", AT), HEX),

@@ -23,8 +23,7 @@ from pdp.registry import files
 from pdp.registry.documents import FindingCounts, SetIndex, VettingEntry
 from pdp.registry.manifest import render
 from pdp.registry.signed import decode_document, load_envelope
-from pdp.tools.authoring.access_review import RegisteredAccess
-from pdp.tools.authoring.access_usage import SeenRequester
+from pdp.tools.authoring.access_review import RegisteredAccess, SeenRequester
 
 PACKAGE = {
     "package": "pkg:pypi/mcp-server-files@2026.7.1",

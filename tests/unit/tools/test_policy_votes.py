@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pdp.core.bytes.digest import canonical
-from pdp.decide.replay import NotReplayable
-from pdp.tools.authoring.policy_change import Compared
-from pdp.tools.authoring.policy_diff import _people
+from pdp.decide.comparison import ComparedCall
+from pdp.tools.authoring.policy_change import _people_of
 
 
 def wants(kind: str, name: str) -> dict[str, Any]:
@@ -20,6 +19,5 @@ def test_open_requirements_and_answers_for_one_call_count_and_a_standing_consent
         for kind in ("approval", "confirmation", "consent", "judge")
     ]
     record = {"requirements": [wants("consent", "consent.open"), wants("judge", "judge.open")]}
-    left = NotReplayable("replay.engine")
-    found = _people(Compared(record, canonical({"evidence": evidence}), left, left))
-    assert found.keys() == {"consent.open", "approval.answered", "confirmation.answered"}
+    people = _people_of(ComparedCall(record, canonical({"evidence": evidence})))
+    assert people.keys() == {"consent.open", "approval.answered", "confirmation.answered"}

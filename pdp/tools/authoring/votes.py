@@ -1,4 +1,4 @@
-"""Forecast of votes: how often a policy would have asked people for an answer, by the calls of a recorded time. Pure.
+"""The forecast of votes: how often a policy would have asked people for an answer, by the calls of a recorded time.
 
 What is asked again until it is allowed is one call. How many requests came of one call that wanted an answer (fewer
 than one where identical calls shared it or a grant let them through, more where agents came back) is taken from the
@@ -13,12 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pdp.core.approvals.requirement import PEOPLE
 from pdp.core.check import NS
 
 DAY_NS = 24 * 3600 * NS
 ENOUGH = 20  # calls that wanted one requirement, to go by them alone
-DIFF_SCHEMA = "pdp.policy-diff/1"  # of the report that has it
 SUBJECT = "(the subject)"  # who is asked for confirmations and consents
 
 Draw = Callable[[], float]  # from 0 up to 1
@@ -64,8 +62,10 @@ class WantedCalls:
 
 @dataclass(slots=True)
 class RecordedRequests:
-    """The requests of people in that time: opened and met, by requirement."""
+    """The requests of people in that time: the votes that they asked for, by group, and how many were opened and met,
+    by requirement."""
 
+    asked: Counter[str] = field(default_factory=Counter)
     opened: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)
     settled: int = 0
@@ -75,7 +75,9 @@ class RecordedRequests:
         """An approval record; those of canaries are left out."""
         name, event = record["approval_id"], record["event"]
         if event == "opened" and not record["request"]["canary"]:
-            self._open[name] = record["requirements"][0]["id"]
+            requirement = record["requirements"][0]
+            self.asked.update(seats_of(requirement))
+            self._open[name] = requirement["id"]
             self.opened[self._open[name]] += 1
         elif event in _ENDS and name in self._open:
             self.met[self._open.pop(name)] += event == "approved"
@@ -92,6 +94,9 @@ class GroupForecast:
     mean: float
     low: float
     high: float
+
+
+NO_VOTES = GroupForecast(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,3 @@ class _Rates:
 
 def _grants(requirement: Requirement) -> bool:
     return requirement.get("grant") is not None
-
-
-def asks_people(requirements: Iterable[Requirement]) -> bool:
-    """Whether people can settle all of these."""
-    return all(each["kind"] in PEOPLE for each in requirements)

@@ -10,7 +10,8 @@ from support.for_each import for_each
 
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.outcome import Effect, Outcome, Reason
-from pdp.decide.replay import ComparedAnswer, NotReplayable, RecordedDecision, by_service, opened, under
+from pdp.core.outcome.difference import Answer, Difference
+from pdp.decide.comparison import ComparedCall, opened, under
 
 SALT = bytes(range(32))
 DOCUMENT: dict[str, Any] = {
@@ -30,7 +31,8 @@ RECORD: dict[str, Any] = {
     "method": "tools/call",
     "call_digest": "d",
     "server": {"id": "git"},
-    "target": {"key": "tool:git_status"},
+    "target": {"key": "tool:git_status", "name": "git_status"},
+    "subject": {"id": None},
     "policy": {"revision": "r", "digest": "p"},
     "arguments": {"commitment": commitment(SALT, "arguments", b"{}")},
     "effect": "allow",
@@ -42,7 +44,7 @@ RECORD: dict[str, Any] = {
 ALLOW = Outcome(Effect.ALLOW, (Reason("a", rule="packs.x.allow"),), obligations=({"kind": "redact", "code": "o"},))
 
 
-def given(document: Mapping[str, Any], **record: Any) -> RecordedDecision | NotReplayable:
+def given(document: Mapping[str, Any], **record: Any) -> ComparedCall:
     """What comes of a record that is committed to this document."""
     data = canonical(document)
     values = {"input": (SALT, data), "arguments": (SALT, b"{}")}
@@ -50,9 +52,8 @@ def given(document: Mapping[str, Any], **record: Any) -> RecordedDecision | NotR
 
 
 def test_a_document_of_the_recorded_call() -> None:
-    found = given(DOCUMENT)
-    assert isinstance(found, RecordedDecision)
-    assert json.loads(found.document) == DOCUMENT
+    call = given(DOCUMENT)
+    assert (json.loads(call.document), call.problem) == (DOCUMENT, "")
 
 
 @for_each(
@@ -76,23 +77,23 @@ def test_a_document_of_another_call(path: str, value: Any) -> None:
         place = place[int(step)] if step.isdecimal() else place[step]
     assert place[last] != value
     place[last] = value
-    assert given(other) == NotReplayable("replay.other")
+    assert given(other).problem == "replay.other"
 
 
 def test_what_there_is_nothing_to_evaluate_of() -> None:
-    assert given(DOCUMENT, kind="list") == NotReplayable("replay.kind")
-    assert opened({**RECORD, "input": "c"}, {}) == NotReplayable("replay.erased")
+    assert given(DOCUMENT, kind="list").problem == "replay.kind"
+    assert opened({**RECORD, "input": "c"}, {}).problem == "replay.erased"
     nothing = {**RECORD, "input": commitment(SALT, "input", b"")}
-    assert opened(nothing, {"input": (SALT, b"")}) == NotReplayable("replay.no_input")
-    assert opened({**RECORD, "input": None}, {"input": (SALT, b"{}")}) == NotReplayable("replay.no_input")
+    assert opened(nothing, {"input": (SALT, b"")}).problem == "replay.no_input"
+    assert opened({**RECORD, "input": None}, {"input": (SALT, b"{}")}).problem == "replay.no_input"
 
 
 def test_what_the_service_denied() -> None:
     reasons = [{"code": "policy.timeout", "rule": "service"}]
-    assert by_service({**RECORD, "decided_by": "service", "reasons": reasons})
+    assert ComparedCall({**RECORD, "decided_by": "service", "reasons": reasons}).by_service
     unsupported = [{"code": "obligation.unsupported", "rule": "service"}]
-    assert not by_service({**RECORD, "decided_by": "service", "reasons": unsupported})
-    assert not by_service(RECORD)
+    assert not ComparedCall({**RECORD, "decided_by": "service", "reasons": unsupported}).by_service
+    assert not ComparedCall(RECORD).by_service
 
 
 @for_each(
@@ -107,10 +108,12 @@ def test_what_the_service_denied() -> None:
     ],
 )
 def test_differences(change: Mapping[str, Any]) -> None:
-    answer = ComparedAnswer.of(ALLOW)
-    assert answer == ComparedAnswer.recorded(RECORD)
-    other = ComparedAnswer.recorded({**RECORD, **change})
-    assert answer.part_changed(other) == next(iter(change))
+    answer = Answer.of(ALLOW)
+    assert answer == Answer.recorded(RECORD)
+    assert Difference.between(RECORD, answer, answer) is None
+    difference = Difference.between(RECORD, answer, Answer.recorded({**RECORD, **change}))
+    assert difference is not None
+    assert difference.part == next(iter(change))
 
 
 class Reading:

@@ -9,7 +9,7 @@ from typing import Any
 from support.for_each import for_each
 
 from pdp.core.check import NS
-from pdp.core.outcome.forecast import (
+from pdp.tools.authoring.votes import (
     DAY_NS,
     ENOUGH,
     SUBJECT,
