@@ -60,38 +60,25 @@ async def search(
     case: ExplainedCase, document: Mapping[str, Any], bundle: Bundle, failed: Callable[[Outcome], None]
 ) -> changes.SearchResult:
     """The smallest changes that would allow a denied call, by at most EVALUATIONS tries, fewer for large documents.
-    An evaluation that fails ends the search: the next ones might cost a policy worker each. `failed` hears of it."""
+    `failed` hears of evaluations that fail."""
     size = len(case.document)
-    budget, together = min(EVALUATIONS, SEARCH_BYTES // size), max(1, TOGETHER_BYTES // size)
+    budget = min(EVALUATIONS, SEARCH_BYTES // size)
     codes = frozenset(reason.code for reason in case.outcome.reasons)
     steps = changes.alternatives(document, bundle, budget + 1, codes)
-    tries = 0
 
-    async def tried(supposed: Mapping[str, Any]) -> Outcome:
+    async def tried(supposed: Mapping[str, Any]) -> Outcome | None:
         if not case.policy.valid(supposed):
             return denied("policy.input")
         try:
             return (await evaluated(case.policy, supposed, case.supported))[0]
         except EngineFault as fault:
             failed(denied(fault.code))
-            raise
+            return None
 
-    async def outcomes(asked: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        nonlocal tries
-        found: list[Outcome] = []
-        for start in range(0, len(asked), together):
-            some = asked[start : start + together]
-            tries += len(some)
-            made = await asyncio.gather(*map(tried, some), return_exceptions=True)
-            if faults := [each for each in made if isinstance(each, BaseException)]:
-                raise faults[0]
-            found += [each for each in made if isinstance(each, Outcome)]
-        return found
+    async def outcomes(documents: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
+        return await asyncio.gather(*map(tried, documents))
 
-    try:
-        return await changes.search(document, case.outcome, steps, budget, outcomes)
-    except EngineFault:
-        return changes.SearchResult((), incomplete=True, evaluations=tries)
+    return await changes.search(document, case.outcome, steps, budget, outcomes, max(1, TOGETHER_BYTES // size))
 
 
 log = logging.getLogger("pdp.policy")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -54,7 +53,6 @@ class _Shadow:
     source: PolicySource
     status: ShadowStatus
     policy: LoadedPolicy | None = None
-    said: str = ""  # the last problem that was told
     resumes: float = 0.0  # the loop's time until which it is not asked
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)  # it is asked, or exchanged
 
@@ -70,9 +68,8 @@ class ShadowPolicies:
     release: Callable[[], Awaitable[None]]  # ends all engines
     telemetry: Telemetry = SILENT
     _each: list[_Shadow] = field(init=False)
-    _queue: deque[Commit] = field(default_factory=deque)
-    _bytes: int = 0
-    _offered: asyncio.Event = field(default_factory=asyncio.Event)
+    _queue: asyncio.Queue[Commit] = field(default_factory=asyncio.Queue)
+    _bytes: int = 0  # of what is queued
 
     def __post_init__(self) -> None:
         self._each = [_Shadow(source, ShadowStatus(name)) for name, source in self.sources.items()]
@@ -93,18 +90,14 @@ class ShadowPolicies:
         if not any(each.policy for each in self._each):
             return
         for entry in entries:
-            if entry.kind == "decision":
-                self._queue_up(entry)
-
-    def _queue_up(self, entry: Commit) -> None:
-        size = _size(entry)
-        if len(self._queue) >= QUEUED or self._bytes + size > QUEUED_BYTES:
-            for each in self._each:
-                self._count(each, "dropped")
-            return
-        self._queue.append(entry)
-        self._bytes += size
-        self._offered.set()
+            if entry.kind != "decision":
+                continue
+            if self._queue.qsize() < QUEUED and self._bytes + _size(entry) <= QUEUED_BYTES:
+                self._queue.put_nowait(entry)
+                self._bytes += _size(entry)
+            else:
+                for each in self._each:
+                    self._count(each, "dropped")
 
     async def run(self) -> None:
         """Load what is configured, and look for changes; evaluate what is offered."""
@@ -120,20 +113,20 @@ class ShadowPolicies:
 
     async def _load(self, each: _Shadow) -> None:
         """A shadow that cannot be loaded is told, recorded once, and changes nothing else; the former one goes on."""
-        problem, told = "", ""
+        problem = detail = ""
         try:
             loaded = await each.source.load(each.policy.digest if each.policy else None)
             if loaded is not None:
                 await self._activate(each, loaded)
         except Fault as fault:
-            problem, told = fault.code, f"{fault.code}: {fault.message}"
+            problem, detail = fault.code, f"{fault.code}: {fault.message}"
         except Exception:
             log.exception("shadow %s: internal error; retrying", each.status.name)
-            problem = told = "shadow.error"
-        if told == each.said:
+            problem = detail = "shadow.error"
+        if detail == each.status.problem:
             return
-        each.said, each.status.problem = told, told
-        log.log(logging.ERROR if told else logging.INFO, "shadow %s: %s", each.status.name, told or "recovered")
+        each.status.problem = detail
+        log.log(logging.ERROR if detail else logging.INFO, "shadow %s: %s", each.status.name, detail or "recovered")
         if problem:
             try:
                 await self._recorded(each, None, problem)
@@ -156,26 +149,25 @@ class ShadowPolicies:
 
     async def _recorded(self, each: _Shadow, loaded: LoadedPolicy | None, problem: str) -> None:
         """Record what became of it, and keep the bundle by digest. Raises Fault."""
-        known = events.ShadowPolicy(each.status.name, *((loaded.digest, loaded.revision) if loaded else ("", "")))
-        packs = loaded.packs if loaded else ()
-        kept = (Artefact(loaded.digest, "bundle", loaded.artefact),) if loaded else ()
-        entry = self._event("", "shadow_policy", lambda stamp: events.shadow_loaded(stamp, known, packs, problem))
-        await self.recorder.commit_all((entry.with_steps(*kept),))
+        bundle, packs = (loaded.digest, loaded.revision) if loaded else ("", ""), loaded.packs if loaded else ()
+        shadow = events.ShadowPolicy(each.status.name, *bundle)
+        artefacts = (Artefact(loaded.digest, "bundle", loaded.artefact),) if loaded else ()
+        entry = self._event(
+            "", "shadow_policy", partial(events.shadow_loaded, shadow=shadow, packs=packs, problem=problem)
+        )
+        await self.recorder.commit_all((entry.with_steps(*artefacts),))
 
     def _event(self, tenant: str, kind: str, made: Callable[[Stamp], bytes]) -> Commit:
         return self.recorder.event(tenant, kind, made, (), self.clock.now_ns())
 
     async def _work(self) -> None:
         while True:
-            await self._offered.wait()
-            while self._queue:
-                entry = self._queue.popleft()
-                self._bytes -= _size(entry)
-                for each in self._each:
-                    async with each.busy:
-                        await self._take(each, entry)
-                await asyncio.sleep(0)
-            self._offered.clear()
+            entry = await self._queue.get()
+            self._bytes -= _size(entry)
+            for each in self._each:
+                async with each.busy:
+                    await self._take(each, entry)
+            await asyncio.sleep(0)
 
     async def _take(self, each: _Shadow, entry: Commit) -> None:
         """A fault passes the decision over, and keeps no other from coming."""

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import chain, combinations, islice
 from typing import Any
 
 from pdp.core.bytes import json_pointer
@@ -72,23 +72,27 @@ class SearchResult:
     evaluations: int
 
 
-Evaluate = Callable[[list[dict[str, Any]]], Awaitable[Sequence[Outcome]]]  # documents to their outcomes, in order
+# documents to their outcomes, in order; None where the evaluation failed
+Evaluate = Callable[[list[dict[str, Any]]], Awaitable[Sequence[Outcome | None]]]
 
 
 async def search(
-    document: Document, base: Outcome, steps: Sequence[Step], budget: int, evaluate: Evaluate
+    document: Document, base: Outcome, steps: Sequence[Step], budget: int, evaluate: Evaluate, together: int = CHUNK
 ) -> SearchResult:
-    """Look for sets of at most MAX_SIZE steps, smallest first, within `budget` evaluations. Of larger sets those of
-    steps that alone took a reason away come first."""
+    """Look for sets of at most MAX_SIZE steps, smallest first, within `budget` evaluations, of which some are made
+    `together`. Of larger sets those of steps that alone took a reason away come first. An evaluation that fails ends
+    the search: the next ones might cost a policy worker each."""
     helpful, rest, tried = list[Step](), list(steps), 0
     waits: dict[int, list[tuple[Step, ...]]] = defaultdict(list)  # sets that end a wait, by size
     for size in range(1, MAX_SIZE + 1):
         allowing, lessened = list[tuple[Step, ...]](), list[Step]()
-        for sets in _chunks(_compatible(chain(waits[size], _sets(size, helpful, rest)))):
+        for sets in _chunks(_compatible(chain(waits[size], _sets(size, helpful, rest))), min(CHUNK, together)):
             room = sets[: budget - tried]
             outcomes = await evaluate([apply(document, chosen) for chosen in room]) if room else ()
             tried += len(room)
-            said = list(zip(room, outcomes, strict=True))
+            said = [(chosen, outcome) for chosen, outcome in zip(room, outcomes, strict=True) if outcome is not None]
+            if len(said) < len(room):
+                return SearchResult((), incomplete=True, evaluations=tried)
             allowing += [chosen for chosen, outcome in said if outcome.effect is Effect.ALLOW]
             lessened += [chosen[0] for chosen, outcome in said if _reasons(base) - _reasons(outcome)]
             for ended in (_answered(document, *each) for each in said):
@@ -122,14 +126,8 @@ def _compatible(sets: Iterable[tuple[Step, ...]]) -> Iterator[tuple[Step, ...]]:
             yield chosen
 
 
-def _chunks(sets: Iterable[tuple[Step, ...]]) -> Iterator[list[tuple[Step, ...]]]:
-    chunk: list[tuple[Step, ...]] = []
-    for chosen in sets:
-        chunk.append(chosen)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(sets: Iterator[tuple[Step, ...]], size: int) -> Iterator[list[tuple[Step, ...]]]:
+    while chunk := list(islice(sets, size)):
         yield chunk
 
 
