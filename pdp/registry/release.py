@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, model_validator
@@ -22,14 +22,7 @@ from pdp.core.call.registered import ReleaseChange
 from pdp.core.call.term import Term
 from pdp.core.check import OK, Check
 from pdp.core.errors import RegistryFault
-from pdp.core.outcome.released import (
-    ForecastVotes,
-    ReadRelease,
-    ReadReleases,
-    ReleaseForecast,
-    ReleaseProof,
-    Standing,
-)
+from pdp.core.outcome.released import ReadRelease, ReadReleases, ReleaseProof, Standing
 from pdp.core.record.artefact import Artefact
 from pdp.registry import dsse, files
 from pdp.registry.documents import Serial
@@ -79,6 +72,10 @@ class VoteForecast(Closed):
     changed: Count
     settled: Count
     votes: list[GroupVotes]
+
+    def read(self) -> dict[str, Any]:
+        """As reviewers read it, with the instants of its time."""
+        return {**self.model_dump(), "first_ns": parse_ns(self.first), "last_ns": parse_ns(self.last)}
 
 
 class PolicyProof(Closed):
@@ -293,7 +290,7 @@ class SignedReleases:
         if proof is not None:
             of_it = all(self._was(before, part, proof.old[part]) for part in COMPARED)
             texts = (tuple(proof.found), tuple(proof.accepted), tuple(proof.calls))
-            told = ReleaseProof(proof.verdict, *texts, of_it, _forecast(proof.forecast))
+            told = ReleaseProof(proof.verdict, *texts, of_it, proof.forecast.read() if proof.forecast else None)
         return ReadRelease(
             standing,
             release.serial,
@@ -438,14 +435,6 @@ def _change(signed: SignedRelease | None, problem: Check) -> ReleaseChange:
         marks=signed.marks(),
         artefacts=(Artefact(signed.sha256, "release", signed.payload),),
     )
-
-
-def _forecast(found: VoteForecast | None) -> ReleaseForecast | None:
-    if found is None:
-        return None
-    votes = tuple(ForecastVotes(*(str(text) for text in each.model_dump().values())) for each in found.votes)
-    counts = (found.compared, found.changed, found.settled)
-    return ReleaseForecast(parse_ns(found.first), parse_ns(found.last), *counts, votes)
 
 
 def _refused(code: str, message: str) -> Check:

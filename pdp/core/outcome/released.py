@@ -7,47 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Standing: TypeAlias = Literal["in_force", "waiting", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
-class ForecastVotes:
-    """Votes of one group a day, as decimals: asked for in the time looked at, and forecast for the policy before and
-    after the change, with a span."""
-
-    group: str
-    asked: str
-    old: str
-    new: str
-    low: str
-    high: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseForecast:
-    """A forecast of votes by the calls of a time: how many were evaluated, how many get another answer, and how many
-    requests of people it rests on."""
-
-    first_ns: int
-    last_ns: int
-    compared: int
-    changed: int
-    settled: int
-    votes: tuple[ForecastVotes, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ReleaseProof:
-    """What its signers say was proved. `of_it`: it begins at the policy and data that the release before named."""
+    """What its signers say was proved. `of_it`: it begins at the policy and data that the release before named.
+    `forecast` is that of votes, as the release has it, with the instants of its time as `first_ns` and `last_ns`."""
 
     verdict: Literal["proved", "widens", "not proved"]
     found: tuple[str, ...]  # codes
     accepted: tuple[str, ...]
     calls: tuple[str, ...]  # in words
     of_it: bool = False
-    forecast: ReleaseForecast | None = None
+    forecast: Mapping[str, Any] | None = None
 
     @property
     def open(self) -> tuple[str, ...]:
