@@ -41,7 +41,7 @@ from pdp.tools.authoring.access_review import (
     GrantingSystem,
     RegisteredAccess,
     Reviewed,
-    asked_policy,
+    policy_grants,
 )
 from pdp.tools.authoring.access_suggestion import SuggestedPolicy, suggest
 from pdp.tools.authoring.check import LoadGate, check_folder
@@ -114,9 +114,9 @@ def access(
             usage.read(reader.since(usage.since_ns, USED, progress))
         reviewed = asyncio.run(_reviewed(system, usage, reader))
         report = reviewed.report()
-        told = named(report, reader) if names else report
+        shown = named(report, reader) if names else report
         suggested = _suggested(reviewed, folder, reader, check) if folder is not None else None
-    click.echo(json.dumps(told, indent=2, ensure_ascii=True)) if as_json else _show(told)
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=True)) if as_json else _show(shown)
     if suggested is not None and folder is not None and not _tell(suggested, folder):
         sys.exit(1)
     sys.exit(WRONG if any(report["unused"].values()) else 0)
@@ -135,15 +135,15 @@ def record(*, report: Path, decided: str, reason: str, connection: Connection) -
     """
     raw = report.read_bytes()
     try:
-        told = json.loads(raw)
+        review = json.loads(raw)
         request = audit_pb2.RecordReviewRequest(
             report_sha256=sha256(raw).digest(),
-            from_time=_instant(told["window"]["since"]),
-            to_time=_instant(told["window"]["until"]),
-            unused=sum(told["unused"].values()) if told["schema"] == SCHEMA else -1,
+            from_time=_instant(review["window"]["since"]),
+            to_time=_instant(review["window"]["until"]),
+            unused=sum(review["unused"].values()) if review["schema"] == SCHEMA else -1,
             decided=_DECISIONS[decided],
             reason=reason,
-            tenant=told["tenant"],
+            tenant=review["tenant"],
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise click.UsageError(f"{report.name}: is no report; `pdp audit access --json` prints one.") from None
@@ -188,8 +188,8 @@ def _only(configured: Settings) -> str:
 
 async def _reviewed(system: GrantingSystem, usage: AccessUsage, reader: StoreReader) -> Reviewed:
     async with loaded(system.bundle) as policy:
-        asked = await asked_policy(policy, system.registered, usage.requesters.values())
-    return Reviewed(system, usage, asked, reader.standing(usage.tenant, system.registered.at_ns))
+        granted = await policy_grants(policy, system.registered, usage.requesters.values())
+    return Reviewed(system, usage, granted, reader.standing(usage.tenant, system.registered.at_ns))
 
 
 def _suggested(reviewed: Reviewed, folder: Path, reader: StoreReader, check: LoadGate | None) -> SuggestedPolicy:
@@ -202,30 +202,33 @@ def _suggested(reviewed: Reviewed, folder: Path, reader: StoreReader, check: Loa
     return asyncio.run(suggest(reviewed, folder, name, window, check=check))
 
 
-def _tell(found: SuggestedPolicy, folder: Path) -> bool:
+def _tell(suggestion: SuggestedPolicy, folder: Path) -> bool:
     """Say what was suggested; whether anything was, or had not to be."""
-    if found.narrower:
+    if suggestion.narrower:
         click.echo(f"\n{folder.name}: grants less than policy.folder", err=True)
-        for line in (*found.from_data, *(f"{server}/{target}, hidden by a pack" for server, target in found.hidden)):
+        for line in (
+            *suggestion.from_data,
+            *(f"{server}/{target}, hidden by a pack" for server, target in suggestion.hidden),
+        ):
             click.echo(f"  - {visible(line)}", err=True)
         click.echo(
-            f"  all {found.kept} allowed calls of the window are allowed as before; {found.others} other decisions,"
-            " and what each requester may use, came out no wider",
+            f"  all {suggestion.kept} allowed calls of the window are allowed as before;"
+            f" {suggestion.others} other decisions, and what each requester may use, came out no wider",
             err=True,
         )
         return True
-    if not (found.from_data or found.hidden):
+    if not (suggestion.from_data or suggestion.hidden):
         click.echo("nothing to suggest: all that is granted was used within the window, or nothing at all", err=True)
         return True
-    broken = [*found.lost, *found.wider, *(f"{server}/{target}" for server, target in found.gained)]
+    broken = [*suggestion.lost, *suggestion.wider, *(f"{server}/{target}" for server, target in suggestion.gained)]
     click.echo(f"suggest.differs: nothing was written, since answers would change: {', '.join(broken[:5])}", err=True)
     return False
 
 
 def _instant(text: str) -> Timestamp:
-    found = Timestamp()
-    found.FromDatetime(datetime.fromisoformat(text))
-    return found
+    instant = Timestamp()
+    instant.FromDatetime(datetime.fromisoformat(text))
+    return instant
 
 
 def _show(report: Mapping[str, Any]) -> None:

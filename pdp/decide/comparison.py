@@ -112,7 +112,7 @@ def _about(document: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
         (target["key"], record["target"]["key"]),
         (document["policy"]["revision"], record["policy"]["revision"]),
     )
-    return all((cut(fact) if isinstance(fact, str) else fact) == told for fact, told in pairs)
+    return all((cut(fact) if isinstance(fact, str) else fact) == named for fact, named in pairs)
 
 
 def commitment_of(path: str, values: Opened) -> str:
@@ -196,16 +196,16 @@ async def _with_people(
     policy: LoadedPolicy, call: ComparedCall, document: Mapping[str, Any], outcome: Outcome
 ) -> Answer:
     """An answer with its stages: those of people are met one after the other, at the instant of the call."""
-    asked, stages = outcome, list[tuple[Mapping[str, Any], ...]]()
+    stage, stages = outcome, list[tuple[Mapping[str, Any], ...]]()
     kept = [each for each in document["evidence"] if each["kind"] not in ASKED_AGAIN]
     if len(kept) != len(document["evidence"]):
-        asked = await _outcome(policy, {**document, "evidence": kept}, call.supported)
-    while asked.effect is Effect.PENDING and asks_people(asked.requirements) and len(stages) < MAX_ROUNDS:
-        stages.append(asked.requirements)
+        stage = await _outcome(policy, {**document, "evidence": kept}, call.supported)
+    while stage.effect is Effect.PENDING and asks_people(stage.requirements) and len(stages) < MAX_ROUNDS:
+        stages.append(stage.requirements)
         digest, until_ns = document["call"]["digest"], document["time"]["ns"] + NS
-        kept += [evidence.answer(each, digest, "met", until_ns) for each in asked.requirements]
-        asked = await _outcome(policy, {**document, "evidence": kept}, call.supported)
-    return Answer.of(outcome, tuple(stages), judge=asked.effect is Effect.PENDING)
+        kept += [evidence.answer(each, digest, "met", until_ns) for each in stage.requirements]
+        stage = await _outcome(policy, {**document, "evidence": kept}, call.supported)
+    return Answer.of(outcome, tuple(stages), judge=stage.effect is Effect.PENDING)
 
 
 def asks_people(requirements: Iterable[Mapping[str, Any]]) -> bool:
@@ -216,13 +216,13 @@ def asks_people(requirements: Iterable[Mapping[str, Any]]) -> bool:
 def under(policy: LoadedPolicy, document: bytes) -> dict[str, Any]:
     """A document in which only what it says of the policy is another's. Raises EngineFault `policy.input` for a
     document that this policy does not read."""
-    told: dict[str, Any] = json.loads(document)
-    told["policy"] = {**told["policy"], "revision": policy.revision, "packs": list(policy.packs)}
-    if not policy.valid(told):
-        told = completed(told)
-    if not policy.valid(told):
+    exchanged: dict[str, Any] = json.loads(document)
+    exchanged["policy"] = {**exchanged["policy"], "revision": policy.revision, "packs": list(policy.packs)}
+    if not policy.valid(exchanged):
+        exchanged = completed(exchanged)
+    if not policy.valid(exchanged):
         raise EngineFault("policy.input", "The input document does not match its schema.")
-    return told
+    return exchanged
 
 
 async def _outcome(policy: LoadedPolicy, document: Mapping[str, Any], supported: frozenset[str] | None) -> Outcome:

@@ -26,6 +26,7 @@ from pdp.core.call.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
+    TargetFact,
     document,
     time_fact,
 )
@@ -132,40 +133,39 @@ class AccessUsage:
                 self.answered[str(record[f"{record['kind']}_id"])].add("allow", record["time_ns"])
         return self
 
-    def used_by(self, asked: TargetKey, groups: Iterable[str]) -> UseCount:
+    def used_by(self, target: TargetKey, groups: Iterable[str]) -> UseCount:
         """How members of any of the groups used it."""
-        counted, wanted = UseCount(), frozenset(groups)
-        for held, count in self.groups.get(asked, {}).items():
-            if held & wanted:
-                counted.allow += count.allow
-                counted.used_ns = max(counted.used_ns, count.used_ns)
-        return counted
+        total, granted_to = UseCount(), frozenset(groups)
+        for of_subject, count in self.groups.get(target, {}).items():
+            if of_subject & granted_to:
+                total.allow += count.allow
+                total.used_ns = max(total.used_ns, count.used_ns)
+        return total
 
     def _decision(self, record: Mapping[str, Any], values: Opened) -> None:
         effect, at_ns = record["effect"], record["time_ns"]
-        asked = (str(record["server"]["id"]), str(record["target"]["key"]))
+        target = (str(record["server"]["id"]), str(record["target"]["key"]))
         self.decisions.add(effect, at_ns)
-        if asked in self.pinned or effect == "allow":
-            self.targets[asked].add(effect, at_ns)
+        if target in self.pinned or effect == "allow":
+            self.targets[target].add(effect, at_ns)
         self.callers[str(record["caller"])].add(effect, at_ns)
         if record["agent"]["status"] == "ok":
             self.agents[str(record["agent"]["id"])].add(effect, at_ns)
         call = opened(record, values)
         if call.problem:
-            self.unread[asked] += effect == "allow"
+            self.unread[target] += effect == "allow"
             return
         document = json.loads(call.document)
         if document["subject"]["status"] == "ok":
-            self._requester(record, document, asked)
+            self._requester(record, document, target)
 
-    def _requester(self, record: Mapping[str, Any], document: Mapping[str, Any], asked: TargetKey) -> None:
+    def _requester(self, record: Mapping[str, Any], document: Mapping[str, Any], target: TargetKey) -> None:
         effect, at_ns, subject = record["effect"], record["time_ns"], document["subject"]
         allowed = effect == "allow"
         for scope in subject["scopes"]:
             self.carried[scope].add(effect, at_ns)
         if allowed:
-            held = self.groups[asked].setdefault(frozenset(subject["groups"]), UseCount())
-            held.add(effect, at_ns)
+            self.groups[target].setdefault(frozenset(subject["groups"]), UseCount()).add(effect, at_ns)
             for scope in document["targets"][0]["permissions"]:
                 self.needed[scope].add(effect, at_ns)
         key = (str(record["subject"]["id"]), str(record["agent"]["id"] or ""), str(record["caller"]))
@@ -177,7 +177,7 @@ class AccessUsage:
             requester.at_ns = at_ns
             requester.document = {name: document[name] for name in ("caller", "checks", "subject", "actors", "agent")}
         if allowed:
-            requester.used.add(asked)
+            requester.used.add(target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,23 +202,17 @@ class RegisteredAccess:
 
     def permissions(self) -> Mapping[TargetKey, tuple[str, ...]]:
         """The scopes that each active target asks for."""
-        found: dict[TargetKey, tuple[str, ...]] = {}
-        for server, key in self.pinned():
-            kind, _, name = key.partition(":")
-            found[server, key] = self.view.target(
-                self.tenant, server, name, None, self.at_ns, kind=kind, listing=True
-            ).permissions
-        return found
+        return {(server, key): self._target(server, *key.split(":", 1)).permissions for server, key in self.pinned()}
+
+    def _target(self, server: str, kind: str, name: str) -> TargetFact:
+        return self.view.target(self.tenant, server, name, None, self.at_ns, kind=kind, listing=True)
 
     def lists(self, requester: SeenRequester) -> Iterator[tuple[str, dict[str, Json]]]:
         """Each server with the input document of a list of its targets for the requester."""
         for server in self.view.servers(self.tenant):
             for method, listed in LISTS.items():
                 names = filter(listed.lists, self.view.tools(self.tenant, server, listed.kind))
-                targets = tuple(
-                    self.view.target(self.tenant, server, name, None, self.at_ns, kind=listed.kind, listing=True)
-                    for name in names
-                )
+                targets = tuple(self._target(server, listed.kind, name) for name in names)
                 if targets:
                     facts = Facts(
                         phase="list",
@@ -233,25 +227,25 @@ class RegisteredAccess:
                         asserted=Asserted(),
                         waivers=self.view.pins(self.tenant).waivers,
                     )
-                    made = document(facts, (), self.at_ns, revision="", packs=())
-                    yield server, self._as_seen(made, requester, server)
+                    listing = document(facts, (), self.at_ns, revision="", packs=())
+                    yield server, self._as_seen(listing, requester, server)
 
     def _server(self, server: str) -> ServerFact:
         """As if the server had proved itself, where it has to."""
-        found = self.view.server(self.tenant, server, self.at_ns)
-        if found.check.ok or self.view.state(self.tenant):
-            return found
+        fact = self.view.server(self.tenant, server, self.at_ns)
+        if fact.check.ok or self.view.state(self.tenant):
+            return fact
         return server_fact(self.view.tenants[self.tenant].servers[server], self.at_ns)
 
-    def _as_seen(self, made: dict[str, Any], requester: SeenRequester, server: str) -> dict[str, Json]:
-        """The document with who asked as it was then; its token is taken to live on."""
+    def _as_seen(self, listing: dict[str, Any], requester: SeenRequester, server: str) -> dict[str, Json]:
+        """The document with the requester as it was then; its token is taken to live on."""
         seen = requester.document
-        checks = {**made["checks"], **{name: seen["checks"][name] for name in ("caller", "subject", "agent")}}
+        checks = {**listing["checks"], **{name: seen["checks"][name] for name in ("caller", "subject", "agent")}}
         subject = {**seen["subject"], "expires_ns": max(seen["subject"]["expires_ns"], self.at_ns + 60 * NS)}
         agent = AgentFact(Check(seen["agent"]["status"]), id=seen["agent"]["id"])
         registration = self.view.registration(self.tenant, agent, server, self.at_ns).fact()
         return {
-            **made,
+            **listing,
             **{name: seen[name] for name in ("caller", "actors")},
             "agent": {**seen["agent"], "registration": registration},
             "subject": subject,
@@ -265,21 +259,21 @@ class RegisteredAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedPolicy:
-    """What a policy grants those requesters that it was asked about, by requester."""
+class PolicyGrants:
+    """What a policy grants to each of those requesters that it was asked about."""
 
     granted: Mapping[tuple[str, str, str], frozenset[TargetKey]] = field(default_factory=dict)
     failed: int = 0  # lists that could not be evaluated
 
-    def of(self, asked: TargetKey) -> int:
+    def of(self, target: TargetKey) -> int:
         """How many of them may use it."""
-        return sum(asked in granted for granted in self.granted.values())
+        return sum(target in granted for granted in self.granted.values())
 
 
-async def asked_policy(
+async def policy_grants(
     policy: LoadedPolicy, registered: RegisteredAccess, requesters: Iterable[SeenRequester]
-) -> AskedPolicy:
-    """Ask a policy what it grants the latest of the requesters, where none would grant nothing."""
+) -> PolicyGrants:
+    """What a policy grants the latest of the requesters, where no policy grants anything."""
     latest = sorted(requesters, key=lambda each: -each.at_ns)[:MOST_ASKED]
     granted: dict[tuple[str, str, str], set[TargetKey]] = {each.key: set() for each in latest}
     lists = [
@@ -291,7 +285,7 @@ async def asked_policy(
     for (key, server, _), answer in zip(lists, answers, strict=True):
         granted[key].update((server, target) for target in answer.visible)
     unanswered = sum(bool(each.problem) or any(rule == "service" for _, rule in each.reasons) for each in answers)
-    return AskedPolicy({key: frozenset(targets) for key, targets in granted.items()}, unanswered)
+    return PolicyGrants({key: frozenset(targets) for key, targets in granted.items()}, unanswered)
 
 
 async def _no_policy(_: ComparedCall) -> Answer:
@@ -315,15 +309,15 @@ class Reviewed:
 
     system: GrantingSystem
     usage: AccessUsage
-    asked: AskedPolicy
+    granted: PolicyGrants
     standing: Mapping[str, Sequence[Mapping[str, Any]]]
 
     def report(self) -> dict[str, Any]:
         """As JSON, schema `pdp.access-review/1`."""
         usage = self.usage
-        made = (self._targets, self._roles, self._scopes, self._agents, self._callers, self._requesters)
-        kept = (self._standing(kind) for kind in STANDING)
-        rows = dict(zip(SECTIONS, map(list, (*(each() for each in made), *kept)), strict=True))
+        own = (self._targets, self._roles, self._scopes, self._agents, self._callers, self._requesters)
+        standing = (self._standing(kind) for kind in STANDING)
+        rows = dict(zip(SECTIONS, map(list, (*(each() for each in own), *standing)), strict=True))
         return {
             "schema": SCHEMA,
             "tenant": usage.tenant,
@@ -331,8 +325,8 @@ class Reviewed:
             "policy": {"revision": self.system.bundle.revision, "digest": self.system.bundle.digest},
             "registry": self.system.registered.view.pins(usage.tenant).digest,
             "decisions": _count(usage.decisions),
-            "asked": {"requesters": len(self.asked.granted), "of": len(usage.requesters)},
-            "unread": {"allows": usage.unread.total(), "requesters": usage.overflow, "lists": self.asked.failed},
+            "asked": {"requesters": len(self.granted.granted), "of": len(usage.requesters)},
+            "unread": {"allows": usage.unread.total(), "requesters": usage.overflow, "lists": self.granted.failed},
             "unused": {name: sum(bool(row["unused"]) for row in those) for name, those in rows.items()},
             **rows,
             "not_seen": list(NOT_SEEN),
@@ -343,17 +337,18 @@ class Reviewed:
         return frozenset(
             each
             for each in self.system.registered.pinned()
-            if not self.usage.targets[each].allow and self.asked.of(each)
+            if not self.usage.targets[each].allow and self.granted.of(each)
         )
 
     def _targets(self) -> Iterator[dict[str, Json]]:
         """What is pinned. Where nobody could be asked about it, it counts as granted."""
-        listed = {listed.kind for listed in LISTS.values()} if self.asked.granted else set()
-        for asked in sorted(self.system.registered.pinned() | {a for a, c in self.usage.targets.items() if c.allow}):
-            count = self.usage.targets[asked]
-            granted: int | None = self.asked.of(asked) if asked[1].partition(":")[0] in listed else None
+        listed = {listed.kind for listed in LISTS.values()} if self.granted.granted else set()
+        used = {target for target, count in self.usage.targets.items() if count.allow}
+        for target in sorted(self.system.registered.pinned() | used):
+            count, (server, key) = self.usage.targets[target], target
+            granted: int | None = self.granted.of(target) if key.partition(":")[0] in listed else None
             unused = not count.allow and granted != 0
-            yield {"server": asked[0], "target": asked[1], "granted": granted, **_count(count), "unused": unused}
+            yield {"server": server, "target": key, "granted": granted, **_count(count), "unused": unused}
 
     def _roles(self) -> Iterator[dict[str, Json]]:
         """Grants of the organisation's data, as its schema has them; whether rules read them is theirs to say."""
@@ -361,8 +356,8 @@ class Reviewed:
         grants = [(role["name"], role["groups"], grant) for role in org.get("roles", ()) for grant in role["grants"]]
         grants += [("", [grant["group"]], grant) for grant in org.get("temporary_grants", ())]
         for role, groups, grant, tool in ((*each, tool) for each in grants for tool in each[2]["tools"]):
-            asked = (grant["server"], f"tool:{tool}")
-            count = self.usage.used_by(asked, groups)
+            target = (grant["server"], f"tool:{tool}")
+            count = self.usage.used_by(target, groups)
             yield {
                 "role": role,
                 "groups": groups,
@@ -371,20 +366,20 @@ class Reviewed:
                 "until": _instant(grant.get("until_ns", 0)),
                 "allow": count.allow,
                 "last_used": _instant(count.used_ns),
-                "unread": self.usage.unread[asked],
-                "unused": not (count.allow or self.usage.unread[asked]),
+                "unread": self.usage.unread[target],
+                "unused": not (count.allow or self.usage.unread[target]),
             }
 
     def _scopes(self) -> Iterator[dict[str, Json]]:
         """Scopes that tokens carried, and that targets ask for."""
-        wanted = {scope for scopes in self.system.registered.permissions().values() for scope in scopes}
-        for scope in sorted(wanted | self.usage.carried.keys()):
+        needed_by_targets = {each for scopes in self.system.registered.permissions().values() for each in scopes}
+        for scope in sorted(needed_by_targets | self.usage.carried.keys()):
             carried, needed = self.usage.carried[scope], self.usage.needed[scope]
             calls = carried.allow + carried.deny + carried.pending
             yield {
                 "scope": scope,
                 "carried": calls,
-                "asked_for": scope in wanted,
+                "asked_for": scope in needed_by_targets,
                 "allow": needed.allow,
                 "last_used": _instant(needed.used_ns),
                 "unused": bool(calls) and not needed.allow,
@@ -412,7 +407,7 @@ class Reviewed:
 
     def _requesters(self) -> Iterator[dict[str, Json]]:
         """What each may use, and did not."""
-        for key, granted in sorted(self.asked.granted.items()):
+        for key, granted in sorted(self.granted.granted.items()):
             idle = sorted(granted - self.usage.requesters[key].used)
             yield {
                 "subject": key[0],
@@ -428,9 +423,9 @@ class Reviewed:
         for row in self.standing[kind]:
             count = self.usage.answered[str(row["id"])]
             times = {name.removesuffix("_ns"): _instant(at) for name, at in row.items() if name.endswith("_ns")}
-            told = {name: value for name, value in row.items() if not name.endswith("_ns")}
+            others = {name: value for name, value in row.items() if not name.endswith("_ns")}
             used = {"allow": count.allow, "last_used": _instant(count.used_ns), "unused": not count.allow}
-            yield {**told, **times, **used}
+            yield {**others, **times, **used}
 
 
 def _instant(at_ns: int) -> Json:

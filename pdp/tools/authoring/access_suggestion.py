@@ -24,7 +24,7 @@ from pdp.core.ports import LoadedPolicy
 from pdp.decide.comparison import ComparedCall, answers_of, compare
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.organisation import DATA
-from pdp.tools.authoring.access_review import AccessUsage, Reviewed, TargetKey, asked_policy
+from pdp.tools.authoring.access_review import AccessUsage, Reviewed, TargetKey, policy_grants
 from pdp.tools.authoring.check import LoadGate, check_folder
 from pdp.tools.authoring.policy_change import embedded, loaded
 
@@ -59,37 +59,37 @@ async def suggest(
     """Write a copy of the policy's folder that grants less to `target`, which is not there yet; `name` is the pack's.
     Nothing is written where nothing can be taken away. `window` gives its decisions again; `check`: as of
     `check_folder`. Raises ConfigurationFault."""
-    draft, found = target.with_name(f".{target.name}.draft"), SuggestedPolicy()
+    draft, suggestion = target.with_name(f".{target.name}.draft"), SuggestedPolicy()
     if not reviewed.usage.decisions.allow:
-        return found  # a window in which nothing was used says nothing of what is needed
+        return suggestion  # a window in which nothing was used says nothing of what is needed
     try:
         async with loaded(reviewed.system.bundle, _one_worker) as before:
             for with_data in (False,) if reviewed.system.tenants > 1 else (True, False):
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(reviewed.system.folder, draft)
                 try:
-                    found = await _narrowed(reviewed, draft, name, with_data=with_data)
-                    if not (found.from_data or found.hidden):
-                        return found
-                    found = await _compared(found, reviewed, _gated(draft, check), window(), before)
+                    suggestion = await _narrowed(reviewed, draft, name, with_data=with_data)
+                    if not (suggestion.from_data or suggestion.hidden):
+                        return suggestion
+                    suggestion = await _compared(suggestion, reviewed, _gated(draft, check), window(), before)
                 except ConfigurationFault:  # of the gate: tests of packs may rest on the data
                     if not with_data:
                         raise
                     continue
-                if found.narrower:
+                if suggestion.narrower:
                     draft.rename(target)
-                    return found
+                    return suggestion
     except OSError as error:
         raise ConfigurationFault("suggest.folder", f"--suggest: cannot be written ({error.strerror}).") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return found
+    return suggestion
 
 
 async def _narrowed(reviewed: Reviewed, draft: Path, name: str, *, with_data: bool) -> SuggestedPolicy:
     """Write what is narrower into the draft."""
     taken: tuple[str, ...] = ()
-    asked = reviewed.asked
+    granted = reviewed.granted
     if with_data:
         org, taken = narrowed_data(json.loads(reviewed.system.bundle.org), reviewed.usage)
         if taken:
@@ -97,8 +97,8 @@ async def _narrowed(reviewed: Reviewed, draft: Path, name: str, *, with_data: bo
             place.parent.mkdir(exist_ok=True)
             place.write_text(json.dumps(org, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             async with loaded(replace(reviewed.system.bundle, org=canonical(org)), _one_worker) as policy:
-                asked = await asked_policy(policy, reviewed.system.registered, reviewed.usage.requesters.values())
-    hidden, tenant = tuple(sorted(replace(reviewed, asked=asked).unused())), reviewed.usage.tenant
+                granted = await policy_grants(policy, reviewed.system.registered, reviewed.usage.requesters.values())
+    hidden, tenant = tuple(sorted(replace(reviewed, granted=granted).unused())), reviewed.usage.tenant
     if hidden:
         folder = draft / "packs" / name
         folder.mkdir(parents=True)
@@ -116,10 +116,10 @@ def narrowed_data(org: Mapping[str, Any], usage: AccessUsage) -> tuple[dict[str,
     taken: list[str] = []
 
     def used(who: str, groups: Iterable[str], grant: Mapping[str, Any]) -> dict[str, Any]:
-        asked = {tool: (grant["server"], f"tool:{tool}") for tool in grant["tools"]}
-        held = [t for t, each in asked.items() if usage.unread[each] or usage.used_by(each, groups).allow]
-        taken.extend(f"{who}: {grant['server']}/{tool}" for tool in grant["tools"] if tool not in held)
-        return {**grant, "tools": held}
+        targets = {tool: (grant["server"], f"tool:{tool}") for tool in grant["tools"]}
+        kept = [tool for tool, each in targets.items() if usage.unread[each] or usage.used_by(each, groups).allow]
+        taken.extend(f"{who}: {grant['server']}/{tool}" for tool in grant["tools"] if tool not in kept)
+        return {**grant, "tools": kept}
 
     roles = [
         {
@@ -187,12 +187,16 @@ def _gated(folder: Path, check: LoadGate | None) -> Bundle:
 
 
 async def _compared(
-    found: SuggestedPolicy, reviewed: Reviewed, narrower: Bundle, window: Iterable[ComparedCall], before: LoadedPolicy
+    suggestion: SuggestedPolicy,
+    reviewed: Reviewed,
+    narrower: Bundle,
+    window: Iterable[ComparedCall],
+    before: LoadedPolicy,
 ) -> SuggestedPolicy:
     """Put the window's decisions, and what each requester may use, to both policies."""
     kept, others, lost, wider = 0, 0, list[str](), list[str]()
     async with loaded(narrower, _one_worker) as after:
-        asked = await asked_policy(after, reviewed.system.registered, reviewed.usage.requesters.values())
+        granted = await policy_grants(after, reviewed.system.registered, reviewed.usage.requesters.values())
         async for each in compare(window, answers_of(before), answers_of(after)):
             record = each.call.record
             if each.call.problem or each.call.by_service:
@@ -204,6 +208,6 @@ async def _compared(
                 lost.append(str(record["id"]))
             if now and not then:
                 wider.append(str(record["id"]))
-    gained = {each for key, held in asked.granted.items() for each in held - reviewed.asked.granted[key]}
-    wide = tuple(sorted(gained))
-    return replace(found, kept=kept, others=others, lost=tuple(lost), wider=tuple(wider), gained=wide)
+    gained = {each for key, now in granted.granted.items() for each in now - reviewed.granted.granted[key]}
+    loss, more = tuple(lost), tuple(wider)
+    return replace(suggestion, kept=kept, others=others, lost=loss, wider=more, gained=tuple(sorted(gained)))

@@ -109,19 +109,19 @@ class Forecast:
     settled_requests: int = 0  # recorded requests that this rests on
 
 
-def forecast(calls: Sequence[WantedCall], found: RecordedRequests, days: float, draws: Sequence[Draw]) -> Forecast:
+def forecast(calls: Sequence[WantedCall], recorded: RecordedRequests, days: float, draws: Sequence[Draw]) -> Forecast:
     """The forecast, with a span over as many runs as there are `draws`."""
-    rates, asking = _Rates(calls, found), [call for call in calls if call.stages]
-    asked = [rates.requests(call.stages) for call in asking]
-    votes = [_votes(each) for each in asked]
+    rates, asking = _Rates(calls, recorded), [call for call in calls if call.stages]
+    requests = [rates.requests(call.stages) for call in asking]
+    votes = [_votes(each) for each in requests]
     runs = [_sum(votes[int(draw() * len(votes))] for _ in votes) for draw in draws]
     groups = {}
     for group, mean in sorted(_sum(votes).items()):
         drawn = sorted(run[group] for run in runs)
         edge = len(drawn) // 20
         groups[group] = GroupForecast(*(each / days for each in (mean, drawn[edge], drawn[-1 - edge])))
-    requests = sum(share for each in asked for _, share in each) / days
-    return Forecast(groups, requests, len(asking), found.settled)
+    daily = sum(share for each in requests for _, share in each) / days
+    return Forecast(groups, daily, len(asking), recorded.settled)
 
 
 def _votes(requests: Iterable[tuple[Requirement, float]]) -> dict[str, float]:
@@ -139,25 +139,25 @@ def _sum(votes: Iterable[Mapping[str, float]]) -> dict[str, float]:
 class _Rates:
     """How many requests came of a call that wanted an answer, and how many of them were met."""
 
-    def __init__(self, calls: Iterable[WantedCall], found: RecordedRequests) -> None:
-        self._found = found
+    def __init__(self, calls: Iterable[WantedCall], recorded: RecordedRequests) -> None:
+        self._recorded = recorded
         self._wanted: Counter[str] = Counter(name for call in calls for name in call.then)
         self._granting = {name: _grants(each) for call in calls for name, each in call.then.items()}
 
     def requests(self, stages: Iterable[Iterable[Requirement]]) -> list[tuple[Requirement, float]]:
         """The requests of one call: a stage is opened where all of the one before it were met."""
-        asked, share = [], 1.0
+        requests, share = [], 1.0
         for stage in stages:
             alike = [self._alike(each) for each in stage]
-            asked += [(each, share * self._rate(names)) for each, names in zip(stage, alike, strict=True)]
+            requests += [(each, share * self._rate(names)) for each, names in zip(stage, alike, strict=True)]
             for names in alike:
-                opened = sum(self._found.opened[name] for name in names)
-                share *= sum(self._found.met[name] for name in names) / opened if opened else 1.0
-        return asked
+                opened = sum(self._recorded.opened[name] for name in names)
+                share *= sum(self._recorded.met[name] for name in names) / opened if opened else 1.0
+        return requests
 
     def _rate(self, names: Collection[str]) -> float:
-        wanted, opened = (sum(of[name] for name in names) for of in (self._wanted, self._found.opened))
-        return opened / wanted if opened and wanted and self._found.settled else 1.0
+        wanted, opened = (sum(of[name] for name in names) for of in (self._wanted, self._recorded.opened))
+        return opened / wanted if opened and wanted and self._recorded.settled else 1.0
 
     def _alike(self, requirement: Requirement) -> Collection[str]:
         """The recorded requirements to go by."""
