@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +23,16 @@ from pdp.cli.commands import (
     not_in_image,
     usual_config,
 )
-from pdp.cli.store_place import StorePlace, archive_option, store_options
-from pdp.core.check import NS
+from pdp.cli.store_place import ChosenDecisions, StorePlace, archive_option, decision_options, store_options
 from pdp.core.errors import Fault
 from pdp.decide.comparison import NOT_REPLAYABLE, parsed
 from pdp.proof import opened as opened_file
 from pdp.proof import receipt
 from pdp.proof.cosignature import WitnessPolicy, cosigned
 from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened
-from pdp.proof.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
+from pdp.proof.opened import BUNDLE_SUFFIX, SUFFIX, OpenedFault
 from pdp.proof.tiles import CHECKPOINT
-from pdp.proof.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
-from pdp.store.reading import StoreReader
+from pdp.proof.verification import read_checkpoint, verify_folder, verify_records, with_successors
 
 _NO_TEXT = "log.note: a checkpoint or receipt is no UTF-8 text, so nobody signed it as it is"
 
@@ -206,16 +203,12 @@ def _verify_log(
 
 @click.command("open", cls=Command)
 @store_options
-@click.option("--decision", "decisions", multiple=True, help="A decision by its id; may be given again.")
-@click.option(
-    "--since", type=Duration("hd", "7d"), help="Instead: all decisions of the log's last hours or days, like 7d."
-)
+@decision_options
 @click.option("--out", type=FOLDER, default=Path(), help="Folder for the files.")
 def open_(
     *,
     store: StorePlace,
-    decisions: tuple[str, ...],
-    since: int | None,
+    chosen: ChosenDecisions,
     out: Path,
 ) -> None:
     """Open what records of STORE are committed to, so that others can evaluate their decisions again.
@@ -226,12 +219,10 @@ def open_(
 
     Exit codes: 0 done, 10 values of some decisions are erased, or a record was altered, 2 usage, 1 fault.
     """
-    if bool(decisions) == (since is not None):
-        raise click.UsageError("Give either --decision or --since.")
     out.mkdir(parents=True, exist_ok=True)
     written, erased, bundles = 0, 0, set[str]()
-    with store.reader() as reader, bar(reader.size() if since else len(decisions)) as progress:
-        for data, values in _chosen(reader, decisions, since, progress):
+    with store.reader() as reader, bar(chosen.size(reader)) as progress:
+        for data, values in chosen.read(reader, progress):
             record = parsed(data)
             _write(out / f"{record['id']}.json", data)
             _write(out / f"{record['id']}{SUFFIX}", opened_file.text(record["id"], values))
@@ -245,19 +236,6 @@ def open_(
                 _write(out / f"{digest}{BUNDLE_SUFFIX}", artefact)
     click.echo(f"opened {written} decisions, values of {erased} are erased; {len(bundles)} policy bundles")
     sys.exit(WRONG if erased else 0)
-
-
-def _chosen(
-    reader: StoreReader, decisions: Sequence[str], since: int | None, progress: Progress
-) -> Iterator[tuple[bytes, Opened]]:
-    if since is not None:
-        yield from reader.since(reader.newest_ns() - since * NS, ("decision",), progress)
-    for name in decisions:
-        found = reader.decision(name)
-        if found is None or parsed(found[0])["kind"] != "decision":
-            raise click.ClickException(f"record.unknown: There is no such decision: {name}")
-        yield found
-        progress(1)
 
 
 def _write(path: Path, data: bytes) -> None:

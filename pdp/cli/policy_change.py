@@ -20,7 +20,7 @@ import click
 from pdp import __version__
 from pdp.cli.audit import WRONG, bar, named
 from pdp.cli.commands import IN_FOLDER, Command, Duration, engine_options
-from pdp.cli.store_place import StorePlace, store_options
+from pdp.cli.store_place import ChosenDecisions, StorePlace, decision_options, store_options
 from pdp.core.check import NS
 from pdp.core.outcome.difference import Difference
 from pdp.core.outcome.policy import Bundle
@@ -29,7 +29,6 @@ from pdp.decide.comparison import (
     ALTERED,
     NOT_REPLAYABLE,
     ComparedCall,
-    Opened,
     Side,
     answers_of,
     compare,
@@ -41,11 +40,10 @@ from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import Host
 from pdp.proof import opened as opened_file
 from pdp.proof.opened import BUNDLE_SUFFIX
-from pdp.proof.verification import Progress
 from pdp.runtime.environment import SystemEntropy
 from pdp.store.reading import StoreReader
 from pdp.tools.authoring.check import check_folder
-from pdp.tools.authoring.policy_change import KINDS, RECORDED, PolicyChange, Rows, chosen, loaded, own_policies
+from pdp.tools.authoring.policy_change import KINDS, RECORDED, PolicyChange, Rows, chosen_host, loaded, own_policies
 from pdp.tools.authoring.votes import NO_VOTES
 
 if TYPE_CHECKING:
@@ -61,15 +59,13 @@ _tenant = click.option("--tenant", default=None, help="Only the decisions of thi
 
 @click.command(cls=Command)
 @store_options
-@click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")
-@click.option("--since", type=Duration("hd", "7d"), help="Instead: the last hours or days of the log, like 7d.")
+@decision_options
 @_tenant
 @engine_options
 def replay(
     *,
     store: StorePlace,
-    names: tuple[str, ...],
-    since: int | None,
+    chosen: ChosenDecisions,
     tenant: str | None,
     engine: str,
     opa: str | None,
@@ -82,12 +78,9 @@ def replay(
     Exit codes: 0 all that could be evaluated is as recorded, 10 something is not, or was altered, 2 usage, 1 fault,
     or nothing could be evaluated.
     """
-    if bool(names) == (since is not None):
-        raise click.UsageError("Give either --decision or --since.")
-    host = chosen(engine, opa, SystemEntropy())
-    with store.reader() as reader, bar(reader.size() if since else len(names)) as progress:
-        rows = _since(reader, since, KINDS[:1], progress) if since else [_decision(reader, name) for name in names]
-        change = asyncio.run(_again(_of(rows, tenant), reader, host))
+    host = chosen_host(engine, opa, SystemEntropy())
+    with store.reader() as reader, bar(chosen.size(reader)) as progress:
+        change = asyncio.run(_again(_of(chosen.read(reader, progress), tenant), reader, host))
         releases = _releases(reader, change)
     if as_json:
         facts = {
@@ -153,9 +146,10 @@ def diff(
     nothing to compare.
     """
     bundles = (None if old == RECORDED else _bundle(Path(old)), _bundle(new))
-    host = chosen(engine, opa, SystemEntropy())
+    host = chosen_host(engine, opa, SystemEntropy())
     with store.reader() as reader, bar(reader.size()) as progress:
-        change = asyncio.run(_otherwise(_of(_since(reader, since, KINDS, progress), tenant), bundles, host))
+        rows = reader.since(reader.newest_ns() - since * NS, KINDS, progress)
+        change = asyncio.run(_otherwise(_of(rows, tenant), bundles, host))
         subjects = {each.subject for each in change.changed} if names else ()
         people = {subject: str(named(subject, reader)) for subject in subjects}
     digests = (RECORDED if bundles[0] is None else bundles[0].digest, bundles[1].digest)
@@ -208,7 +202,7 @@ def execute(presented: Sequence[Presented], bundles: Path, engine: str, opa: str
                 progress(1)
         return lines
 
-    host = chosen(engine, opa, SystemEntropy())
+    host = chosen_host(engine, opa, SystemEntropy())
     with bar(len(presented)) as progress:
         lines = asyncio.run(executed())
     for line in lines:
@@ -221,17 +215,6 @@ def _presented(files: Presented) -> ComparedCall:
     record = parsed(files.record)
     name, values = opened_file.read(files.values.read_bytes()) if files.values.is_file() else (record["id"], {})
     return opened(record, values) if name == record["id"] else ComparedCall(record, problem="replay.altered")
-
-
-def _since(reader: StoreReader, seconds: int, kinds: tuple[str, ...], progress: Progress) -> Rows:
-    return reader.since(reader.newest_ns() - seconds * NS, kinds, progress)
-
-
-def _decision(reader: StoreReader, name: str) -> tuple[bytes, Opened]:
-    decision = reader.decision(name)
-    if decision is None:
-        raise click.ClickException(f"record.unknown: There is no such decision: {name}")
-    return decision
 
 
 def _of(rows: Rows, tenant: str | None) -> Rows:

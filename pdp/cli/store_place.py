@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,11 @@ from typing import Any
 
 import click
 
-from pdp.cli.commands import IN_FOLDER, usual_config
+from pdp.cli.commands import IN_FOLDER, Duration, usual_config
+from pdp.core.check import NS
 from pdp.proof.archive import ArchiveFolder
+from pdp.proof.opened import Opened
+from pdp.proof.verification import Progress
 from pdp.runtime.config import settings
 from pdp.store.options import StoreOptions
 from pdp.store.reading import FromArchive, StoreReader, no_archive, reading
@@ -59,3 +63,46 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
         command(store=StorePlace(store, config or (usual_config() if store is None else None), archive), **given)
 
     return click.argument("store", type=IN_FOLDER, required=False)(archive_option(placed))
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenDecisions:
+    """Decisions of a store: those of these ids, or all of the log's last seconds. Raises UsageError unless it is one
+    of the two."""
+
+    names: tuple[str, ...]
+    since: int | None
+
+    def __post_init__(self) -> None:
+        if bool(self.names) == (self.since is not None):
+            raise click.UsageError("Give either --decision or --since.")
+
+    def size(self, reader: StoreReader) -> int:
+        """How many records are looked at."""
+        return len(self.names) or reader.size()
+
+    def read(self, reader: StoreReader, progress: Progress) -> Iterator[tuple[bytes, Opened]]:
+        """Their records, with what these are committed to. Raises ClickException for an id that is none."""
+        if self.since is not None:
+            yield from reader.since(reader.newest_ns() - self.since * NS, ("decision",), progress)
+        for name in self.names:
+            row = reader.decision(name)
+            if row is None or json.loads(row[0])["kind"] != "decision":
+                raise click.ClickException(f"record.unknown: There is no such decision: {name}")
+            yield row
+            progress(1)
+
+
+def decision_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --decision and --since, as its argument `chosen`."""
+
+    @functools.wraps(command)
+    def choosing(*, names: tuple[str, ...], since: int | None, **given: Any) -> None:
+        command(chosen=ChosenDecisions(names, since), **given)
+
+    since = click.option(
+        "--since", type=Duration("hd", "7d"), help="Instead: all decisions of the log's last hours or days, like 7d."
+    )
+    return click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")(
+        since(choosing)
+    )

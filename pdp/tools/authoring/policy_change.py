@@ -216,7 +216,7 @@ def embedded(workers: int = EmbeddedOptions().workers) -> Host:
     return EngineHost(EmbeddedOptions(pool=pool, workers=workers))
 
 
-def chosen(engine: str, opa: str | None, entropy: Entropy) -> Callable[[], Host]:
+def chosen_host(engine: str, opa: str | None, entropy: Entropy) -> Callable[[], Host]:
     """What makes hosts of the `engine`: "embedded", or "opa" with its program. Raises ConfigurationFault
     `engine.binary`."""
     if engine != "opa":
