@@ -49,6 +49,8 @@ _VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first miss
 BASELINE = ROOT / "rego" / "baseline"
 GUARD_FIGURES = ROOT / "tests" / "corpora" / "guards" / "figures.json"  # by its figures.py
 GUARDS = ROOT / "rego" / "lib" / "guards.rego"
+ADDITIONS = ROOT / "tests" / "vectors" / "input_1.json"
+DRILL = ROOT / "deploy" / "drill"
 PICTURE = DOCS / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
 CONFORMANCE = ROOT / "tests" / "conformance"
@@ -153,6 +155,42 @@ def with_kinds(schema: Path, indent: int) -> str:
         elif isinstance(found, dict | list):
             pending += found.values() if isinstance(found, dict) else found
     return json.dumps(document, indent=indent) + "\n"
+
+
+def listed_kinds() -> str:
+    """The vector of the input document's schema, with the kinds that are new listed as additions."""
+    held = json.loads(ADDITIONS.read_text())
+    lines = [f"input.arguments.findings[_].kind = {kind}" for kind in KINDS]
+    held["additions"] = sorted({*held["additions"], *lines} - {*held["frozen"]})
+    return json.dumps(held, indent=1) + "\n"
+
+
+def drill_plan() -> str:
+    """The plan of the drill, with a call for each kind of interpreter."""
+    rows = [
+        f"  - {{tool: read_{kind}, arguments: {{text: {json.dumps(row.get('ordinary', 'pdp-drill'))}}}, "
+        f"read_by: {{/text: {kind}}}}}\n"
+        for kind, row in KINDS.items()
+    ]
+    return _with_rows(DRILL / "drill.yaml", r"(?:  - \{tool: read_.*\n)+", rows)
+
+
+def drill_review() -> str:
+    """The review of its tools, likewise."""
+    rows = [
+        f"  read_{kind}: {{risk: low, permissions: [], labels: [], sinks: [], annotations: {{read_only: true, "
+        f"open_world: false}}, cost: 1, definition_check: presented, "
+        f"interpreters: [{{kind: {kind}, argument: /text}}]}}\n"
+        for kind in KINDS
+    ]
+    return _with_rows(DRILL / "review.yaml", r"(?:  read_.*\n)+", rows)
+
+
+def _with_rows(file: Path, pattern: str, rows: list[str]) -> str:
+    text, made = re.subn(pattern, lambda _: "".join(rows), file.read_text())
+    if made != 1:
+        raise ValueError(f"{file.name}: has {made} tables of kinds; put one back")
+    return text
 
 
 def guard_figures() -> str:
@@ -496,6 +534,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
+    # pages are made of the schemas
+    stale = _written(
+        {path: with_kinds(path, indent) for path, indent in ((INPUT, 2), (RECORD, 1))}, checking=checking
+    )
     report = json.loads(BENCH.read_text())
     tables = {
         "facts": facts(),
@@ -516,14 +558,20 @@ def main() -> int:
     fresh = {path: page(path, {n: tables[n] for n in tables if PAGES[n] == path}) for path in set(PAGES.values())}
     fresh |= {PICTURE: picture(), GUARDS: guards_rego()}
     fresh |= {EXAMPLE: config_reference.example(Settings), DESCRIPTIONS: config_reference.descriptions(Settings)}
-    fresh |= {path: with_kinds(path, indent) for path, indent in ((INPUT, 2), (RECORD, 1))}
+    fresh |= {ADDITIONS: listed_kinds(), DRILL / "drill.yaml": drill_plan(), DRILL / "review.yaml": drill_review()}
+    stale += _written(fresh, checking=checking)
+    return int(checking and stale > 0)
+
+
+def _written(fresh: Mapping[Path, str], *, checking: bool) -> int:
+    """Writes, or with `checking` reports, the files that are stale; returns how many."""
     stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}
     for path, new in stale.items():
         if checking:
             sys.stderr.write(f"{path.relative_to(ROOT)} is stale; run `python docs/generate.py`\n")
         else:
             path.write_text(new)
-    return int(checking and bool(stale))
+    return len(stale)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ MAX_WORDS = 2_048  # and signs, of those that a parser of a language reads: its 
 MAX_PLACES = 16  # where one code is found; more tell policy nothing new
 
 Guard = Callable[..., Iterable[str]]  # a text, and what else its kind knows, to codes
-_ANY_LENGTH = frozenset({"text", "unknown"})  # a few expressions in linear time
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -62,12 +61,12 @@ def guarded(
     texts = total = words = 0
     for interpreter in interpreters:
         for path, text in _below(arguments, interpreter.argument):
-            if interpreter.kind not in _ANY_LENGTH:
+            counted = "any_length" not in KINDS[interpreter.kind]
+            if counted:
                 texts, total = texts + 1, total + len(text)
             if "counts_words" in KINDS[interpreter.kind] and total <= MAX_TOTAL:
                 words += sum(1 for _ in _WORD.finditer(text))
-            beyond = texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS
-            beyond = beyond and interpreter.kind not in _ANY_LENGTH
+            beyond = counted and (texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS)
             found = (UNPARSED,) if beyond else codes(interpreter.kind, text, hosts, interpreter.effects)
             for code in found:
                 places[interpreter.kind, code] += 1
