@@ -19,7 +19,8 @@ from mcp.server import Server
 
 from devtools.bench.scenarios import TOOL
 from pdp.client import AsyncClient
-from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
+from pdp.client.mcp.client_sessions import Context
+from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions, attach
 from pdp.client.mcp.proxy import relay
 
 PRESENTED, UNCHECKED = "git_log", "git_status"

@@ -34,8 +34,8 @@ from pdp.pinning.live import read_listed
 from pdp.pinning.pin import PinnedServer, pin
 from pdp.pinning.review import load_review
 from pdp.pinning.scan import accept
-from pdp.pinning.scan.folder import folder_tools
 from pdp.pinning.scan.scan import scan
+from pdp.pinning.scanned_folder import folder_tools
 
 SERVER = PinnedServer(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
 FETCH = PinnedServer(sandbox.TENANT, "fetch", "https://mcp.acme.example/fetch", "devtools@acme.example")

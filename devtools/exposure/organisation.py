@@ -19,8 +19,8 @@ from pdp.pinning.pin import pin
 from pdp.pinning.review import Review, ToolReview
 from pdp.pinning.scan import accept
 from pdp.pinning.scan.finding import blocking
-from pdp.pinning.scan.folder import definitions, folder_tools
 from pdp.pinning.scan.scan import scan
+from pdp.pinning.scanned_folder import definitions, folder_tools
 from pdp.tools.judge_eval.cases import AT_NS, OWNER, LabelledCase, server_of
 
 CALLER = "gateway"

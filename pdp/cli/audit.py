@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ WRONG = 10
 PATIENCE = 10.0  # seconds for a checkpoint that covers a record
 _ERASED = "(erased)"
 _OPENED = ("switch", "config", "review")  # kinds of records whose committed values are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A record that a receipt proves, and the file of its opened values."""
+
+    record: bytes
+    values: Path
 
 
 @click.group(

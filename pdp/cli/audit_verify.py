@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.audit import WRONG, bar
+from pdp.cli.audit import WRONG, Presented, bar
 from pdp.cli.commands import (
     FOLDER,
     IN_FILE,
@@ -146,14 +146,6 @@ def _receipts(place: Path | None) -> list[Path]:
     if place is None or place.is_file():
         return [] if place is None else [place]
     return sorted(place.glob("*.tlog-proof"))
-
-
-@dataclass(frozen=True, slots=True)
-class Presented:
-    """A record that a receipt proves, and the file of its opened values."""
-
-    record: bytes
-    values: Path
 
 
 def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey], demanded: _Demanded) -> list[Presented]:

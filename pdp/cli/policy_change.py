@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pdp import __version__
-from pdp.cli.audit import WRONG, bar, named
+from pdp.cli.audit import WRONG, Presented, bar, named
 from pdp.cli.commands import IN_FOLDER, Command, Duration, engine_options
 from pdp.cli.store_place import ChosenDecisions, StorePlace, decision_options, store_options
 from pdp.core.check import NS
@@ -45,9 +44,6 @@ from pdp.store.reading import StoreReader
 from pdp.tools.authoring.check import check_folder
 from pdp.tools.authoring.policy_change import KINDS, RECORDED, PolicyChange, Rows, chosen_host, loaded, own_policies
 from pdp.tools.authoring.votes import NO_VOTES
-
-if TYPE_CHECKING:
-    from pdp.cli.audit_verify import Presented
 
 DIFFERS, FAULT = 10, 1
 REPLAY_SCHEMA = "pdp.policy-replay/1"

@@ -36,8 +36,8 @@ from pdp.cli.confining import not_started, say_unread
 from pdp.cli.connection import read_token, tls_of
 from pdp.cli.profiles import PLAINTEXT
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, ToolList
-from pdp.client.mcp.client_sessions import ClientSessions
-from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions
+from pdp.client.mcp.client_sessions import ClientSessions, Context
+from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
 from pdp.client.mcp.proxy import Upstream, over_stdio
 from pdp.client.mcp.proxy import proxy as proxy_server
 from pdp.client.mcp.token_exchange import KIND, TokenExchange, Wanted

@@ -20,9 +20,10 @@ from pdp.core.call.methods import TARGET_KINDS
 from pdp.core.text.injection.excerpt import visible
 from pdp.local.installed import Answer, LocalInstallation, LocalServer, is_told
 from pdp.local.place import state_folder
+from pdp.pinning import scanned_folder
 from pdp.pinning.drafting import Siblings, draft_of
 from pdp.pinning.live import Definitions
-from pdp.pinning.scan import accept, folder
+from pdp.pinning.scan import accept
 from pdp.pinning.scan.finding import ScanFinding, ScannedTool
 from pdp.pinning.scan.scan import scan
 from pdp.registry.manifest import Hints, without_meta, worse
@@ -44,7 +45,7 @@ def at_a_terminal() -> None:
 def pin(home: LocalInstallation, server: LocalServer, listed: Definitions, again: str | None = None) -> None:
     """Show what is new or changed, ask about each, sign what was answered; `again` names one that is asked about
     although nothing changed, "" all of them. Ends the command when the person stops."""
-    offered = folder.definitions(server.id, listed.tools, listed.others)
+    offered = scanned_folder.definitions(server.id, listed.tools, listed.others)
     before = home.answers(server.id)
     findings = scan(_once(home, server, [*_others(home, server), *offered]))
     if again and again not in (names := sorted(each.name for each in offered)):

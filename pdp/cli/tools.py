@@ -36,7 +36,7 @@ from pdp.cli.tools_folder import (
 )
 from pdp.cli.tools_observe import observe_command
 from pdp.cli.tools_scan import advised, scan_command, shadow
-from pdp.content.arguments import Compiled, SchemaError
+from pdp.content.schema import Compiled, SchemaError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import is_open, unbounded
 from pdp.core.bytes.uri_template import is_template, variables
@@ -47,7 +47,7 @@ from pdp.pinning.change_summary import behaviour
 from pdp.pinning.pin import Pinned, PinnedServer, Proposal
 from pdp.pinning.pin import pin as pin_tools
 from pdp.pinning.review import Review, load_operations, load_review
-from pdp.pinning.scan.folder import definitions as scanned
+from pdp.pinning.scanned_folder import definitions as scanned
 from pdp.pinning.sign import Signing, sign_set, sign_waivers
 from pdp.pinning.watcher import Look, Watcher, load_plan
 from pdp.registry import keys as signing_keys

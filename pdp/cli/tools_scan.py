@@ -31,7 +31,8 @@ from pdp.core.text.injection.rules import SEVERITIES, Severity
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import UnreachableError
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.pinning.scan import accept, folder
+from pdp.pinning import scanned_folder
+from pdp.pinning.scan import accept
 from pdp.pinning.scan.accept import AcceptanceReview
 from pdp.pinning.scan.finding import ScanFinding, ScannedTool
 from pdp.pinning.scan.sarif import sarif
@@ -99,11 +100,11 @@ def scan_command(
         if bool(live.url) == bool(source):
             raise click.UsageError("give either --url URL or --stdio -- COMMAND ARGS...")
         listed = live.listed(source, server)
-        tools = folder.definitions(server, listed.tools, listed.others)
+        tools = scanned_folder.definitions(server, listed.tools, listed.others)
         path = None
     else:
         path = _path(source)
-        tools = folder.folder_tools(path) if path.is_dir() else folder.file_tools(path)
+        tools = scanned_folder.folder_tools(path) if path.is_dir() else scanned_folder.file_tools(path)
     findings = scan(tools)
     held = accept.review(findings, _acceptances(path, findings, ids, reason))
     advice = advised(judge_config, tools) if judge_config is not None else None

@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pdp.content.arguments import CODED, MAX_PER_KIND, Compiled, harmless, pointer
+from pdp.content.findings import CODED, MAX_PER_KIND, harmless, pointer
 from pdp.content.passages import TextSpan, passages
+from pdp.content.schema import Compiled
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import Path
 from pdp.core.bytes.strict_json import parse_object

@@ -24,7 +24,8 @@ from support.tools import PROMPTS, RESOURCES
 
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client import AsyncClient
-from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
+from pdp.client.mcp.client_sessions import Context
+from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions, attach
 from pdp.client.mcp.proxy import proxy
 
 VERSIONS = ("2025-06-18", "2025-11-25", "2026-07-28")

@@ -21,7 +21,8 @@ from pdp.core.approvals.view import is_stage
 from pdp.core.text.safety import abridged, isolated, visible
 from pdp.people.console import wording
 from pdp.people.reading.drawing import Drawing, draw
-from pdp.people.reading.marks import Mark, Value, marks_of
+from pdp.people.reading.lists import Value
+from pdp.people.reading.marks import Mark, marks_of
 from pdp.v1 import approval_pb2, decision_pb2, types_pb2
 
 PAGE_ROWS, PAGE_BYTES = 200, 20_000  # of arguments shown at once

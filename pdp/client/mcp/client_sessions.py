@@ -30,10 +30,10 @@ GONE_SECONDS = 1_800.0
 MAX_CLIENTS = 10_000  # of one server; the one that is gone for longest ends before another begins
 _END_SECONDS = 1.5  # for all sessions, when the server ends: who started it waits no longer than two
 
-_Context = ServerRequestContext[Any, Any]
+Context = ServerRequestContext[Any, Any]
 
 
-def principal(_ctx: _Context) -> str | None:
+def principal(_ctx: Context) -> str | None:
     """Whose token the server's own authentication verified, with the client that it was issued to; None without."""
     token = get_access_token()
     return json.dumps(principal_components(token)) if token is not None else None
@@ -58,7 +58,7 @@ class ClientSessions:
 
     def __init__(
         self,
-        owner: Callable[[_Context], str | None] = principal,
+        owner: Callable[[Context], str | None] = principal,
         seconds: float = GONE_SECONDS,
         *,
         credential: Callable[[], Credential] | None = None,
@@ -67,7 +67,7 @@ class ClientSessions:
         self._clients: dict[str, _Client] = {}  # the one that was used last is the last
         self._over: list[_Client] = []  # to be ended
 
-    def of(self, ctx: _Context, credential: Credential) -> Session | None:
+    def of(self, ctx: Context, credential: Credential) -> Session | None:
         """The session of the request's client, which comes with this credential."""
         owner, now = self._owner(ctx), time.monotonic()
         if owner is None:
@@ -83,7 +83,7 @@ class ClientSessions:
         return known.session
 
     @contextmanager
-    def during(self, ctx: _Context, credential: Credential) -> Iterator[None]:
+    def during(self, ctx: Context, credential: Credential) -> Iterator[None]:
         """A request of the client that is under way: it is not gone."""
         if self.of(ctx, credential) is None:
             yield

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import anyio
 from mcp.server.auth.middleware.auth_context import get_access_token
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, ElicitResult
@@ -28,7 +28,7 @@ from mcp_types.methods import is_input_required
 
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.mcp import results
-from pdp.client.mcp.client_sessions import ClientSessions
+from pdp.client.mcp.client_sessions import ClientSessions, Context
 from pdp.client.mcp.effects import Observation, observed
 from pdp.client.mcp.nested_calls import Call, Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
 from pdp.client.mcp.token_exchange import KIND, Carried, ExchangeError, TokenExchange, Wanted
@@ -37,7 +37,7 @@ from pdp.core.call.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_C
 from pdp.core.caller import mcp_answers, tool_search
 from pdp.core.caller.mcp_answers import CallParameters, McpClient, NotACallError, Way
 from pdp.core.caller.tool_search import ToolSearch, UnreadableResultError
-from pdp.core.caller.values import Credential, Elicited, Outcome
+from pdp.core.caller.values import Credential, Elicited, Inspected, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,6 @@ _NOTE = "notifications/"
 _VERSIONS = "fastmcp"
 _MAX_STEP = 50.0  # seconds that the decision point holds one wait
 
-Context = ServerRequestContext[Any, Any]
 _Answer = TypeVar("_Answer")
 
 
@@ -170,6 +169,11 @@ class Enforcement:
             if isinstance(self.options.session, ClientSessions):
                 self._watching = asyncio.create_task(self.options.session.watch(self._client))
         return self._client
+
+    @property
+    def search(self) -> ToolSearch:
+        """See `EnforcementOptions`."""
+        return self.options.search
 
     def session(self, ctx: Context) -> Session | None:
         """In which session a request is."""
@@ -348,6 +352,7 @@ class Enforcement:
             logger.warning("an allow for %s expired before the call could be made", self.server)
             raise _denied({"status": "deny"})
         done, seen = False, Observation()
+        inspect = partial(self._inspected, ctx, decision, seen) if self.options.inspects_results else None
         # a completion or subscription enters nothing itself; whatever it calls, gets or reads is nested
         asked = snapshot(call.kind, call.name, call.stated)
         entered = asked if call.method in ROUNDS else None
@@ -355,17 +360,32 @@ class Enforcement:
         token = executing.set(Execution(self, ctx, listed, entered, asked=(call.method, asked)))
         try:
             with carried, observed(seen):
-                answer = results.answered(self, ctx, decision, call_next, seen)
-                result = await (self._closed(answer) if self.options.inspects_results else answer)
+                answer = results.answered(ctx, self.server, call_next, inspect)
+                result = await (answer if inspect is None else self._closed(answer))
             done = not result.get("isError") and not is_input_required(result)
-            if self.searches and call.kind == "tool" and call.name in self.options.search.find:
+            if self.searches and call.kind == "tool" and call.name in self.search.find:
                 result = await self._closed(self.searched(ctx, result))
         finally:
             executing.reset(token)
             await self._reported(decision, "done" if done else "unknown")
         state = _Round(before.call_id, before.resume, of_server=True, server_state=result.get("requestState"))
-        shown = await self._closed(results.passed_on(self, ctx, call.method, decision, result, seen))
+        shown = await self._closed(results.passed_on(call.method, result, inspect))
         return {**shown, "requestState": state.written()} if is_input_required(shown) else shown
+
+    async def _inspected(
+        self, ctx: Context, decision: Decision, seen: Observation, result: Mapping[str, Any]
+    ) -> Inspected:
+        inspected = await self.client.inspect_result(
+            decision,
+            result,
+            self.options.credential(ctx),
+            session=self.session(ctx),
+            effects=tuple(seen.effects),
+            observed=(seen.kinds, seen.missed) if seen.kinds else None,
+        )
+        if not inspected.passes:
+            logger.warning("a result of %s is withheld: %s %s", self.server, inspected.code, inspected.decision_id)
+        return inspected
 
     async def searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
         """The result of a search, without what the subject may not see. Raises MCPError for one in another form."""
@@ -389,7 +409,7 @@ class Enforcement:
     async def meant(self, ctx: Context, call: CallParameters) -> None:
         """Decide the call that `call` means, if it means another one. It must be allowed at once: raises MCPError."""
         with _readable():
-            meant = self.options.search.meant(call)
+            meant = self.search.meant(call)
         if meant is None:
             return
         definition, version = self._found.get(meant.name), ctx.protocol_version

@@ -22,15 +22,14 @@ from fastmcp.tools.base import Tool, ToolResult
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 
-from pdp.client.mcp.enforcement import Enforcement
-from pdp.client.mcp.nested_calls import VALUES, Call, Entry, Execution, Framework, executing, snapshot
+from pdp.client.mcp.nested_calls import VALUES, Call, Decides, Entry, Execution, Framework, executing, snapshot
 from pdp.core.bytes.uri_template import match
 from pdp.core.call.methods import LISTS
 from pdp.core.caller import mcp_answers
 from pdp.core.caller.mcp_answers import CallParameters
 from pdp.core.caller.tool_search import ToolSearch
 
-_attached: WeakKeyDictionary[FastMCP, Enforcement] = WeakKeyDictionary()
+_attached: WeakKeyDictionary[FastMCP, Decides] = WeakKeyDictionary()
 # the execution for which FastMCP itself finds a component or collects a list: what it sees then reaches no agent
 _finding: ContextVar[Execution | None] = ContextVar("pdp_finding", default=None)
 _LISTING = {
@@ -41,7 +40,7 @@ _LISTING = {
 }
 
 
-def cover_fastmcp(server: FastMCP, enforcement: Enforcement) -> None:
+def cover_fastmcp(server: FastMCP, enforcement: Decides) -> None:
     """Have all that arises within `server`, and within whatever it mounts, now or later, ask `enforcement`."""
     _cover()
     _attached[server] = enforcement
@@ -126,7 +125,7 @@ def _searching(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
     @functools.wraps(method)
     async def entered(tool: ProxyTool, arguments: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         running = executing.get()
-        search = running.enforcement.options.search if running is not None else ToolSearch(frozenset(), frozenset())
+        search = running.enforcement.search if running is not None else ToolSearch(frozenset(), frozenset())
         names = {tool.name, _onward(tool, "_original_name", "_backend_name", tool.name)} & (search.find | search.call)
         if running is None or not names:
             return await method(tool, arguments, *args, **kwargs)

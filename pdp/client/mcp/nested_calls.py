@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.server.mcpserver.resources.base import Resource
@@ -19,13 +19,12 @@ from mcp.server.mcpserver.resources.templates import ResourceTemplate
 from mcp.server.mcpserver.tools.base import Tool
 from mcp.shared.exceptions import MCPError
 
-from pdp.client import ToolCall
+from pdp.client import Decision, ToolCall, ToolList
+from pdp.client.mcp.client_sessions import Context
 from pdp.core.call.methods import DEFAULT_CALL
 from pdp.core.caller import mcp_answers
 from pdp.core.caller.mcp_answers import CallParameters
-
-if TYPE_CHECKING:
-    from pdp.client.mcp.enforcement import Context, Enforcement
+from pdp.core.caller.tool_search import ToolSearch
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +45,40 @@ class UnsafeServerError(ValueError):
     """The server cannot be enforced as it is set up; the message says what to change."""
 
 
+class Decides(Protocol):
+    """Whoever decides for a server: its `Enforcement`."""
+
+    server: str
+
+    @property
+    def search(self) -> ToolSearch:
+        """The server's tools that find and call others."""
+        ...
+
+    async def decide(self, asked: ToolCall, ctx: Context) -> Decision:
+        """The decision about a call as it stands now."""
+        ...
+
+    async def visible(self, definitions: Sequence[bytes], ctx: Context, method: str) -> ToolList:
+        """Which of what `method` lists the subject of `ctx` may see."""
+        ...
+
+    async def meant(self, ctx: Context, call: CallParameters) -> None:
+        """Decide the call within `call`. Raises MCPError where it is not allowed."""
+        ...
+
+    async def searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """The result of a search, without what the subject may not see. Raises MCPError."""
+        ...
+
+
 @dataclass(slots=True)
 class Execution:
     """What is carried out for a request. `call` is decided and may be entered once; `parts` are components that carry
     out what is decided, each for one call, or for any (None). `listed` is the definition by which the server lists
     what is meant. `asked` is the request's method, with its call, as it was decided on the wire."""
 
-    enforcement: Enforcement
+    enforcement: Decides
     ctx: Context
     listed: Callable[[CallParameters], Awaitable[bytes | None]]
     call: Call | None

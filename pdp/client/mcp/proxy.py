@@ -26,8 +26,9 @@ from mcp_types import (
 )
 from pydantic import BaseModel, TypeAdapter
 
+from pdp.client.mcp.client_sessions import Context
 from pdp.client.mcp.effects import EffectWatch, observing
-from pdp.client.mcp.enforcement import Context, Enforcement, attach
+from pdp.client.mcp.enforcement import Enforcement, attach
 from pdp.client.mcp.token_exchange import Carried, TokenExchange, Wanted, exchanged_token
 from pdp.core.call.methods import CALLS, LISTS
 from pdp.core.caller.values import Credential

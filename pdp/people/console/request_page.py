@@ -26,8 +26,8 @@ from pdp.people.console.drawn import html, pieces
 from pdp.people.console.lists import Line, line
 from pdp.people.console.visit import Visit, person_of
 from pdp.people.reading.drawing import compare, draw, inert_row
-from pdp.people.reading.lists import odd_first
-from pdp.people.reading.marks import Mark, Value, marks_of
+from pdp.people.reading.lists import Value, odd_first
+from pdp.people.reading.marks import Mark, marks_of
 from pdp.people.visibility import ApprovalFilter, place_to_read
 from pdp.people.votes import BallotInput
 

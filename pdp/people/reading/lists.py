@@ -1,17 +1,17 @@
-"""Lists among the arguments: their members, and which are unlike the others. Pure."""
+"""Values among the arguments; of lists the members, and which are unlike the others. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pdp.core.tables import tables
 
 if TYPE_CHECKING:
     from pdp.core.approvals.view import ArgumentRow
-    from pdp.people.reading.marks import Value
 
 _URL_HOST = re.compile(r"(?i)^[a-z][a-z0-9+.-]{1,20}://(?:[^/@\s]{0,200}@)?([^/:?#\s]{1,255})")
 _MAIL_HOST = re.compile(r"@([\w.-]{1,255})>?\s*$")
@@ -20,6 +20,20 @@ _WORDS = tables(__file__, "marks.toml")["words"]
 _RUNS = frozenset(_WORDS["suffixes_that_run"].split())
 _KEPT_BESIDE = frozenset(_WORDS["customary_folders"].split())
 _HIDDEN_FOLDER = re.compile(r"(?:^|/)\.(?!github/(?!workflows)|\./|$)[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One leaf of the arguments, of no secret."""
+
+    pointer: str
+    value: str | float | None
+
+    @property
+    def name(self) -> str:
+        """The name that it stands under: of a list's members that of the list."""
+        parts = [part for part in self.pointer.split("/") if part and not part.isdigit()]
+        return parts[-1].lower() if parts else ""
 
 
 def groups(pointers: Sequence[str]) -> dict[str, list[int]]:

@@ -17,7 +17,7 @@ from pdp.core.tables import tables
 from pdp.core.text.safety import skeleton
 from pdp.people.reading import characters, diffs, statements
 from pdp.people.reading.kinds import DIFF, JSON, MAIL, PROSE, SHELL, SQL, kind_of
-from pdp.people.reading.lists import odd_ones
+from pdp.people.reading.lists import Value, odd_ones
 
 _TABLES = tables(__file__)
 SENTENCES: dict[str, str] = _TABLES["sentences"]
@@ -55,20 +55,6 @@ class Mark:
     def sentence(self) -> str:
         """The words for it, without their subject."""
         return SENTENCES[self.code]
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One leaf of the arguments, of no secret."""
-
-    pointer: str
-    value: str | float | None
-
-    @property
-    def name(self) -> str:
-        """The name that it stands under: of a list's members that of the list."""
-        parts = [part for part in self.pointer.split("/") if part and not part.isdigit()]
-        return parts[-1].lower() if parts else ""
 
 
 def marks_of(values: Sequence[Value]) -> tuple[Mark, ...]:

@@ -12,8 +12,8 @@ from pdp.core.errors import RegistryFault
 from pdp.pinning.pin import PinnedServer, pin
 from pdp.pinning.review import Review, ToolReview
 from pdp.pinning.scan import accept
-from pdp.pinning.scan.folder import folder_tools
 from pdp.pinning.scan.scan import scan
+from pdp.pinning.scanned_folder import folder_tools
 from pdp.pinning.sign import Signing, sign_set
 from pdp.pinning.verify import verify_folder
 from pdp.registry.keys import KeySet, SignerKey, generate, read_private, read_public

@@ -13,7 +13,8 @@ from support.reading_objects import DECEPTIVE, DECEPTIVE_DIFFS, DECEPTIVE_SQL, O
 from pdp.core.approvals.view import argument_rows
 from pdp.core.bytes.digest import canonical
 from pdp.people.console.request_page import arguments
-from pdp.people.reading.marks import SENTENCES, Mark, Value, marks_of
+from pdp.people.reading.lists import Value
+from pdp.people.reading.marks import SENTENCES, Mark, marks_of
 
 
 def leaves(value: Any, pointer: str = "") -> list[Value]:
