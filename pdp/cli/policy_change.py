@@ -94,7 +94,7 @@ def replay(
 
 async def _again(rows: Rows, reader: StoreReader, host: Callable[[], Host]) -> PolicyChange:
     async with own_policies(reader.artefact, host) as own:
-        return await PolicyChange().compare(rows, recorded, own)
+        return await PolicyChange().count(rows, recorded, own)
 
 
 def _releases(reader: StoreReader, change: PolicyChange) -> dict[str, list[str]]:
@@ -164,7 +164,7 @@ async def _otherwise(rows: Rows, bundles: tuple[Bundle | None, Bundle], host: Ca
             return answers_of(await stack.enter_async_context(loaded(bundle, host)), people=True)
 
         old, new = bundles
-        return await PolicyChange().compare(rows, recorded if old is None else await side(old), await side(new))
+        return await PolicyChange().count(rows, recorded if old is None else await side(old), await side(new))
 
 
 def _bundle(folder: Path) -> Bundle:

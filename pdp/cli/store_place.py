@@ -100,9 +100,8 @@ def decision_options(command: Callable[..., None]) -> Callable[..., None]:
     def choosing(*, names: tuple[str, ...], since: int | None, **given: Any) -> None:
         command(chosen=ChosenDecisions(names, since), **given)
 
-    since = click.option(
+    by_name = click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")
+    by_time = click.option(
         "--since", type=Duration("hd", "7d"), help="Instead: all decisions of the log's last hours or days, like 7d."
     )
-    return click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")(
-        since(choosing)
-    )
+    return by_name(by_time(choosing))

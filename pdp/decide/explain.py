@@ -99,7 +99,7 @@ MOST_WAITING = 64
 class ExplainRequest:
     """The subject of an explanation: a recorded decision by id, or a request."""
 
-    asked: str | Ask
+    subject: str | Ask
     find_changes: bool = False
 
 
@@ -134,7 +134,7 @@ class Explain:
     clock: Clock
     kills: WorkerCrashQuota
     per_minute: int = PER_MINUTE
-    _asked: dict[tuple[str, str], deque[int]] = field(default_factory=dict)
+    _instants: dict[tuple[str, str], deque[int]] = field(default_factory=dict)  # of explanations
     turns: FairQueue = field(default_factory=lambda: FairQueue(AT_ONCE, MOST_WAITING, 1 / AT_ONCE))
 
     async def __call__(self, why: ExplainRequest, caller: Caller) -> tuple[Explanation, RecordRef]:
@@ -148,28 +148,28 @@ class Explain:
         self.kills.check(caller, at)
         try:
             async with self.turns.place(caller.tenant):
-                if isinstance(why.asked, str):
-                    found, made = await self._recorded(why.asked, caller, why.find_changes)
+                if isinstance(why.subject, str):
+                    explanation, entry = await self._recorded(why.subject, caller, why.find_changes)
                 else:
-                    found, made = await self._supposed(why.asked, caller, at, why.find_changes)
+                    explanation, entry = await self._supposed(why.subject, caller, at, why.find_changes)
         except OverloadedError:
             raise Overloaded("explain.busy", "Too many explanations wait already; ask again shortly.") from None
-        self.kills.note(caller, found.outcome, at)
-        return found, await self.recorder.explained(made[0], made[1], self.clock.now_ns())
+        self.kills.note(caller, explanation.outcome, at)
+        return explanation, await self.recorder.explained(*entry, self.clock.now_ns())
 
     def _failed(self, caller: Caller) -> Callable[[Outcome], None]:
         """Workers that a search costs count against the caller like any other."""
         return lambda outcome: self.kills.note(caller, outcome, self.clock.now_ns())
 
     def _limit(self, caller: Caller, at_ns: int) -> None:
-        asked = self._asked.setdefault((caller.tenant, caller.name), deque())
-        while asked and asked[0] <= at_ns - WINDOW_NS:
-            asked.popleft()
-        if len(asked) >= self.per_minute:
+        instants = self._instants.setdefault((caller.tenant, caller.name), deque())
+        while instants and instants[0] <= at_ns - WINDOW_NS:
+            instants.popleft()
+        if len(instants) >= self.per_minute:
             raise Overloaded(
                 "explain.rate", f"More than {self.per_minute} explanations in a minute; ask again shortly."
             )
-        asked.append(at_ns)
+        instants.append(at_ns)
 
     async def _recorded(
         self, decision_id: str, caller: Caller, find_changes: bool
@@ -187,11 +187,11 @@ class Explain:
         async with self._policy(record["policy"]["digest"]) as policy:
             outcome, answer = await _replayed(policy, call)
             case = ExplainedCase(policy, call.document, outcome, call.supported, answer)
-            found = await self._explained(case, find_changes, caller)
+            explanation = await self._explained(case, find_changes, caller)
         same = Answer.of(outcome) == Answer.recorded(record)
-        found = replace(found, reproduced=same, explained=stored.ref)
+        explanation = replace(explanation, reproduced=same, explained=stored.ref)
         target = (record["server"]["id"] or "", record["target"]["key"] or "")
-        return found, (stored.tenant, _entry(caller, decision_id, target, found))
+        return explanation, (stored.tenant, _entry(caller, decision_id, target, explanation))
 
     async def _supposed(
         self, ask: Ask, caller: Caller, at_ns: int, find_changes: bool
@@ -202,9 +202,9 @@ class Explain:
         await self.suppose(decision)
         supported = frozenset(ask.supported_obligations)
         case = ExplainedCase(snapshot.policy, decision.document, decision.outcome, supported, decision.said)
-        found = await self._explained(case, find_changes, caller)
+        explanation = await self._explained(case, find_changes, caller)
         target = (decision.target.server, decision.target.key)
-        return found, (caller.tenant, _entry(caller, "", target, found))
+        return explanation, (caller.tenant, _entry(caller, "", target, explanation))
 
     async def suppose(self, decision: Decision) -> None:
         """Evaluate a request as if it were asked, by what evidence there is; nobody is asked for more."""
@@ -224,14 +224,14 @@ class Explain:
         return call
 
     @asynccontextmanager
-    async def _policy(self, wanted: str) -> AsyncIterator[LoadedPolicy]:
+    async def _policy(self, digest: str) -> AsyncIterator[LoadedPolicy]:
         """The policy of that digest: the one in force, or the kept bundle on an engine for this question."""
         active = self.state.policy
-        if active is not None and active.digest == wanted:
+        if active is not None and active.digest == digest:
             yield active
             return
-        kept = await self.store.read(lambda: self.store.artefact(wanted))
-        if kept is None or Bundle.from_bytes(kept.data).digest != wanted:
+        kept = await self.store.read(lambda: self.store.artefact(digest))
+        if kept is None or Bundle.from_bytes(kept.data).digest != digest:
             raise Gone("explain.policy", "The policy bundle of this decision is not kept any more.")
         try:
             policy = await self.kept.open(kept.data)
@@ -247,17 +247,18 @@ class Explain:
         outcome = case.outcome
         document: dict[str, Any] = json.loads(case.document) if case.document else {}
         rules = await self._fired(case, document) if document else ()
-        found = None
+        searched = None
         if find_changes and outcome.effect is Effect.DENY and document:
             if Answer.of(outcome).failed:
-                found = changes.SearchResult((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
+                searched = changes.SearchResult((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
             else:
                 bundle = Bundle.from_bytes(case.policy.artefact)
-                found = await search(case, document, bundle, self._failed(caller))
+                searched = await search(case, document, bundle, self._failed(caller))
         # in a thread: there may be some ten thousand facts, and decisions do not wait for them
-        made = await asyncio.to_thread(_explanation, case, document, rules, found, self.clock.now_ns())
+        explanation = await asyncio.to_thread(_explanation, case, document, rules, searched, self.clock.now_ns())
         sources = explain.label_sources(document)
-        return replace(made, labels=await self.store.read(lambda: tuple(self._named(s, caller) for s in sources)))
+        labels = await self.store.read(lambda: tuple(self._named(source, caller) for source in sources))
+        return replace(explanation, labels=labels)
 
     def _named(self, source: explain.LabelSource, caller: Caller) -> explain.LabelSource:
         """With the call's target and arguments, where this caller could have that decision explained as well."""
@@ -275,7 +276,9 @@ class Explain:
         did not pass, with their places, as far as these can be found out."""
         outcome = case.outcome
         waivers = {(w["pack"], w["code"]): str(w["waiver"]) for w in outcome.waived}
-        said = elements_of(case.answer, document["server"]["id"], {target["key"] for target in document["targets"]})
+        elements = elements_of(
+            case.answer, document["server"]["id"], {target["key"] for target in document["targets"]}
+        )
         fired = [
             FiredRule(
                 each.pack,
@@ -287,7 +290,7 @@ class Explain:
                 waivers.get((each.pack, each.code), "") if each.kind in ("deny", "hide", "require") else "",
                 each.asserted,
             )
-            for each in said
+            for each in elements
         ]
         fired += [
             FiredRule("", "gate", reason.code, "", 0, {"code": reason.code, "control": reason.control})
@@ -317,35 +320,36 @@ def _explanation(
     case: ExplainedCase,
     document: Mapping[str, Any],
     rules: tuple[FiredRule, ...],
-    found: changes.SearchResult | None,
+    searched: changes.SearchResult | None,
     now_ns: int,
 ) -> Explanation:
     """The explanation of a case, without secrets."""
     policy, outcome = case.policy, case.outcome
     schema = json.loads(Bundle.from_bytes(policy.artefact).input_schema)
-    made = Explanation(
+    explanation = Explanation(
         outcome=outcome,
         facts=explain.facts(document, schema) if document else (),
         rules=rules,
         requirements=explain.stories(document, rules, outcome.requirements, outcome.effect.value),
-        changes=found,
+        changes=searched,
         policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
         evaluated_ns=document["time"]["ns"] if document else now_ns,
         digest=document["call"]["digest"] if document else "",
     )
-    return _without_secrets(made)
+    return _without_secrets(explanation)
 
 
-def _without_secrets(made: Explanation) -> Explanation:
+def _without_secrets(whole: Explanation) -> Explanation:
     """Remove secrets: messages of packs and changes may quote a credential from the arguments."""
+    outcome, searched = whole.outcome, whole.changes
     return replace(
-        made,
+        whole,
         outcome=replace(
-            made.outcome, reasons=tuple(replace(r, message=withheld_text(r.message)) for r in made.outcome.reasons)
+            outcome, reasons=tuple(replace(each, message=withheld_text(each.message)) for each in outcome.reasons)
         ),
-        rules=tuple(replace(rule, element=withheld(rule.element)) for rule in made.rules),
-        requirements=tuple(replace(story, element=withheld(story.element)) for story in made.requirements),
-        changes=made.changes and replace(made.changes, sets=tuple(map(_set_without, made.changes.sets))),
+        rules=tuple(replace(rule, element=withheld(rule.element)) for rule in whole.rules),
+        requirements=tuple(replace(story, element=withheld(story.element)) for story in whole.requirements),
+        changes=searched and replace(searched, sets=tuple(map(_set_without, searched.sets))),
     )
 
 
@@ -353,14 +357,14 @@ def _set_without(changed: tuple[FactChange, ...]) -> tuple[FactChange, ...]:
     return tuple(FactChange(withheld_in(c.path), withheld(c.before), withheld(c.after)) for c in changed)
 
 
-def _entry(caller: Caller, decision_id: str, target: tuple[str, str], found: Explanation) -> Explained:
+def _entry(caller: Caller, decision_id: str, target: tuple[str, str], explanation: Explanation) -> Explained:
     return Explained(
         caller=caller.name,
         decision=decision_id,
         server=target[0],
         target=target[1],
-        effect=found.outcome.effect.value,
-        policy_digest=found.policy.digest,
-        reproduced=found.reproduced,
-        evaluations=found.changes.evaluations if found.changes else 0,
+        effect=explanation.outcome.effect.value,
+        policy_digest=explanation.policy.digest,
+        reproduced=explanation.reproduced,
+        evaluations=explanation.changes.evaluations if explanation.changes else 0,
     )

@@ -64,7 +64,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 @pytest.fixture(autouse=True)
 def unhurried(world: World) -> None:
     """Each test has the whole rate."""
-    world.process.services.explain._asked.clear()
+    world.process.services.explain._instants.clear()
 
 
 async def explain(world: World, caller: str = "explainer", **what: Any) -> Any:

@@ -200,9 +200,10 @@ class RegisteredAccess:
                     if indexed.entry.state == "active" and indexed.verified is not None:
                         yield server, f"{kind}:{name}"
 
-    def permissions(self) -> Mapping[TargetKey, tuple[str, ...]]:
-        """The scopes that each active target asks for."""
-        return {(server, key): self._target(server, *key.split(":", 1)).permissions for server, key in self.pinned()}
+    def scopes(self) -> frozenset[str]:
+        """The scopes that active targets ask for."""
+        targets = (self._target(server, *key.split(":", 1)) for server, key in self.pinned())
+        return frozenset(scope for target in targets for scope in target.permissions)
 
     def _target(self, server: str, kind: str, name: str) -> TargetFact:
         return self.view.target(self.tenant, server, name, None, self.at_ns, kind=kind, listing=True)
@@ -262,12 +263,12 @@ class RegisteredAccess:
 class PolicyGrants:
     """What a policy grants to each of those requesters that it was asked about."""
 
-    granted: Mapping[tuple[str, str, str], frozenset[TargetKey]] = field(default_factory=dict)
+    by_requester: Mapping[tuple[str, str, str], frozenset[TargetKey]] = field(default_factory=dict)
     failed: int = 0  # lists that could not be evaluated
 
     def of(self, target: TargetKey) -> int:
         """How many of them may use it."""
-        return sum(target in granted for granted in self.granted.values())
+        return sum(target in granted for granted in self.by_requester.values())
 
 
 async def policy_grants(
@@ -325,7 +326,7 @@ class Reviewed:
             "policy": {"revision": self.system.bundle.revision, "digest": self.system.bundle.digest},
             "registry": self.system.registered.view.pins(usage.tenant).digest,
             "decisions": _count(usage.decisions),
-            "asked": {"requesters": len(self.granted.granted), "of": len(usage.requesters)},
+            "asked": {"requesters": len(self.granted.by_requester), "of": len(usage.requesters)},
             "unread": {"allows": usage.unread.total(), "requesters": usage.overflow, "lists": self.granted.failed},
             "unused": {name: sum(bool(row["unused"]) for row in those) for name, those in rows.items()},
             **rows,
@@ -342,7 +343,7 @@ class Reviewed:
 
     def _targets(self) -> Iterator[dict[str, Json]]:
         """What is pinned. Where nobody could be asked about it, it counts as granted."""
-        listed = {listed.kind for listed in LISTS.values()} if self.granted.granted else set()
+        listed = {listed.kind for listed in LISTS.values()} if self.granted.by_requester else set()
         used = {target for target, count in self.usage.targets.items() if count.allow}
         for target in sorted(self.system.registered.pinned() | used):
             count, (server, key) = self.usage.targets[target], target
@@ -372,14 +373,14 @@ class Reviewed:
 
     def _scopes(self) -> Iterator[dict[str, Json]]:
         """Scopes that tokens carried, and that targets ask for."""
-        needed_by_targets = {each for scopes in self.system.registered.permissions().values() for each in scopes}
-        for scope in sorted(needed_by_targets | self.usage.carried.keys()):
+        wanted_by_targets = self.system.registered.scopes()
+        for scope in sorted(wanted_by_targets | self.usage.carried.keys()):
             carried, needed = self.usage.carried[scope], self.usage.needed[scope]
             calls = carried.allow + carried.deny + carried.pending
             yield {
                 "scope": scope,
                 "carried": calls,
-                "asked_for": scope in needed_by_targets,
+                "asked_for": scope in wanted_by_targets,
                 "allow": needed.allow,
                 "last_used": _instant(needed.used_ns),
                 "unused": bool(calls) and not needed.allow,
@@ -407,7 +408,7 @@ class Reviewed:
 
     def _requesters(self) -> Iterator[dict[str, Json]]:
         """What each may use, and did not."""
-        for key, granted in sorted(self.granted.granted.items()):
+        for key, granted in sorted(self.granted.by_requester.items()):
             idle = sorted(granted - self.usage.requesters[key].used)
             yield {
                 "subject": key[0],

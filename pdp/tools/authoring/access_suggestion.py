@@ -208,6 +208,6 @@ async def _compared(
                 lost.append(str(record["id"]))
             if now and not then:
                 wider.append(str(record["id"]))
-    gained = {each for key, now in granted.granted.items() for each in now - reviewed.granted.granted[key]}
+    gained = {each for key, now in granted.by_requester.items() for each in now - reviewed.granted.by_requester[key]}
     loss, more = tuple(lost), tuple(wider)
     return replace(suggestion, kept=kept, others=others, lost=loss, wider=more, gained=tuple(sorted(gained)))

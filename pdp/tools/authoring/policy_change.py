@@ -66,14 +66,14 @@ class PolicyChange:
     requests: RecordedRequests = field(default_factory=RecordedRequests)
     _wanted: tuple[WantedCalls, WantedCalls] = field(default_factory=lambda: (WantedCalls(), WantedCalls()))
 
-    async def compare(self, rows: Rows, before: Side, after: Side) -> PolicyChange:
+    async def count(self, rows: Rows, before: Side, after: Side) -> PolicyChange:
         """Count decisions under two sides, by records of `KINDS` in order. Returns itself."""
         async for each in compare(self._calls(rows), before, after):
             if each.problem:
                 self.left_out[each.problem] += 1
                 self.boots[each.problem].add(each.call.record["boot"])
             else:
-                self._count(each)
+                self._add(each)
         return self
 
     def _calls(self, rows: Rows) -> Iterator[ComparedCall]:
@@ -87,7 +87,7 @@ class PolicyChange:
             else:
                 self.requests.add(record)
 
-    def _count(self, compared: Compared) -> None:
+    def _add(self, compared: Compared) -> None:
         self.compared += 1
         if compared.difference is not None:
             self.changed.append(compared.difference)

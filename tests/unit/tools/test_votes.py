@@ -8,7 +8,10 @@ from typing import Any
 
 from support.for_each import for_each
 
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
+from pdp.decide.comparison import ComparedCall
+from pdp.tools.authoring.policy_change import _people_of
 from pdp.tools.authoring.votes import (
     DAY_NS,
     ENOUGH,
@@ -149,3 +152,17 @@ def test_requests_as_their_records_tell_of_them() -> None:
     found.add(opened("canary", ONE, canary=True))
     found.add(moved("canary", "denied"))
     assert (found.opened["one"], found.settled) == (2, 3)
+
+
+def wants(kind: str, name: str) -> dict[str, Any]:
+    return {"kind": kind, "id": name}
+
+
+def test_open_requirements_and_answers_for_one_call_count_and_a_standing_consent_does_not() -> None:
+    evidence = [
+        {"kind": kind, "for": wants(kind, f"{kind}.answered")}
+        for kind in ("approval", "confirmation", "consent", "judge")
+    ]
+    record = {"requirements": [wants("consent", "consent.open"), wants("judge", "judge.open")]}
+    people = _people_of(ComparedCall(record, canonical({"evidence": evidence})))
+    assert people.keys() == {"consent.open", "approval.answered", "confirmation.answered"}
