@@ -88,10 +88,10 @@ class Recorder:
 
     def find(self, decision_id: str) -> RecordRef:
         """The reference to a decision's record. Raises Unavailable if the log does not have it."""
-        found = self._store.record(decision_id)
-        if found is None:
+        stored = self._store.record(decision_id)
+        if stored is None:
             raise Unavailable("record.missing", "The record of the kept answer is not in the log.")
-        return found.ref
+        return stored.ref
 
     def new_salt(self) -> bytes:
         """A salt for one commitment."""

@@ -25,9 +25,9 @@ class KnownEvidence:
     def __init__(self, source: EvidenceSource) -> None:
         self._source = source
 
-    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """See the port."""
-        return await self._source.known(asked, at_ns)
+        return await self._source.known(context, at_ns)
 
     async def gather(
         self, _asked: CallContext, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
@@ -49,10 +49,10 @@ async def evaluate(
     failure of the engine denies. Facts may be `shared` with other calls by the same policy."""
     document = answer = b""
     try:
-        asked = question(shared or SharedFacts(facts), facts, evidence, at_ns, policy)
-        document = asked.document
-        answer = await policy.engine.evaluate(asked)
-        outcome = conclude(asked, answer, supported)
+        query = question(shared or SharedFacts(facts), facts, evidence, at_ns, policy)
+        document = query.document
+        answer = await policy.engine.evaluate(query)
+        outcome = conclude(query, answer, supported)
     except EngineFault as fault:
         outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
         # an alarm: a fault of the policy or of the PDP, never of the caller
@@ -118,14 +118,14 @@ class Sources:
     def __init__(self, *sources: EvidenceSource) -> None:
         self._sources = sources
 
-    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """The known evidence of all sources: none, where nobody has answered anything about the call yet."""
-        if not asked.stored.approvals and not asked.stored.answers:
+        if not context.stored.approvals and not context.stored.answers:
             return ()
-        return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
+        return tuple([held for source in self._sources for held in await source.known(context, at_ns)])
 
     async def gather(
-        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """The evidence that all sources can gather now."""
-        return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])
+        return tuple([held for source in self._sources for held in await source.gather(context, opened, at_ns)])

@@ -268,7 +268,7 @@ class FactBuilder:
             # a session that begins with this call began with its first try, and so did what a judge said of it
             first = decision.began_ns if decision.stored.session is None else 0
             decision.stored = since(decision.stored, first or session.started_ns)
-        told, of_call = self._bound_to(decision, session)
+        history, of_call = self._bound_to(decision, session)
         decision.facts = Facts(
             phase=common.phase,
             method=common.method,
@@ -284,7 +284,7 @@ class FactBuilder:
             budgets=standing_for(decision, session) if decision.budgets else (),
             questions=self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD,
             mandate=NO_MANDATE if decision.stored.mandate is None else mandate_fact(decision, session),
-            **told,
+            **history,
         )
         decision.call = None
         if of_call:
@@ -329,11 +329,11 @@ class FactBuilder:
         else:
             names = list(filter(method.lists, registry.tools(tenant, ask.server, method.kind)))
         kind, listing = method.kind if method is not None else "", not shown
-        found = (
+        unswitched = (
             registry.target(tenant, ask.server, name, shown.get(name), at_ns, kind=kind, listing=listing)
             for name in names
         )
-        targets = tuple(self.switched(fact, snapshot, tenant, at_ns) for fact in found)
+        targets = tuple(self.switched(fact, snapshot, tenant, at_ns) for fact in unswitched)
         return Facts(
             phase="list",
             method=ask.method,
@@ -462,22 +462,22 @@ class FactBuilder:
             decision.row = None
             return {}, {}
         row = self._fresh.get(keys.index)
-        known = row is None and stored.row is not None
+        stored_before = row is None and stored.row is not None
         if row is None:
             row = stored.row or self._drawn(decision)
         committed = commitment(row.salt, "arguments", raw)
         call_digest = sha256_hex(b'%b,"%b"]' % (decision.bound, committed.encode()))
-        if not known:
+        if not stored_before:
             row = CallRow(row.index, row.tenant, row.subject, row.salt, call_digest, row.created_ns)
             # what is kept belongs to a row that came while the salt was drawn: the commit refuses
             stored = replace(stored, row=None, unknown_outcomes=0, redeemed=None, approvals=(), answers=())
         decision.salt, decision.commitment = row.salt, committed
-        old = known and 0 < self._renew_ns < decision.at_ns - row.created_ns
-        fresh = None if known else row
+        old = stored_before and 0 < self._renew_ns < decision.at_ns - row.created_ns
+        fresh = None if stored_before else row
         decision.row = replace(row, created_ns=decision.at_ns) if old else fresh
-        if not known:
+        if not stored_before:
             self._fresh[keys.index] = row
-        told: dict[str, Any] = {
+        history: dict[str, Any] = {
             "call_digest": call_digest,
             "unknown_outcomes": stored.unknown_outcomes,
             "people_refusals": stored.turned_down.refusals,
@@ -485,12 +485,12 @@ class FactBuilder:
         }
         if self._judge is not None:
             prompts, common = self._judge.prompts(), decision.kind.facts.judge_prompts
-            told["judge_prompts"] = common if prompts == common else prompts  # loaded anew meanwhile
-            told["judge_refusals"] = stored.judge_refusals
+            history["judge_prompts"] = common if prompts == common else prompts  # loaded anew meanwhile
+            history["judge_refusals"] = stored.judge_refusals
         of = keys.call
         who = of.subject, of.actors, of.agent, of.caller
         call = Call(call_digest, *who, decision.ask.session.id, of.server, of.tool, of.manifest_sha256)
-        return told, {"call": call, "fresh": fresh, "stored": stored}
+        return history, {"call": call, "fresh": fresh, "stored": stored}
 
     def _drawn(self, decision: Decision) -> CallRow:
         keys, salt = decision.keys, self._entropy.bytes(SALT_BYTES)
@@ -528,9 +528,9 @@ class ObservedFacts(FactBuilder):
     @override
     def _target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
         with self._telemetry.stage("registry") as span:
-            found = super()._target(ask, caller, snapshot, at_ns)
-            span.set("pdp.check", "ok" if found.check.ok else found.check.code)
-        return found
+            target = super()._target(ask, caller, snapshot, at_ns)
+            span.set("pdp.check", "ok" if target.check.ok else target.check.code)
+        return target
 
     def _name(self, ask: Ask, found: TargetFact) -> None:
         if ask.method in CALLS:
@@ -629,8 +629,8 @@ def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
     task = stated_task(session) if session.task else None
     if not task or not arguments.check.ok:
         return arguments
-    found = origins(arguments.value, decision.target, task, session, decision.seen)
-    return replace(arguments, origins=found)
+    traced = origins(arguments.value, decision.target, task, session, decision.seen)
+    return replace(arguments, origins=traced)
 
 
 def stated_task(session: SessionFact) -> StatedTask:

@@ -72,17 +72,17 @@ class Filter:
                 replace(ask, session=session), caller, facts, outcome, document, snapshot, at, subject
             )
             with suppress(Conflict) if tries < TRIES else nullcontext():
-                found = await self.recorder.list(recording, answer)
+                recorded = await self.recorder.list(recording, answer)
                 if self.state.holds(snapshot, caller.tenant):
-                    return found
+                    return recorded
                 raise overtaken()
 
     def _answer(self, facts: Facts, outcome: Outcome, caller: Caller, snapshot: Snapshot, at_ns: int) -> ListAnswer:
         hidden, pinned = list(outcome.hidden), dict[str, tuple[str, dict[str, Json]]]()
         for target in facts.targets:
-            found = snapshot.registry.pinned(facts.caller.tenant, target.server, target.name, target.kind)
-            if found is not None:
-                pinned[target.key] = target.name, dict(found.definition)
+            pin = snapshot.registry.pinned(facts.caller.tenant, target.server, target.name, target.kind)
+            if pin is not None:
+                pinned[target.key] = target.name, dict(pin.definition)
         # an evaluation that failed names nothing: every tool is hidden for its reason
         named = {key for key in pinned if key in outcome.visible} | {h.key for h in hidden}
         hidden += [Hidden(t.key, outcome.reasons) for t in facts.targets if t.key not in named]

@@ -123,40 +123,40 @@ class Idempotency:
 
     @staticmethod
     def redeemed_entry(
-        asked: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int, until_ns: int
+        context: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int, until_ns: int
     ) -> ReplyRow | None:
         """The kept reply of an allow that redeems evidence, until then: only its execution tells it again."""
-        if not asked.keys.redeemed:
+        if not context.keys.redeemed:
             return None
         return ReplyRow(
-            key=asked.keys.redeemed,
-            content=asked.keys.redeemed,  # the key binds the execution
+            key=context.keys.redeemed,
+            content=context.keys.redeemed,  # the key binds the execution
             kind=REDEEMED,
             effect=answer.effect.value,
             reply=answer.to_bytes(),
-            epochs=_epochs(asked, snapshot),
+            epochs=_epochs(context, snapshot),
             valid_until_ns=until_ns,
             created_ns=at_ns,
         )
 
     @staticmethod
-    def redeemed(asked: CallContext, snapshot: Snapshot, at_ns: int) -> Answer | None:
+    def redeemed(context: CallContext, snapshot: Snapshot, at_ns: int) -> Answer | None:
         """The allow that was redeemed for this execution, to the same rights, while it is kept and nothing has
         changed that it rests on. It may be used from now on for as long as when it was first told, but no longer than
         it is kept, or than the subject's credential holds."""
-        row = asked.stored.redeemed
+        row = context.stored.redeemed
         if row is None or row.kind != REDEEMED or at_ns >= row.valid_until_ns:
             return None
-        answer = Answer.from_bytes(row.reply) if row.epochs == _epochs(asked, snapshot) else None
+        answer = Answer.from_bytes(row.reply) if row.epochs == _epochs(context, snapshot) else None
         if answer is None:
             return None
-        expires_ns = asked.facts.identity.subject.expires_ns or row.valid_until_ns
+        expires_ns = context.facts.identity.subject.expires_ns or row.valid_until_ns
         held_ns = at_ns + answer.valid_until_ns - row.created_ns
         return replace(answer, valid_until_ns=min(held_ns, row.valid_until_ns, expires_ns))
 
 
-def _epochs(asked: CallContext, snapshot: Snapshot) -> str:
-    return f"{snapshot.epochs(asked.tenant)}.{rights_of(asked.facts.identity)}.{asked.call.digest}"
+def _epochs(context: CallContext, snapshot: Snapshot) -> str:
+    return f"{snapshot.epochs(context.tenant)}.{rights_of(context.facts.identity)}.{context.call.digest}"
 
 
 def request_head(caller: Caller, identity: Identity) -> bytes:

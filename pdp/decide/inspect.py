@@ -198,8 +198,8 @@ class Inspect:
     def _call(self, ask: ResultAsk, caller: Caller, at_ns: int) -> AllowedCall:
         """The allowed call that the result is of, by its record and by what is kept of its input."""
         stored = self.store.record(ask.decision_id)
-        found = json.loads(stored.record) if stored is not None else {}
-        if stored is None or _whose(found) != ("decision", caller.tenant, caller.name):
+        record = json.loads(stored.record) if stored is not None else {}
+        if stored is None or _whose(record) != ("decision", caller.tenant, caller.name):
             raise NotFound(*_UNKNOWN)
         kept = self.store.value(ask.decision_id, "input")
         if kept is None or not kept.data or not kept.subject:
@@ -210,10 +210,10 @@ class Inspect:
             decision_id=ask.decision_id,
             document=json.loads(kept.data),
             subject_index=kept.subject,
-            session_index=found["session"]["index"] or "",
-            at_ns=int(found["time_ns"]),
-            passed=found["effect"] == Effect.ALLOW or found["enforcement"] != "enforced",
-            late=at_ns - int(found["time_ns"]) > LATEST_NS,
+            session_index=record["session"]["index"] or "",
+            at_ns=int(record["time_ns"]),
+            passed=record["effect"] == Effect.ALLOW or record["enforcement"] != "enforced",
+            late=at_ns - int(record["time_ns"]) > LATEST_NS,
         )
 
     def _check_mine(self, call: AllowedCall, ask: ResultAsk, caller: Caller, identity: Identity) -> None:
@@ -284,7 +284,7 @@ class Inspect:
 
 def labels_of(outcome: Outcome, elements: tuple[SaidElement, ...]) -> tuple[PutLabel, ...]:
     """The labels that packs put on the session; where they could not be asked or weighed, the worst besides."""
-    found = {
+    labels = {
         (str(said.fields["label"]), said.code, said.pack)
         for said in elements
         if said.kind == "label" and isinstance(said.fields.get("label"), str) and said.fields["label"]
@@ -292,8 +292,8 @@ def labels_of(outcome: Outcome, elements: tuple[SaidElement, ...]) -> tuple[PutL
     if outcome.effect is not Effect.ALLOW:
         code = outcome.reasons[0].code if outcome.reasons else "result.withheld"
         if any(reason.rule in {"service", "pdp.gate"} for reason in outcome.reasons):
-            found |= {(label, code, "") for label in WORST_LABELS}
-    return tuple(PutLabel(*each) for each in sorted(found))
+            labels |= {(label, code, "") for label in WORST_LABELS}
+    return tuple(PutLabel(*each) for each in sorted(labels))
 
 
 def _obligations(outcome: Outcome, inspection: Inspection) -> tuple[Mapping[str, Json], ...]:

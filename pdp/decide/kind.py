@@ -188,9 +188,9 @@ class Kinds:
             target = maker.target(ask, caller, snapshot, at_ns)
             return self._compared(kind, maker.make(ask, target, verified, snapshot, at_ns))
         self.misses += 1
-        known = self._find(about, caller, verified, snapshot, at_ns)
-        target = known if isinstance(known, TargetKind) else maker.target(ask, caller, snapshot, at_ns)
-        if target is not known:
+        kept = self._find(about, caller, verified, snapshot, at_ns)
+        target = kept if isinstance(kept, TargetKind) else maker.target(ask, caller, snapshot, at_ns)
+        if target is not kept:
             self._keep(about, target, snapshot, at_ns)
         elif self.due():
             target = self._compared(target, maker.target(ask, caller, snapshot, at_ns))

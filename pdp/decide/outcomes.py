@@ -75,18 +75,18 @@ class Outcomes:
     def _decision(self, report: OutcomeReport, caller: Caller) -> tuple[dict[str, str], ReportedOutcome | None]:
         """The decision, and what was reported of it before."""
         stored = self.store.record(report.decision_id)
-        found = json.loads(stored.record) if stored is not None else {}
-        mine = (found.get("kind"), found.get("tenant"), found.get("caller"))
+        record = json.loads(stored.record) if stored is not None else {}
+        mine = (record.get("kind"), record.get("tenant"), record.get("caller"))
         if mine != ("decision", caller.tenant, caller.name):
             raise NotFound("outcome.decision", "There is no such decision.")
-        carried_out = found["effect"] == Effect.ALLOW or found["enforcement"] != "enforced"
-        if not carried_out or not found["call_digest"]:
+        carried_out = record["effect"] == Effect.ALLOW or record["enforcement"] != "enforced"
+        if not carried_out or not record["call_digest"]:
             raise Outdated("outcome.not_allowed", "This decision allowed nothing, so nothing came of it.")
         redemption = redemption_of(self.store, stored) if stored is not None else ""
         if report.redemption_id not in ("", redemption):
             raise NotFound("outcome.decision", "There is no such decision.")
         noted = self.store.outcome(report.decision_id)
-        return {"call_digest": found["call_digest"], "redemption_id": redemption}, noted
+        return {"call_digest": record["call_digest"], "redemption_id": redemption}, noted
 
 
 def redemption_of(store: Store, decision: StoredRecord) -> str:

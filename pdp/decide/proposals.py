@@ -43,8 +43,8 @@ _NO_TARGET = TargetFact(OK, "", "", "", "")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A session that is asked about: whose it is, and what the store has of it."""
+class _PlannedSession:
+    """A session that is planned about: whose it is, and what the store has of it."""
 
     ask: SessionAsk
     caller: Caller
@@ -85,9 +85,9 @@ class Mandates:
 
     async def list(self, ask: SessionAsk, credential: Credential, caller: Caller) -> tuple[MandateRow, ...]:
         """Those of a session, the active one first. Raises NotFound, Unavailable."""
-        asked = await self._asked(ask, credential, caller)
-        rows = await self._rows(_begun(asked))
-        return tuple(sorted((row.at(asked.at_ns) for row in rows), key=lambda row: row.state))[:_LISTED]
+        session = await self._asked(ask, credential, caller)
+        rows = await self._rows(_begun(session))
+        return tuple(sorted((row.at(session.at_ns) for row in rows), key=lambda row: row.state))[:_LISTED]
 
     async def end(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
         """End the one of a session; durable when this returns. Raises NotFound `session.unknown`, `mandate.none`."""
@@ -96,34 +96,34 @@ class Mandates:
     async def _proposed(
         self, ask: SessionAsk, credential: Credential, caller: Caller, name: str
     ) -> tuple[MandateRow, RecordRef]:
-        asked = await self._asked(ask, credential, caller)
-        task, source = asked.fact.task or "", asked.fact.task_source
+        planned = await self._asked(ask, credential, caller)
+        task, source = planned.fact.task or "", planned.fact.task_source
         if source not in VOUCHED or not task:
             raise Outdated("mandate.task", "Nobody vouches for the task of this session, so nothing can be planned.")
-        playbook = self._playbook(asked, name)
-        if asked.going and (kept := await self._rows(asked)):
-            return await self._again(asked, kept, task, playbook.ref)
-        if asked.going and asked.fact.calls != 0:
+        playbook = self._playbook(planned, name)
+        if planned.going and (kept := await self._rows(planned)):
+            return await self._again(planned, kept, task, playbook.ref)
+        if planned.going and planned.fact.calls != 0:
             raise Outdated("mandate.late", "A call of this session was made; a task is planned before the first one.")
-        if narrowed(asked.fact, asked.keys):
+        if narrowed(planned.fact, planned.keys):
             raise Outdated("mandate.plan", "Another agent began this session: it has no mandate of its own.")
-        steps = self._steps(asked, playbook, task)
+        steps = self._steps(planned, playbook, task)
         if not steps:
             raise Outdated("mandate.plan", "Nothing of the playbook holds for this task and the tools as they are.")
-        return await self._begin(asked, playbook, steps)
+        return await self._begin(planned, playbook, steps)
 
-    def _playbook(self, asked: _Asked, name: str) -> Playbook:
-        playbook = asked.snapshot.policy.playbooks.get(name)
+    def _playbook(self, planned: _PlannedSession, name: str) -> Playbook:
+        playbook = planned.snapshot.policy.playbooks.get(name)
         if playbook is None:
             raise NotFound("mandate.playbook", "The policy in force has no such playbook.")
-        if asked.identity.agent.id not in playbook.agents:
+        if planned.identity.agent.id not in playbook.agents:
             raise Outdated("mandate.plan", "The playbook is not for this agent.")
         for step in playbook.steps:
-            require_server(asked.caller, step.server)
+            require_server(planned.caller, step.server)
         return playbook
 
-    def _steps(self, asked: _Asked, playbook: Playbook, task: str) -> tuple[MandateStep, ...]:
-        registry, tenant, at_ns = asked.snapshot.registry, asked.caller.tenant, asked.at_ns
+    def _steps(self, planned: _PlannedSession, playbook: Playbook, task: str) -> tuple[MandateStep, ...]:
+        registry, tenant, at_ns = planned.snapshot.registry, planned.caller.tenant, planned.at_ns
 
         def catalogue(server: str, name: str) -> CatalogueTool | None:
             pinned = registry.pinned(tenant, server, name, "tool")
@@ -136,10 +136,10 @@ class Mandates:
         return playbook.planned(of_task(task), task, catalogue)
 
     async def _begin(
-        self, asked: _Asked, playbook: Playbook, steps: tuple[MandateStep, ...]
+        self, planned: _PlannedSession, playbook: Playbook, steps: tuple[MandateStep, ...]
     ) -> tuple[MandateRow, RecordRef]:
-        at, caller, keys, fact = asked.at_ns, asked.caller, asked.keys, asked.fact
-        subject = self.facts.subject_index(caller, asked.identity)
+        at, caller, keys, fact = planned.at_ns, planned.caller, planned.keys, planned.fact
+        subject = self.facts.subject_index(caller, planned.identity)
         mandate = Mandate(
             id=self.recorder.new_id(at),
             tenant=caller.tenant,
@@ -147,7 +147,7 @@ class Mandates:
             pair=keys.pair,
             caller=caller.name,
             session=keys.session,
-            started_ns=asked.row.opened_ns,
+            started_ns=planned.row.opened_ns,
             task_sha256=task_sha256(fact.task or ""),
             task_source=fact.task_source,
             source=PLAYBOOK,
@@ -156,11 +156,11 @@ class Mandates:
             created_ns=at,
             expires_ns=at + playbook.seconds * NS,
         )
-        row, salt, session = MandateRow.of(mandate), self.recorder.new_salt(), self._session(asked)
-        begins: list[CommitStep] = [replace(asked.row, calls=0), BeginMandate(row, asked.row.opened_ns)]
-        if not asked.going:
-            over = asked.row.over_ns + SETTLED_NS
-            opened_ns, name = asked.row.opened_ns, caller.name
+        row, salt, session = MandateRow.of(mandate), self.recorder.new_salt(), self._session(planned)
+        begins: list[CommitStep] = [replace(planned.row, calls=0), BeginMandate(row, planned.row.opened_ns)]
+        if not planned.going:
+            over = planned.row.over_ns + SETTLED_NS
+            opened_ns, name = planned.row.opened_ns, caller.name
             begins.append(SessionOpening(keys.session, opened_ns, caller.tenant, name, session, over))
         entry = self.recorder.event(
             caller.tenant,
@@ -171,14 +171,14 @@ class Mandates:
             values=lambda record: (ValueRow(record, caller.tenant, subject, "mandate", salt, mandate.to_bytes()),),
             record_id=mandate.id,
         )
-        entry = replace(entry, epoch=asked.snapshot.switches.epoch)
+        entry = replace(entry, epoch=planned.snapshot.switches.epoch)
         [record] = await self.recorder.commit_all((entry,))
         return row, record
 
     async def _again(
-        self, asked: _Asked, kept: tuple[MandateRow, ...], task: str, ref: str
+        self, planned: _PlannedSession, kept: tuple[MandateRow, ...], task: str, ref: str
     ) -> tuple[MandateRow, RecordRef]:
-        row = next((each for each in kept if each.at(asked.at_ns).state is MandateState.ACTIVE), None)
+        row = next((each for each in kept if each.at(planned.at_ns).state is MandateState.ACTIVE), None)
         if row is None:
             raise Outdated("mandate.ended", "The mandate of this session has ended; a session has one.")
         mandate = row.mandate
@@ -187,11 +187,11 @@ class Mandates:
         return row, await self.recorder.locate(row.id)
 
     async def _ended(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
-        asked = _begun(await self._asked(ask, credential, caller))
-        row, at = asked.stored.mandate, asked.at_ns
+        mandated = _begun(await self._asked(ask, credential, caller))
+        row, at = mandated.stored.mandate, mandated.at_ns
         if row is None or row.expires_ns <= at:
             raise NotFound("mandate.none", "The session has no mandate that is in force.")
-        end, session = EndMandates(asked.keys.session, MandateEvent.REVOKED, at), self._session(asked)
+        end, session = EndMandates(mandated.keys.session, MandateEvent.REVOKED, at), self._session(mandated)
         entry = self.recorder.event(
             caller.tenant,
             "mandate",
@@ -202,7 +202,7 @@ class Mandates:
         [record] = await self.recorder.commit_all((entry,))
         return record
 
-    async def _asked(self, ask: SessionAsk, credential: Credential, caller: Caller) -> _Asked:
+    async def _asked(self, ask: SessionAsk, credential: Credential, caller: Caller) -> _PlannedSession:
         at, snapshot = self.clock.now_ns(), self.state.snapshot()
         identity = await session_identity(self.subjects, snapshot, credential, caller, at)
         ask = self.sessions.named(caller, identity, ask)
@@ -214,18 +214,18 @@ class Mandates:
         fact, row = self.sessions.look(caller, identity, ask, at, keys, stored)
         if row is None or not fact.check.ok:
             raise unknown()
-        return _Asked(ask, caller, identity, at, snapshot, keys, stored, fact, row)
+        return _PlannedSession(ask, caller, identity, at, snapshot, keys, stored, fact, row)
 
-    async def _rows(self, asked: _Asked) -> tuple[MandateRow, ...]:
+    async def _rows(self, planned: _PlannedSession) -> tuple[MandateRow, ...]:
         """Of this very session: under its id there may have been others."""
-        rows = await self.store.read(lambda: self.store.mandates(asked.caller.tenant, session=asked.keys.session))
-        return tuple(row for row in rows if row.created_ns >= asked.fact.started_ns)
+        rows = await self.store.read(lambda: self.store.mandates(planned.caller.tenant, session=planned.keys.session))
+        return tuple(row for row in rows if row.created_ns >= planned.fact.started_ns)
 
-    def _session(self, asked: _Asked) -> str:
-        return self.recorder.session_index(asked.caller, asked.ask.id) or ""
+    def _session(self, planned: _PlannedSession) -> str:
+        return self.recorder.session_index(planned.caller, planned.ask.id) or ""
 
 
-def _begun(asked: _Asked) -> _Asked:
-    if not asked.going:
+def _begun(planned: _PlannedSession) -> _PlannedSession:
+    if not planned.going:
         raise unknown()
-    return asked
+    return planned

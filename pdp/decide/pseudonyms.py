@@ -120,8 +120,8 @@ class Pseudonyms:
         erasures = self._store.high_water(ERASURES)
         wanted = {self._index(key): key for key in keys}
         rows = self._store.people_of(tuple(wanted))
-        found = {row.subject: row.pseudonym for row in reversed(rows)}  # of several the same one everywhere
-        self._learn(wanted, found, erasures)
+        pseudonyms = {row.subject: row.pseudonym for row in reversed(rows)}  # of several the same one everywhere
+        self._learn(wanted, pseudonyms, erasures)
 
     def _learn(self, wanted: Mapping[str, Key], found: Mapping[str, str], erasures: int) -> None:
         """What a read found, by index, that began when there were so many erasures."""

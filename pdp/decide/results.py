@@ -278,5 +278,5 @@ def report_of(made: ResultRecording, answer: ResultAnswer) -> EffectReport:
 
 
 def _redactions(obligation: Mapping[str, Json]) -> Sequence[Json]:
-    found = obligation.get("redactions")
-    return found if isinstance(found, list) else ()
+    redactions = obligation.get("redactions")
+    return redactions if isinstance(redactions, list) else ()

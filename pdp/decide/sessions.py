@@ -129,23 +129,23 @@ class EndSession:
         """Open and approved requests about calls of this session alone; canaries are about none."""
         subject = Account(identity.subject.issuer or "", identity.subject.id or "")
         query = ApprovalQuery(caller.tenant, states=OPEN, subject=subject, agent=identity.agent.id or "")
-        found: list[Approval] = []
+        requests: list[Approval] = []
         after = ""
         while some := self.store.approvals(query, Page(after=after, size=_PAGE)):
-            found += (r for r in some if (r.call.session, r.call.caller) == (ask.id, caller.name) and not r.canary)
+            requests += (r for r in some if (r.call.session, r.call.caller) == (ask.id, caller.name) and not r.canary)
             after = some[-1].id
-        return tuple(found)
+        return tuple(requests)
 
     def _grants(self, ask: SessionAsk, caller: Caller, identity: Identity) -> tuple[Grant, ...]:
         """Grants for this session alone."""
         subject = Account(identity.subject.issuer or "", identity.subject.id or "")
         query = GrantQuery(caller.tenant, subject=subject, states=frozenset({GrantState.ACTIVE}))
-        found: list[Grant] = []
+        grants: list[Grant] = []
         after = ""
         while some := self.store.grants(query, Page(after=after, size=_PAGE)):
-            found += (g for g in some if (g.session, g.agent, g.caller) == (ask.id, identity.agent.id, caller.name))
+            grants += (g for g in some if (g.session, g.agent, g.caller) == (ask.id, identity.agent.id, caller.name))
             after = some[-1].id
-        return tuple(found)
+        return tuple(grants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +167,12 @@ class SessionSweep:
                 stored = await self.store.for_call(CallKeys(opening.tenant, at, at, session=opening.index))
                 if stored.away:
                     return recorded
-                found = over_by_time(opening, stored.session, self.idle_ns, at)
-                if isinstance(found, SessionOpening):
-                    later.append(found)
+                end = over_by_time(opening, stored.session, self.idle_ns, at)
+                if isinstance(end, SessionOpening):
+                    later.append(end)
                     continue
                 try:
-                    await self.recorder.commit_all((self.recorder.session_over(opening, found, at),))
+                    await self.recorder.commit_all((self.recorder.session_over(opening, end, at),))
                     recorded += 1
                 except Conflict:  # another process was quicker
                     continue

@@ -66,10 +66,10 @@ class Fleet:
 
     async def declare(self) -> None:
         """Tell the others what they have not been told. Raises Unavailable; it is then told the next time."""
-        told, known = {key: self._here[key] for key in self._owed}, self.store.in_force()
-        if news := {key: version for key, version in told.items() if known.get(key) != version}:
+        owed, in_force = {key: self._here[key] for key in self._owed}, self.store.in_force()
+        if news := {key: version for key, version in owed.items() if in_force.get(key) != version}:
             await self.store.put_in_force(news)
-        self._owed -= {key for key, version in told.items() if self._here[key] == version}
+        self._owed -= {key for key, version in owed.items() if self._here[key] == version}
         self.version += 1
 
     def differences(self) -> tuple[Difference, ...]:
@@ -166,11 +166,11 @@ class ServiceState:
             if theirs and of_epoch == epoch and of_version == version:
                 return last
         policy, registry = self._current()
-        found = Snapshot(policy, registry, self.switches, self._worse, self.fleet.differences())
-        if held is not None and found.parts == held[0].parts:
-            found = held[0]
-        self._held = found, epoch, version
-        return found
+        current = Snapshot(policy, registry, self.switches, self._worse, self.fleet.differences())
+        if held is not None and current.parts == held[0].parts:
+            current = held[0]
+        self._held = current, epoch, version
+        return current
 
     def _current(self) -> tuple[LoadedPolicy, RegistryView]:
         if self._policy is None or self._registry is None:
@@ -222,7 +222,7 @@ class ServiceState:
     def degrade(self, part: str, codes: Mapping[str, str]) -> None:
         """From now on, a part serves worse than normal: codes by tenant, "" for all of them; none when it is well."""
         if self._worse.get(part, {}) != codes:
-            rest = {name: found for name, found in self._worse.items() if name != part}
+            rest = {name: worse for name, worse in self._worse.items() if name != part}
             self._worse = MappingProxyType({**rest, part: dict(codes)} if codes else rest)
 
     def pin_registry(self, view: RegistryView) -> None:

@@ -91,12 +91,12 @@ class Judging:
     sessions: FairLimiter = field(default_factory=lambda: FairLimiter(MOST_SESSIONS))
     _running: dict[tuple[str, ...], asyncio.Task[SourcedEvidence | None]] = field(default_factory=dict)
 
-    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """Verdicts for exactly this call that are there already and not used."""
-        if not asked.repeated:
+        if not context.repeated:
             return ()
         found, seen = [], None
-        for answered in asked.stored.answers:
+        for answered in context.stored.answers:
             if answered.redemption_id or at_ns >= answered.expires_ns:
                 continue
             element = json.loads(answered.element)
@@ -104,46 +104,46 @@ class Judging:
                 found.append(SourcedEvidence(element, answered))
                 continue
             prompt = str(element["for"].get("prompt", ""))
-            seen = seen or await self._seen(asked)
+            seen = seen or await self._seen(context)
             if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
                 found.append(SourcedEvidence(element, answered))
         return tuple(found)
 
     async def gather(
-        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Ask the judge about each requirement for it, all at once, and wait as long as the caller can."""
         wanted = [element for element in opened if element["kind"] == "judge"]
         if not wanted:
             return ()
-        seen = await self._seen(asked)
+        seen = await self._seen(context)
         # what was refused while the call was evaluated, perhaps for long, counts
-        stored = await self.store.for_call(asked.keys)
-        refused = _refused(stored, at_ns) if _same_call(asked, stored) else {}
+        stored = await self.store.for_call(context.keys)
+        refused = _refused(stored, at_ns) if _same_call(context, stored) else {}
         if standing := tuple(filter(None, (_standing(refused, element) for element in wanted))):
             return standing
         running: dict[asyncio.Task[SourcedEvidence | None], str] = {}  # with the basis that an allow must have
         for element in wanted:
             basis = self._basis(seen, str(element.get("prompt", "")))
-            if (task := self._ask(asked, seen, element, basis, at_ns)) is not None:
+            if (task := self._ask(context, seen, element, basis, at_ns)) is not None:
                 running[task] = basis
         if not running:
             return ()
-        held = self.holding.take(asked)
+        held = self.holding.take(context)
         try:
-            await asyncio.wait(running, timeout=self._seconds(asked) if held else 0.0)
+            await asyncio.wait(running, timeout=self._seconds(context) if held else 0.0)
         finally:
             if held:
-                self.holding.leave(asked)
+                self.holding.leave(context)
         done = [(task.result(), basis) for task, basis in running.items() if task.done() and not task.cancelled()]
-        counts = tuple(held for held, basis in done if held is not None and _answers(held, asked, basis))
-        if any(held.element["verdict"] == "allow" for held in counts) and await self._refused_meanwhile(asked):
+        counts = tuple(held for held, basis in done if held is not None and _answers(held, context, basis))
+        if any(held.element["verdict"] == "allow" for held in counts) and await self._refused_meanwhile(context):
             return tuple(held for held in counts if held.element["verdict"] != "allow")
         return counts
 
-    async def _seen(self, asked: CallContext) -> JudgeInput:
+    async def _seen(self, context: CallContext) -> JudgeInput:
         """The call, with what records say about the calls before it that bear on it."""
-        return judge_input(asked, await self.store.read(lambda: earlier_calls(self.store, asked.facts)))
+        return judge_input(context, await self.store.read(lambda: earlier_calls(self.store, context.facts)))
 
     async def close(self) -> None:
         """Give up what still runs."""
@@ -151,64 +151,64 @@ class Judging:
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def _seconds(self, asked: CallContext) -> float:
-        if not asked.until_ns:
+    def _seconds(self, context: CallContext) -> float:
+        if not context.until_ns:
             return self.patience.hold
-        left = (asked.until_ns - self.clock.monotonic_ns()) / NS
+        left = (context.until_ns - self.clock.monotonic_ns()) / NS
         return max(0.0, min(left - max(self.patience.least, left * self.patience.rest), self.patience.hold))
 
     def _ask(
-        self, asked: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
+        self, context: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> asyncio.Task[SourcedEvidence | None] | None:
         """One session for each requirement of each call, shared by all requests about it; None where there is no
         place for it."""
-        key = (asked.tenant, asked.index, *named(element))
+        key = (context.tenant, context.index, *named(element))
         task = self._running.get(key)
-        if task is None and self.sessions.take(asked):
+        if task is None and self.sessions.take(context):
 
             def over(_: object) -> None:
                 self._running.pop(key, None)
-                self.sessions.leave(asked)
+                self.sessions.leave(context)
 
-            session = self._session(asked, seen, element, basis, at_ns)
+            session = self._session(context, seen, element, basis, at_ns)
             task = self._running[key] = asyncio.get_running_loop().create_task(session)
             task.add_done_callback(over)
         return task
 
-    async def _refused_meanwhile(self, asked: CallContext) -> bool:
+    async def _refused_meanwhile(self, context: CallContext) -> bool:
         """Whether the judge has refused this asker more than this evaluation knows of."""
-        return (await self.store.for_call(asked.keys)).judge_refusals > asked.facts.judge_refusals
+        return (await self.store.for_call(context.keys)).judge_refusals > context.facts.judge_refusals
 
     async def _session(
-        self, asked: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
+        self, context: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> SourcedEvidence | None:
         """Ask, and make the answer durable with the digest of its call, so that a caller that disconnected finds it
         later. Without a durable record there is no answer (None), except for a refusal, which counts once."""
         seconds = float(str(element["ttl_seconds"]))
         prompt = str(element.get("prompt", ""))
         try:
-            opinion = await self.judge.opine(asked.tenant, asked.subject_index, prompt, seen, within_s=seconds)
+            opinion = await self.judge.opine(context.tenant, context.subject_index, prompt, seen, within_s=seconds)
         except Exception:
             log.exception("judge: internal error; no verdict")
             opinion = Opinion("unavailable")
         expires_ns = max(self.clock.paced_ns(), at_ns) + int(seconds * NS)
-        made = self._answered(asked, element, basis, opinion, _verdict(opinion, seen), expires_ns)
+        made = self._answered(context, element, basis, opinion, _verdict(opinion, seen), expires_ns)
         held = SourcedEvidence(json.loads(made.element), made)
         try:
-            await self._commit(made, opinion, asked.fresh)
+            await self._commit(made, opinion, context.fresh)
         except Conflict:  # a refusal stands, or another process of the fleet gave the call another digest first
             if not made.refused:
                 return None
-            await self._refuse_again(asked, made, opinion)
+            await self._refuse_again(context, made, opinion)
         except Fault as fault:
             _lost(fault)
         else:
             return held
         return held if made.refused else None
 
-    async def _refuse_again(self, asked: CallContext, made: Answered, opinion: Opinion) -> None:
+    async def _refuse_again(self, context: CallContext, made: Answered, opinion: Opinion) -> None:
         """The same refusal, for the digest that the call has after all."""
-        row = (await self.store.for_call(asked.keys)).row
+        row = (await self.store.for_call(context.keys)).row
         if row is None or row.digest == made.call_digest:
             return
         element = canonical({**json.loads(made.element), "call": row.digest})
@@ -221,26 +221,26 @@ class Judging:
 
     def _answered(
         self,
-        asked: CallContext,
+        context: CallContext,
         element: Mapping[str, Json],
         basis: str,
         opinion: Opinion,
         verdict: Verdict,
         expires_ns: int,
     ) -> Answered:
-        made = judged(element, asked.call.digest, verdict, expires_ns)
+        made = judged(element, context.call.digest, verdict, expires_ns)
         return Answered(
-            call_digest=asked.call.digest,
+            call_digest=context.call.digest,
             requirement_sha256=digest(element),
-            tenant=asked.tenant,
+            tenant=context.tenant,
             kind="judge",
             element=canonical(made),
             expires_ns=expires_ns,
             created_ns=self.clock.paced_ns(),
             basis=basis,
-            asker=asked.keys.asker,
+            asker=context.keys.asker,
             refused=opinion.verdict == "deny",
-            subject_index=asked.subject_index,
+            subject_index=context.subject_index,
             opinion=canonical(_told(opinion)),
         )
 
@@ -269,13 +269,13 @@ class Absent:
         return ()
 
     async def gather(
-        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """A failure for each; for this evaluation only, so that a judge who comes is asked."""
         nothing = Verdict("unavailable", None, None, "", "")
         return tuple(
             SourcedEvidence(
-                judged(element, asked.call.digest, nothing, at_ns + int(str(element["ttl_seconds"])) * NS)
+                judged(element, context.call.digest, nothing, at_ns + int(str(element["ttl_seconds"])) * NS)
             )
             for element in opened
             if element["kind"] == "judge"
@@ -307,18 +307,18 @@ def earlier_calls(store: Store, facts: Facts) -> tuple[EarlierCall, ...]:
     return tuple(calls.values())
 
 
-def judge_input(asked: CallContext, earlier: tuple[EarlierCall, ...]) -> JudgeInput:
+def judge_input(context: CallContext, earlier: tuple[EarlierCall, ...]) -> JudgeInput:
     """What the judge may see of a call."""
-    facts = asked.facts
+    facts = context.facts
     content = CallContent(
-        asked.definition,
+        context.definition,
         facts.arguments.value,
-        asked.observation,
-        asked.observation_vouched,
+        context.observation,
+        context.observation_vouched,
         facts.asserted.task or "",
     )
     origins = facts.arguments.origins
-    return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content, earlier, origins)
+    return JudgeInput.of(context.call.agent, facts.targets[0], facts.session, content, earlier, origins)
 
 
 def _verdict(opinion: Opinion, seen: JudgeInput) -> Verdict:
@@ -328,9 +328,9 @@ def _verdict(opinion: Opinion, seen: JudgeInput) -> Verdict:
     return Verdict(status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
 
 
-def _same_call(asked: CallContext, stored: StoredCall) -> bool:
+def _same_call(context: CallContext, stored: StoredCall) -> bool:
     """Whether what is stored is of the call under its digest, which a new row would change."""
-    return asked.repeated and stored.row is not None and stored.row.digest == asked.call.digest
+    return context.repeated and stored.row is not None and stored.row.digest == context.call.digest
 
 
 def _refused(stored: StoredCall, at_ns: int) -> Mapping[tuple[str, str], SourcedEvidence]:
@@ -350,9 +350,9 @@ def _standing(
     return None if heard else held
 
 
-def _answers(held: SourcedEvidence, asked: CallContext, basis: str) -> bool:
+def _answers(held: SourcedEvidence, context: CallContext, basis: str) -> bool:
     """Whether what a session came to, perhaps one that was begun for another ask, answers this one."""
-    if held.element["call"] != asked.call.digest or not isinstance(held.source, Answered):
+    if held.element["call"] != context.call.digest or not isinstance(held.source, Answered):
         return False
     return held.element["verdict"] == "deny" or held.source.basis == basis
 

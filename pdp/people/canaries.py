@@ -68,10 +68,10 @@ class Canaries:
             (Open(copy, seen), *self.notifications.opened(copy, at)),
             at,
         )
-        asked = self.recorder.event(
+        canary_entry = self.recorder.event(
             copy.tenant, "canary", lambda stamp: records.canary(stamp, copy, original.id, person), (), at
         )
-        return copy.id, await self.commits.commit(key, (opened, asked), (copy.id,), at)
+        return copy.id, await self.commits.commit(key, (opened, canary_entry), (copy.id,), at)
 
     def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
         original = self.store.approval(person.tenant, like)

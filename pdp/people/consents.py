@@ -319,16 +319,16 @@ class Consents:
         """Requests and consents of one human, in the order of a list. In a thread."""
         visibility = self.visibilities.of(person, at_ns)
         tenant, accounts = visibility.person.tenant, visibility.accounts
-        asked = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
+        request_states = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
         query = ApprovalQuery(
             tenant,
-            states=asked | (frozenset({State.PENDING}) if "expired" in states else frozenset()),
+            states=request_states | (frozenset({State.PENDING}) if "expired" in states else frozenset()),
             kinds=frozenset({"consent"}),
             groups=frozenset(),
             involved=accounts,
             newest_first=True,
         )
-        requests = self.store.approvals(query, Page(_MOST)) if asked else ()
+        requests = self.store.approvals(query, Page(_MOST)) if request_states else ()
         views = (visibility.complete(as_of(row, visibility.at_ns)) for row in requests)
         listed = [view for view in map(_of_request, views) if view is not None]
         given = self.store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))

@@ -52,7 +52,7 @@ class Declassifications:
 
     requests: OperatorRequests
 
-    async def ask(self, person: Person, asked: DeclassifyAsk) -> tuple[str, RecordRef]:
+    async def ask(self, person: Person, ask: DeclassifyAsk) -> tuple[str, RecordRef]:
         """Open a request. Returns its id.
 
         Raises Forbidden `person.not_operator`; NotFound `declassify.no_label`, where one of the labels is not there;
@@ -60,23 +60,23 @@ class Declassifications:
         waits), `approval.unsatisfiable`; Unavailable.
         """
         self.requests.admit(person, DECLASSIFICATION)
-        return await retry_on_conflict(lambda: self._ask(person, asked))
+        return await retry_on_conflict(lambda: self._ask(person, ask))
 
-    async def _ask(self, person: Person, asked: DeclassifyAsk) -> tuple[str, RecordRef]:
+    async def _ask(self, person: Person, ask: DeclassifyAsk) -> tuple[str, RecordRef]:
         requests, store = self.requests, self.requests.store
-        subject = [asked.subject.issuer, asked.subject.id]
-        content: tuple[Json, ...] = (subject, asked.agent, sorted(asked.labels), asked.reason)
-        key = requests.commits.key("declassify", person, asked.request_id, *content)
+        subject = [ask.subject.issuer, ask.subject.id]
+        content: tuple[Json, ...] = (subject, ask.agent, sorted(ask.labels), ask.reason)
+        key = requests.commits.key("declassify", person, ask.request_id, *content)
         answered = await store.in_thread(requests.commits.answered, key)
         if answered is not None:
             return answered
         at = requests.clock.now_ns()
-        rows = await store.in_thread(self._rows, person.tenant, asked)
+        rows = await store.in_thread(self._rows, person.tenant, ask)
         calls = await store.in_thread(self._calls, rows)
         # the requester acts for the subject, so has no vote either
-        call = requests.call(TOOL, asked.subject, (person.account,), asked.agent, asked.caller)
-        approval = requests.request(person, DECLASSIFICATION, call, (*subject, asked.agent), at)
-        shown = requests.shown(approval, DECLASSIFICATION, {"labels": calls, "reason": asked.reason})
+        call = requests.call(TOOL, ask.subject, (person.account,), ask.agent, ask.caller)
+        approval = requests.request(person, DECLASSIFICATION, call, (*subject, ask.agent), at)
+        shown = requests.shown(approval, DECLASSIFICATION, {"labels": calls, "reason": ask.reason})
         fresh = tuple(row for row in rows if not row.shown)
         told = requests.recorder.event(
             approval.tenant,
@@ -89,23 +89,23 @@ class Declassifications:
         entries = (requests.opened(approval, shown), told)
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
 
-    def _rows(self, tenant: str, asked: DeclassifyAsk) -> tuple[LabelRow, ...]:
+    def _rows(self, tenant: str, ask: DeclassifyAsk) -> tuple[LabelRow, ...]:
         """The labels to remove, the oldest first. In a thread."""
-        unknown = _NOT_KNOWN.intersection(asked.labels)
+        unknown = _NOT_KNOWN.intersection(ask.labels)
         if unknown:
             raise InvalidRequest(
                 "labels", f"{', '.join(sorted(unknown))}: says what nobody has seen; only a context reset ends it"
             )
-        self.requests.one_at_a_time(DECLASSIFICATION, ApprovalQuery(tenant, subject=asked.subject, agent=asked.agent))
-        there = self._labels(tenant, asked.subject, asked.agent)
-        missing = sorted(set(asked.labels) - {row.label for row in there})
+        self.requests.one_at_a_time(DECLASSIFICATION, ApprovalQuery(tenant, subject=ask.subject, agent=ask.agent))
+        there = self._labels(tenant, ask.subject, ask.agent)
+        missing = sorted(set(ask.labels) - {row.label for row in there})
         if missing:
             known = ", ".join(sorted({row.label for row in there} - _NOT_KNOWN)) or "none"
             raise NotFound(
                 "declassify.no_label",
                 f"This subject with this agent has no label {', '.join(missing)}; there are: {known}.",
             )
-        return ordered(row for row in there if row.label in asked.labels)
+        return ordered(row for row in there if row.label in ask.labels)
 
     def _labels(self, tenant: str, subject: Account, agent: str) -> tuple[LabelRow, ...]:
         requests = self.requests
@@ -113,15 +113,15 @@ class Declassifications:
 
     def _calls(self, rows: Iterable[LabelRow]) -> list[Json]:
         """Each label with the call that put it there, as the log has it. In a thread."""
-        found: list[Json] = []
+        calls: list[Json] = []
         for row in rows:
             stored = self.requests.store.record(row.decision_id)
             record = json.loads(stored.record) if stored is not None else {}
             call = {"server": record["server"]["id"], "name": record["target"]["name"]} if "target" in record else {}
             instant = datetime.fromtimestamp(row.at_ns // NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             put_by: dict[str, Json] = {**call, "decision_id": row.decision_id, "at": instant, "code": row.code}
-            found.append({"label": row.label, "put_by": put_by})
-        return found
+            calls.append({"label": row.label, "put_by": put_by})
+        return calls
 
     def removal(self, approval: Approval, accepted: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
         """What the vote that fills the last seat does besides, in its commit; nothing of any other. In a thread.

@@ -54,10 +54,10 @@ class Counting:
         """Ids of the votes whose sign-in was revoked since."""
         return frozenset(vote.id for vote in votes if self.is_revoked(vote.tenant, vote.sign_in, at_ns))
 
-    def active(self, asked: CallContext) -> bool:
+    def active(self, context: CallContext) -> bool:
         """False when the directory has disabled the subject of the call."""
-        directory = self.directories.of(asked.tenant)
-        known = directory.by_account.get(asked.call.subject)
+        directory = self.directories.of(context.tenant)
+        known = directory.by_account.get(context.call.subject)
         return known is None or directory.active(known)
 
     def stands(self, approval: Approval, call: Call, stored: StoredCall, at_ns: int) -> tuple[str, int]:
@@ -92,94 +92,94 @@ class ApprovalEvidence:
         self._store = counting.store
         self._valid = valid
 
-    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """People's answers about exactly this call: the latest one for each requirement. Nothing for a
         subject who is disabled: what is asked in its name is then refused where people would be asked."""
-        if not asked.stored.approvals or not self._counting.active(asked):
+        if not context.stored.approvals or not self._counting.active(context):
             return ()
-        found: dict[bytes, SourcedEvidence] = {}
-        for approval in asked.stored.approvals:
-            if approval.requirement in found or approval.canary:
+        by_requirement: dict[bytes, SourcedEvidence] = {}
+        for approval in context.stored.approvals:
+            if approval.requirement in by_requirement or approval.canary:
                 continue
-            state, until = self._counting.stands(approval, asked.call, asked.stored, at_ns)
+            state, until = self._counting.stands(approval, context.call, context.stored, at_ns)
             if state in GIVEN:
                 element = json.loads(approval.requirement)
-                made = answer(element, asked.call.digest, "met" if state == "met" else "refused", until)
-                found[approval.requirement] = SourcedEvidence(made, approval)
-        return tuple(found.values())
+                made = answer(element, context.call.digest, "met" if state == "met" else "refused", until)
+                by_requirement[approval.requirement] = SourcedEvidence(made, approval)
+        return tuple(by_requirement.values())
 
     async def gather(
-        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Standing answers: a consent or a grant that covers this call mints one element for it."""
-        if not self._counting.active(asked) or narrowed(asked.facts.session, asked.keys):
+        if not self._counting.active(context) or narrowed(context.facts.session, context.keys):
             return ()
-        return await self._store.read(lambda: self._standing(asked, opened, at_ns))
+        return await self._store.read(lambda: self._standing(context, opened, at_ns))
 
     def _standing(
-        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int
+        self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int
     ) -> tuple[SourcedEvidence, ...]:
-        found = []
+        standing = []
         for element in opened:
             if element["kind"] == "consent":
-                held = self._agreed(asked, element, at_ns)
+                held = self._agreed(context, element, at_ns)
             elif element["kind"] == "approval":
-                held = self._granted(asked, element, at_ns)
+                held = self._granted(context, element, at_ns)
             else:
                 held = None
             if held is not None:
-                found.append(held)
-        return tuple(found)
+                standing.append(held)
+        return tuple(standing)
 
-    def _agreed(self, asked: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+    def _agreed(self, context: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
         wanted = read(element)
         if wanted is None:
             return None
-        for consent in self._store.consents_for(asked.tenant, asked.call.subject, asked.call.agent):
-            if consents.covers(consent, wanted, asked, at_ns) and self._for_this(consent, wanted, asked):
-                return SourcedEvidence(answer(element, asked.call.digest, "met", consent.expires_ns), consent)
+        for consent in self._store.consents_for(context.tenant, context.call.subject, context.call.agent):
+            if consents.covers(consent, wanted, context, at_ns) and self._for_this(consent, wanted, context):
+                return SourcedEvidence(answer(element, context.call.digest, "met", consent.expires_ns), consent)
         return None
 
-    def _for_this(self, consent: Consent, wanted: Requirement, asked: CallContext) -> bool:
+    def _for_this(self, consent: Consent, wanted: Requirement, context: CallContext) -> bool:
         """Whether a consent for a task is for this one, and any other is none for a task."""
-        approval = self._store.approval(asked.tenant, consent.approval_id) if consent.approval_id else None
+        approval = self._store.approval(context.tenant, consent.approval_id) if consent.approval_id else None
         if binds_of(approval) != wanted.binds:
             return False
-        return not wanted.binds or (approval is not None and self._same_task(approval, asked))
+        return not wanted.binds or (approval is not None and self._same_task(approval, context))
 
-    def _same_task(self, approval: Approval, asked: CallContext) -> bool:
-        return binding.covers(approval, self._store.shown(approval.id), asked)
+    def _same_task(self, approval: Approval, context: CallContext) -> bool:
+        return binding.covers(approval, self._store.shown(approval.id), context)
 
-    def _granted(self, asked: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
-        wanted, call = canonical(element), asked.call
-        for grant in self._store.grants_for(asked.tenant, call.subject, call.agent, call.server, call.tool):
+    def _granted(self, context: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+        wanted, call = canonical(element), context.call
+        for grant in self._store.grants_for(context.tenant, call.subject, call.agent, call.server, call.tool):
             if (
                 grant.requirement == wanted
-                and grants.covers(grant, asked, at_ns, self._valid)
-                and self._in_folder(grant, asked)
-                and self._within_task(grant, asked)
-                and self._upheld(grant, asked, at_ns)
+                and grants.covers(grant, context, at_ns, self._valid)
+                and self._in_folder(grant, context)
+                and self._within_task(grant, context)
+                and self._upheld(grant, context, at_ns)
             ):
                 until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
                 return SourcedEvidence(answer(element, call.digest, "met", until), grant)
         return None
 
-    def _in_folder(self, grant: Grant, asked: CallContext) -> bool:
+    def _in_folder(self, grant: Grant, context: CallContext) -> bool:
         """Whether a call would run where the one would that its approver saw."""
         shown = self._store.shown(grant.approval_id)
-        return asked.working_folder == (shown.working_folder if shown is not None else "")
+        return context.working_folder == (shown.working_folder if shown is not None else "")
 
-    def _within_task(self, grant: Grant, asked: CallContext) -> bool:
+    def _within_task(self, grant: Grant, context: CallContext) -> bool:
         """Whether a grant for a session binds more than the tool, whatever schema its approver gave."""
         if not grant.session:
             return True
         approval = self._store.approval(grant.tenant, grant.approval_id)
-        return approval is not None and self._same_task(approval, asked)
+        return approval is not None and self._same_task(approval, context)
 
-    def _upheld(self, grant: Grant, asked: CallContext, at_ns: int) -> bool:
+    def _upheld(self, grant: Grant, context: CallContext, at_ns: int) -> bool:
         """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts
         in a call not for that one."""
         wanted = wanted_by(grant.requirement)
         votes = votes_for(grant, self._store)
-        standing = self._counting.standing(asked.tenant, votes, at_ns)
-        return wanted is not None and tally(wanted, votes, asked.call, standing).met
+        standing = self._counting.standing(context.tenant, votes, at_ns)
+        return wanted is not None and tally(wanted, votes, context.call, standing).met

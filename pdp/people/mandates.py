@@ -39,13 +39,13 @@ class PersonMandates:
         at = self.clock.now_ns()
         visibility = self.visibilities.of(person, at)
         index = named_session_index(self.index_key, person.tenant, caller, session)
-        wanted = ("",) if visibility.sees_all else self._own(visibility)
-        found = (
+        subjects = ("",) if visibility.sees_all else self._own(visibility)
+        mandates = (
             row.at(at)
-            for subject in wanted
+            for subject in subjects
             for row in self.store.mandates(person.tenant, session=index, subject_index=subject)
         )
-        return tuple(row for row in found if not active or row.state is MandateState.ACTIVE)
+        return tuple(row for row in mandates if not active or row.state is MandateState.ACTIVE)
 
     async def revoke(self, person: Person, mandate_id: str, request_id: str) -> tuple[MandateRow, RecordRef]:
         """End one at once. Raises NotFound, Forbidden `mandate.not_yours`, Outdated `mandate.ended`."""

@@ -49,7 +49,7 @@ class QuarantineLifts:
 
     requests: OperatorRequests
 
-    async def ask(self, person: Person, asked: LiftAsk) -> tuple[str, RecordRef]:
+    async def ask(self, person: Person, ask: LiftAsk) -> tuple[str, RecordRef]:
         """Open a request. Returns its id.
 
         Raises Forbidden `person.not_operator`; NotFound `quarantine.none`; InvalidRequest; Outdated
@@ -57,34 +57,34 @@ class QuarantineLifts:
         Unavailable.
         """
         self.requests.admit(person, LIFT)
-        return await retry_on_conflict(lambda: self._ask(person, asked))
+        return await retry_on_conflict(lambda: self._ask(person, ask))
 
-    async def _ask(self, person: Person, asked: LiftAsk) -> tuple[str, RecordRef]:
+    async def _ask(self, person: Person, ask: LiftAsk) -> tuple[str, RecordRef]:
         requests, store = self.requests, self.requests.store
-        key = requests.commits.key("lift", person, asked.request_id, asked.server, asked.tool, asked.reason)
+        key = requests.commits.key("lift", person, ask.request_id, ask.server, ask.tool, ask.reason)
         answered = await store.in_thread(requests.commits.answered, key)
         if answered is not None:
             return answered
         at = requests.clock.now_ns()
-        row = await store.in_thread(self._row, person.tenant, asked)
+        row = await store.in_thread(self._row, person.tenant, ask)
         seen, account = await store.in_thread(self._seen, row)
         # neither the requester has a vote, nor the account for which the tool was called
         actors = () if account in (None, person.account) else (account,)
-        call = requests.call(_label(asked.server, asked.tool), person.account, actors, "", asked.caller)
-        approval = requests.request(person, LIFT, call, (asked.server, asked.tool), at)
-        told: dict[str, Json] = {"server": asked.server, "tool": asked.tool, "seen": seen, "reason": asked.reason}
+        call = requests.call(_label(ask.server, ask.tool), person.account, actors, "", ask.caller)
+        approval = requests.request(person, LIFT, call, (ask.server, ask.tool), at)
+        told: dict[str, Json] = {"server": ask.server, "tool": ask.tool, "seen": seen, "reason": ask.reason}
         shown = requests.shown(approval, LIFT, {**told, "quarantine": row.reason})
         entries = (requests.opened(approval, shown),)
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
 
-    def _row(self, tenant: str, asked: LiftAsk) -> SwitchRow:
+    def _row(self, tenant: str, ask: LiftAsk) -> SwitchRow:
         """The quarantine, of which no request is open. In a thread."""
-        row = self._quarantine(tenant, asked.server, asked.tool)
+        row = self._quarantine(tenant, ask.server, ask.tool)
         if row is None:
             raise NotFound(
                 "quarantine.none", "There is no such tool in quarantine; `pdp status` lists those that are."
             )
-        self.requests.one_at_a_time(LIFT, ApprovalQuery(tenant, tool=_label(asked.server, asked.tool)))
+        self.requests.one_at_a_time(LIFT, ApprovalQuery(tenant, tool=_label(ask.server, ask.tool)))
         return row
 
     def _quarantine(self, tenant: str, server: str, tool: str) -> SwitchRow | None:
@@ -95,26 +95,26 @@ class QuarantineLifts:
     def _seen(self, row: SwitchRow) -> tuple[list[Json], Account | None]:
         """What the tool was seen to do, by the records of its quarantine, the newest first; for whom the first of
         these calls was made, where that is still kept. In a thread."""
-        found: list[Json] = []
+        sightings: list[Json] = []
         account, record_id = None, row.reason
-        while record_id and len(found) < MOST_SEEN:
+        while record_id and len(sightings) < MOST_SEEN:
             record = self._record(record_id)
             if not record:
-                found.append({"record": record_id, "effects": "cannot be read now"})
+                sightings.append({"record": record_id, "effects": "cannot be read now"})
                 break
             value = self.requests.store.value(record_id, PATH)
             instant = datetime.fromtimestamp(int(record["time_ns"]) // NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             effects = json.loads(value.data) if value is not None and value.data else record["effects"]
             told = {name: record[name] for name in ("caller", "decision_id", "code")}
-            found.append({"at": instant, **told, "record": record_id, "effects": effects})
+            sightings.append({"at": instant, **told, "record": record_id, "effects": effects})
             account = self._subject(record["decision_id"]) or account
             record_id = record["before"] or ""
-        return found, account
+        return sightings, account
 
     def _record(self, record_id: str) -> Mapping[str, Any]:
         stored = self.requests.store.record(record_id)
-        found: Mapping[str, Any] = json.loads(stored.record) if stored is not None and stored.record else {}
-        return found
+        record: Mapping[str, Any] = json.loads(stored.record) if stored is not None and stored.record else {}
+        return record
 
     def _subject(self, decision_id: str) -> Account | None:
         """For whom a call was made; None where that was erased."""

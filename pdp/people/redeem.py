@@ -38,7 +38,7 @@ class Redeem:
 
     def __call__(
         self,
-        asked: CallContext,
+        context: CallContext,
         held: tuple[SourcedEvidence, ...],
         call_id: str,
         decision_id: str,
@@ -54,8 +54,8 @@ class Redeem:
         first: tuple[Step, ...] = (expected,)
         entries = []
         for each in used:
-            kind, made, step = _spend(each, asked, spent, at_ns)
-            entries.append(self.recorder.event(asked.tenant, kind, made, (*first, step), at_ns))
+            kind, made, step = _spend(each, context, spent, at_ns)
+            entries.append(self.recorder.event(context.tenant, kind, made, (*first, step), at_ns))
             first = ()
         return Redemption(redemption, tuple(entries))
 
@@ -67,7 +67,7 @@ def _settles(held: SourcedEvidence) -> bool:
 
 
 def _spend(
-    held: SourcedEvidence, asked: CallContext, spent: Spent, at_ns: int
+    held: SourcedEvidence, context: CallContext, spent: Spent, at_ns: int
 ) -> tuple[str, Callable[[Stamp], bytes], Step]:
     match held.source:
         case Approval() as approval:
@@ -83,13 +83,13 @@ def _spend(
         case Grant() as grant:
             return (
                 "grant",
-                lambda stamp: records.grant_used(stamp, grant, asked.call, spent),
+                lambda stamp: records.grant_used(stamp, grant, context.call, spent),
                 Use(grant.id, grant.version, at_ns),
             )
         case Consent() as consent:
             return (
                 "consent",
-                lambda stamp: records.consent_used(stamp, consent, asked.call, spent),
+                lambda stamp: records.consent_used(stamp, consent, context.call, spent),
                 UseConsent(consent.id, consent.version, at_ns),
             )
         case Answered() as answered:

@@ -108,7 +108,7 @@ class Opening:
 
     async def __call__(
         self,
-        asked: CallContext,
+        context: CallContext,
         title: str,
         outcome: Outcome,
         policy: PolicyRef,
@@ -120,77 +120,79 @@ class Opening:
         Raises Conflict when people have answered since the evaluation began: it is to be made again.
         """
         wanted = outcome.requirements
-        if never := self._never(asked, wanted):
+        if never := self._never(context, wanted):
             return never
         rows = [canonical(element) if element["kind"] in PEOPLE else b"" for element in wanted]
         needs = list(filter(None, map(wanted_by, filter(None, rows))))
         if len(needs) < len(rows) - rows.count(b""):
             return denied("requirement.malformed", "The policy requires something that nobody can answer.")
-        known, store = asked.stored.approvals, self.counting.store
-        queue = await store.read(lambda: self._queue(asked, needs, at_ns))
+        known, store = context.stored.approvals, self.counting.store
+        queue = await store.read(lambda: self._queue(context, needs, at_ns))
         shown: list[OpenRequirement] = []
         entries: list[Commit] = []
         waiting: list[Approval] = []
         judged: list[tuple[str, int]] = []
         opened = 0
         for element, row in zip(wanted, rows, strict=True):
-            plain, need = open_requirement(element, asked.call.digest, at_ns), wanted_by(row) if row else None
+            plain, need = open_requirement(element, context.call.digest, at_ns), wanted_by(row) if row else None
             if need is None:
                 shown.append(plain)
                 judged.append((digest(element), plain.expires_ns))
                 continue
-            self._unanswered(known, row, asked, at_ns)
+            self._unanswered(known, row, context, at_ns)
             approval = _open(known, row, at_ns)
             if approval is None:
                 entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, row, at_ns)]
-                of = Questioned.by(need, asked.call, self.counting.directories.of(asked.tenant))
-                if refused := self._refused(need, of, asked, queue, opened, at_ns):
+                of = Questioned.by(need, context.call, self.counting.directories.of(context.tenant))
+                if refused := self._refused(need, of, context, queue, opened, at_ns):
                     return refused
                 opened += 1
-                approval = self._new(asked, title, need, row, policy, decision_id, at_ns)
-                entries.append(self._opened(asked, approval, need, of, outcome.later, at_ns))
-                queue = replace(queue, asked=(*queue.asked, _question(need, asked, at_ns)))
+                approval = self._new(context, title, need, row, policy, decision_id, at_ns)
+                entries.append(self._opened(context, approval, need, of, outcome.later, at_ns))
+                queue = replace(queue, asked=(*queue.asked, _question(need, context, at_ns)))
             elif approval.state is State.APPROVED:  # a voter may have lost the role since
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
-        return OpenedRequests(tuple(shown), tuple(entries), self._token(asked, waiting, judged, at_ns))
+        return OpenedRequests(tuple(shown), tuple(entries), self._token(context, waiting, judged, at_ns))
 
-    def _never(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
-        if not self.counting.active(asked):
+    def _never(self, context: CallContext, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
+        if not self.counting.active(context):
             return denied("person.inactive", "The subject is disabled in the directory; nobody is asked in its name.")
         if any(0 < self.longest_ns < element["ttl_seconds"] * NS for element in wanted):
             return denied("requirement.too_long", "The requirement lasts longer than the store keeps its call.")
         return None
 
-    def _unanswered(self, known: tuple[Approval, ...], element: bytes, asked: CallContext, at_ns: int) -> None:
+    def _unanswered(self, known: tuple[Approval, ...], element: bytes, context: CallContext, at_ns: int) -> None:
         """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""
         for approval in known:
             answered = approval.requirement == element and approval.state in _ANSWERED and not approval.canary
-            if answered and self.counting.stands(approval, asked.call, asked.stored, at_ns)[0] in GIVEN:
+            if answered and self.counting.stands(approval, context.call, context.stored, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
-    def _queue(self, asked: CallContext, needs: Sequence[Requirement], at_ns: int) -> QueueCounts:
-        store, tenant = self.counting.store, asked.tenant
+    def _queue(self, context: CallContext, needs: Sequence[Requirement], at_ns: int) -> QueueCounts:
+        store, tenant = self.counting.store, context.tenant
         groups = {seat.group_id for need in needs for seat in need.seats}
-        alone = self.backoff.alone(asked.stored.turned_down)
+        alone = self.backoff.alone(context.stored.turned_down)
         return QueueCounts(
-            held=store.held(tenant, asked.subject_index, asked.call.agent),
-            by_group={group: store.held(tenant, asked.subject_index, asked.call.agent, group) for group in groups},
-            like=alone and store.waiting_like(tenant, asked.call, at_ns),
+            held=store.held(tenant, context.subject_index, context.call.agent),
+            by_group={
+                group: store.held(tenant, context.subject_index, context.call.agent, group) for group in groups
+            },
+            like=alone and store.waiting_like(tenant, context.call, at_ns),
             asked=store.asked_since(tenant, at_ns - WINDOW_NS) if self.caps.hourly.any else (),
         )
 
     def _refused(  # noqa: PLR0911 - one refusal per line
-        self, need: Requirement, wanted: Questioned, asked: CallContext, queue: QueueCounts, opened: int, at_ns: int
+        self, need: Requirement, wanted: Questioned, context: CallContext, queue: QueueCounts, opened: int, at_ns: int
     ) -> Outcome | None:
-        if not satisfiable(wanted, self.counting.directories.of(asked.tenant)):
+        if not satisfiable(wanted, self.counting.directories.of(context.tenant)):
             return denied(
                 "approval.unsatisfiable", "Nobody in the directory could give the approval that policy requires."
             )
-        if asked.facts.identity.subject.kind == "service" and need.kind != "approval":
+        if context.facts.identity.subject.kind == "service" and need.kind != "approval":
             return denied("approval.unsatisfiable", "The subject is a service and cannot confirm or consent.")
-        wait_ns = self.backoff.until(asked.stored.turned_down) - at_ns
+        wait_ns = self.backoff.until(context.stored.turned_down) - at_ns
         if wait_ns > 0:
             minutes = -(-wait_ns // (60 * NS))
             return denied(
@@ -220,7 +222,7 @@ class Opening:
 
     def _new(  # noqa: PLR0913, PLR0917 - what a request is made of
         self,
-        asked: CallContext,
+        context: CallContext,
         title: str,
         need: Requirement,
         element: bytes,
@@ -231,17 +233,17 @@ class Opening:
         approval_id = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
         return Approval(
             id=approval_id,
-            tenant=asked.tenant,
-            index=keyed_index(self.index_key, "approval", asked.tenant, asked.call.digest, element.decode()),
+            tenant=context.tenant,
+            index=keyed_index(self.index_key, "approval", context.tenant, context.call.digest, element.decode()),
             kind=need.kind,
             state=State.PENDING,
             version=1,
-            call=asked.call,
+            call=context.call,
             requirement=element,
             title=title,
-            risk=asked.facts.targets[0].risk,
+            risk=context.facts.targets[0].risk,
             short_code=short_code(approval_id),
-            subject_index=asked.subject_index,
+            subject_index=context.subject_index,
             decision_id=decision_id,
             policy_revision=policy.revision,
             policy_digest=policy.digest,
@@ -252,33 +254,33 @@ class Opening:
 
     def _opened(
         self,
-        asked: CallContext,
+        context: CallContext,
         approval: Approval,
         need: Requirement,
         wanted: Questioned,
         later: tuple[Mapping[str, Any], ...],
         at_ns: int,
     ) -> Commit:
-        session, directory = asked.facts.session, self.counting.directories.of(asked.tenant)
+        session, directory = context.facts.session, self.counting.directories.of(context.tenant)
         following = later if need.kind != "consent" else ()  # which outlasts the call
         shown = Shown(
             approval_id=approval.id,
             tenant=approval.tenant,
             subject_index=approval.subject_index,
             salt=self.entropy.bytes(SALT_BYTES),
-            arguments=asked.arguments,
-            secrets=tuple(sorted({f.pointer for f in asked.facts.arguments.findings if f.kind in SECRET_KINDS})),
-            task=session.task or asked.facts.asserted.task or "",
+            arguments=context.arguments,
+            secrets=tuple(sorted({f.pointer for f in context.facts.arguments.findings if f.kind in SECRET_KINDS})),
+            task=session.task or context.facts.asserted.task or "",
             task_source=session.task_source,
             effects=(
-                *effects(asked.facts.targets[0]),
-                *(binding.sentences(asked) if binds_of(approval) else ()),
-                *planned.sentences(asked),
+                *effects(context.facts.targets[0]),
+                *(binding.sentences(context) if binds_of(approval) else ()),
+                *planned.sentences(context),
                 *stages(following, directory.group_names),
             ),
-            working_folder=asked.working_folder,
+            working_folder=context.working_folder,
         )
-        caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
+        caps, alone = self.caps, self.backoff.alone(context.stored.turned_down)
         hourly = (caps.hourly, wanted) if caps.hourly.any else None
         opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone, hourly)
         steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))
@@ -306,11 +308,11 @@ class Opening:
             url=link(self.url, approval),
         )
 
-    def _token(self, asked: CallContext, waiting: list[Approval], judged: list[tuple[str, int]], at_ns: int) -> str:
-        call, ends = asked.call, [approval.expires_ns for approval in waiting] + [end for _, end in judged]
+    def _token(self, context: CallContext, waiting: list[Approval], judged: list[tuple[str, int]], at_ns: int) -> str:
+        call, ends = context.call, [approval.expires_ns for approval in waiting] + [end for _, end in judged]
         return self.tokens.seal(
             Resume(
-                tenant=asked.tenant,
+                tenant=context.tenant,
                 caller=call.caller,
                 subject=call.subject,
                 server=call.server,
@@ -329,9 +331,9 @@ def short_code(approval_id: str) -> str:
     return f"{text[:2]}-{text[2:]}"
 
 
-def _question(need: Requirement, asked: CallContext, at_ns: int) -> Question:
+def _question(need: Requirement, context: CallContext, at_ns: int) -> Question:
     groups = frozenset(seat.group_id for seat in need.seats)
-    return Question(at_ns, asked.call.subject, asked.call.agent, groups)
+    return Question(at_ns, context.call.subject, context.call.agent, groups)
 
 
 def _busy(whose: str, until_ns: int, at_ns: int) -> Outcome:

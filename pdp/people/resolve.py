@@ -86,9 +86,9 @@ class Resolve:
         # a grant's use, or a verdict's, for callers that carry out a redemption only once
         return self.idempotency.redeemed(call, snapshot, at_ns)
 
-    async def open(self, decision: Decision, asked: CallContext) -> Outcome | None:
+    async def open(self, decision: Decision, context: CallContext) -> Outcome | None:
         """See `Approvals`."""
-        call = decision.call = await self._again(asked)
+        call = decision.call = await self._again(context)
         if self.resume(decision, call) is not None:
             raise _settled()  # what it came back for was spent or ended while it was evaluated
         answer, outcome = decision.answer, decision.outcome
@@ -107,14 +107,14 @@ class Resolve:
         )
         return None
 
-    async def _again(self, asked: CallContext) -> CallContext:
+    async def _again(self, context: CallContext) -> CallContext:
         """The call with what the store holds about it by now. Raises Conflict for one that was erased meanwhile."""
-        if not asked.repeated:
-            return asked  # the commit of its first row is refused where another one came first
-        stored = await self.store.for_call(asked.keys)
-        if stored.row is None or stored.row.digest != asked.call.digest:
+        if not context.repeated:
+            return context  # the commit of its first row is refused where another one came first
+        stored = await self.store.for_call(context.keys)
+        if stored.row is None or stored.row.digest != context.call.digest:
             raise _settled()
-        return replace(asked, stored=since(stored, asked.facts.session.started_ns))
+        return replace(context, stored=since(stored, context.facts.session.started_ns))
 
     def spend(self, decision: Decision, call: CallContext) -> bool:
         """See `Approvals`."""
@@ -138,15 +138,15 @@ def _settled() -> Conflict:
     return Conflict("store.conflict", "the request was settled meanwhile, so nothing was decided; ask again")
 
 
-def _title(asked: CallContext) -> str:
-    title = asked.definition.get("title")
+def _title(context: CallContext) -> str:
+    title = context.definition.get("title")
     return title if isinstance(title, str) else ""
 
 
-def _own(resume: Resume, asked: CallContext) -> bool:
-    call = asked.call
+def _own(resume: Resume, context: CallContext) -> bool:
+    call = context.call
     return (resume.tenant, resume.caller, resume.subject, resume.server) == (
-        asked.tenant,
+        context.tenant,
         call.caller,
         call.subject,
         call.server,

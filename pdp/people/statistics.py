@@ -48,8 +48,8 @@ def figures(questions: Iterable[Question], days: float) -> tuple[GroupFigures, .
     for each in questions:
         for group in each.groups:
             groups.setdefault(group, []).append(each)
-    found = (_of_group(group, asked, days) for group, asked in groups.items())
-    return tuple(sorted(found, key=lambda each: (-each.asked, each.group)))
+    by_group = (_of_group(group, asked, days) for group, asked in groups.items())
+    return tuple(sorted(by_group, key=lambda each: (-each.asked, each.group)))
 
 
 def _of_group(group: str, asked: Sequence[Question], days: float) -> GroupFigures:

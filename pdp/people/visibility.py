@@ -195,13 +195,13 @@ class Visibility:
     def _also(self, complete: ApprovalView) -> tuple[ApprovalView, ...]:
         """What a vote of this person on a request settles besides: open requests about exactly this call that it may
         approve as it is signed in, with no further proof."""
-        found = []
+        answerable = []
         for row in self.others(complete.approval) if complete.answerable else ():
             votes = self.store.votes(row.id)
             other = view(row, self.store.shown(row.id), votes, self.person, self.standing(votes))
             if other is not None and other.answerable and other.may_vote and other.presented:
-                found.append(other)
-        return tuple(found)
+                answerable.append(other)
+        return tuple(answerable)
 
     def others(self, approval: Approval) -> tuple[Approval, ...]:
         """The further open requests about exactly this call, oldest first, but for canaries and consents."""
@@ -239,7 +239,7 @@ class Visibility:
         and only with an approval."""
         if approval.kind != "approval":
             return []
-        found: list[tuple[Shown, bool]] = []
+        precedents: list[tuple[Shown, bool]] = []
         directory, size = self.base.directory, 0
         for row in self.store.redeemed_before(approval.tenant, approval.call, _MOST_COMPARED):
             if not same_rule(row.requirement, approval.requirement) or not self._may_see(row):
@@ -249,11 +249,11 @@ class Visibility:
             if any(subject in {vote.human, vote.behalf, directory.human(vote.account)} for vote in approved):
                 continue  # linked to the subject since
             if (shown := self.store.shown(row.id)) is not None:
-                found.append((shown, any(self.person.human == vote.human for vote in approved)))
+                precedents.append((shown, any(self.person.human == vote.human for vote in approved)))
                 size += len(shown.arguments)
             if size > _MOST_COMPARED_BYTES:
                 break
-        return found
+        return precedents
 
     def _may_see(self, approval: Approval) -> bool:
         return self.sees(approval.call.subject, approval.requirement)
@@ -406,11 +406,11 @@ class Queue:
         if narrowed_by.states <= OPEN and not narrowed_by.newest_first:
             return self._queue(person, narrowed_by, page, at_ns)
         # what has expired may not have been written down yet
-        asked = replace(
+        own_filter = replace(
             narrowed_by, states=narrowed_by.states | (OPEN if State.EXPIRED in narrowed_by.states else frozenset())
         )
         visibility = self._visibilities.of(person, at_ns)
-        query = visibility.query(asked)
+        query = visibility.query(own_filter)
         views: list[ApprovalView] = []
         after, looked = page.after, 0
         while True:
@@ -435,11 +435,11 @@ class Queue:
         after, last, looked, total = page.after, page.after, 0, 0
         while True:
             size = (2 if narrowed_by.mine else 1) * (page.size + 1 - len(rows))
-            found = self._store.queue(query, Page(size, after), fold=narrowed_by.fold)
-            total = found[0].total if found else total
-            listed = visibility.listed((each.approval for each in found if each.folded is None), narrowed_by)
+            queued = self._store.queue(query, Page(size, after), fold=narrowed_by.fold)
+            total = queued[0].total if queued else total
+            listed = visibility.listed((each.approval for each in queued if each.folded is None), narrowed_by)
             views = {view.approval.id: view for view in listed}
-            for each in found:
+            for each in queued:
                 row = each.folded or views.get(each.approval.id)
                 if row is None:
                     continue
@@ -447,9 +447,9 @@ class Queue:
                     return Listed(tuple(rows), last, total)
                 rows.append(row)
                 last = each.place
-            looked += len(found)
-            if len(found) < size:
+            looked += len(queued)
+            if len(queued) < size:
                 return Listed(tuple(rows), "", total)
-            after = found[-1].place
+            after = queued[-1].place
             if looked >= _MOST_ROWS:
                 return Listed(tuple(rows), after, total)

@@ -72,9 +72,9 @@ class Waiting:
 
     def _kept(self, resume: Resume) -> tuple[list[Approval], tuple[Answered, ...]]:
         """The requests that are waited for, and the judge's answers."""
-        found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
+        approvals = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
         answers = self.store.answers_of(resume.tenant, resume.digest) if resume.judged else ()
-        return [approval for approval in found if approval is not None], answers
+        return [approval for approval in approvals if approval is not None], answers
 
     async def _own(self, token: str, credential: Credential, caller: Caller) -> Resume:
         at = self.clock.now_ns()

@@ -116,15 +116,15 @@ class RedisSessions:
         if not (keys.pair or keys.session or keys.parent):
             return await read(keys)
         try:
-            session, parent, known = await self._read(keys, believed_ns)
+            session, parent, awaited_by_pair = await self._read(keys, believed_ns)
         except _AwayError:
             return replace(await read(keys), session=None, parent=None, away=True)
         trees = {row.tree for row in (session, parent) if row is not None} - {"", keys.pair}
         tree = keys.tree if keys.tree in trees or not trees else min(trees)
         stored = await read(replace(keys, parent=parent.index if parent is not None else keys.parent, tree=tree))
-        more = sum(count for _, count in known.values()) + len(trees - {tree})  # whose labels were not read
-        labels = tuple(row for row in stored.labels if not _is_known(row, known))
-        if any(row.label == ELSEWHERE and known.get(row.pair, _ANY)[0] == "" for row in labels):
+        more = sum(count for _, count in awaited_by_pair.values()) + len(trees - {tree})  # whose labels were not read
+        labels = tuple(row for row in stored.labels if not _is_known(row, awaited_by_pair))
+        if any(row.label == ELSEWHERE and awaited_by_pair.get(row.pair, _ANY)[0] == "" for row in labels):
             self._lost()
         return replace(stored, session=session, parent=parent, labels=labels, awaited=stored.awaited + more)
 
@@ -147,10 +147,10 @@ class RedisSessions:
         if not changes and not rows:
             return await write(entries)
         steps = [self._tightening(entries[n], change) for n, change in changes]
-        told = await self._tighten(rows, steps, believed_ns)
+        tightened = await self._tighten(rows, steps, believed_ns)
         marks = {step["mark"]: True for step in steps if step["awaits"]}
         after, labels = [], [list[LabelRow]() for _ in entries]
-        for (n, change), step, (mark, ended) in zip(changes, steps, told, strict=True):
+        for (n, change), step, (mark, ended) in zip(changes, steps, tightened, strict=True):
             if mark:
                 labels[n].append(LabelRow(change.pair, ELSEWHERE, *_MARK, mark, entries[n].at_ns))
             gone = [*ended, *change.inspected]
@@ -174,14 +174,14 @@ class RedisSessions:
         try:
             if self._later:
                 await self._loosen_later()
-            (told,) = await self._step(TIGHTEN, json.dumps(work))
+            (tightened,) = await self._step(TIGHTEN, json.dumps(work))
         except _AwayError:
             # it may have been carried out, for a call that was not allowed
             self._later.append(_undoing(steps))
             raise Conflict("store.conflict", "the state of sessions cannot be written; send it again") from None
-        if isinstance(told, bytes):
+        if isinstance(tightened, bytes):
             raise Conflict("store.conflict", "the session was begun by another at the same time; send it again")
-        return [(_text(mark), list(map(_text, gone))) for mark, gone in told]
+        return [(_text(mark), list(map(_text, gone))) for mark, gone in tightened]
 
     async def _loosen(self, work: list[Step], sessions: Sequence[Step] = ()) -> None:
         """Where Redis is away it is done once that is back; but for the counts of `sessions`, which could then go
@@ -257,14 +257,14 @@ class RedisSessions:
         """Keys of a former namespace; the indexes in their names and rows are put under these secrets."""
         work: list[Step] = []
         sessions: list[Step] = []
-        asked = self._redis.pipeline(transaction=False)
+        reads = self._redis.pipeline(transaction=False)
         for name in names:
             tenant, kind, index = name.removeprefix(f"{base}:").split(":")
             work.append({"from": name, "to": f"{self._base}:{tenant}:{kind}:{rekeyed(index, secrets)}", "row": {}})
             if kind == "s":
                 sessions.append(work[-1])
-                asked.hmget(name, INDEXES)
-        rows = await self._ask(asked.execute()) if sessions else ()
+                reads.hmget(name, INDEXES)
+        rows = await self._ask(reads.execute()) if sessions else ()
         for step, values in zip(sessions, rows, strict=True):
             if values[0]:  # else it is over by now
                 step["row"] = {n: rekeyed(_text(v or b""), secrets) for n, v in zip(INDEXES, values, strict=True)}
@@ -376,9 +376,9 @@ def _is_known(row: LabelRow, known: dict[str, tuple[str, int]]) -> bool:
 def _row(index: str, values: Sequence[Any] | None, believed_ns: int) -> SessionRow | None:
     if not values:
         return None
-    told: dict[str, Any] = dict(zip(FIELDS, map(_text, values), strict=True))
-    told |= {name: int(told[name]) for name in _NUMBERS | _COUNTS}
-    row = SessionRow(index, **told)
+    fields: dict[str, Any] = dict(zip(FIELDS, map(_text, values), strict=True))
+    fields |= {name: int(fields[name]) for name in _NUMBERS | _COUNTS}
+    row = SessionRow(index, **fields)
     return row if row.until_ns >= believed_ns else None
 
 

@@ -78,10 +78,10 @@ class StoredSessions:
         for the handle wins."""
         if not ask.handle:
             return ask
-        found = self._opened(caller, identity, ask.handle)
-        if found is None or found.caller != caller.name:
+        opened = self._opened(caller, identity, ask.handle)
+        if opened is None or opened.caller != caller.name:
             return replace(ask, id="")
-        return replace(ask, id=found.id, handle="")
+        return replace(ask, id=opened.id, handle="")
 
     def shared(self, caller: Caller, identity: Identity, target: TargetFact) -> tuple[str, str]:
         """The indexes of subject and agent, and of the memory of the target's server; empty where these were not
@@ -120,37 +120,37 @@ class StoredSessions:
         `session.parent_changed`, `session.scopes_grown`; `session.unavailable` where the call needs what is away.
         """
         task, source = _task(caller, ask)
-        told: dict[str, Any] = {"task": task, "task_source": source}
+        task_fields: dict[str, Any] = {"task": task, "task_source": source}
         named = _named(ask) if ask.handle or ask.parent else OK
         if not named.ok or (stored.away and _verified(identity) and (ask.id or caller.inspects_results)):
-            return SessionFact(_AWAY if named.ok else named, **told), None
+            return SessionFact(_AWAY if named.ok else named, **task_fields), None
         if not _verified(identity):
-            return SessionFact(OK, **told), None
+            return SessionFact(OK, **task_fields), None
         if not ask.id:
-            return self._labelled(caller, ask, keys, stored, keys.pair, told), None
+            return self._labelled(caller, ask, keys, stored, keys.pair, task_fields), None
         owner = self._owner_index(caller, identity, ask.id)
         begun_for = ""
         if source == "caller":
             index = session_index(first_secret(self._key), caller, ask.id)
             begun_for = keyed_index(self._key, "task of session", index, task)
-        known = stored.session
-        going = known if known is not None and known.over_ns > at_ns else None
+        stored_row = stored.session
+        going = stored_row if stored_row is not None and stored_row.over_ns > at_ns else None
         scopes = _scopes(identity.subject.scopes)
-        problem = self._problem(known, going, owner, begun_for, ask, keys, stored, at_ns)
+        problem = self._problem(stored_row, going, owner, begun_for, ask, keys, stored, at_ns)
         if problem.ok and going is not None and address is not None and scopes != going.scopes:
             problem = _GROWN if _grown(scopes, going.scopes) else OK
         if not problem.ok:
-            return SessionFact(problem, **told), None
+            return SessionFact(problem, **task_fields), None
         here = self._address_index(caller, ask.id, address) if address else ""
         row = self._row(going, at_ns, keys, owner, begun_for, scopes, here)
-        told |= {"started_ns": row.opened_ns, "handle": self._handle(caller, identity, ask, row)}
+        task_fields |= {"started_ns": row.opened_ns, "handle": self._handle(caller, identity, ask, row)}
         if row.address and address is not None:
-            told["client_address"] = "same" if row.address == here else "changed"
+            task_fields["client_address"] = "same" if row.address == here else "changed"
         if going is None:
-            told |= {"calls": 0, "denials": 0}
+            task_fields |= {"calls": 0, "denials": 0}
         elif going.opened_ns:
-            told |= {"known": True, "calls": going.calls, "denials": going.denials}
-        return self._labelled(caller, ask, keys, stored, row.tree, told), row
+            task_fields |= {"known": True, "calls": going.calls, "denials": going.denials}
+        return self._labelled(caller, ask, keys, stored, row.tree, task_fields), row
 
     def _row(  # noqa: PLR0913, PLR0917 - what a session is bound to
         self,
@@ -247,8 +247,8 @@ class StoredSessions:
     def _handle(self, caller: Caller, identity: Identity, ask: SessionAsk, row: SessionRow) -> str:
         """What names a session, and the first one of its task, to its subject's agents and to nobody else."""
         subject = identity.subject
-        told = _Handle(caller.name, ask.id, row.parent or row.index, row.tree)
-        return self._sealed(told, caller.tenant, subject.issuer, subject.id)
+        handle = _Handle(caller.name, ask.id, row.parent or row.index, row.tree)
+        return self._sealed(handle, caller.tenant, subject.issuer, subject.id)
 
     def _seal_handle(self, told: _Handle, *holder: str | None) -> str:
         sealed = self._seal.encrypt(canonical(list(told)), [canonical(holder)])  # as `_holder`
@@ -282,10 +282,10 @@ class StoredSessions:
 
 def _first(rows: tuple[LabelRow, ...]) -> tuple[LabelRow, ...]:
     """Of each label the oldest row."""
-    found: dict[str, LabelRow] = {}
+    first: dict[str, LabelRow] = {}
     for row in rows:
-        found.setdefault(row.label, row)
-    return tuple(found.values())
+        first.setdefault(row.label, row)
+    return tuple(first.values())
 
 
 def _named(ask: SessionAsk) -> Check:

@@ -27,39 +27,43 @@ def bound(arguments: Json, binds: Sequence[str] | None, task: StatedTask) -> Map
     }
 
 
-def covers(approval: Approval, shown: Shown | None, asked: CallContext) -> bool:
+def covers(approval: Approval, shown: Shown | None, context: CallContext) -> bool:
     """Whether an answer to a request is one for this call, too: same task, tool and definition, same bound values.
     Never where what was shown is erased, nor without a session."""
-    told, call, session = approval.call, asked.call, asked.facts.session
+    approved, call, session = approval.call, context.call, context.facts.session
     if shown is None or not call.session or approval.opened_ns < session.started_ns:
         return False
-    same = (approval.tenant, told.subject, told.agent, told.caller, told.session) == (
-        asked.tenant, call.subject, call.agent, call.caller, call.session
+    same = (approval.tenant, approved.subject, approved.agent, approved.caller, approved.session) == (
+        context.tenant, call.subject, call.agent, call.caller, call.session
     )  # fmt: skip
-    there = shown.working_folder == asked.working_folder and (told.server, told.tool, told.manifest_sha256) == (
+    there = shown.working_folder == context.working_folder and (
+        approved.server,
+        approved.tool,
+        approved.manifest_sha256,
+    ) == (
         call.server,
         call.tool,
         call.manifest_sha256,
     )
     if not same or not there:
         return False
-    binds, task = asked.facts.targets[0].binds, vouched_task(shown.task, shown.task_source)
+    binds, task = context.facts.targets[0].binds, vouched_task(shown.task, shown.task_source)
     if (shown.task, shown.task_source) != (session.task, session.task_source):
         task = of_task("")  # it was agreed to when nobody had said what the task is: then values count alone
-    return bound(json.loads(shown.arguments), binds, task) == bound(asked.value, binds, task)
+    return bound(json.loads(shown.arguments), binds, task) == bound(context.value, binds, task)
 
 
-def sentences(asked: CallContext) -> tuple[str, ...]:
+def sentences(context: CallContext) -> tuple[str, ...]:
     """What agreeing covers, for people. Of the call only names that its manifest's reviewer wrote are told."""
-    session, binds = asked.facts.session, asked.facts.targets[0].binds
-    if not asked.call.session:
+    session, binds = context.facts.session, context.facts.targets[0].binds
+    if not context.call.session:
         return ("Agreeing covers this one call: it belongs to no session.",)
     same = f"the same {' and '.join(binds)}; other arguments may differ" if binds else "the same arguments"
-    told = [f"Agreeing covers this task alone, for a day at most, and of this tool only calls with {same}."]
+    lines = [f"Agreeing covers this task alone, for a day at most, and of this tool only calls with {same}."]
     task = vouched_task(session.task, session.task_source)
-    if any(value is None for value in bound(asked.value, binds, task).values()):
-        told.append("Where the task names a value, a later call may have another one that the task names.")
-    return tuple(told)
+    if any(value is None for value in bound(context.value, binds, task).values()):
+        lines.append("Where the task names a value, a later call may have another one that the task names.")
+    return tuple(lines)
 
 
 def _named(value: Json, task: StatedTask) -> bool:

@@ -11,11 +11,11 @@ from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Approval, Consent
 
 
-def covers(consent: Consent, requirement: Requirement, asked: CallContext, at_ns: int) -> bool:
+def covers(consent: Consent, requirement: Requirement, context: CallContext, at_ns: int) -> bool:
     """Whether a consent answers a requirement for this call now. Server, tool and scope of a consent may be "" (any);
     its agent and purpose never are."""
-    call = asked.call
-    if requirement.kind != "consent" or consent.tenant != asked.tenant or consent.subject != call.subject:
+    call = context.call
+    if requirement.kind != "consent" or consent.tenant != context.tenant or consent.subject != call.subject:
         return False
     if not consent.agent or consent.agent != call.agent or consent.purpose != requirement.purpose:
         return False

@@ -95,8 +95,8 @@ def by_reading(by_account: Mapping[Account, str]) -> Mapping[tuple[str, str], fr
     """The humans whose accounts at an issuer read alike, by issuer and each reading."""
     read: dict[tuple[str, str], frozenset[str]] = {}
     for account, human in by_account.items():
-        for known in readings(account.id):
-            place = account.issuer, known
+        for reading in readings(account.id):
+            place = account.issuer, reading
             read[place] = read.get(place, frozenset()) | {human}
     return read
 

@@ -130,12 +130,12 @@ def issue(
     )
 
 
-def covers(grant: Grant, asked: CallContext, at_ns: int, valid: Valid) -> bool:
+def covers(grant: Grant, context: CallContext, at_ns: int, valid: Valid) -> bool:
     """Whether a grant answers its requirement for this call now: same subject, agent, caller, tool and definition,
     within its bounds, and the arguments satisfy its schema. The caller compares `grant.requirement`."""
-    call = asked.call
+    call = context.call
     same = (grant.tenant, grant.subject, grant.agent, grant.caller) == (
-        asked.tenant,
+        context.tenant,
         call.subject,
         call.agent,
         call.caller,
@@ -143,9 +143,9 @@ def covers(grant: Grant, asked: CallContext, at_ns: int, valid: Valid) -> bool:
     there = (grant.server, grant.tool, grant.manifest_sha256) == (call.server, call.tool, call.manifest_sha256)
     if not same or not there or not lasts(grant, at_ns):
         return False
-    if grant.session and (grant.session != call.session or grant.issued_ns < asked.facts.session.started_ns):
+    if grant.session and (grant.session != call.session or grant.issued_ns < context.facts.session.started_ns):
         return False
-    return valid(grant.arguments_schema, asked.value)
+    return valid(grant.arguments_schema, context.value)
 
 
 def lasts(grant: Grant, at_ns: int) -> bool:

@@ -106,17 +106,21 @@ def groups_asked(
 ) -> tuple[tuple[str, QuestionCount], ...]:
     """How often each group was asked within the hour. One whose members were all asked through other groups has less
     left, and is here too."""
-    asked, most = Counter(group for q in recent for group in q.groups), limits.per_approver
-    members = {member.groups for member in directory.members.values() if member.active} if asked and most else set()
+    times_by_group, most = Counter(group for q in recent for group in q.groups), limits.per_approver
+    members = (
+        {member.groups for member in directory.members.values() if member.active}
+        if times_by_group and most
+        else set()
+    )
     hours = [(groups - directory.claimable, groups) for groups in members]
-    hours += [(frozenset({group}), frozenset({group})) for group in directory.claimable & asked.keys()]
+    hours += [(frozenset({group}), frozenset({group})) for group in directory.claimable & times_by_group.keys()]
     recent, taken = sorted(recent, key=_age), dict[str, int]()
     for of, groups in hours:
         times = sum(_hour(most, recent, groups).values())
         taken |= {group: min(times, taken.get(group, times)) for group in of}
     counts = {
-        group: QuestionCount.of(asked[group], most, taken.get(group, asked[group]))
-        for group in {*asked, *(group for group, times in taken.items() if times)}
+        group: QuestionCount.of(times_by_group[group], most, taken.get(group, times_by_group[group]))
+        for group in {*times_by_group, *(group for group, times in taken.items() if times)}
     }
     return tuple(sorted(counts.items(), key=lambda each: (each[1].left, -each[1].asked, each[0]))[:MOST_GROUPS])
 

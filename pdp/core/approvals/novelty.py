@@ -34,11 +34,11 @@ def novelty(rows: Sequence[ArgumentRow], earlier: Sequence[Precedent]) -> Novelt
         return None
     now = _plain(rows)
     same = [each for each in earlier if now is not None and _plain(each.rows) == now]
-    known = {(kind, text.lower()) for each in earlier for kind, text, _ in _names(each.rows)}
+    earlier_names = {(kind, text.lower()) for each in earlier for kind, text, _ in _names(each.rows)}
     new = {
         (kind, text): NewFact(kind, text, pointer)
         for kind, text, pointer in reversed(list(_names(rows)))
-        if (kind, text.lower()) not in known
+        if (kind, text.lower()) not in earlier_names
     }
     facts = [*reversed(new.values()), *_amounts(rows, earlier)]
     return Novelty(len(earlier), len(same), sum(each.mine for each in same), tuple(facts[:MAX_NEW]))

@@ -17,9 +17,9 @@ _MOST = 6  # steps that are told
 _STOOD = {EXTERNAL: "a text that others may have written", NONE: "neither the task nor what was read for it"}
 
 
-def sentences(asked: CallContext) -> Iterator[str]:
+def sentences(context: CallContext) -> Iterator[str]:
     """The sentences; none without a mandate that is in force."""
-    row, fact = asked.stored.mandate, asked.facts.mandate
+    row, fact = context.stored.mandate, context.facts.mandate
     mandate = row.mandate if row is not None else None
     if row is None or mandate is None or fact.status != MandateState.ACTIVE:
         return
@@ -27,7 +27,7 @@ def sentences(asked: CallContext) -> Iterator[str]:
     named = {
         pointer
         for step in mandate.steps
-        if (step.server, step.tool) == (asked.call.server, asked.call.tool)
+        if (step.server, step.tool) == (context.call.server, context.call.tool)
         for pointer in step.arguments
     }
     if fact.covers:
@@ -38,14 +38,14 @@ def sentences(asked: CallContext) -> Iterator[str]:
                 yield f"{value.pointer} is what {value.tool} returned{wrote}."
     elif fact.planned:
         yield "The plan has this tool, and does not cover this call: its arguments or their values are others."
-        yield from _elsewhere(asked, named)
+        yield from _elsewhere(context, named)
     else:
         yield "The plan has no such call left."
     yield "A no ends the plan."
 
 
-def _elsewhere(asked: CallContext, named: set[str]) -> Iterator[str]:
-    origins = asked.facts.arguments.origins
+def _elsewhere(context: CallContext, named: set[str]) -> Iterator[str]:
+    origins = context.facts.arguments.origins
     for value in origins.values if origins.traced else ():
         if value.origin in _STOOD and value.pointer in named:
             yield f"{value.pointer} stands in {_STOOD[value.origin]}."

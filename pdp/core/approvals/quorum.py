@@ -210,15 +210,15 @@ def is_party(call: Call, directory: Directory, human: str, account: Account | No
 def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:
     """The delegation from `absent` to `deputy` in force at this instant, by the one who is away before an
     operator's."""
-    found = None
+    named = None
     for row in standing.delegations:
         parties = (row.tenant, row.absent, row.deputy) == (tenant, absent, deputy)
         ended = row.ended_ns and row.ended_ns <= standing.at_ns
         if parties and absent != deputy and row.from_ns <= standing.at_ns < row.until_ns and not ended:
             if not row.by:
                 return row
-            found = found or row
-    return found
+            named = named or row
+    return named
 
 
 def strong_enough(requirement: Requirement, assurance: str) -> bool:

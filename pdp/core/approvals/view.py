@@ -148,12 +148,12 @@ def told_apart(listed: Iterable[tuple[Approval, Shown | None]]) -> dict[str, tup
             call = approval.call
             same = (call.subject, call.agent, call.server, call.tool, approval.requirement)
             alike.setdefault(same, []).append((approval.id, json.loads(shown.arguments)))
-    found: dict[str, tuple[str, ...]] = {}
+    differing_names: dict[str, tuple[str, ...]] = {}
     for group in alike.values():
         names = dict.fromkeys(name for _, arguments in group for name in arguments if secret_in(name) is None)
         differing = tuple(name for name in names if len({_text(a[name]) if name in a else "" for _, a in group}) > 1)
-        found |= {approval_id: differing[:_MOST_TOLD_APART] for approval_id, _ in group}
-    return found
+        differing_names |= {approval_id: differing[:_MOST_TOLD_APART] for approval_id, _ in group}
+    return differing_names
 
 
 def view(
@@ -261,8 +261,8 @@ def _leaves_by_pointer(shown: Shown) -> dict[str, Json]:
 def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
     if isinstance(value, Mapping) and value:
         for position, (key, member) in enumerate(value.items()):
-            found = secret_in(key)
-            step = f"⟨secret: {found}, name {position}⟩" if found else json_pointer.step(key)
+            secret_kind = secret_in(key)
+            step = f"⟨secret: {secret_kind}, name {position}⟩" if secret_kind else json_pointer.step(key)
             yield from _leaves(member, f"{pointer}/{step}")
     elif isinstance(value, list) and value:
         for index, member in enumerate(value):
@@ -323,8 +323,8 @@ def _answerers(requirement: Requirement | None, group_names: Mapping[str, str]) 
     """Who answers a requirement; None for one that is no people's."""
     seats = requirement.seats if requirement is not None else ()
     named = [f"{each.n} of {group_names.get(each.group_id, each.group_id)}" for each in seats]
-    asked = {"confirmation": "the subject's confirmation", "consent": "the subject's consent"}
-    return " and ".join(named) or asked.get(requirement.kind if requirement is not None else "", "another answer")
+    by_kind = {"confirmation": "the subject's confirmation", "consent": "the subject's consent"}
+    return " and ".join(named) or by_kind.get(requirement.kind if requirement is not None else "", "another answer")
 
 
 def _change(target: TargetFact) -> str:

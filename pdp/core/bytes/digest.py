@@ -197,9 +197,9 @@ def sha256_hex(data: bytes) -> str:
     """Lower-case hex SHA-256."""
     if len(data) <= _HELD:
         return hashlib.sha256(data).hexdigest()
-    found = hashlib.sha256()
-    _feed(found, data)
-    return found.hexdigest()
+    sha256 = hashlib.sha256()
+    _feed(sha256, data)
+    return sha256.hexdigest()
 
 
 def _feed(found: Hash | hmac.HMAC, data: bytes) -> None:
@@ -249,12 +249,12 @@ def secrets_of(key: bytes) -> tuple[bytes, ...]:
     """The secrets of an index key, oldest first."""
     if not key.startswith(_CHAIN):
         return (key,)
-    found, at = [], len(_CHAIN)
+    secrets, at = [], len(_CHAIN)
     while at < len(key):
         begin = at + _LENGTH
         at = begin + int.from_bytes(key[at:begin], "big")
-        found.append(key[begin:at])
-    return tuple(found)
+        secrets.append(key[begin:at])
+    return tuple(secrets)
 
 
 def first_secret(key: bytes) -> bytes:
@@ -285,10 +285,10 @@ def every_index(key: bytes, *parts: Json) -> tuple[str, ...]:
 def every_hex(key: bytes, data: bytes) -> tuple[str, ...]:
     """The same of the canonical list of parts."""
     first, *later = secrets_of(key)
-    found = [keyed_hex(first, data)]
+    hexes = [keyed_hex(first, data)]
     for secret in later:
-        found.append(rekeyed(found[-1], (secret,)))
-    return tuple(found)
+        hexes.append(rekeyed(hexes[-1], (secret,)))
+    return tuple(hexes)
 
 
 def keyed_index(key: bytes, *parts: Json) -> str:

@@ -35,11 +35,11 @@ def variables(template: str) -> tuple[str, ...] | None:
 def match(template: str, uri: str) -> Mapping[str, str] | None:
     """The decoded values of the variables; None for a URI that is not one of the template's."""
     compiled = _compiled(template)
-    found = compiled[0].fullmatch(uri) if compiled is not None else None
-    if compiled is None or found is None:
+    match_of_uri = compiled[0].fullmatch(uri) if compiled is not None else None
+    if compiled is None or match_of_uri is None:
         return None
     values: dict[str, str] = {}
-    for name, raw in zip(compiled[1], found.groups(), strict=True):
+    for name, raw in zip(compiled[1], match_of_uri.groups(), strict=True):
         value = unquote(raw, errors="replace")
         if quote(value, safe="") != raw or _FOREIGN.search(value):
             return None
@@ -50,7 +50,7 @@ def match(template: str, uri: str) -> Mapping[str, str] | None:
 
 @lru_cache(maxsize=4096)
 def _compiled(template: str) -> tuple[re.Pattern[str], tuple[str, ...]] | None:
-    parts = [(found.group(1), found.group(2)) for found in _PART.finditer(template)]
+    parts = [(part.group(1), part.group(2)) for part in _PART.finditer(template)]
     names = tuple(name for name, _ in parts if name)
     spelled = "".join(f"{{{name}}}" if name else text for name, text in parts)
     apart = all(not (a and b) for (a, _), (b, _) in pairwise(parts))

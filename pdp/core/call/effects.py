@@ -108,10 +108,10 @@ def destination(text: str) -> Destination | None:
     number = _port(port)
     if number is None:
         return None
-    found = _address(host) if bracketed is not None or ":" in host else _address(host) or _host(host)
-    if found is None or (bracketed is not None and ":" not in host):
+    address = _address(host) if bracketed is not None or ":" in host else _address(host) or _host(host)
+    if address is None or (bracketed is not None and ":" not in host):
         return None
-    return Destination(found, number or None)
+    return Destination(address, number or None)
 
 
 def _port(text: str | None) -> int | None:
@@ -127,11 +127,11 @@ def _address(text: str) -> Address | None:
     if "%" in text:
         return None
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return mapped or found
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
 def _host(text: str) -> str | None:

@@ -523,7 +523,7 @@ def of_subject(facts: Facts) -> dict[str, Json]:
 def own(facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, shared: Facts) -> dict[str, Json]:
     """The members of the input document that are not as `common` and `of_subject` have them of the facts that the
     call shares with others: what `VARYING` names, and of the rest what is otherwise."""
-    found: dict[str, Json] = {
+    own_facts: dict[str, Json] = {
         "time": time_fact(at_ns),
         "call": {
             "method": facts.method,
@@ -538,25 +538,25 @@ def own(facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, shar
         "session": facts.session.fact(),
     }
     if not (facts.arguments.check.ok and facts.session.check.ok and facts.result is NO_RESULT):
-        found["call_checks"] = {
+        own_facts["call_checks"] = {
             "arguments": facts.arguments.check.as_json,
             "session": facts.session.check.as_json,
             "result": facts.result.check.as_json,
         }
-        found["result"] = facts.result.fact()
+        own_facts["result"] = facts.result.fact()
     if facts.asserted is not shared.asserted:
-        found["asserted"] = facts.asserted.fact()
+        own_facts["asserted"] = facts.asserted.fact()
     if facts.judge_prompts is not shared.judge_prompts:
-        found["judge"] = {"prompts": dict(facts.judge_prompts)}
+        own_facts["judge"] = {"prompts": dict(facts.judge_prompts)}
     if evidence:
-        found["evidence"] = list(map(dict, evidence))
+        own_facts["evidence"] = list(map(dict, evidence))
     if facts.questions is not UNREAD:
-        found["questions"] = facts.questions.fact()
+        own_facts["questions"] = facts.questions.fact()
     if facts.mandate is not NO_MANDATE:
-        found["mandate"] = facts.mandate.fact()
+        own_facts["mandate"] = facts.mandate.fact()
     if facts.budgets:
-        found["budgets"] = standing_of(facts.budgets)
-    return found
+        own_facts["budgets"] = standing_of(facts.budgets)
+    return own_facts
 
 
 _ADDED: Mapping[str, Mapping[str, Json]] = {

@@ -259,8 +259,8 @@ class MandateUse:
 
     @classmethod
     def from_text(cls, text: str) -> MandateUse:
-        found = json.loads(text)
-        return cls({int(step): int(n) for step, n in found["calls"].items()}, int(found["refused"]))
+        use = json.loads(text)
+        return cls({int(step): int(n) for step, n in use["calls"].items()}, int(use["refused"]))
 
     def called(self, step: int) -> MandateUse:
         """With one call more."""
@@ -334,14 +334,14 @@ def verified_steps(
     """Steps of tools that are pinned as the plan says, whose arguments hold nothing that only the plan speaks for:
     what was bound to that alone is bound to nothing. `reviewed`: a signed playbook, whose fixed and free values are
     security's own."""
-    found = []
+    verified = []
     for step in steps:
         tool = catalogue(step.server, step.tool)
         if tool is None or tool.manifest_sha256 != step.manifest_sha256:
             continue
         bound = {at: _verified(at, each, task, tool, reviewed=reviewed) for at, each in step.arguments.items()}
-        found.append(replace(step, arguments=bound))
-    return tuple(found)
+        verified.append(replace(step, arguments=bound))
+    return tuple(verified)
 
 
 def _verified(
@@ -453,9 +453,9 @@ class Seen:
     def fills(self, value: Scalar, source: str) -> bool:
         """Whether a result of the tool holds the value, and did before the agent had said it: else it may have had
         it put there, or echoed."""
-        said, asked = supplied_by(value, self.first), _slot_atoms(value, (source,))
-        read = [found for kind, each in asked if (found := self.first(kind, each))]
-        return bool(read) and (not said or min(read)[:_INSTANT] < said[:_INSTANT])
+        supplied, slots = supplied_by(value, self.first), _slot_atoms(value, (source,))
+        read = [instant for kind, each in slots if (instant := self.first(kind, each))]
+        return bool(read) and (not supplied or min(read)[:_INSTANT] < supplied[:_INSTANT])
 
 
 def slot_kind(source: str, *, led: bool = False) -> str:
@@ -513,14 +513,14 @@ def covered(
         for number, step in enumerate(steps)
         if left[number] > 0 and [step.server, step.tool, step.manifest_sha256] == tool
     ]
-    leaves, found = leaves_of(arguments), []
+    leaves, covers = leaves_of(arguments), []
     for number, step in of_tool if leaves is not None else ():
         bound = [_covered(step, leaf, seen, sinks(leaf[1])) for leaf in leaves or ()]
         values = tuple(each for each in bound if each is not None)
         if len(values) == len(bound) and not any(missing(step.arguments, leaves or ())):
             external = any(_external(each, leaf[2], seen) for each, leaf in zip(values, leaves or (), strict=True))
-            found.append(Cover(key, number, external, left[number], values))
-    return bool(of_tool), tuple(found)
+            covers.append(Cover(key, number, external, left[number], values))
+    return bool(of_tool), tuple(covers)
 
 
 def missing(arguments: Mapping[str, Binding], leaves: Sequence[Leaf]) -> Iterator[str]:
@@ -547,15 +547,15 @@ Leaf = tuple[str, str, Json]  # pointer with `ITEM` for items of lists, the poin
 def leaves_of(arguments: Json) -> tuple[Leaf, ...] | None:
     """Every leaf of a call's arguments: also switches, nulls and what is empty. None for too many, and for a member
     whose name could be taken for an item."""
-    found: list[Leaf] = []
+    leaves: list[Leaf] = []
     try:
         for leaf in _leaves(arguments, "", "", top=True):
-            found.append(leaf)
-            if len(found) > MOST_LEAVES:
+            leaves.append(leaf)
+            if len(leaves) > MOST_LEAVES:
                 return None
     except ValueError:
         return None
-    return tuple(found)
+    return tuple(leaves)
 
 
 def _leaves(value: Json, pattern: str, pointer: str, *, top: bool = False) -> Iterator[Leaf]:

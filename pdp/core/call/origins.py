@@ -93,21 +93,21 @@ class Atoms:
 def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[str, Scalar], ...] | None:
     """The texts and numbers that bind, with their JSON Pointers: below the pointers `binds`, all where that is None.
     None for more than `MAX_VALUES`."""
-    found: list[tuple[str, Scalar]] = []
+    binding: list[tuple[str, Scalar]] = []
     for pointer, value in _scalars(arguments, ""):
         if binds is None or any(json_pointer.within(pointer, each) for each in binds):
-            found.append((pointer, value))
-            if len(found) > MAX_VALUES:
+            binding.append((pointer, value))
+            if len(binding) > MAX_VALUES:
                 return None
-    return tuple(found)
+    return tuple(binding)
 
 
 def call_values(arguments: Json) -> tuple[Scalar, ...] | None:
     """What an agent may have put into a call: texts, numbers, and names of inner members, which a schema may leave
     open. None for more than `MAX_VALUES`."""
     members = arguments.values() if isinstance(arguments, Mapping) else (arguments,)
-    found = [value for member in members for _, value in islice(_scalars(member, "", names=True), MAX_VALUES + 1)]
-    return tuple(found) if len(found) <= MAX_VALUES else None
+    values = [value for member in members for _, value in islice(_scalars(member, "", names=True), MAX_VALUES + 1)]
+    return tuple(values) if len(values) <= MAX_VALUES else None
 
 
 def leads(values: Iterable[Scalar] | None, task: Container[Scalar], known: IsKnown) -> bool:
@@ -198,8 +198,8 @@ def origin_of(value: Scalar, task: Container[Scalar], known: IsKnown) -> str:
 def supplied_by(value: Scalar, first: Callable[[str, str], str]) -> str:
     """The decision by which the agent had supplied all of a value; empty where it had not. `first`: of a (kind, atom)
     the decision that it came with, by age."""
-    found = [first(SUPPLIED, piece) for piece in _tokenized(text_of(value))]
-    return max(found) if found and all(found) else ""
+    instants = [first(SUPPLIED, piece) for piece in _tokenized(text_of(value))]
+    return max(instants) if instants and all(instants) else ""
 
 
 def _is_external(word: str, known: IsKnown) -> bool:
@@ -272,8 +272,8 @@ def _word(chunk: str) -> str:
 
 def _number(word: str) -> str:
     """A number in one spelling, any other word as it is."""
-    found = number_in(word)
-    return word if found is None else text_of(found)
+    number = number_in(word)
+    return word if number is None else text_of(number)
 
 
 def _scalars(  # noqa: C901 - one case for each type of JSON

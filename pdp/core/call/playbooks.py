@@ -103,14 +103,14 @@ def _with_stated(step: PlaybookStep, tool: CatalogueTool, task: StatedTask, text
 
 def _values(kind: str, task: StatedTask, text: str) -> Iterator[Json]:
     """The values of a kind that the user states, each once; of a number the text too. Too many are none."""
-    found = dict[str, None]()
+    candidates = dict[str, None]()
     for each in KINDS[kind].finditer(text[:MAX_TEXT]):
         value = each.group(each.lastindex or 0)
         if kind != "code" or any(map(str.isdigit, value)):
-            found[value] = None
-        if len(found) > MOST_VALUES:
+            candidates[value] = None
+        if len(candidates) > MOST_VALUES:
             return
-    for value in found:
+    for value in candidates:
         if kind != "number":
             if value in task:
                 yield value

@@ -51,8 +51,8 @@ class Revocation:
 
 def revokes(revoked: Mapping[str, Revocation], indexes: Iterable[str], issued_ns: int, at_ns: int) -> bool:
     """Whether a token with marks of these indexes is dead. One that does not say when it was issued (0) is."""
-    found = (revoked.get(index) for index in indexes)
-    return any(each is not None and issued_ns <= each.until_issued_ns and each.live(at_ns) for each in found)
+    revocations = (revoked.get(index) for index in indexes)
+    return any(each is not None and issued_ns <= each.until_issued_ns and each.live(at_ns) for each in revocations)
 
 
 def normal(kind: str, value: str) -> str:

@@ -255,9 +255,9 @@ def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:
 def _new(
     places: Iterable[str], put: Iterable[tuple[str, str, str, str, int]], there: Iterable[LabelRow]
 ) -> Iterator[LabelRow]:
-    known = set(map(_put_on, filterfalse(_shown, there)))
+    labelled = set(map(_put_on, filterfalse(_shown, there)))
     for place in places:
         for label in put:
-            if (place, label[0]) not in known:
-                known.add((place, label[0]))
+            if (place, label[0]) not in labelled:
+                labelled.add((place, label[0]))
                 yield LabelRow(place, *label)

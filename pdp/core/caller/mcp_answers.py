@@ -109,13 +109,13 @@ def call_parameters(params: Mapping[str, Any] | None, method: str = TOOL_CALL) -
 def _completed(given: Mapping[str, Any]) -> tuple[Kind, Any, dict[str, Any]]:
     """The prompt or URI template of a completion, and the values so far, the one to be completed among them."""
     ref, argument, context = given.get("ref"), given.get("argument"), given.get("context")
-    known = (context or {}).get("arguments") if isinstance(context, dict | None) else ...
-    if not isinstance(ref, dict) or not isinstance(argument, dict) or not isinstance(known, dict | None):
+    context_arguments = (context or {}).get("arguments") if isinstance(context, dict | None) else ...
+    if not isinstance(ref, dict) or not isinstance(argument, dict) or not isinstance(context_arguments, dict | None):
         raise NotACallError("params: a completion has ref, argument and context, each an object")
     name, value = argument.get("name"), argument.get("value")
-    if not isinstance(name, str) or not isinstance(value, str) or (known or {}).get(name, value) != value:
+    if not isinstance(name, str) or not isinstance(value, str) or (context_arguments or {}).get(name, value) != value:
         raise NotACallError("params.argument: needs a name, and one value")
-    arguments = {**(known or {}), name: value}
+    arguments = {**(context_arguments or {}), name: value}
     if ref.get("type") == "ref/prompt":
         return "prompt", ref.get("name"), arguments
     if ref.get("type") == "ref/resource":
@@ -148,15 +148,15 @@ def unobliging(decision: Decision, carried_out: Collection[str] = ()) -> Decisio
 
 def data(decision: Decision) -> dict[str, Any]:
     """What a client may know of a decision that is no allow: never its reasons."""
-    told: dict[str, Any] = {"status": decision.effect}
+    answer_data: dict[str, Any] = {"status": decision.effect}
     if decision.decision_id:
-        told["decision_id"] = decision.decision_id
+        answer_data["decision_id"] = decision.decision_id
     if decision.pending is not None:
-        if found := page(decision):
-            told |= {"approval_url": found[0], "short_code": found[1]}
+        if approval_page := page(decision):
+            answer_data |= {"approval_url": approval_page[0], "short_code": approval_page[1]}
         if decision.pending.retry_after is not None:
-            told["retry_after"] = decision.pending.retry_after
-    return told
+            answer_data["retry_after"] = decision.pending.retry_after
+    return answer_data
 
 
 def way(decision: Decision, client: McpClient) -> Way:
@@ -173,10 +173,10 @@ def way(decision: Decision, client: McpClient) -> Way:
 def elicitation(decision: Decision, client: McpClient) -> dict[str, Any]:
     """The parameters of `elicitation/create` for a pending call that has a page. The page asks who opens it to sign
     in: its address carries no right."""
-    found = page(decision)
-    if found is None:
+    approval_page = page(decision)
+    if approval_page is None:
         raise ValueError("decision: no requirement has a page")
-    url, code = found
+    url, code = approval_page
     message = decision.safe_message + (f" Compare the code {code}." if code else "")
     if client.shows("url") and (client.modern or client.version in _URLS):
         return {"mode": "url", "message": message, "url": url}

@@ -119,7 +119,7 @@ def question(
 
     Every member of the document is checked against its JSON Schema. One that does not match it is a fault of ours and
     raises EngineFault (`policy.input`), which `decide` answers with DENY."""
-    told = own(facts, evidence, at_ns, shared.facts)
+    own_facts = own(facts, evidence, at_ns, shared.facts)
     if shared.members is None:
         about, subjects = shared.about or SharedFacts(shared.facts), of_subject(shared.facts)
         if about.members is None:
@@ -128,8 +128,8 @@ def question(
             about.members = Members.of(most)
         _require(policy, subjects)
         shared.members = about.members.joined(Members.of(subjects, {}))
-    _require(policy, told)
-    return EngineQuery(shared.members.joined(Members.of(told)), _advice(facts), fresh=facts.phase == "result")
+    _require(policy, own_facts)
+    return EngineQuery(shared.members.joined(Members.of(own_facts)), _advice(facts), fresh=facts.phase == "result")
 
 
 def _require(policy: LoadedPolicy, members: Mapping[str, Json]) -> None:
@@ -157,32 +157,32 @@ _check, _ok = attrgetter("check"), attrgetter("ok")
 _EFFECTS = {"call": frozenset(Effect), "result": frozenset({Effect.ALLOW, Effect.DENY})}  # nobody is asked of results
 
 
-def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
+def conclude(query: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
     """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
     decision = decision_of(answer)
     outcome = (_read_again if len(decision) <= SHORT else read)(decision)
-    if asked.advice:
-        outcome = _advised(outcome, asked.advice)
+    if query.advice:
+        outcome = _advised(outcome, query.advice)
     if len(outcome.reasons) > 1:  # Rego's sets know no order
         outcome = replace(outcome, reasons=tuple(sorted(outcome.reasons, key=_place)))
-    if not outcome.visible <= asked.keys:
+    if not outcome.visible <= query.keys:
         return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
-    if asked.phase == "list":
+    if query.phase == "list":
         if outcome.effect is not Effect.DENY:
             return denied("policy.not_a_decision", "The policy decided a call where only a list was asked for.")
         return outcome
-    if not (outcome.effect is Effect.DENY or (outcome.visible and outcome.effect in _EFFECTS[asked.phase])):
+    if not (outcome.effect is Effect.DENY or (outcome.visible and outcome.effect in _EFFECTS[query.phase])):
         return denied("policy.not_a_decision", "The policy let something pass that it does not grant.")
-    return _obliging(outcome, asked, supported_obligations) if outcome.obligations else outcome
+    return _obliging(outcome, query, supported_obligations) if outcome.obligations else outcome
 
 
-def _obliging(outcome: Outcome, asked: EngineQuery, supported_obligations: frozenset[str]) -> Outcome:
+def _obliging(outcome: Outcome, query: EngineQuery, supported_obligations: frozenset[str]) -> Outcome:
     """An outcome with obligations; a denial where nobody would fulfil one, or as policy alone says it."""
-    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - _OURS[asked.phase])
+    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - _OURS[query.phase])
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
         return denied("obligation.unsupported", message, waived=outcome.waived)
-    if any(each["kind"] == EXCHANGE and not _exchangeable(each, asked) for each in outcome.obligations):
+    if any(each["kind"] == EXCHANGE and not _exchangeable(each, query) for each in outcome.obligations):
         message = (
             f"For what a token is exchanged ({EXCHANGE}), the signed manifest alone says: set `downstream` in the "
             "review of the tool, and nothing but a code in the pack's `oblige`."
@@ -191,11 +191,11 @@ def _obliging(outcome: Outcome, asked: EngineQuery, supported_obligations: froze
     return outcome
 
 
-def _exchangeable(obligation: Mapping[str, Json], asked: EngineQuery) -> bool:
+def _exchangeable(obligation: Mapping[str, Json], query: EngineQuery) -> bool:
     """Whether the manifest names the service that a token is exchanged for, and policy names none."""
-    targets = asked.members.values["targets"]
+    targets = query.members.values["targets"]
     named = [each for each in targets if each.get("downstream", {}).get("audience")]
-    return asked.phase == "call" and bool(named) and obligation.keys() <= _ELEMENT
+    return query.phase == "call" and bool(named) and obligation.keys() <= _ELEMENT
 
 
 def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:

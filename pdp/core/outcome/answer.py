@@ -94,16 +94,16 @@ class Answer:
     @staticmethod
     def from_bytes(data: bytes) -> Answer | None:
         """The inverse of `to_bytes`; None for what another release kept in another shape."""
-        found: dict[str, Any] = json.loads(data)
+        fields: dict[str, Any] = json.loads(data)
         try:
             return Answer(
                 **{
-                    **found,
-                    "effect": Effect(found["effect"]),
-                    "reasons": tuple(Reason(**r) for r in found["reasons"]),
-                    "obligations": tuple(found["obligations"]),
-                    "policy": PolicyRef(*found["policy"]),
-                    "requirements": tuple(OpenRequirement(**r) for r in found["requirements"]),
+                    **fields,
+                    "effect": Effect(fields["effect"]),
+                    "reasons": tuple(Reason(**r) for r in fields["reasons"]),
+                    "obligations": tuple(fields["obligations"]),
+                    "policy": PolicyRef(*fields["policy"]),
+                    "requirements": tuple(OpenRequirement(**r) for r in fields["requirements"]),
                 }
             )
         except (KeyError, TypeError, ValueError):

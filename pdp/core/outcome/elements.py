@@ -179,8 +179,8 @@ def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[
 
 def whole(composed: bytes, facts: Sequence[bytes]) -> bytes:
     """The input document (`pdp.input/1`) again, from both inputs, for a bundle that is evaluated in one step."""
-    found = {**json.loads(composed), **json.loads(facts[-1] if facts else b"{}")}
-    return encode({**found, "schema": "pdp.input/1", "consents": [], "grants": []}).encode()
+    document = {**json.loads(composed), **json.loads(facts[-1] if facts else b"{}")}
+    return encode({**document, "schema": "pdp.input/1", "consents": [], "grants": []}).encode()
 
 
 def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -245,15 +245,15 @@ def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[Said
 
 def _elements_of(answer: bytes, server: str, keys: frozenset[str]) -> tuple[SaidElement, ...]:
     try:
-        told = [_said(json.loads(part), server, keys) for part in answer.split(SEPARATOR)[1:]]
+        by_key = [_said(json.loads(part), server, keys) for part in answer.split(SEPARATOR)[1:]]
     except (ValueError, RecursionError):
         return ()
-    if not told:
+    if not by_key:
         return ()
-    plain, asserted = told[0], told[-1]
-    found = [replace(each, asserted="" if key in asserted else "without") for key, each in plain.items()]
-    found += [replace(each, asserted="with") for key, each in asserted.items() if key not in plain]
-    return tuple(sorted(found, key=lambda each: (each.pack, KINDS["call"].index(each.kind), each.code)))
+    plain, asserted = by_key[0], by_key[-1]
+    elements = [replace(each, asserted="" if key in asserted else "without") for key, each in plain.items()]
+    elements += [replace(each, asserted="with") for key, each in asserted.items() if key not in plain]
+    return tuple(sorted(elements, key=lambda each: (each.pack, KINDS["call"].index(each.kind), each.code)))
 
 
 _elements_again = lru_cache(REMEMBERED)(_elements_of)
@@ -266,8 +266,8 @@ def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, Sai
     for pack, rules in _object_of(elements).items():
         for kind in filter(_object_of(rules).get, KINDS["call"]):  # most have said nothing
             reach = keys if kind != "allow" else _reach(_object_of(rules.get("meta")), server, keys)
-            found = rules[kind] if reach and isinstance(rules[kind], list) else ()
-            for fields in filter(None, map(_object_of, found)):
+            of_kind = rules[kind] if reach and isinstance(rules[kind], list) else ()
+            for fields in filter(None, map(_object_of, of_kind)):
                 target = fields.get("target")
                 if kind not in KINDS["list"] or not isinstance(target, str) or target in reach:
                     said.setdefault(*_keyed(SaidElement(pack, kind, fields)))

@@ -122,7 +122,7 @@ class Engine(Protocol):
         """Workers that are up; without any of its own, 1 when it can be asked."""
         ...
 
-    async def evaluate(self, asked: EngineQuery) -> bytes:
+    async def evaluate(self, query: EngineQuery) -> bytes:
         """JSON of `data.pdp.decision`. Raises EngineFault (`policy.*`) or Overloaded; never returns late."""
         ...
 

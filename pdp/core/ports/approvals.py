@@ -39,12 +39,12 @@ class EvidenceSource(Protocol):
     """Answers to requirements: by people, by what they agreed to before, by the judge. Raises Unavailable when what
     it would say cannot be known."""
 
-    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """Answers for exactly this call that are already there. One answer for each requirement at most."""
         ...
 
     async def gather(
-        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Try to answer the opened stage now; what cannot be answered at once is left out."""
         ...

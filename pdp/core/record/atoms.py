@@ -58,8 +58,8 @@ class AtomHashes:
 
     def all(self, atoms: Atoms) -> tuple[int, ...]:
         """Those of one text, with the mark of one that is cut where that untraces."""
-        found = [self.of(atoms.kind, atom) for atom in atoms.atoms]
-        return tuple(dict.fromkeys((OVERFLOW, *found) if atoms.overflows else found))
+        hashes = [self.of(atoms.kind, atom) for atom in atoms.atoms]
+        return tuple(dict.fromkeys((OVERFLOW, *hashes) if atoms.overflows else hashes))
 
 
 @lru_cache(1024)
@@ -172,8 +172,8 @@ class SightingRecorder:
 def supplied_atoms(arguments: Json, task: Container[Scalar], seen: KnownAtoms, hashes: AtomHashes) -> tuple[int, ...]:
     """What an agent supplies with a call; values that were the task's or the user's own before are not among it."""
     values = binding_values(arguments, None) or ()
-    known = {at for at, value in values if origin_of(value, task, lambda *pair: pair in seen) in (TASK, OWN)}
-    return hashes.all(of_arguments(arguments, frozenset(known)))
+    own_places = {at for at, value in values if origin_of(value, task, lambda *pair: pair in seen) in (TASK, OWN)}
+    return hashes.all(of_arguments(arguments, frozenset(own_places)))
 
 
 def _traced_in(session: SessionFact, keys: CallKeys, stored: StoredCall) -> Iterator[tuple[str, str, int]]:

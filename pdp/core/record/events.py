@@ -145,8 +145,8 @@ def config(  # noqa: PLR0913 - what it says
     """The configuration in force changed: its digest, the one `before` ("" for the first), the names of settings that
     are not at their defaults and of those that `changed`. `changes` is the commitment to what each was and is."""
     names: list[Json] = [cut(name) for name in sorted(changed)]
-    known = portion([cut(key) for key in sorted(keys)])["items"]  # as many as fit
-    fields: Fields = {"sha256": sha256, "keys": known, "by": cut(by), "before": before or None}
+    key_names = portion([cut(key) for key in sorted(keys)])["items"]  # as many as fit
+    fields: Fields = {"sha256": sha256, "keys": key_names, "by": cut(by), "before": before or None}
     return encode(stamp, "config", {**fields, "changed": portion(names), "changes": changes})
 
 

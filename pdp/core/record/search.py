@@ -55,8 +55,8 @@ class RecordQuery:
         at = record.get("time_ns", 0)
         if at < self.since_ns or (self.until_ns and at >= self.until_ns):
             return False
-        found = set(terms(record, data))
-        return all(any((name, value) in found for value in values) for name, values in self.wanted.items())
+        record_terms = set(terms(record, data))
+        return all(any((name, value) in record_terms for value in values) for name, values in self.wanted.items())
 
 
 def terms(record: Mapping[str, Any], data: bytes) -> Iterator[Term]:
@@ -88,8 +88,8 @@ def subject_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """The subject of a record: of a decision or list, else of what people were asked, granted or agreed to."""
     call = _object(_object(record, "request"), "call")
     for place in (record, call, _object(record, "bounds"), _object(record, "terms")):
-        if found := _object(place, "subject"):
-            return found
+        if subject := _object(place, "subject"):
+            return subject
     return _NOTHING
 
 
@@ -148,10 +148,10 @@ def _of_people(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _object(place: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = place.get(name)
-    return found if isinstance(found, Mapping) else _NOTHING
+    member = place.get(name)
+    return member if isinstance(member, Mapping) else _NOTHING
 
 
 def _list(place: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
-    found = place.get(name)
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else ()
+    member = place.get(name)
+    return [each for each in member if isinstance(each, Mapping)] if isinstance(member, list) else ()

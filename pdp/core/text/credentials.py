@@ -101,8 +101,8 @@ def credentials(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[Credential, 
 
 def kinds_in(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[tuple[str, str], ...]:
     """Kind and name of the credentials in a text, each once."""
-    found = credentials(text, own)
-    return tuple(dict.fromkeys([(each.kind, each.name) for each in found])) if found else ()
+    credentials_in = credentials(text, own)
+    return tuple(dict.fromkeys([(each.kind, each.name) for each in credentials_in])) if credentials_in else ()
 
 
 def secret_in(text: str) -> str | None:
@@ -150,8 +150,8 @@ def _found(
         what = (name, hit.replace(" ", ""))
         here[what] += 1
         places = seen.setdefault(name, [])
-        known = here[what] <= most[what] if reading.vague else _meets(places, first, last)
-        if not known:
+        seen_before = here[what] <= most[what] if reading.vague else _meets(places, first, last)
+        if not seen_before:
             insort(places, (first, last))
             yield Credential(kind, name, first, last)
     most |= here

@@ -154,8 +154,8 @@ def _sentences(text: str) -> Iterator[str]:
 def _is_short(text: str) -> bool:
     """Whether a text ends with a word whose full stop ends no sentence: an abbreviation (a known one, a letter, one
     with a full stop within), or the number of an item."""
-    found = _LAST_WORD.search(text)
-    word = found[0].lower() if found else ""
+    last = _LAST_WORD.search(text)
+    word = last[0].lower() if last else ""
     parts = word.split(".")
     if word.isdigit():
         return len(word) <= 2  # of a list within the sentence
@@ -172,17 +172,17 @@ def _divided(sentence: str) -> tuple[list[str], list[str]]:
     """What a sentence asks for, around what it excludes."""
     plain = sentence
     for harmless in (_NO_NEGATION, _CONDITION):
-        plain = harmless.sub(lambda found: " " * len(found[0]), plain)
+        plain = harmless.sub(lambda negation: " " * len(negation[0]), plain)
     kept, left_out, at = list[str](), list[str](), 0
-    turns = [found.start() for found in _TURN.finditer(plain)]
-    parts = sorted([0, *turns, *(found.start() for found in _OWN_PART.finditer(plain))])
-    for found in _NEGATION.finditer(plain):
-        if found.start() < at:
+    turns = [negation.start() for negation in _TURN.finditer(plain)]
+    parts = sorted([0, *turns, *(negation.start() for negation in _OWN_PART.finditer(plain))])
+    for negation in _NEGATION.finditer(plain):
+        if negation.start() < at:
             continue
-        start = found.start()
-        if found["outright"]:
+        start = negation.start()
+        if negation["outright"]:
             start = max(at, parts[bisect_right(parts, start) - 1])
-        turn = bisect_left(turns, found.end())
+        turn = bisect_left(turns, negation.end())
         end = turns[turn] if turn < len(turns) else len(sentence)
         kept.append(sentence[at:start])
         left_out.append(sentence[start:end])

@@ -122,8 +122,8 @@ def hinted(text: str) -> tuple[Pattern, ...]:
     small = text.lower()
     if _BEGINNINGS.isdisjoint(zip(small, small[1:], small[2:], strict=False)):
         return ()
-    found = {hint for hint in _possible(text) if hint in text} | {hint for hint in _ANY_CASE if hint in small}
-    return tuple(p for p in PATTERNS if not found.isdisjoint(p.hints)) if found else ()
+    hints = {hint for hint in _possible(text) if hint in text} | {hint for hint in _ANY_CASE if hint in small}
+    return tuple(p for p in PATTERNS if not hints.isdisjoint(p.hints)) if hints else ()
 
 
 def hinted_among(formats: Iterable[Pattern], window: str) -> Iterator[Pattern]:

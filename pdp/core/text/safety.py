@@ -187,7 +187,7 @@ def _shown(text: str, *, alike: bool) -> list[_As]:
         shown += _cluster(text[start:end])
         start = end
     put = [_As.ITSELF if each else _As.SPELLED for each in shown]
-    told = _told_in(text) if alike and not text.isascii() else frozenset()
+    telling_scripts = _told_in(text) if alike and not text.isascii() else frozenset()
     at = 0
     for is_word, run in groupby(text, key=_of_a_word):
         part = "".join(run)
@@ -198,7 +198,7 @@ def _shown(text: str, *, alike: bool) -> list[_As]:
             bare = is_word and _stands_alone(text, at, at + len(part))
             for place, deceptive in enumerate(spelled, at):
                 if deceptive and put[place] is _As.ITSELF:
-                    marked = alike and _in_prose(text[place], part, bare=bare, told=told)
+                    marked = alike and _in_prose(text[place], part, bare=bare, told=telling_scripts)
                     put[place] = _As.MARKED if marked else _As.SPELLED
         at += len(part)
     return put
@@ -247,11 +247,11 @@ def _deceptive_in_word(word: str, *, alike: bool) -> Iterator[bool]:
     their letter."""
     scripts = [_script(char) for char in word]
     latin = "LATIN" in scripts
-    told = {script for char, script in zip(word, scripts, strict=True) if _tells(char)}
+    telling_scripts = {script for char, script in zip(word, scripts, strict=True) if _tells(char)}
     deceptive = False
     for char, script in zip(word, scripts, strict=True):
         if script != "COMBINING":
-            drawn_so = alike and _as_ascii(char) and (latin or script not in told)
+            drawn_so = alike and _as_ascii(char) and (latin or script not in telling_scripts)
             deceptive = (latin and script in _ALIKE) or drawn_so
         yield deceptive
 
@@ -294,8 +294,8 @@ def _undrawn(char: str) -> bool:
 def _first_alike(char: str) -> str:
     """The first of the ASCII characters that one is drawn like, itself among them."""
     plain = _plain_of(char) or char
-    found = [each for each in (plain, *_drawn_like(plain)) if each.isascii() and len(each) == 1]
-    return min(found, default=char)
+    alike = [each for each in (plain, *_drawn_like(plain)) if each.isascii() and len(each) == 1]
+    return min(alike, default=char)
 
 
 def _plain_of(char: str) -> str:
@@ -308,8 +308,8 @@ def _drawn_like(char: str) -> tuple[str, ...]:
     """The characters that one is confusable with (UTS 39)."""
     from confusable_homoglyphs.confusables import is_confusable  # noqa: PLC0415 - a megabyte of tables
 
-    found = is_confusable(char, greedy=True)
-    return tuple(each["c"] for each in found[0]["homoglyphs"]) if found else ()
+    confusable = is_confusable(char, greedy=True)
+    return tuple(each["c"] for each in confusable[0]["homoglyphs"]) if confusable else ()
 
 
 @lru_cache(maxsize=4_096)

@@ -170,8 +170,8 @@ def atoms(texts: Iterable[str], longest: int) -> Iterator[str]:
                     yield atom(number)
         yield from wording.instants
     for length in range(2, longest + 1):
-        for wording, found in read:
-            for first, last in zip(found, found[length - 1 :], strict=False):
+        for wording, words in read:
+            for first, last in zip(words, words[length - 1 :], strict=False):
                 yield from wording.phrases(first, last)
 
 
@@ -205,6 +205,6 @@ def _instants(text: str) -> Iterator[str]:
             continue
         if len(run) % 2 == 0:
             for pair in zip(run[::2], run[1::2], strict=True):
-                found = {each.lastgroup: each[0] for each in pair}
-                yield f"{found['date']} {found['time']}"
+                parts_by_kind = {each.lastgroup: each[0] for each in pair}
+                yield f"{parts_by_kind['date']} {parts_by_kind['time']}"
         run = [part] if part else []

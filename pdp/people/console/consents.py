@@ -18,11 +18,11 @@ _OVER = frozenset({"refused", "expired", "revoked"})
 
 async def show(visit: Visit) -> Response:
     """GET /consents: those asked for and in force; `ended=1`: those that are over."""
-    asked = visit.request.query_params
-    ended = asked.get("ended") == "1"
+    params = visit.request.query_params
+    ended = params.get("ended") == "1"
     states = _OVER if ended else frozenset(STATES) - _OVER
     views, after = await visit.approvals.consents.list(
-        visit.person, Page(PAGE, asked.get("after", "")[:64]), states=states
+        visit.person, Page(PAGE, params.get("after", "")[:64]), states=states
     )
     return visit.show("consents.html", views=views, ended=ended, after=after)
 
@@ -62,11 +62,11 @@ async def revoke(visit: Visit) -> Response:
 
 async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
     view = await _find(visit)
-    asked = ""
+    challenge = ""
     if view.state == "requested":  # what is to be decided is read as any request is, and on record
         whole = await visit.approvals.queue.get(visit.person, view.id)
-        asked = visit.console.passkeys.asked(visit.person, whole)
-        missing = whole.wanted.min_assurance == "passkey" and not asked
+        challenge = visit.console.passkeys.asked(visit.person, whole)
+        missing = whole.wanted.min_assurance == "passkey" and not challenge
     else:
         missing = False
     entropy = visit.console.services.entropy
@@ -75,7 +75,7 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
         status,
         view=view,
         notice=notice,
-        passkey=asked,
+        passkey=challenge,
         missing=missing,
         fresh=visit.fresh,
         unproved=not visit.session.signed_in.authenticated_ns,

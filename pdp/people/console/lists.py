@@ -35,14 +35,14 @@ _MAX_TEXT = 256
 async def queue(visit: Visit) -> Response:
     """GET /queue: what waits, by risk and then age, the many of one person as one row; `issuer` and `subject`: each
     of that person's."""
-    asked = visit.request.query_params
+    params = visit.request.query_params
     states, one = (
-        _states(asked, OPEN) or frozenset({State.PENDING}),
-        Account(text(asked, "issuer"), text(asked, "subject")),
+        _states(params, OPEN) or frozenset({State.PENDING}),
+        Account(text(params, "issuer"), text(params, "subject")),
     )
-    query = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1", fold=not one.id)
+    query = replace(_wanted(params), states=states, mine=params.get("mine") == "1", fold=not one.id)
     listed = await visit.approvals.queue.page(
-        visit.person, replace(query, subject=one) if one.id else query, _page(asked)
+        visit.person, replace(query, subject=one) if one.id else query, _page(params)
     )
     me, delegations = visit.person.human, await visit.approvals.delegations.list(visit.person)
     told = [each for each in delegations if each.deputy == me or (each.absent == me and each.by)]
@@ -51,16 +51,16 @@ async def queue(visit: Visit) -> Response:
 
 async def history(visit: Visit) -> Response:
     """GET /history: what is decided or over, newest first."""
-    asked = visit.request.query_params
+    params = visit.request.query_params
     query = replace(
-        _wanted(asked),
-        states=_states(asked, FINAL) or FINAL,
-        opened_from_ns=day(asked, "from"),
-        opened_to_ns=day(asked, "to", after=1),
+        _wanted(params),
+        states=_states(params, FINAL) or FINAL,
+        opened_from_ns=day(params, "from"),
+        opened_to_ns=day(params, "to", after=1),
         newest_first=True,
     )
     return _show(
-        visit, "history.html", await visit.approvals.queue.page(visit.person, query, _page(asked)), FINAL_STATES
+        visit, "history.html", await visit.approvals.queue.page(visit.person, query, _page(params)), FINAL_STATES
     )
 
 
@@ -72,75 +72,75 @@ def _show(
     told: Sequence[Delegation] = (),
 ) -> Response:
     directory = visit.approvals.directories.of(visit.person.tenant)
-    asked, now = visit.request.query_params, visit.console.services.clock.now_ns()
+    params, now = visit.request.query_params, visit.console.services.clock.now_ns()
     return visit.show(
         template,
         lines=[
-            _folded(row, _kept(asked), directory, now) if isinstance(row, Folded) else line(row, directory, now)
+            _folded(row, _kept(params), directory, now) if isinstance(row, Folded) else line(row, directory, now)
             for row in listed.rows
         ],
         total=listed.total,
-        asked=_kept(asked),
+        asked=_kept(params),
         states=states,
         kinds=KINDS,
-        next=_next(asked, listed.after),
+        next=_next(params, listed.after),
         delegations=told,
     )
 
 
-def _wanted(asked: QueryParams) -> ApprovalFilter:
-    kind = asked.get("kind", "")
+def _wanted(params: QueryParams) -> ApprovalFilter:
+    kind = params.get("kind", "")
     kinds = frozenset({kind}) & frozenset(KINDS)
     return ApprovalFilter(
         kinds=kinds,
-        server=text(asked, "server"),
-        tool=text(asked, "tool"),
-        agent=text(asked, "agent"),
-        code=text(asked, "code"),
-        person=text(asked, "person"),
+        server=text(params, "server"),
+        tool=text(params, "tool"),
+        agent=text(params, "agent"),
+        code=text(params, "code"),
+        person=text(params, "person"),
     )
 
 
-def _states(asked: QueryParams, among: frozenset[State]) -> frozenset[State]:
-    state = asked.get("state", "")
+def _states(params: QueryParams, among: frozenset[State]) -> frozenset[State]:
+    state = params.get("state", "")
     if state == "all":
         return among
     return frozenset(each for each in among if each == state)
 
 
-def _page(asked: QueryParams) -> Page:
-    return Page(PAGE, text(asked, "after"))
+def _page(params: QueryParams) -> Page:
+    return Page(PAGE, text(params, "after"))
 
 
-def text(asked: QueryParams, name: str) -> str:
+def text(params: QueryParams, name: str) -> str:
     """A field of a query, without spaces around it. Raises InvalidRequest."""
-    found = asked.get(name, "").strip()
-    if len(found) > _MAX_TEXT:
+    value = params.get(name, "").strip()
+    if len(value) > _MAX_TEXT:
         raise InvalidRequest(name, "is too long")
-    return found
+    return value
 
 
-def day(asked: QueryParams, name: str, *, after: int = 0) -> int:
+def day(params: QueryParams, name: str, *, after: int = 0) -> int:
     """The beginning of a day, UTC; 0 when none is asked for."""
-    found = text(asked, name)
-    if not found:
+    value = text(params, name)
+    if not value:
         return 0
     try:
-        begins = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
+        begins = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
         return min(max(0, int(begins.timestamp())) * NS, INT64_MAX)
     except (ValueError, OverflowError):
         raise InvalidRequest(name, "is a day, as in 2026-11-20") from None
 
 
-def _kept(asked: QueryParams) -> Mapping[str, str]:
+def _kept(params: QueryParams) -> Mapping[str, str]:
     """The values that the form of filters keeps."""
     names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to", "issuer", "subject")
-    return {name: asked.get(name, "") for name in names}
+    return {name: params.get(name, "") for name in names}
 
 
-def _next(asked: QueryParams, after: str) -> str:
+def _next(params: QueryParams, after: str) -> str:
     """The query of the next page; "" on the last."""
-    kept = {name: value for name, value in _kept(asked).items() if value}
+    kept = {name: value for name, value in _kept(params).items() if value}
     return urlencode({**kept, "after": after}) if after else ""
 
 
@@ -149,11 +149,11 @@ _MAX_REASON = 2000
 
 async def grants(visit: Visit) -> Response:
     """GET /grants: those in force; `ended=1`: those that are over."""
-    asked = visit.request.query_params
-    ended = asked.get("ended") == "1"
+    params = visit.request.query_params
+    ended = params.get("ended") == "1"
     states = frozenset(GrantState) - {GrantState.ACTIVE} if ended else frozenset({GrantState.ACTIVE})
     listed, after = await visit.approvals.grants.list(
-        visit.person, GrantFilter(states=states), Page(PAGE, asked.get("after", "")[:64])
+        visit.person, GrantFilter(states=states), Page(PAGE, params.get("after", "")[:64])
     )
     attempt = visit.console.services.entropy.bytes(16).hex()
     return visit.show("grants.html", grants=listed, ended=ended, after=after, attempt=attempt)

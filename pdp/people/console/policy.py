@@ -32,11 +32,11 @@ async def show(visit: Visit) -> Response:
     if services.records is None:
         raise Unsupported("search.off", "This server shows no policy here.")
     async with place_to_read(visit.console.drawing, visit.session.id):
-        found = ReadReleases()
+        releases = ReadReleases()
         if services.releases is not None:
-            found = await services.releases.read(services.clock.now_ns())
-        await services.records.releases(person.tenant, Reader("", person.account), len(found.releases))
-        return await asyncio.to_thread(_draw, visit, found)
+            releases = await services.releases.read(services.clock.now_ns())
+        await services.records.releases(person.tenant, Reader("", person.account), len(releases.releases))
+        return await asyncio.to_thread(_draw, visit, releases)
 
 
 def _draw(visit: Visit, found: ReadReleases) -> Response:

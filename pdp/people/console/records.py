@@ -46,16 +46,16 @@ class RecordLine:
 async def search(visit: Visit) -> Response:
     """GET /records: the form, and with a query what it finds, newest first."""
     records, auditor, reader = _auditor(visit)
-    asked = visit.request.query_params
-    kept = {name: asked.get(name, "") for name in _FIELDS}
-    found = None
+    params = visit.request.query_params
+    kept = {name: params.get(name, "") for name in _FIELDS}
+    page = None
     lines: tuple[RecordLine, ...] = ()
-    if "find" in asked:
-        found = await records.search(auditor, _ask(asked), lists.PAGE, _number(asked.get("before", "0")), reader)
-        lines = tuple(map(_line, found.matches))
+    if "find" in params:
+        page = await records.search(auditor, _ask(params), lists.PAGE, _number(params.get("before", "0")), reader)
+        lines = tuple(map(_line, page.matches))
     more = {name: value for name, value in kept.items() if value}
-    after = urlencode({**more, "find": "1", "before": found.before}) if found is not None and found.before else ""
-    return visit.show("records.html", asked=kept, lines=lines, looked=found is not None, next=after, effects=EFFECTS)
+    after = urlencode({**more, "find": "1", "before": page.before}) if page is not None and page.before else ""
+    return visit.show("records.html", asked=kept, lines=lines, looked=page is not None, next=after, effects=EFFECTS)
 
 
 async def show(visit: Visit) -> Response:
@@ -104,16 +104,16 @@ def _auditor(visit: Visit) -> tuple[Records, Caller, Reader]:
     return records, Caller("", person.tenant, frozenset(), frozenset()), Reader("", person.account)
 
 
-def _ask(asked: QueryParams) -> SearchAsk:
-    wanted = {name: frozenset({value}) for name in _TERMS if (value := _value(asked, name))}
-    people = {name: _account(value) for name in _PEOPLE if (value := _value(asked, name))}
+def _ask(params: QueryParams) -> SearchAsk:
+    wanted = {name: frozenset({value}) for name in _TERMS if (value := _value(params, name))}
+    people = {name: _account(value) for name in _PEOPLE if (value := _value(params, name))}
     day = {"from": 0, "to": 1}
-    since, until = (lists.day(asked, name, after=after) for name, after in day.items())
+    since, until = (lists.day(params, name, after=after) for name, after in day.items())
     return SearchAsk(since, until, wanted, people)
 
 
-def _value(asked: QueryParams, name: str) -> str:
-    value = lists.text(asked, name)
+def _value(params: QueryParams, name: str) -> str:
+    value = lists.text(params, name)
     if name == "effect" and value and value not in EFFECTS:
         raise InvalidRequest(name, f"is one of {', '.join(EFFECTS)}")
     return value

@@ -76,11 +76,11 @@ class May:
 async def show(visit: Visit) -> Response:
     """GET /requests/ID; `all=N` is the Nth part of everything, with nothing cut, `seen` the proof that those before
     it were shown. Raises NotFound."""
-    asked = visit.request.query_params
-    part = asked.get("all", "0")
+    params = visit.request.query_params
+    part = params.get("all", "0")
     if not (part.isascii() and part.isdigit() and len(part) < 6):
         raise InvalidRequest("all", "is the number of a part")
-    return await _show(visit, part=int(part), seen=asked.get("seen", ""))
+    return await _show(visit, part=int(part), seen=params.get("seen", ""))
 
 
 async def vote(visit: Visit) -> Response:
@@ -180,7 +180,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
     told = view.shown.effects if view.shown else ()
     rows = arguments(view.rows, part=part)
     task = fold(view.shown.task if view.shown else "", everything=part > 0)
-    asked = visit.console.passkeys.asked(visit.person, view)
+    challenge = visit.console.passkeys.asked(visit.person, view)
     place = f"/requests/{view.approval.id}/vote"
     came = _came(visit, place, view, rows.part, seen) and not rows.cut and not task.hidden
     return visit.show(
@@ -195,8 +195,8 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
         reason_required=any(each.wanted.reason_required for each in (view, *view.also)),
         arguments=rows,
         task=task,
-        may=_may(view, standing_in=bool(absent), passkey=bool(asked), operator="operate" in visit.person.roles),
-        passkey=asked,
+        may=_may(view, standing_in=bool(absent), passkey=bool(challenge), operator="operate" in visit.person.roles),
+        passkey=challenge,
         absent=absent,
         following=following,
         place=place,
@@ -396,8 +396,8 @@ def fold(text: str, *, everything: bool) -> ClippedText:
 
 
 def _value(row: ArgumentRow) -> str | float | None:
-    found = json.loads(row.value_json)
-    return found if isinstance(found, str | int | float) and not isinstance(found, bool) else None
+    value = json.loads(row.value_json)
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
 def _row(row: ArgumentRow, marks: tuple[Mark, ...], *, everything: bool) -> ShownArgument:

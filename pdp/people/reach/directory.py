@@ -219,7 +219,7 @@ def _revision(
         ]
         for _, m in sorted(members.items())
     ]
-    sets: list[Json] = [{key: sorted(value) for key, value in found.items()} for found in (claims, roles)]
+    sets: list[Json] = [{key: sorted(value) for key, value in names_of.items()} for names_of in (claims, roles)]
     return digest([people, names, *sets])
 
 

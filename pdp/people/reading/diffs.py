@@ -104,15 +104,15 @@ def hiding(text: str) -> Iterator[tuple[int, str]]:
 
 def _files(heads: Sequence[DiffLine]) -> list[tuple[int, str, str]]:
     """Offset, old and new path of each file; "" for none."""
-    found: list[tuple[int, str, str]] = []
+    files: list[tuple[int, str, str]] = []
     old = ""
     for line in heads:
         if line.text.startswith("--- "):
             old = _path(line.text, "a/")
         elif line.text.startswith("+++ "):
-            found.append((line.offset, old, _path(line.text, "b/")))
+            files.append((line.offset, old, _path(line.text, "b/")))
             old = ""
-    return found
+    return files
 
 
 def _path(line: str, prefix: str) -> str:

@@ -92,11 +92,11 @@ def draw(text: str, name: str, *, everything: bool, marked: Collection[int] = ()
 def _laid_out(text: str, kind: str, marked: frozenset[int]) -> tuple[Line, ...]:
     if kind == DIFF:
         return tuple(_diff(text, marked))
-    found = tokens(text, kind) if kind in (SQL, SHELL, JSON) else None
-    if found is not None and "\n" not in text:
-        return tuple(_broken(found, kind))
-    if found is not None:
-        rows = _rows(found)
+    lexed = tokens(text, kind) if kind in (SQL, SHELL, JSON) else None
+    if lexed is not None and "\n" not in text:
+        return tuple(_broken(lexed, kind))
+    if lexed is not None:
+        rows = _rows(lexed)
     elif kind == MAIL:
         rows = _mail(text)
     else:
@@ -233,11 +233,11 @@ def _signs(found: Sequence[Token]) -> Iterator[Token]:
 
 
 def _diff(text: str, marked: frozenset[int]) -> Iterator[Line]:
-    found = diffs.lines(text)
-    words = _changed_words(found)
+    diff_lines = diffs.lines(text)
+    words = _changed_words(diff_lines)
     styles = {"@": "keyword", "h": "name"}
-    rows = (words.get(n) or [Token(line.text, styles.get(line.sign, ""))] for n, line in enumerate(found))
-    for n, (row, line) in enumerate(zip(_inert_rows(rows), found, strict=True), 1):
+    rows = (words.get(n) or [Token(line.text, styles.get(line.sign, ""))] for n, line in enumerate(diff_lines))
+    for n, (row, line) in enumerate(zip(_inert_rows(rows), diff_lines, strict=True), 1):
         yield Line(n, row, line.sign if line.sign in ("+", "-") else "", n in marked)
 
 

@@ -26,9 +26,9 @@ def tokens(text: str, kind: str) -> tuple[Token, ...] | None:
     """The tokens of a text, which are all of it in its order; None for one that is too long."""
     if len(text) > MAX_LEXED:
         return None
-    found = tuple(Token(piece, _style(kind_of)) for _, kind_of, piece in _lexer(kind).get_tokens_unprocessed(text))
+    lexed = tuple(Token(piece, _style(kind_of)) for _, kind_of, piece in _lexer(kind).get_tokens_unprocessed(text))
     # a lexer that left something out would hide it
-    return found if "".join(token.text for token in found) == text else (Token(text, ""),)
+    return lexed if "".join(token.text for token in lexed) == text else (Token(text, ""),)
 
 
 @cache

@@ -38,12 +38,12 @@ class Value:
 
 def groups(pointers: Sequence[str]) -> dict[str, list[int]]:
     """The positions of each list's members, by the pointer of the list, for those of three and more."""
-    found: dict[str, list[int]] = {}
+    members_by_folder: dict[str, list[int]] = {}
     for at, pointer in enumerate(pointers):
         folder, _, last = pointer.rpartition("/")
         if last.isdigit():
-            found.setdefault(folder, []).append(at)
-    return {folder: members for folder, members in found.items() if len(members) >= 3}
+            members_by_folder.setdefault(folder, []).append(at)
+    return {folder: members for folder, members in members_by_folder.items() if len(members) >= 3}
 
 
 def odd_first(rows: Sequence[ArgumentRow], marked: frozenset[str]) -> list[ArgumentRow]:
@@ -93,8 +93,8 @@ def odd_numbers(some: Sequence[float]) -> list[int]:
 
 
 def _host(text: str) -> str | None:
-    found = _URL_HOST.search(text) or _MAIL_HOST.search(text)
-    return found[1].lower() if found else None
+    host = _URL_HOST.search(text) or _MAIL_HOST.search(text)
+    return host[1].lower() if host else None
 
 
 def _place(text: str) -> str:
@@ -107,8 +107,8 @@ def _place(text: str) -> str:
 
 
 def _runs(text: str) -> str:
-    found = _SUFFIX.search(text)
-    return "runs" if found and found[1].lower() in _RUNS and "://" not in text else "does not"
+    suffix = _SUFFIX.search(text)
+    return "runs" if suffix and suffix[1].lower() in _RUNS and "://" not in text else "does not"
 
 
 def _folder(text: str) -> str | None:

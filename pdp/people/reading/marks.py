@@ -59,16 +59,16 @@ class Mark:
 
 def marks_of(values: Sequence[Value]) -> tuple[Mark, ...]:
     """The marks of a call's arguments, in their order, at most 200."""
-    found: dict[Mark, None] = {}
+    marks: dict[Mark, None] = {}
     for each in values:
         for line, code in (*_of_name(each), *(_of_text(each) if isinstance(each.value, str) else ())):
-            found.setdefault(Mark(each.pointer, line, code))
+            marks.setdefault(Mark(each.pointer, line, code))
     for at, code in odd_ones(values):
-        found.setdefault(Mark(values[at].pointer, 0, code))
+        marks.setdefault(Mark(values[at].pointer, 0, code))
     for at in _look_same(values):
-        found.setdefault(Mark(values[at].pointer, 0, "alike_names"))
+        marks.setdefault(Mark(values[at].pointer, 0, "alike_names"))
     places = {each.pointer: at for at, each in enumerate(values)}
-    return tuple(sorted(found, key=lambda mark: (places[mark.pointer], mark.line)))[:_MAX_MARKS]
+    return tuple(sorted(marks, key=lambda mark: (places[mark.pointer], mark.line)))[:_MAX_MARKS]
 
 
 def _of_name(each: Value) -> Iterator[tuple[int, str]]:

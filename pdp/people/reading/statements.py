@@ -67,14 +67,14 @@ def _without_words(token: Token) -> str:
 
 def hiding(text: str) -> Iterator[tuple[int, str]]:
     """Offsets and codes of what hides in SQL."""
-    found = tokens(text, "SQL")
-    if found is None:
+    lexed = tokens(text, "SQL")
+    if lexed is None:
         yield -1, "unread"
         return
-    yield from _of_comments(found)
+    yield from _of_comments(lexed)
     if hashed := _HASH.search(text):
         yield hashed.start(), "sql_comment"
-    statements = split(found)
+    statements = split(lexed)
     yield from _further(statements)
     for each in statements:
         if _CHANGES.match(each.text) and (not _WHERE.search(each.text) or _ALWAYS.search(each.text)):

@@ -73,10 +73,10 @@ _PAIRS = (
 
 def instructions(folded: str) -> Iterator[tuple[Phrases, str]]:
     """Each rule that holds of a folded text, with an excerpt."""
-    found = _PATTERNS.first(folded)
+    first_matches = _PATTERNS.first(folded)
     numbers = itertools.count()
     for phrases in RULES:
-        matches = [found.get(next(numbers)) for _ in phrases.patterns]
+        matches = [first_matches.get(next(numbers)) for _ in phrases.patterns]
         if phrases.other_script and folded.isascii():
             continue
         if (match := next(filter(None, matches), None)) is not None:

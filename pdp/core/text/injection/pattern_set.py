@@ -41,17 +41,17 @@ class PatternSet:
 
     def first(self, text: str) -> dict[int, re.Match[str]]:
         """The first match of each pattern that has one."""
-        found: dict[int, re.Match[str]] = {}
+        first_matches: dict[int, re.Match[str]] = {}
         patterns, candidates = self._patterns, self._candidates
         for number in self._anywhere:
             if (match := patterns[number].search(text)) is not None:
-                found[number] = match
+                first_matches[number] = match
         for place in self._places.finditer(text):
             at = place.start()
             for number in candidates(text[at : at + _LENGTH]):
-                if number not in found and (match := patterns[number].match(text, at)) is not None:
-                    found[number] = match
-        return found
+                if number not in first_matches and (match := patterns[number].match(text, at)) is not None:
+                    first_matches[number] = match
+        return first_matches
 
     def _with_head(self, head: str) -> tuple[int, ...]:
         """The patterns that may match where a text goes on like this."""
