@@ -137,7 +137,7 @@ def told(what: str) -> Iterator[None]:
         raise
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@for_each("case", CASES, ids=lambda case: case.id)
 async def test_case(case: Case, worlds: dict[str, World], ran: Ran) -> None:
     check_run(case, await run(case, worlds, PROCESS, ran), worlds[case.world])
 
