@@ -80,11 +80,13 @@ def _started(bench: Bench, world: World, folder: Path) -> list[CallerPath]:
     enforced = _served(bench.rig, folder, "enforced", target, str(token))
     relay = _served(bench.rig, folder, "relay", bare)
     port = _free_port()
+    profiles = folder / "profiles.toml"
+    profiles.write_text(f'[proxy]\ntarget = "{target}"\ncaller_token_file = "caller.token"\n', encoding="utf-8")
     bench.rig.spawn(
         folder,
         (
-            *(sys.executable, "-m", "pdp", "proxy", "--server", "git", "--target", target),
-            *("--caller-token-file", token, "--listen", f"127.0.0.1:{port}", "--url", bare),
+            *(sys.executable, "-m", "pdp", "proxy", "--profile", f"{profiles}:proxy", "--server", "git"),
+            *("--listen", f"127.0.0.1:{port}", "--url", bare),
         ),
         folder / "proxy.log",
     )

@@ -86,7 +86,7 @@ class DemoStage:
 
     @property
     def profiles(self) -> Path:
-        """The profiles of operator, explainer and the people."""
+        """The profiles of operator, explainer, the people and Alice's agent."""
         return self.world.folder / "asks" / "profiles.toml"
 
     def decide_file(self, tool: str) -> Path:
@@ -214,6 +214,8 @@ def _write_asks(stage: DemoStage, at_ns: int) -> None:
     for name, person in (("alice-herself", ALICE), ("carol", CAROL), ("erin", ERIN)):
         _private(folder / f"{name}.token", stage.world.own_token(person, at_ns, lifetime_seconds=3600))
         profiles.append(f'[{name}]\n{target}\ntoken_file = "{name}.token"\ncaller_token_file = "desk.token"\n')
+    agent = 'caller_token_file = "gateway.token"\ntoken_file = "alice.token"\n'
+    profiles.append(f"[alice-agent]\n{target}\n{agent}")
     _private(stage.profiles, "\n".join(profiles))
     for tool in ("git_status", "git_reset"):
         (folder / f"{tool}.json").write_bytes(definition_bytes(stage.tools[tool]))
@@ -298,12 +300,8 @@ async def client_of(program: str, *arguments: str, folder: Path | None = None) -
 
 def proxy_command(stage: DemoStage) -> list[str]:
     """The command that Alice's agent starts instead of the server, in the repository that it works on."""
-    asks = stage.world.folder / "asks"
     return [
-        *pdp_command(), "proxy", "--server", "git",
-        "--target", stage.world.socket,
-        "--caller-token-file", str(asks / "gateway.token"),
-        "--bearer-file", str(asks / "alice.token"),
+        *pdp_command(), "proxy", "--profile", f"{stage.profiles}:alice-agent", "--server", "git",
         "--", *stage.command.words,
     ]  # fmt: skip
 

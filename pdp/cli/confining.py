@@ -164,6 +164,14 @@ def refuse_reach(
             )
 
 
+def refuse_write(rules: Confinement | None, kept: Mapping[str, Path | None]) -> None:
+    """Raises UsageError where the confined server may write one of `kept`: files by their options."""
+    written = [Path(each).resolve() for each in rules.write] if rules is not None else []
+    for name, path in kept.items():
+        if path is not None and any(path.resolve().is_relative_to(each) for each in written):
+            raise click.UsageError(f"{name}: the server may write what says whom to ask: keep it elsewhere")
+
+
 def say_confinement(rules: Confinement | None, server: str, folder: Path | None = None) -> None:
     """Say on standard error what a server's process may reach, what of that this machine cannot hold it to, and
     whether private keys lie in the folder that it works in, by default this process's."""

@@ -22,7 +22,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from pdp.cli.profiles import PLAINTEXT, VARIABLES, Profile
+from pdp.cli.profiles import HOW, PLAINTEXT, Profile
 from pdp.client import ApprovalClient, Filter, PlaintextRefusedError, RefusedError, Tls
 from pdp.client.channel import connect, token_in
 from pdp.client.responses import failure
@@ -42,7 +42,6 @@ _CODE = re.compile("[0-9A-Za-z]{2}-?[0-9A-Za-z]{2}")
 _CLOSED = ("denied", "expired", "cancelled", "revoked", "redeemed")
 _EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
 _PAGE = 100  # rows of a list that are asked for at once
-_HOW = f"give --profile NAME, or set {VARIABLES}TARGET (docs/operate.md#profiles)"
 DESK, OPERATOR, AUDITOR, EXPLAINER = "desk", "operator", "auditor", "explainer"  # as whom one's own is asked
 
 
@@ -110,14 +109,10 @@ class Connection:
         if profile.own:
             target, tokens = self._at_own(own)
             return target, None, tokens["caller"]
-        if profile.target is None:
-            raise click.UsageError(f"say where the server is: {_HOW}")
+        target = profile.address()
         tls = tls_of(*profile.tls_files, source=f"{profile.source}: ca, certificate, key")
-        if profile.caller_token_file is not None:
-            return profile.target, tls, read_token(profile.caller_token_file, f"{profile.source}: caller_token_file")
-        if profile.certificate is None:
-            raise click.UsageError(f"{profile.source}: say who asks: caller_token_file, or certificate with key.")
-        return profile.target, tls, None
+        file = profile.caller_token_file
+        return target, tls, read_token(file, f"{profile.source}: caller_token_file") if file is not None else None
 
     def _person(self) -> tuple[str, str, Tls | None, str | None]:
         """Target, the person's token, TLS, the caller's token. Raises UsageError."""
@@ -144,7 +139,7 @@ class Connection:
 def _own_home(state: Path | None) -> LocalInstallation:
     """The user's own installation. Raises UsageError where there is none."""
     if find_spec("pdp.local") is None:  # the server's image
-        raise click.UsageError(f"say where the server is: {_HOW}")
+        raise click.UsageError(f"say where the server is: {HOW}")
     from pdp.local import installed as local  # noqa: PLC0415 - slow, and for these users alone
     from pdp.local.place import state_of  # noqa: PLC0415 - likewise
 
@@ -152,7 +147,7 @@ def _own_home(state: Path | None) -> LocalInstallation:
         return local.load(state_of(state))
     except ConfigurationFault as fault:
         raise click.UsageError(
-            f"say where the server is: {_HOW}; or, of your own decision point: {fault.message} It comes with "
+            f"say where the server is: {HOW}; or, of your own decision point: {fault.message} It comes with "
             "`pdp proxy --pin -- COMMAND` or `pdp hook install AGENT`"
         ) from None
 

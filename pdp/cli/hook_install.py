@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from pdp.cli.commands import FILE, IN_FILE, Command
+from pdp.cli.commands import FILE, Command
 from pdp.cli.hook import MARGIN, state_option
+from pdp.cli.profiles import Profile, explicit_profile
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault
@@ -217,13 +218,7 @@ async def _listed(agent: str) -> None:
 @click.option(
     "--patience", type=click.FloatRange(0, 500), default=25.0, show_default=True, help="Seconds for people."
 )
-@click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
-@click.option("--caller-token-file", type=IN_FILE, help="The hook's own caller token; read for every question.")
-@click.option("--bearer-file", type=IN_FILE, help="The user's access token; read for every question.")
 @click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
-@click.option("--ca", type=IN_FILE, help="PEM of who signs the decision point's certificate.")
-@click.option("--certificate", type=IN_FILE, help="The hook's certificate, instead of a caller token; with --key.")
-@click.option("--key", type=IN_FILE, help="Its private key.")
 def install(
     *,
     agent: str,
@@ -233,41 +228,44 @@ def install(
     asks: tuple[str, ...],
     nevers: tuple[str, ...],
     server: str | None,
-    **named: Any,
+    profile: str | None,
+    **given: Any,
 ) -> None:
     """Have an agent ask before each of its tools runs.
 
-    Without --target the decision point is one of your own: you see what is proposed for each tool of the agent's own,
-    say otherwise by --ask and --never, and sign. MCP servers are read and signed by `pdp proxy --pin`; those behind
-    `pdp proxy` are named by --proxied.
+    Without --profile the decision point is one of your own: you see what is proposed for each tool of the agent's
+    own, say otherwise by --ask and --never, and sign. MCP servers are read and signed by `pdp proxy --pin`; those
+    behind `pdp proxy` are named by --proxied.
+
+    With it the hook asks your organisation's, as the profile says now: its `caller_token_file` is the hook's, its
+    `token_file` the user's, and both are read for every question.
     """
-    which, folder = AGENTS[agent], state_of(state)
+    reached = explicit_profile(profile)
+    which, folder = AGENTS[agent], state_of(state or reached.proxy_state)
     file = (settings or Path.home() / which.settings).absolute()
     before = _settings(file)
-    named["home"] = Path.home() if len(homes()) > 1 else None
-    named |= {name: value.absolute() for name, value in named.items() if isinstance(value, Path)}
-    profile = _profile(
-        which, server, dict(_pair(each) for each in servers), {**named, "proxied": list(named["proxied"])}
-    )
-    new = _installed(which, before, folder, profile)
-    if profile.target is None:
+    given |= {"proxied": list(given["proxied"]), "home": Path.home() if len(homes()) > 1 else None}
+    given |= _reached(reached, observe=given["observe"])
+    hooked = _hook_profile(which, server, dict(_pair(each) for each in servers), given)
+    new = _installed(which, before, folder, hooked)
+    if hooked.target is None:
         said: dict[str, Answer] = {**dict.fromkeys(asks, "asks"), **dict.fromkeys(nevers, "never")}
-        profile = profile.model_copy(update={"answers": {**_said_before(folder, agent), **said}})
-        _own(which, folder, profile.answers)
+        hooked = hooked.model_copy(update={"answers": {**_said_before(folder, agent), **said}})
+        _own(which, folder, hooked.answers)
     elif asks or nevers:
-        raise click.UsageError("--ask and --never are about a decision point of your own; leave out --target")
+        raise click.UsageError("--ask and --never are about a decision point of your own; leave out --profile")
     else:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _keep(folder, profile)
+    _keep(folder, hooked)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n")
     click.echo(f"{which.title} asks from its next start on: {file} says so.")
     if which.needs:
         click.echo(f"{which.title}: {which.needs}")
-    if profile.home is not None:
-        click.echo(_elsewhere(profile.home))
+    if hooked.home is not None:
+        click.echo(_elsewhere(hooked.home))
     click.echo(f"Results are inspected. Not seen, or shown all the same: {which.unseen}.")
-    click.echo(_worth(profile))
+    click.echo(_worth(hooked))
 
 
 def _keep(folder: Path, profile: HookProfile) -> None:
@@ -302,14 +300,20 @@ def _worth(profile: HookProfile) -> str:
     )
 
 
-def _profile(agent: Agent, server: str | None, servers: Mapping[str, str], named: Mapping[str, Any]) -> HookProfile:
-    given = {name: value for name, value in named.items() if value is not None}
-    if named["target"] is None and set(given) & {"caller_token_file", "bearer_file", "ca", "certificate", "key"}:
-        raise click.UsageError("--caller-token-file, --bearer-file, --ca, --certificate and --key go with --target")
-    if named["target"] is None and named["observe"]:
-        raise click.UsageError("--observe is about a decision point of your organisation: give --target")
-    if named["target"] is not None and named["caller_token_file"] is None and named["certificate"] is None:
-        raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
+def _reached(profile: Profile, *, observe: bool) -> Mapping[str, Any]:
+    """Whom the hook asks, and as whom. Raises UsageError."""
+    if profile.own:
+        if observe:
+            raise click.UsageError("--observe is about a decision point of your organisation: give --profile")
+        return {}
+    files = {key: getattr(profile, key) for key in ("caller_token_file", "ca", "certificate", "key")}
+    return {"target": profile.address(), "bearer_file": profile.token_file, **files}
+
+
+def _hook_profile(
+    agent: Agent, server: str | None, servers: Mapping[str, str], said: Mapping[str, Any]
+) -> HookProfile:
+    given = {name: value for name, value in said.items() if value is not None}
     try:
         return HookProfile(agent=agent.id, server=server or agent.id, servers=dict(servers), **given)
     except ValueError:

@@ -18,7 +18,7 @@ from pdp.cli.tools_review import asked
 from pdp.core.errors import ConfigurationFault
 from pdp.host.confinement import Confinement
 from pdp.local.installed import server_id
-from pdp.local.production_folder import ADDRESS, APPROVER, PROFILES, Answers, Founded, Platform, found
+from pdp.local.production_folder import APPROVER, GATEWAY, PROFILES, Answers, Founded, Platform, found
 from pdp.pinning.diff import newest_version
 from pdp.pinning.live import Definitions
 from pdp.pinning.pin import pin
@@ -118,12 +118,12 @@ def _tell(folder: Path, answers: Answers, founded: Founded, source: str) -> None
         click.echo(f"The tools are not signed: {founded.unsigned_because}", err=True)
     place, server = shlex.quote(str(folder)), answers.server
     first = f"pdp decide {place}/ask.yaml" if founded.callable else f"pdp config check {place}/pdp.yaml"
-    bearer = f"{place}/trial/user.token" if answers.issuer is None else "TOKEN_FILE"
-    tls = f"--ca {place}/tls/ca.pem --certificate {place}/tls/gateway.pem --key {place}/tls/gateway.key"
-    call = f"pdp proxy --server {server} --target {ADDRESS} {tls} --bearer-file {bearer} {source}"
+    call = f"pdp proxy --profile {place}/{PROFILES}:{GATEWAY} --server {server} {source}"
     profile = f"--profile {place}/{PROFILES}:{APPROVER}"  # of another person: nobody approves an own call
     people = (f"pdp approvals list {profile}", f"pdp approvals approve CODE {profile}")
     steps = (f"pdp serve --config {place}/pdp.yaml", first, call, *(people if answers.issuer is None else ()))
+    if answers.issuer is not None:
+        click.echo(f"Put an access token of yours into {place}/trial/user.token, for the profile {GATEWAY}.")
     if not founded.signed:
         sign = f"pdp tools sign {place}/registry --yes --key {place}/trial"
         of = f"--tenant {answers.tenant} --server {server} --resource {answers.pinned.resource}"

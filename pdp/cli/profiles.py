@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from pdp.host.trusted_files import writable_by_others
 
 VARIABLES = "PDPCTL_"  # names that begin with PDP_ are the server's settings
+HOW = f"give --profile NAME, or set {VARIABLES}TARGET (docs/operate.md#profiles)"
 PLAINTEXT = "beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give `ca` in the profile"
 _FILES = ("caller_token_file", "token_file", "ca", "certificate", "key")
 _KEYS = ("target", *_FILES, "proxy_state")
@@ -32,6 +33,7 @@ class Profile:
     key: Path | None = None
     proxy_state: Path | None = None
     source: str = ""
+    file: Path | None = None  # that it was read from
 
     @property
     def given(self) -> bool:
@@ -41,7 +43,15 @@ class Profile:
     @property
     def own(self) -> bool:
         """Whether it is the user's own decision point."""
-        return replace(self, proxy_state=None, source="") == Profile()
+        return replace(self, proxy_state=None, source="", file=None) == Profile()
+
+    def address(self) -> str:
+        """Where the server is. Raises UsageError where that is not said, or not who asks it."""
+        if self.target is None:
+            raise click.UsageError(f"say where the server is: {HOW}")
+        if self.caller_token_file is None and self.certificate is None:
+            raise click.UsageError(f"{self.source}: say who asks: caller_token_file, or certificate with key.")
+        return self.target
 
     @property
     def files(self) -> Mapping[str, Path | None]:
@@ -90,7 +100,7 @@ def read_profile(name: str | None) -> Profile:
         key for key, value in values.items() if key not in _KEYS or not value or type(value) is not str
     ):
         raise click.UsageError(f"{source}: {wrong[0]}: write strings, and of these alone: {', '.join(_KEYS)}")
-    return _profile(values, path.parent.absolute(), source)
+    return replace(_profile(values, path.parent.absolute(), source), file=path.absolute())
 
 
 def _profile(values: Mapping[str, str], base: Path, source: str) -> Profile:

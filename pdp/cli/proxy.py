@@ -17,7 +17,8 @@ import click
 
 from pdp import __version__
 from pdp.cli.commands import FOLDER, IN_FILE, Command, loading, program_first
-from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
+from pdp.cli.confining import confinement_options, refuse_reach, refuse_write, say_confinement
+from pdp.cli.profiles import Profile, explicit_profile
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
 from pdp.local import hook
@@ -33,16 +34,11 @@ _UNIX = "unix:"
 @click.command(cls=Command, context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, callback=program_first)
 @click.option("--server", help="Id of the server in the registry.")
-@click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
 @click.option("--pin", "pinning", is_flag=True, help="Read the server's tools, say what each may do, and sign.")
 @click.option(
     "--again", is_flag=False, flag_value="", metavar="[TOOL]", help="With --pin: ask anew, about all or one."
 )
 @click.option("--state", type=FOLDER, help="Where your own decision point keeps everything.  [~/.local/state/pdp]")
-@click.option("--caller-token-file", type=IN_FILE, help="The proxy's own caller token; read for every question.")
-@click.option(
-    "--bearer-file", type=IN_FILE, help="The user's access token; read for every question. Only over stdio."
-)
 @click.option("--url", help="Streamable HTTP endpoint of the server, instead of a command.")
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
 @click.option("--listen", help="127.0.0.1:PORT: streamable HTTP at /mcp; users bring their tokens.")
@@ -55,21 +51,15 @@ _UNIX = "unix:"
     "--patience", type=click.FloatRange(0, 600), default=25.0, show_default=True, help="Seconds for people."
 )
 @click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
-@click.option("--program", help="sha256:HEX of what COMMAND runs, as `pdp tools pin` said it; with --target.")
-@click.option("--unwatched", is_flag=True, help="Do not have the kernel tell what COMMAND does; with --target.")
-@click.option("--ca", type=IN_FILE, help="PEM of who signs the decision point's certificate.")
-@click.option("--certificate", type=IN_FILE, help="The proxy's certificate, instead of a caller token; with --key.")
-@click.option("--key", type=IN_FILE, help="Its private key.")
+@click.option("--program", help="sha256:HEX of what COMMAND runs, as `pdp tools pin` said it; with --profile.")
+@click.option("--unwatched", is_flag=True, help="Do not have the kernel tell what COMMAND does; with --profile.")
 @confinement_options
 def proxy(
     command: tuple[str, ...],
     server: str | None,
-    target: str | None,
     pinning: bool,
     again: str | None,
     state: Path | None,
-    caller_token_file: Path | None,
-    bearer_file: Path | None,
     url: str | None,
     env_names: tuple[str, ...],
     listen: str | None,
@@ -82,9 +72,7 @@ def proxy(
     observe: bool,
     unwatched: bool,
     program: str | None,
-    ca: Path | None,
-    certificate: Path | None,
-    key: Path | None,
+    profile: str | None,
     confinement: Confinement | None,
 ) -> None:
     """Put a decision point in front of an MCP server: `pdp proxy -- COMMAND`.
@@ -92,29 +80,34 @@ def proxy(
     The agent starts this instead of COMMAND. A call reaches the server only after an allow, a list shows only what
     the user may call, and of a result the agent sees what may be shown. Without an answer nothing passes.
 
+    With --profile a decision point of your organisation decides: the profile's `caller_token_file` is the proxy's,
+    its `token_file` the user's, and both are read for every question. Variables name no decision point here.
+
     \b
     pdp proxy --pin -- mcp-server-git          you read its tools, and sign
     pdp proxy -- mcp-server-git                decides by itself, for you
-    pdp proxy --server ID --target ADDRESS ... -- mcp-server-git
+    pdp proxy --profile NAME --server ID -- mcp-server-git
     """
-    files = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file}
-    files |= {"--ca": ca, "--certificate": certificate, "--key": key}
-    named = {**files, "--url": url, "--listen": listen, "--authorization-server": authorization_server}
+    reached = explicit_profile(profile)
+    named: dict[str, object] = {"--url": url, "--listen": listen, "--authorization-server": authorization_server}
     named |= {"--token-endpoint": token_endpoint, "--client-id": client_id, "--resource": resource}
     named |= {"--client-secret-file": client_secret_file, "--program": program}
     if again is not None and not pinning:
         raise click.UsageError("--again goes with --pin")
-    if target is None:
+    if reached.own:
         if observe or unwatched:
-            raise click.UsageError("--observe and --unwatched go with --target, a decision point of an organisation")
+            raise click.UsageError("--observe and --unwatched go with --profile, a decision point of an organisation")
+        state = state or reached.proxy_state
         _own(command, state, server, env_names, patience, confinement, named, pinning=pinning, again=again)
         return
+    target = reached.address()
     if pinning or state is not None or server is None:
-        raise click.UsageError("with --target give --server, and neither --pin nor --state")
-    _whole(command, named)
+        raise click.UsageError("with --profile give --server, and neither --pin nor --state")
+    _whole(command, named, reached)
     if command:
-        kept = {**files, "the folder of --target": _socket_folder(target)}
+        kept = {**reached.files, f"{reached.source}: the folder of target": _socket_folder(target)}
         refuse_reach(confinement, command, str(Path.cwd()), kept)
+        refuse_write(confinement, {"--profile": reached.file})
     address = _address(listen) if listen else None
     opening = _opening(server) if address is None else None
     with loading():
@@ -125,14 +118,11 @@ def proxy(
         say_confinement(confinement, server)
     NamedProxy(
         server=server,
-        target=target,
+        profile=reached,
         command=command,
         url=url,
         env={name: os.environ[name] for name in env_names if name in os.environ},
         confinement=confinement,
-        caller_token_file=caller_token_file,
-        bearer_file=bearer_file,
-        tls_files=(ca, certificate, key),
         patience=patience,
         observe=observe,
         exchange=_exchange(token_endpoint, client_id, client_secret_file),
@@ -161,7 +151,7 @@ def _own(
 ) -> None:
     """The decision point of one's own."""
     if given := [name for name, value in named.items() if value is not None]:
-        raise click.UsageError(f"{given[0]} goes with --target")
+        raise click.UsageError(f"{given[0]} goes with --profile")
     if not command:
         raise click.UsageError("give `-- COMMAND ARGS...`: the server to put the decision point in front of")
     if not pinning and confinement != Confinement():
@@ -198,7 +188,7 @@ def _connecting(folder: Path) -> Future[socket.socket] | None:
     return connecting
 
 
-def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:
+def _whole(command: tuple[str, ...], named: Mapping[str, object], profile: Profile) -> None:
     """Raises UsageError for what a named decision point needs besides."""
     if bool(named["--url"]) == bool(command):
         raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
@@ -206,8 +196,10 @@ def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:
         raise click.UsageError("--program is about a command: a server at --url runs elsewhere")
     if named["--authorization-server"] is not None and named["--listen"] is None:
         raise click.UsageError("--authorization-server goes with --listen")
-    if bool(named["--listen"]) == bool(named["--bearer-file"]):
-        raise click.UsageError("give --bearer-file (stdio: one user), or --listen (HTTP: each user's own token)")
+    if (named["--listen"] is None) == (profile.token_file is None):
+        raise click.UsageError(
+            f"{profile.source}: give token_file (stdio: one user), or --listen (HTTP: each user's own token)"
+        )
     exchanging = [named[name] is not None for name in ("--token-endpoint", "--client-id", "--client-secret-file")]
     if any(exchanging) != all(exchanging) or (named["--resource"] is not None and not all(exchanging)):
         raise click.UsageError(
@@ -215,8 +207,6 @@ def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:
         )
     if any(exchanging) and not named["--url"]:
         raise click.UsageError("--token-endpoint goes with --url: a command is given no token")
-    if named["--caller-token-file"] is None and named["--certificate"] is None:
-        raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
 
 
 def _exchange(endpoint: str | None, client_id: str | None, secret: Path | None) -> TokenExchange | None:

@@ -1,4 +1,4 @@
-"""`pdp proxy --target`: before a decision point of one's organisation, over stdio for one user or HTTP for many."""
+"""`pdp proxy --profile`: before a decision point of one's organisation, over stdio for one user or HTTP for many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pdp.cli.confining import not_started, say_unread
 from pdp.cli.connection import read_token, tls_of
-from pdp.cli.profiles import PLAINTEXT
+from pdp.cli.profiles import PLAINTEXT, Profile
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, ToolList
 from pdp.client.mcp.client_sessions import ClientSessions, Context
 from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
@@ -58,18 +58,15 @@ _NOBODY = {"jsonrpc": "2.0", "id": None, "error": {"code": DENIED, "message": SA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedProxy:
-    """A proxy for `server` (its id), which is started by `command` or answers at `url`. `tls_files` are those of the
-    signer, the certificate and its key."""
+    """A proxy for `server` (its id), which is started by `command` or answers at `url`. The decision point is that of
+    `profile`, whose `token_file` is the user's."""
 
     server: str
-    target: str
+    profile: Profile
     command: tuple[str, ...]
     url: str | None
     env: Mapping[str, str] = field(repr=False)
     confinement: Confinement | None
-    caller_token_file: Path | None
-    bearer_file: Path | None
-    tls_files: tuple[Path | None, Path | None, Path | None]
     patience: float
     observe: bool
     exchange: TokenExchange | None = None
@@ -79,20 +76,20 @@ class NamedProxy:
 
     def serve(self, opening: ClientStreams | None, address: tuple[str, int] | None, issuer: str | None) -> None:
         """Until the client of `opening` hangs up, or at `address` until a signal. Raises UsageError, Fault."""
-        tls, file = tls_of(*self.tls_files), self.caller_token_file
+        profile = self.profile
+        tls, file = tls_of(*profile.tls_files, source=profile.source), profile.caller_token_file
 
         def connect() -> AsyncClient:
-            token = None if file is None else lambda: read_token(file, "--caller-token-file")
+            token = None if file is None else lambda: read_token(file, f"{profile.source}: caller_token_file")
             duties = () if self.exchange is None else (KIND,)
-            return AsyncClient(self.target, tls=tls, token=token, observe=self.observe, obligations=duties)
+            return AsyncClient(str(profile.target), tls=tls, token=token, observe=self.observe, obligations=duties)
 
-        credential = _credential(self.bearer_file)
         if opening is None:
             sessions = ClientSessions(_subject)
         else:  # one user, one agent, this start; the file may have a newer token by then
-            sessions = ClientSessions(lambda _ctx: "", math.inf, credential=lambda: _token_of(self.bearer_file))
+            sessions = ClientSessions(lambda _ctx: "", math.inf, credential=lambda: _user_of(profile))
         options = EnforcementOptions(
-            credential=credential,
+            credential=_of_request if opening is None else lambda _ctx: _user_of(profile),
             session=sessions,
             patience=self.patience,
             inspects_results=True,
@@ -108,7 +105,7 @@ class NamedProxy:
             resource=Wanted(self.resource) if self.resource is not None else None,
         )
         if opening is not None:
-            serving = over_stdio(enforcement, upstream, opening, lambda: _token_of(self.bearer_file))
+            serving = over_stdio(enforcement, upstream, opening, lambda: _user_of(profile))
         else:
             serving = _listen(enforcement, upstream, address or ("127.0.0.1", 0), issuer)
         try:
@@ -133,18 +130,15 @@ async def _until_stopped(serving: Coroutine[Any, Any, None], *, listens: bool) -
     task.result()
 
 
-def _token_of(bearer_file: Path | None) -> Credential:
-    return read_token(bearer_file, "--bearer-file") if bearer_file is not None else None
+def _user_of(profile: Profile) -> Credential:
+    """The user's access token, as its file has it now."""
+    return read_token(profile.token_file, f"{profile.source}: token_file") if profile.token_file is not None else None
 
 
-def _credential(bearer_file: Path | None) -> Callable[[Context], Credential]:
-    """For whom: the token of the file, or the one in the HTTP request that brought the message."""
-
-    def of_request(ctx: Context) -> Credential:
-        header = str(ctx.request.headers.get("authorization", "")) if ctx.request is not None else ""
-        return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
-
-    return of_request if bearer_file is None else lambda _ctx: _token_of(bearer_file)
+def _of_request(ctx: Context) -> Credential:
+    """The access token of the HTTP request that brought the message."""
+    header = str(ctx.request.headers.get("authorization", "")) if ctx.request is not None else ""
+    return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
 
 
 async def _listen(enforcement: Enforcement, upstream: Upstream, address: tuple[str, int], issuer: str | None) -> None:

@@ -51,6 +51,7 @@ from pdp.registry.signed import SigningTerm
 
 Platform = Literal["compose", "systemd", "kubernetes"]
 PROFILES = "profiles.toml"
+GATEWAY = "gateway"  # the caller, and the profile of `pdp proxy`
 DESK = "desk"  # the caller at which people answer, and the client of their tokens
 ADDRESS = "localhost:50051"
 TOKEN_SECONDS = 3600
@@ -289,8 +290,9 @@ def _own_token(person: str) -> str:
 
 
 def _profiles() -> str:
-    """Of each person at the desk, and of the operator."""
+    """Of each person at the desk, of the operator, and of `pdp proxy` for the user of the trial."""
     profiles = {name: (DESK, f'token_file = "trial/{_own_token(name)}"\n') for name in _PEOPLE}
+    profiles |= {GATEWAY: (GATEWAY, 'token_file = "trial/user.token"\n')}
     return "\n".join(
         f'[{name}]\ntarget = "{ADDRESS}"\nca = "tls/ca.pem"\n'
         f'certificate = "tls/{caller}.pem"\nkey = "tls/{caller}.key"\n{token}'

@@ -50,6 +50,17 @@ async def main():
 
 asyncio.run(main())
 """
+# an agent whose proxy has a profile: that names the doctor as the decision point
+PROFILED = """
+import runpy, sys
+from pathlib import Path
+target, *sys.argv = sys.argv[1:]
+profiles = Path(sys.argv[0]).with_name("profiles.toml")
+said = f'[doctor]\\ntarget = "{target}"\\ncaller_token_file = "token"\\ntoken_file = "token"\\n'
+profiles.write_text(said)
+profiles.chmod(0o600)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 FASTMCP = """
 import os, sys
 from fastmcp import FastMCP
@@ -158,13 +169,14 @@ def proxy_caller(folder: Path, planted: Mapping[str, str], python: Sequence[str]
     (folder / "server.py").write_text(FASTMCP)
     plant(folder / "server.py", {attached: ""})
     (folder / "token").write_text("of.the.doctor")
-    token = str(folder / "token")
-    said = [*python, "-m", "pdp", "proxy", "--server", "any", "--target", "{target}", "--caller-token-file", token]
-    said += ["--bearer-file", token, "--env", "PDP_DOCTOR_RAN", "--unconfined", "--", *python]
+    said = [*python, "-m", "pdp", "proxy", "--profile", f"{folder}/profiles.toml:doctor", "--server", "any"]
+    said += ["--env", "PDP_DOCTOR_RAN", "--unconfined", "--", *python]
     said += [str(folder / "server.py")]
     (folder / "said").write_text("\n".join(said))
     plant(folder / "said", planted)
-    return mcp_caller(folder, python, *(folder / "said").read_text().split("\n"))
+    agent = mcp_caller(folder, python, *(folder / "said").read_text().split("\n"))
+    (folder / "agent.py").write_text(PROFILED)
+    return [*python, str(folder / "agent.py"), "{target}", *agent[len(python) :]]
 
 
 def hook_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:

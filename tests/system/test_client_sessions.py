@@ -91,7 +91,7 @@ async def test_a_proxy_over_stdio_ends_its_session(found: Served, tmp_path: Path
     before, bearer = len(found.records("decision")), found.world.folder / "alice.token"
     bearer.write_text(found.world.token(ALICE, time.time_ns()))
     process = await asyncio.create_subprocess_exec(
-        *before_behind(found, tmp_path, "--bearer-file", str(bearer)),
+        *before_behind(found, tmp_path, user=bearer),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -18,6 +18,7 @@ import yaml
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 from served import Served
+from support.profiles import profile
 
 from devtools import sandbox
 from devtools.sandbox import Sandbox, SandboxPerson
@@ -53,11 +54,24 @@ class Drilled:
         path.write_text(yaml.safe_dump(plan))
         return CliRunner().invoke(drill, ["run", str(path), *options])
 
-    def proxy(self, *options: str, target: str = "") -> list[str]:
+    def proxy(self, *options: str, target: str = "", **said: str) -> list[str]:
         """The command of a proxy, in front of the planted server."""
-        caller = str(self.world.folder / "gateway.token")
-        asked = ["proxy", "--server", "drill", "--target", target or self.world.socket, "--caller-token-file", caller]
-        return [*PDP, *asked, *options, "--unconfined", "--", *PDP, "drill", "serve", "--poisoned"]
+        said |= {"target": target or self.world.socket, "caller_token_file": "gateway.token"}
+        asks = profile(self.world.folder, **said)
+        return [
+            *PDP,
+            "proxy",
+            *asks,
+            "--server",
+            "drill",
+            *options,
+            "--unconfined",
+            "--",
+            *PDP,
+            "drill",
+            "serve",
+            "--poisoned",
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +166,7 @@ def test_a_gateway_that_refuses_all_is_seen(drilled: Drilled) -> None:
 
 
 def test_what_refuses_for_want_of_a_decision_proves_nothing(drilled: Drilled) -> None:
-    bearer = str(drilled.world.folder / "drill.token")
-    command = drilled.proxy("--bearer-file", bearer, target="unix:/nonexistent/pdp.sock")
+    command = drilled.proxy(target="unix:/nonexistent/pdp.sock", token_file="drill.token")
     over = {"url": None, "bearer_file": None, "bearers": None, "explain": None}
     result = drilled.run("--json", **over, command=command)
     assert result.exit_code == 1

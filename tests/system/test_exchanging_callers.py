@@ -18,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, TextContent
 from served import Served, make_world, served
 from support.mcp_servers import LIMIT, MODERN, Called, connected, over_http
+from support.profiles import profile
 from support.token_issuer import CLIENT, SECRET, Resource, TokenIssuer
 
 from devtools.sandbox import ALICE, BOB
@@ -223,8 +224,8 @@ async def test_the_proxy_before_a_remote_server(
         (tmp_path / name).write_text(text)
     async with endpoint(issuer) as issues, over_http(remote) as url:
         args = [
-            "-m", "pdp", "proxy", "--server", "git", "--target", found.world.socket, "--url", url,
-            "--caller-token-file", str(tmp_path / "caller"), "--bearer-file", str(tmp_path / "alice"),
+            "-m", "pdp", "proxy", "--server", "git", "--url", url,
+            *profile(tmp_path, target=found.world.socket, caller_token_file="caller", token_file="alice"),
             "--token-endpoint", issues, "--client-id", CLIENT, "--client-secret-file", str(tmp_path / "secret"),
             *(("--resource", SERVER) if everywhere else ()),
         ]  # fmt: skip

@@ -686,12 +686,14 @@ def test_nobody_signs_without_a_terminal(tmp_path: Path) -> None:
         (["--never", "mcp__git__push"], "no name that a tool"),
         (["--mcp", "git"], "ID=NAME"),
         (["--mcp", "a b=git"], "an id has"),
-        (["--bearer-file", "/dev/null"], "go with --target"),
-        (["--target", "unix:/x"], "say what asks"),
+        (["--observe"], "give --profile"),
+        (["--profile", "{}:other"], "has no [other]"),
+        (["--profile", "{}:nobody"], "say who asks"),
     ],
 )
 def test_mistakes_are_told(options: list[str], said: str, own: Hooked) -> None:
-    code, screen = own.install(*options, answers=())
+    profile(own.folder, "nobody", target="unix:/x")
+    code, screen = own.install(*(each.format(own.folder / "profiles.toml") for each in options), answers=())
     assert (code, said in screen) == (2, True), screen
     assert not own.settings.exists()
 
@@ -724,8 +726,8 @@ def test_a_named_decision_point_decides(organisation: Served, own: Hooked) -> No
     bearer, caller = own.folder / "bearer", own.folder / "caller"
     bearer.write_text(organisation.alice())
     caller.write_text(world.caller_token("gateway", time.time_ns()))
-    files = ["--caller-token-file", str(caller), "--bearer-file", str(bearer)]
-    code, screen = own.install("--target", world.socket, *files, "--mcp", "git=forge", answers=())
+    asks = profile(own.folder, target=world.socket, caller_token_file=caller, token_file=bearer)
+    code, screen = own.install(*asks, "--mcp", "git=forge", answers=())
     assert code == 0, screen
     assert own.run("mcp__git__git_status", {"repo_path": "/w"})[0] == 0
     assert own.run("mcp__forge__git_status", {"repo_path": "/w"})[0] == 0

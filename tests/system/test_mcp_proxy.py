@@ -17,6 +17,7 @@ from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, connected
 from support.own_proxy import SERVER
+from support.profiles import profile
 from support.waiting import until
 
 from devtools.demo import stage
@@ -43,10 +44,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Any:
     running.stop()
 
 
-def command(made: stage.DemoStage, *more: str, target: str = "") -> list[str]:
+def command(made: stage.DemoStage, *more: str, target: str = "", user: str = "") -> list[str]:
+    asks = made.world.folder / "asks"
+    said = {"target": target or made.world.socket, "caller_token_file": "gateway.token"}
+    said |= {"token_file": user} if user else {}
     return [
-        "-m", "pdp", "proxy", "--server", "git", "--target", target or made.world.socket,
-        "--caller-token-file", str(made.world.folder / "asks" / "gateway.token"), *more,
+        "-m", "pdp", "proxy", "--server", "git", *profile(asks, **said), *more,
         "--allow-read", str(made.repository), "--", *made.command.words,
     ]  # fmt: skip
 
@@ -59,8 +62,7 @@ def _null() -> Any:
 async def proxied(
     monkeypatch: pytest.MonkeyPatch, made: stage.DemoStage, version: str, *, target: str = ""
 ) -> AsyncIterator[Client]:
-    bearer = made.world.folder / "asks" / "alice.token"
-    args = command(made, "--bearer-file", str(bearer), target=target)
+    args = command(made, target=target, user="alice.token")
     with _null() as quiet:
         transport = stdio_client(StdioServerParameters(command=sys.executable, args=args), errlog=quiet)
         async with connected(monkeypatch, transport, version) as client:
@@ -180,24 +182,29 @@ async def test_the_command_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, pla
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("user", "options"),
     [
-        (),
-        ("--listen", "0.0.0.0:8000"),
-        ("--listen", "127.0.0.1"),
-        ("--listen", "127.0.0.1:1", "--bearer-file", __file__),
-        ("--bearer-file", __file__, "--authorization-server", "https://id.acme.example"),
+        ("", ()),
+        ("", ("--listen", "0.0.0.0:8000")),
+        ("", ("--listen", "127.0.0.1")),
+        (__file__, ("--listen", "127.0.0.1:1")),
+        (__file__, ("--authorization-server", "https://id.acme.example")),
     ],
 )
-async def test_what_would_be_unsafe_is_a_usage_error(played: stage.DemoStage, options: tuple[str, ...]) -> None:
+async def test_what_would_be_unsafe_is_a_usage_error(
+    played: stage.DemoStage, user: str, options: tuple[str, ...]
+) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command(played, *options), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        *command(played, *options, user=user),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     _, said = await process.communicate()
     assert process.returncode == 2, said
 
 
-@pytest.mark.parametrize("which", ["caller", "bearer", "linked", "written", "socket", "ca"])
+@pytest.mark.parametrize("which", ["caller", "bearer", "linked", "written", "socket", "profile", "ca"])
 async def test_a_server_may_not_read_what_the_proxy_asks_with(
     which: str, played: stage.DemoStage, tmp_path: Path
 ) -> None:
@@ -207,31 +214,35 @@ async def test_a_server_may_not_read_what_the_proxy_asks_with(
     (work / "tokens" / "token").write_text((asks / "alice.token").read_text())
     (tmp_path / "link").symlink_to(work / "tokens" / "token")
     (work / "led").symlink_to(asks / "alice.token")
-    given = {
-        "--target": played.world.socket,
-        "--caller-token-file": str(asks / "gateway.token"),
-        "--bearer-file": str(asks / "alice.token"),
+    given: dict[str, str | Path] = {
+        "target": played.world.socket,
+        "caller_token_file": asks / "gateway.token",
+        "token_file": asks / "alice.token",
     }
     more: list[str] = []
     if which == "caller":
-        given["--caller-token-file"] = "tokens/token"
+        given["caller_token_file"] = "work/tokens/token"
     elif which == "bearer":
-        given["--bearer-file"] = str(tmp_path / "link")
+        given["token_file"] = "link"
     elif which == "linked":
-        given["--bearer-file"] = "led"
+        given["token_file"] = "work/led"
     elif which == "written":
         more = ["--allow-write", str(asks)]
     elif which == "socket":
-        given["--target"] = "unix:pdp.sock"
+        given["target"] = "unix:work/pdp.sock"
+    elif which == "profile":
+        more = ["--allow-write", str(tmp_path / "asked")]
     else:
-        given["--ca"] = "tokens/token"
-    words = [word for pair in given.items() for word in pair]
+        given["ca"] = "work/tokens/token"
+    (tmp_path / "asked").mkdir()
+    asked = profile(tmp_path / "asked" if which == "profile" else tmp_path, **given)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pdp", "proxy", "--server", "git", *words, *more, "--", sys.executable, "-c", "",
+        sys.executable, "-m", "pdp", "proxy", "--server", "git", *asked, *more, "--", sys.executable, "-c", "",
         cwd=work, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, said = await process.communicate()
-    assert (process.returncode, b"may read" in said) == (2, True), said
+    refused = b"may write what says" if which == "profile" else b"may read"
+    assert (process.returncode, refused in said) == (2, True), said
 
 
 async def test_the_connection_that_was_unused_for_longest_makes_room(

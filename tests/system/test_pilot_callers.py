@@ -18,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 from served import DENY, TOOLS, Served, ask, caller_options, make_world, served
 from support.gateways import MODERN, call, check
 from support.mcp_servers import Called, connected, enforced
+from support.profiles import profile
 from test_ext_authz import OVER, asked
 from test_ext_mcp import checked, request
 from test_hook import Hooked, blocked, own, python  # noqa: F401 - fixtures
@@ -184,8 +185,8 @@ def hooked(pilot: Served, own: Hooked, *options: str) -> Hooked:  # noqa: F811 -
     bearer, caller = own.folder / "bearer", own.folder / "caller"
     bearer.write_text(pilot.alice())
     caller.write_text(pilot.world.caller_token("gateway", time.time_ns()))
-    files = ("--caller-token-file", str(caller), "--bearer-file", str(bearer))
-    code, screen = own.install("--target", pilot.world.socket, *files, "--patience", "0", *options, answers=())
+    asks = profile(own.folder, target=pilot.world.socket, caller_token_file=caller, token_file=bearer)
+    code, screen = own.install(*asks, "--patience", "0", *options, answers=())
     assert code == 0, screen
     return own
 
@@ -247,8 +248,8 @@ async def test_the_proxy(monkeypatch: pytest.MonkeyPatch, pilot: Served, tmp_pat
         (tmp_path / name).write_text(token)
     (tmp_path / "server.py").write_text(f"import sys\nsys.path[:0] = {sys.path}\n{SERVER}")
     args = [
-        "-m", "pdp", "proxy", "--server", "git", "--target", pilot.world.socket, "--unconfined",
-        "--caller-token-file", str(tmp_path / "caller"), "--bearer-file", str(tmp_path / "bearer"),
+        "-m", "pdp", "proxy", "--server", "git", "--unconfined",
+        *profile(tmp_path, target=pilot.world.socket, caller_token_file="caller", token_file="bearer"),
         *(["--observe"] if observe else []), "--", sys.executable, str(tmp_path / "server.py"),
     ]  # fmt: skip
     with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - a moment

@@ -18,6 +18,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 from served import TOOLS, Served, caller_options, make_world, served
 from support.mcp_servers import LIMIT, MODERN, connected
+from support.profiles import profile
 from support.waiting import until
 
 from devtools.sandbox import ALICE
@@ -118,8 +119,8 @@ async def proxied(
     (tokens / "proxy.token").write_text(found.world.caller_token(caller, now))
     (tokens / "alice.token").write_text(found.world.token(ALICE, now))
     args = [
-        "-m", "pdp", "proxy", "--server", "git", "--target", found.world.socket, "--allow-network",
-        "--caller-token-file", str(tokens / "proxy.token"), "--bearer-file", str(tokens / "alice.token"), *more,
+        "-m", "pdp", "proxy", "--server", "git", "--allow-network",
+        *profile(tokens, target=found.world.socket, caller_token_file="proxy.token", token_file="alice.token"), *more,
         "--allow-read", str(folder), "--allow-write", str(work),
         "--", sys.executable, str(folder / "behind.py"), str(folder / "tools.json"), str(work),
     ]  # fmt: skip

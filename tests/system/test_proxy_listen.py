@@ -18,6 +18,7 @@ from served import CONSOLE, TOOLS, Served, make_world, served
 from support.envoy import free_port
 from support.mcp_servers import LIMIT, MODERN
 from support.no_messages import NO_MESSAGES, message
+from support.profiles import profile
 
 from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.caller.mcp_answers import SAFE_MESSAGE
@@ -57,15 +58,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-def before_behind(found: Served, folder: Path, *options: str, target: str = "") -> list[str]:
+def before_behind(
+    found: Served, folder: Path, *options: str, target: str = "", user: Path | None = None
+) -> list[str]:
     """The command of a proxy before `BEHIND`."""
     (folder / "behind.py").write_text(BEHIND)
     (folder / "tools.json").write_text(json.dumps(list(TOOLS.values())))
     caller = found.world.folder / "listens.token"
     caller.write_text(found.world.caller_token("gateway", time.time_ns()))
+    said: dict[str, str | Path] = {"target": target or found.world.socket, "caller_token_file": caller}
+    asks = profile(found.world.folder, **said, **({"token_file": user} if user is not None else {}))
     return [
-        sys.executable, "-m", "pdp", "proxy", "--server", "git", "--target", target or found.world.socket,
-        "--caller-token-file", str(caller), *options, "--allow-read", str(folder),
+        sys.executable, "-m", "pdp", "proxy", "--server", "git", *asks, *options, "--allow-read", str(folder),
         "--", sys.executable, str(folder / "behind.py"), str(folder / "tools.json"),
     ]  # fmt: skip
 

@@ -236,7 +236,7 @@ def test_a_second_entry_around_the_proxy_is_open(member: str) -> None:
     ],
 )
 def test_the_proxy_is_known_however_it_is_started(start: list[str]) -> None:
-    words = [*start, "--server", "git", "--target", "unix:/run/pdp/pdp.sock", "--", "mcp-server-git"]
+    words = [*start, "--profile", "work", "--server", "git", "--", "mcp-server-git"]
     assert opened(".mcp.json", {"mcpServers": {"git": {"command": words[0], "args": words[1:]}}}) == set()
 
 
