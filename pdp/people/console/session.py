@@ -6,65 +6,22 @@ this process; the person's rights are read from the directory for every request.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pdp.core.bytes.digest import Json, canonical
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Entropy
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.persons import SignedIn
+from pdp.people.seal import Seal, base64url, derive
 
-_NONCE_BYTES = 12
-_MAX_SEALED = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes
-
-
-def derive(key: bytes, purpose: str) -> bytes:
-    """A 32-byte key for one purpose (HKDF-SHA-256, RFC 5869)."""
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"pdp console {purpose}".encode()).derive(key)
-
-
-class Seal:
-    """Seals JSON objects for one purpose (AES-256-GCM). Replicas with the same key open each other's."""
-
-    def __init__(self, key: bytes, purpose: str, entropy: Entropy) -> None:
-        self._aead = AESGCM(derive(key, purpose))
-        self._purpose = purpose.encode()
-        self._entropy = entropy
-
-    def close(self, content: Mapping[str, Json]) -> str | None:
-        """Sealed, base64url; None when a cookie cannot hold it."""
-        nonce = self._entropy.bytes(_NONCE_BYTES)
-        sealed = nonce + self._aead.encrypt(nonce, canonical(content), self._purpose)
-        text = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
-        return text if len(text) <= _MAX_SEALED else None
-
-    def open(self, text: str) -> Mapping[str, Any] | None:
-        """The sealed content; None for everything that is not exactly that."""
-        if not text or len(text) > _MAX_SEALED or not text.isascii():
-            return None
-        try:
-            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            content = self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
-        except (ValueError, InvalidTag):
-            return None
-        parsed = json.loads(content)
-        return parsed if isinstance(parsed, dict) else None
-
-
+_MAX_COOKIE = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes
 SameSite: TypeAlias = Literal["lax", "strict"]
 _ID_BYTES = 16
 _SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgotten
@@ -89,8 +46,8 @@ class ConsoleSessions:
 
     def __init__(self, options: ConsoleOptions, key: bytes, clock: Clock, entropy: Entropy) -> None:
         self._options = options
-        self._seal = Seal(key, "session 2", entropy)
-        self._form_key = derive(key, "form 1")
+        self._seal = Seal((key,), "console session 2", entropy)
+        self._form_key = derive(key, "console form 1")
         self._clock = clock
         self._entropy = entropy
         self._ended: dict[str, int] = {}
@@ -101,9 +58,9 @@ class ConsoleSessions:
 
     def open(self, response: Response, session: ConsoleSession) -> bool:
         """Begin a session with a new id on this answer. False when its groups are too many for a cookie."""
-        begun = replace(session, id=_text(self._entropy.bytes(_ID_BYTES)))
+        begun = replace(session, id=base64url(self._entropy.bytes(_ID_BYTES)))
         sealed = self._seal.close(_SESSION.dump_python(begun, mode="json"))
-        if sealed is None:
+        if len(sealed) > _MAX_COOKIE:
             return False
         self.set_cookie(response, self.cookie, sealed, same_site="strict")
         return True
@@ -142,7 +99,7 @@ class ConsoleSessions:
 
     def token(self, session: ConsoleSession, form: str) -> str:
         """The token of one form of this session. `form` names the form and all that it is about."""
-        return _text(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
+        return base64url(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
 
     def holds(self, session: ConsoleSession, form: str, token: str) -> bool:
         """Whether a posted token is that form's."""
@@ -153,7 +110,3 @@ class ConsoleSessions:
 
     def drop_cookie(self, response: Response, name: str) -> None:
         response.delete_cookie(name, path="/", httponly=True, secure=self._options.https)
-
-
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

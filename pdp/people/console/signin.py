@@ -19,9 +19,10 @@ from pdp.core.check import NS
 from pdp.core.errors import Forbidden, NotFound, Unauthenticated
 from pdp.people.console.oidc import Provider, SignInAttempt
 from pdp.people.console.options import LocalAccountOptions
-from pdp.people.console.session import ConsoleSession, Seal
+from pdp.people.console.session import ConsoleSession
 from pdp.people.console.visit import SIGN_IN, TOKEN_FIELD, Console, own_origin, read_form
 from pdp.people.persons import SignedIn
+from pdp.people.seal import Seal
 
 HOME = "/queue"
 _ATTEMPT_NS = 600 * NS
@@ -37,7 +38,7 @@ class SignIn:
         self._accounts = {account.name: account for account in console.options.development_accounts}
         self._clock = console.services.clock
         self._entropy = console.services.entropy
-        self._seal = Seal(key, "sign-in 1", self._entropy)
+        self._seal = Seal((key,), "console sign-in 1", self._entropy)
         self._cookie = f"{'__Host-' if console.options.https else ''}pdp-signin"
 
     async def choose(self, request: Request) -> Response:
@@ -67,7 +68,7 @@ class SignIn:
             again=request.query_params.get("again") == "1",
         )
         response = RedirectResponse(url, 303)
-        self._console.sessions.set_cookie(response, self._cookie, sealed or "", same_site="lax")
+        self._console.sessions.set_cookie(response, self._cookie, sealed, same_site="lax")
         return response
 
     async def callback(self, request: Request) -> Response:
@@ -114,7 +115,7 @@ class SignIn:
 
     def _kept(self, request: Request, provider: Provider) -> Mapping[str, Any]:
         """The state of this browser's sign-in attempt. Raises Unauthenticated when the answer is not to it."""
-        kept = self._seal.open(request.cookies.get(self._cookie, ""))
+        kept: Mapping[str, Any] | None = self._seal.open(request.cookies.get(self._cookie, ""))
         fits = (
             kept is not None
             and kept["provider"] == provider.options.name

@@ -10,8 +10,8 @@ from support.for_each import for_each
 from pdp.core.errors import ConfigurationFault, Forbidden
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.server import ConsoleServer
-from pdp.people.console.session import Seal
 from pdp.people.console.signin import onward
+from pdp.people.seal import Seal
 
 SESSION = "__Host-pdp-session"
 
@@ -50,18 +50,19 @@ def session_of(
 
 async def test_what_was_sealed_for_something_else_is_no_session(console: ConsoleClient) -> None:
     entropy = SeededEntropy("x")
-    for key, purpose in ((KEY, "sign-in 1"), (KEY, "session 1"), (bytes(32), "session 2")):
-        sealed = Seal(key, purpose, entropy).close(session_of())
+    for key, purpose in ((KEY, "console sign-in 1"), (KEY, "console session 1"), (bytes(32), "console session 2")):
+        sealed = Seal([key], purpose, entropy).close(session_of())
         assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={sealed}"})).status_code == 303
-    whole = Seal(KEY, "session 2", entropy).close(session_of())
+    whole = Seal([KEY], "console session 2", entropy).close(session_of())
     assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={whole}"})).status_code == 200
     for change in ({"tenant": "else"}, {"account": "eve"}, {"issuer": "https://x.example"}, {"provider": "gone"}):
-        moved = Seal(KEY, "session 2", entropy).close(session_of(**change))  # the configuration says otherwise now
+        # the configuration says otherwise now
+        moved = Seal([KEY], "console session 2", entropy).close(session_of(**change))
         assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={moved}"})).status_code == 303
 
 
 async def test_who_never_proved_when_is_told_why_not(console: ConsoleClient) -> None:
-    sealed = Seal(KEY, "session 2", SeededEntropy("x")).close(session_of())
+    sealed = Seal([KEY], "console session 2", SeededEntropy("x")).close(session_of())
     page = await console.client.get(f"/requests/{APPROVAL.id}", headers={"cookie": f"{SESSION}={sealed}"})
     assert "auth_time" in page.text
     assert 'name="choice"' not in page.text
