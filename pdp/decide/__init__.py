@@ -1,1 +1,2 @@
-"""The decision: reads top to bottom, knows ports and core, and nothing of gRPC, SQLite or Rego engines."""
+"""Decisions: one call from request to answer. Imports the core and its ports; knows nothing of gRPC, SQLite or
+Rego engines."""

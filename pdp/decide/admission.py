@@ -28,8 +28,8 @@ RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one process. Of the places for calls each has its share (`Shares`); of those for calls that wait, one
-    tenant leaves a quarter to others."""
+    """Concurrency limits of one process. Slots for calls are shared by `Shares`; of the slots for waiting calls,
+    one tenant leaves a quarter to others."""
 
     max_in_flight: int = 256
     max_waiting: int = 200  # long polls and watchers: they take no decision's place
@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Slots:
-    """Places for calls of one sort: how many there are, how many are taken, and what one may have of them."""
+    """Concurrency slots of one kind: their number, the number in use, and the most that one party may hold."""
 
     most: int
     shares: Shares
@@ -47,7 +47,8 @@ class Slots:
 
 
 class Admitted(AbstractAsyncContextManager[Caller]):
-    """One call within `Admission`: its caller, which has a place from now on."""
+    """One admitted call: authenticates its caller and takes a slot on entering, records a refusal and returns the
+    slot on leaving."""
 
     __slots__ = ("_admission", "_holders", "_peer", "_remaining_s", "_role", "_rpc", "_slots", "_who")
 
@@ -88,7 +89,7 @@ class Admitted(AbstractAsyncContextManager[Caller]):
             await self._leave(fault)
 
     async def _leave(self, fault: BaseException) -> None:
-        """Give the place back, once a refusal is recorded."""
+        """Return the slot after the refusal is recorded."""
         try:
             if isinstance(fault, RECORDED):
                 await self._admission.note(self._who, fault, self._rpc)
@@ -97,7 +98,7 @@ class Admitted(AbstractAsyncContextManager[Caller]):
 
 
 class Admission:
-    """The first hop of every call."""
+    """Admission of every call: authentication, role, slots."""
 
     def __init__(self, callers: Callers, recorder: Recorder, clock: Clock, limits: Limits, shares: Shares) -> None:
         self.callers = callers
@@ -112,16 +113,13 @@ class Admission:
         return self._decisions.taken
 
     def admit(self, peer: Peer, role: Role, rpc: str, remaining_s: float | None, *, waits: bool = False) -> Admitted:
-        """A context manager that gives the caller if it may use `role`. A refusal raised on entering or inside is
-        recorded and goes on.
-
-        `rpc` is the name of the call, for the record; `remaining_s` is the caller's deadline in
-        seconds, None when it set none; `waits` is true for a call that is held until something changes.
-        """
+        """A context manager that yields the caller, which must have `role`. A refusal raised on entering or inside
+        is recorded and raised again. `rpc`: the name of the call, for the record; `remaining_s`: the caller's
+        deadline in seconds, None without one; `waits`: for a call that is held until something changes."""
         return Admitted(self, peer, role, rpc, remaining_s, self._waiting if waits else self._decisions)
 
     def until(self, remaining_s: float | None) -> int:
-        """The monotonic instant at which a caller stops waiting, or has waited as long as anybody may."""
+        """The monotonic instant of the caller's deadline, or of the longest wait."""
         longest = self.limits.max_budget_ms / 1000
         return self.clock.monotonic_ns() + int(min(longest if remaining_s is None else remaining_s, longest) * NS)
 
@@ -131,7 +129,8 @@ class Admission:
 
 
 class WorkerCrashQuota:
-    """Counts workers lost per caller (`callers.<name>.max_worker_kills_per_minute`)."""
+    """Policy workers that a caller's requests may cost within a minute
+    (`callers.<name>.max_worker_kills_per_minute`)."""
 
     def __init__(self) -> None:
         self._kills: dict[tuple[str, str], deque[int]] = {}
@@ -149,7 +148,7 @@ class WorkerCrashQuota:
             )
 
     def note(self, caller: Caller, outcome: Outcome, at_ns: int) -> None:
-        """Count the outcome if it cost a worker."""
+        """Count an outcome that cost a worker."""
         if outcome.effect is Effect.DENY and any(
             reason.rule == "service" and reason.code in KILLS for reason in outcome.reasons
         ):

@@ -1,8 +1,8 @@
-"""Several decisions in one call, each by `Decide`.
+"""Batches: several decisions in one call, each by `Decide`.
 
-Items of one session are decided in turn: what one leaves there is durable before the next is asked. Those of other
-sessions, and those without one, go side by side, as requests that are sent at once; the writer groups their commits.
-What is durable stays, whatever becomes of another item.
+Items of one session run in their order: the effects of one are durable before the next is evaluated. Items of
+different sessions, and items without a session, run side by side like separate requests; the writer groups their
+commits. A durable item stays, whatever becomes of the others.
 """
 
 from __future__ import annotations
@@ -42,10 +42,8 @@ class Batch:
     decide: Decide
 
     async def __call__(self, questions: Sequence[Question], caller: Caller) -> tuple[Answered, ...]:
-        """Answer every question; the answers are in order, and their records durable, when this returns.
-
-        Raises InvalidRequest for no or too many questions. What is wrong with one question is its own result.
-        """
+        """Answer every item, in order; all records are durable on return. Raises InvalidRequest for no or too many
+        items. A fault of one item is its own result."""
         if not 1 <= len(questions) <= MAX_ITEMS:
             raise InvalidRequest("requests", f"must be 1 to {MAX_ITEMS} questions")
         decided: dict[int, Decided] = {}
@@ -81,7 +79,7 @@ class Batch:
             return fault
 
     def _told(self, decided: Decided) -> Answered:
-        """What leaves. Nothing is awaited from here on: what was answered first has waited for the last."""
+        """The results as they leave. Nothing is awaited from here on: the first answer has waited for the last."""
         if isinstance(decided, Fault):
             return decided
         decision, ref = decided
@@ -96,8 +94,9 @@ def _large(question: Question) -> bool:
 
 
 def _lines(questions: Sequence[Question]) -> tuple[Line, ...]:
-    """The questions of each session, as they name it, and each of the others. Which session a handle names shows only
-    later: beside one, all that name a session are one line."""
+    """The items in lines that run side by side: one line for each named session, one for each item without a
+    session. A handle names its session only after verification: a batch that has one keeps all items with a
+    session in one line."""
     lines: dict[str | int, Line] = {}
     asks = [SessionAsk() if isinstance(each, Fault) else each.session for each in questions]
     unclear = len({bool(ask.handle) for ask in asks if ask.handle or ask.id}) > 1

@@ -1,8 +1,7 @@
-"""Budgets of one call: which count it, how they stand, and what an allow of it reserves.
+"""Budgets of one call: which of them count it, their figures, and the reservation of an allow.
 
-Only a call whose every check passed takes anything: no other can be allowed. What cannot be told (an amount that is
-not exact, a session that nobody named) is a failed check with the worst figures, which the baseline denies, and which
-no reservation fits.
+Only a call whose every check passed reserves. An unknown amount (not exact, or of no named session) is a failed check
+with the worst figures: the baseline denies it, and no reservation fits.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _SESSION = failed("budget.session", "A budget counts by session or task; send th
 
 
 def keyed(decision: Decision, keys: CallKeys, index_key: bytes) -> tuple[BudgetKey, ...]:
-    """The budgets that count the call, each by its keyed index in the window of this instant."""
+    """The budgets that count the call, with their keyed indexes in the current window."""
     declared, target = decision.snapshot.policy.budgets, decision.target
     if not declared or keys.call is None:
         return ()
@@ -52,7 +51,7 @@ def _key(budget: Budget, decision: Decision, keys: CallKeys, index_key: bytes) -
 
 
 def standing_for(decision: Decision, session: SessionFact) -> tuple[BudgetFact, ...]:
-    """How they stand for the call."""
+    """The figures of the call's budgets."""
     return tuple([_standing(key, decision) for key in decision.budgets]) if session.check.ok else ()
 
 
@@ -73,5 +72,5 @@ def _standing(key: BudgetKey, decision: Decision) -> BudgetFact:
 
 
 def reserved(facts: Facts) -> tuple[BudgetReservation, ...]:
-    """What an allow of the call reserves."""
+    """The reservations of an allow of the call."""
     return tuple(map(BudgetFact.reservation, facts.budgets))

@@ -1,4 +1,4 @@
-"""Making records durable: stamps them, gathers what must be committed together, and waits for the commit."""
+"""Recording: stamps records, gathers the steps of a commit, and waits until it is durable."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Recorder:
         return uuid7(at_ns, self._entropy.bytes(RANDOM_BYTES))
 
     async def locate(self, decision_id: str) -> RecordRef:
-        """`find`, without holding up the event loop."""
+        """`find`, off the event loop."""
         return await self._store.read(lambda: self.find(decision_id))
 
     def find(self, decision_id: str) -> RecordRef:
@@ -98,11 +98,11 @@ class Recorder:
         return self._entropy.bytes(SALT_BYTES)
 
     async def for_call(self, decision: Decision) -> StoredCall:
-        """The store's data about a call, read so that its people keep their pseudonyms."""
+        """The store's data about a call; its people keep their pseudonyms."""
         return await self._people.for_call(decision.keys, _people(decision.caller.tenant, decision.identity))
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
-        """Make entries durable together, or none of them. Raises Conflict."""
+        """Make entries durable together or not at all. Raises Conflict."""
         refs = await self._store.commit_all(entries) if entries else ()
         self._people.durable(entries)
         if self.durable is not None:
@@ -119,7 +119,7 @@ class Recorder:
         return ref
 
     def decided(self, decision: Decision) -> tuple[Commit, ...]:
-        """The commit: the decision's own entry and those of its answer, which is sent once they are durable. Raises
+        """The entries of a decision: its own, session events, and those that its answer needs. Raises
         RecordTooLargeError."""
         tenant, facts, answer, effects = decision.caller.tenant, decision.facts, decision.answer, decision.effects
         stamp = decision.stamp
@@ -157,7 +157,7 @@ class Recorder:
         return (entry, *(self._session_events(decision) if happens else ()), *decision.entries)
 
     def _session_events(self, decision: Decision) -> Iterator[Commit]:
-        """What the answer does to its session besides counting."""
+        """The entries for a context reset and for the end of the session."""
         caller, at_ns, name = decision.caller, decision.at_ns, decision.ask.session.id
         effects = decision.effects
         happened = (
@@ -171,13 +171,13 @@ class Recorder:
                 yield entry if ends is None else entry.with_steps(end_of(ends))
 
     def session_event(self, caller: Caller, session: str, event: str, by: str, at_ns: int, grants: int = 0) -> Commit:
-        """The entry that tells of it."""
+        """The entry of one session event."""
         stamp, index = self._event(at_ns, caller.tenant), self.session_index(caller, session) or ""
         data = events.session(stamp, caller=caller.name, session=index, event=event, by=by, grants=grants)
         return self.entry(stamp, "session", data)
 
     def session_over(self, opening: SessionOpening, end: SessionOver, at_ns: int) -> Commit:
-        """The entry that tells of an end by time, which one of several processes can commit."""
+        """The entry of a session's end by time; one of several processes can commit it."""
         stamp = self._event(at_ns, opening.tenant)
         data = events.session(stamp, caller=opening.caller, session=opening.session, event="ended", by=BY_TIME)
         return self.entry(stamp, "session", data, end)
@@ -212,18 +212,17 @@ class Recorder:
         return self._stamp(record_id, at_ns, tenant)
 
     def impersonal_stamp(self) -> RecordStamp:
-        """The same of one that is about nobody, and of no tenant."""
+        """A stamp of a record without tenant and people."""
         return self._event(self._clock.paced_ns())
 
     async def commit(
         self, stamp: RecordStamp, kind: str, data: bytes, *steps: CommitStep, epoch: int | None = None
     ) -> RecordRef:
-        """Commit such a record."""
+        """Commit a record with its steps."""
         return await self._commit(self.entry(stamp, kind, data, *steps, epoch=epoch))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> None:
-        """A request that was not answered: code and caller, nothing of its content. Beyond the quota it is only
-        counted."""
+        """Record a refused request by code and caller, without content. Beyond the quota it is only counted."""
         if not self._store.note_refusal(caller.tenant, caller.name, fault.code, at_ns):
             return
         stamp = self._event(at_ns, caller.tenant)
@@ -232,21 +231,21 @@ class Recorder:
         await self._commit(self.entry(stamp, "refusal", data))
 
     async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
-        """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""
+        """Record the activation of a bundle, and keep the bundle by digest for replays."""
         stamp = self._event(at_ns)
         data = events.policy(stamp, digest=loaded.digest, revision=loaded.revision, packs=loaded.packs)
         kept = Artefact(loaded.digest, "bundle", loaded.artefact)
         return await self._commit(self.entry(stamp, "policy", data, kept, Activate(loaded.digest)))
 
     async def policy_refused(self, fault: BundleFault, at_ns: int) -> RecordRef:
-        """A bundle was refused; the last good one stays."""
+        """Record a refused bundle; the last good one stays active."""
         stamp = self._event(at_ns)
         return await self._commit(
             self.entry(stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code))
         )
 
     async def registry(self, change: RegistryChange, at_ns: int) -> RecordRef:
-        """The registry changed, or a set was refused. The serial's high-water mark moves with the record."""
+        """Record a change of the registry, or a refused set. The serial's high-water mark moves with the record."""
         stamp = self._event(at_ns, change.tenant)
         data = events.registry(
             stamp,
@@ -261,7 +260,7 @@ class Recorder:
         )
 
     async def switch(self, row: SwitchRow, at_ns: int, reply: Callable[[str], ReplyRow] | None = None) -> RecordRef:
-        """A switch and its record, in one commit; with what `reply` makes of the record's id, to be kept."""
+        """Commit a switch with its record, and with the reply that `reply` makes of the record's id."""
         if row.scope == "subject":
             await self._people.find((("name", row.tenant, "", row.value),))
         stamp, salt = self._event(at_ns, row.tenant), self.new_salt()
@@ -284,19 +283,19 @@ class Recorder:
         return await self._commit(self.entry(stamp, "explain", events.explain(stamp, made)))
 
     async def log_key(self, verifier: str, before: str, at_ns: int) -> RecordRef:
-        """Another key signs the log from here on."""
+        """Record a new signing key of the log."""
         stamp = self._event(at_ns)
         data = events.log_key(stamp, verifier=verifier, before=before)
         return await self._commit(self.entry(stamp, "log_key", data))
 
     async def refusals(self, tenant: str, counts: tuple[RefusalCount, ...], at_ns: int) -> RecordRef:
-        """The aggregated refusals of a tenant."""
+        """Record the aggregated refusals of a tenant."""
         stamp = self._event(at_ns, tenant)
         data = events.refusals(stamp, counts)
         return await self._commit(self.entry(stamp, "refusals", data, SettleRefusals(counts)))
 
     async def find_accounts(self, tenant: str, accounts: Iterable[tuple[str, str]]) -> None:
-        """Look for accounts (issuer, id) that the next `event` names, so that they keep their pseudonyms."""
+        """Look up the pseudonyms of accounts (issuer, id) that the next `event` names."""
         await self._people.find([("account", tenant, *each) for each in accounts])
 
     def event(  # noqa: PLR0913 - the parts of one entry
@@ -311,8 +310,8 @@ class Recorder:
         record_id: str = "",
         unread: MutableSequence[Key] | None = None,
     ) -> Commit:
-        """One event with the steps that it tells of, to be committed. `values` makes what is kept beside it; `unread`
-        is given the people that nobody looked for in the store yet."""
+        """The entry of one event with its steps. `values` makes the rows beside it from the record's id; `unread`
+        collects people whose pseudonyms were not looked up in the store."""
         stamp = self._stamp(record_id or self.new_id(at_ns), at_ns, tenant)
         kept = values(stamp.id) if values is not None else ()
         entry = self.entry(stamp, kind, made(stamp), *kept, *steps)
@@ -344,7 +343,7 @@ class Recorder:
         return ref
 
     async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
-        """Somebody asked for a reload."""
+        """Record a requested reload."""
         stamp = self._event(at_ns)
         return await self._commit(self.entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
 
@@ -378,7 +377,7 @@ class Recorder:
     def entry(
         self, stamp: RecordStamp, kind: str, data: bytes, *steps: CommitStep, epoch: int | None = None
     ) -> Commit:
-        """A record with its steps, those of every record included: its new pseudonyms, now and then the clock."""
+        """A commit with the steps of every record: new pseudonyms, and at intervals the clock's mark."""
         always: list[CommitStep] = list(stamp.person.rows.values())
         mark = self._clock.mark()
         # the last record of a run always marks, so that the next one begins no earlier
@@ -389,7 +388,7 @@ class Recorder:
 
 
 def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
-    """Whom a record of this identity names; nobody where it was not verified."""
+    """The people that a record of this identity names; none for an unverified identity."""
     subject = identity.subject
     if not subject.check.ok:
         return ()

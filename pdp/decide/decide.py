@@ -46,16 +46,15 @@ class Decide:
     shares: Shares
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
-        """Answer one request; the record is durable when this returns.
-
-        Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
-        """
+        """Answer one request; its record is durable on return. Raises Forbidden, InvalidRequest, Overloaded,
+        Unavailable, DeadlineTooShort; everything else is an answer."""
         with Turn(self.shares) as turn:
             decision, ref = await self.decision(ask, caller, turn)
         return decision.answer, ref
 
     async def decision(self, ask: Ask, caller: Caller, turn: Turn, number: int = 0) -> tuple[Decision, RecordRef]:
-        """The decision on one question of a call, which is counted by its `number`, and where its record stands."""
+        """The decision on one item of a call and the reference to its record. `number` counts the item in the
+        caller's shares."""
         require_server(caller, ask.target.server)
         tries, redeeming, began_ns = 0, frozenset[str](), 0
         while True:
@@ -93,13 +92,13 @@ class Decide:
                 redeeming = decision.redeeming
 
     async def _with_slots(self, decision: Decision, stored: StoredCall) -> StoredCall:
-        """What the store has about a call, with what results hold for the slots of its session's mandate."""
+        """The store's data about a call, with the values that inspected results hold for the slots of its mandate."""
         if not self.facts.fills_slots(decision, stored):
             return stored
         return replace(stored, atoms=(await self.recorder.for_call(decision)).atoms)
 
     async def _kept(self, decision: Decision) -> RecordRef | None:
-        """The reference to the record of the answer that is replayed, if there is one."""
+        """The reference to the record of a replayed answer; None where no answer is replayed."""
         kept = self.idempotency.cached(decision.claim, decision.stored.reply, decision.snapshot, decision.at_ns)
         if kept is None:
             return None
@@ -107,9 +106,9 @@ class Decide:
         return await self.recorder.locate(kept.decision_id)
 
     async def _decided(self, decision: Decision, *, again: bool) -> RecordRef | None:
-        """The reference to the record of the answer. None when policy, registry or switches changed meanwhile, or a
-        judge took long (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that
-        this one rests on was spent or changed meanwhile."""
+        """The reference to the record of the answer; None where the snapshot changed meanwhile or a judge took
+        long (while `again` allows another try): nothing is recorded then. Raises Conflict when evidence that the
+        answer rests on was redeemed or changed meanwhile."""
         if decision.ask.client_answers:
             await self.approvals.hear(decision)
         self.facts.build(decision)
@@ -135,7 +134,8 @@ class Decide:
             self.facts.release(decision)
 
     def _resumed(self, decision: Decision) -> Answer | Outcome | None:
-        """What a call is told without an evaluation: one that comes back, or whose kind was kept otherwise."""
+        """The answer without an evaluation: of a call that returns after its redemption, or of a kind that was
+        kept otherwise."""
         call = decision.call
         if not decision.kind.sound:
             log.error("%s: %s", *DIFFERS)
@@ -145,8 +145,8 @@ class Decide:
         return self.approvals.resume(decision, call)
 
     async def resolve(self, decision: Decision) -> None:
-        """The answer to an evaluation, what is kept for repeats, and what is committed with the record. Raises
-        Conflict when people have answered meanwhile."""
+        """The answer to an evaluation, its reply for repeats, and the entries of its commit. Raises Conflict when
+        people answered meanwhile."""
         call, outcome, caller, at = decision.call, decision.outcome, decision.caller, decision.at_ns
         decision.reply, decision.entries = None, ()
         self._answer(decision)
@@ -173,15 +173,15 @@ class Decide:
         decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at)
 
     def _answer(self, decision: Decision) -> None:
-        """The plain answer of an evaluation."""
+        """The answer of an evaluation, before approvals."""
         policy = decision.snapshot.policy
         ref = _policy_ref(policy.revision, policy.digest, policy.engine.name)
         facts, outcome, held = decision.facts, decision.outcome, decision.evidence
         decision.answer = answer_of(decision.id, facts, outcome, held, ref, self.terms, decision.at_ns)
 
     def entries(self, decision: Decision) -> tuple[Commit, ...]:
-        """The commit of an answer. A record too large for the log turns it into a denial, which always fits, opens
-        and spends nothing."""
+        """The entries of an answer. A record too large for the log turns the answer into a denial, which always
+        fits and redeems nothing."""
         try:
             decision.effects = effects_of(decision)
             return self.recorder.decided(decision)
@@ -204,17 +204,17 @@ class Decide:
         return self.recorder.decided(decision)
 
     def _judged_long(self, decision: Decision) -> bool:
-        """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is
-        durable, and will be found at once."""
+        """Whether the judge took so long that the snapshot of the allow is outdated. Its verdict is durable and
+        found at once on the next try."""
         if decision.outcome.effect is not Effect.ALLOW or not decision.evidence:
             return False
         unlocks = any(isinstance(held.source, Answered) for held in decision.evidence)
         return unlocks and self.state.outdated(decision.snapshot, decision.at_ns, self.clock.now_ns())
 
     def leaves(self, decision: Decision) -> bool:
-        """The last question to every answer, whether evaluated or kept, with nothing awaited after it: may it leave
-        now? False for one that lets a call through by a policy, registry or switch that has changed since: it is to
-        be decided again. Raises DeadlineTooShort for one that held when it was asked for, and no longer does."""
+        """Whether an answer, evaluated or kept, may leave now: the last check, with nothing awaited after it.
+        False for one that permits a call under a policy, registry or switch that changed since. Raises
+        DeadlineTooShort for an allow that expired meanwhile."""
         answer, at = decision.answer, decision.at_ns
         if not answer.permits:
             return True
@@ -231,5 +231,5 @@ _policy_ref = lru_cache(16)(PolicyRef)
 
 
 def overtaken() -> Conflict:
-    """The fault of a request that was decided again and again, and each time by what was history by then."""
+    """The fault of a request whose snapshot was outdated again after each new decision."""
     return Conflict("store.conflict", "what the request rests on changed again and again; ask again")

@@ -24,8 +24,8 @@ from pdp.decide.state import Snapshot
 
 @dataclass(slots=True)
 class Decision:
-    """The state of one request on its way through the service. A step reads the fields above its own and fills in its
-    own; a field that no step has filled in yet cannot be read."""
+    """The state of one request on its way through the service. Each step reads the fields above its own and sets
+    its own; a field that is not set yet cannot be read."""
 
     ask: Ask
     kind: CallKind
@@ -88,27 +88,28 @@ class Decision:
 
     @property
     def hashes(self) -> AtomHashes:
-        """Those of the atoms of its subject."""
+        """The hashes of its subject's atoms."""
         return self.kind.hashes()
 
 
 class Approvals(Protocol):
-    """What people have to do with a call, before its evaluation and after it."""
+    """The approvals of a call, before and after its evaluation."""
 
     async def hear(self, decision: Decision, /) -> None:
-        """Make the answers durable that the caller's client says its user gave, and read the call again. Raises
-        Conflict when somebody else has answered meanwhile; Unavailable, Overloaded."""
+        """Commit the answers that the caller's client reports of its user, and read the call again. Raises
+        Conflict when somebody else answered meanwhile; Unavailable, Overloaded."""
         ...
 
     def resume(self, decision: Decision, call: CallContext, /) -> Answer | Outcome | None:
-        """The kept answer of a call that comes back, or its denial. None: it is evaluated like any other."""
+        """The kept answer, or the denial, of a call that returns with a resume token; None where it is to be
+        evaluated."""
         ...
 
     async def open(self, decision: Decision, call: CallContext, /) -> Outcome | None:
-        """Open the requests that a pending answer needs, and complete it; or the denial that this comes to. Raises
-        Conflict when people have answered meanwhile."""
+        """Open the requests of a pending answer and complete it, or give the denial in its place. Raises Conflict
+        when people answered meanwhile."""
         ...
 
     def spend(self, decision: Decision, call: CallContext, /) -> bool:
-        """Whether an allow rests on answers that it spends; completes it then."""
+        """Whether an allow redeems evidence; completes the answer then."""
         ...

@@ -20,7 +20,7 @@ MAX_ROUNDS = 8  # stages that can be answered at once within one call
 
 
 class KnownEvidence:
-    """Stored evidence only; none is requested."""
+    """Stored evidence only; nothing new is requested."""
 
     def __init__(self, source: EvidenceSource) -> None:
         self._source = source
@@ -32,7 +32,7 @@ class KnownEvidence:
     async def gather(
         self, _asked: CallContext, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
-        """Nobody."""
+        """Nothing."""
         return ()
 
 
@@ -45,8 +45,8 @@ async def evaluate(
     supported: frozenset[str] = frozenset(),
     shared: SharedFacts | None = None,
 ) -> tuple[Outcome, bytes, bytes]:
-    """Ask the engine once: the outcome, the input document, and the engine's answer, empty where there is none. Any
-    failure of the engine denies. Facts may be `shared` with other calls by the same policy."""
+    """One evaluation: outcome, input document and the engine's answer, the last two empty where there is none.
+    Every failure of the engine denies. `shared`: facts that other calls under the same policy share."""
     document = answer = b""
     try:
         query = question(shared or SharedFacts(facts), facts, evidence, at_ns, policy)
@@ -61,11 +61,8 @@ async def evaluate(
 
 
 async def settle(decision: Decision, source: EvidenceSource) -> None:
-    """Evaluate, and while something is open and can be answered at once, evaluate again with the answer.
-
-    Evidence that cannot be had, or is none, denies: what it would have said is not known. For a call without a digest
-    nobody can answer.
-    """
+    """Evaluate, and evaluate again with new evidence while an open requirement can be answered at once. Evidence
+    that is missing or malformed denies. A call without a digest gathers no evidence."""
     call, at_ns, weighed = decision.call, decision.at_ns, False
     if call is None:
         await _weigh(decision, ())
@@ -91,7 +88,7 @@ async def settle(decision: Decision, source: EvidenceSource) -> None:
 
 
 async def _weigh(decision: Decision, evidence: tuple[SourcedEvidence, ...]) -> None:
-    """Evaluate with this evidence; what is none denies."""
+    """Evaluate with this evidence; malformed evidence denies."""
     sound = tuple([each for each in evidence if well_formed(each.element)]) if evidence else ()
     decision.outcome, decision.document, decision.said = await evaluate(
         decision.snapshot.policy,
@@ -107,19 +104,19 @@ async def _weigh(decision: Decision, evidence: tuple[SourcedEvidence, ...]) -> N
 
 
 def _deny(decision: Decision, code: str, message: str) -> None:
-    """Deny what was evaluated; a denial by policy keeps its own reasons."""
+    """The denial in place of an outcome; a denial by policy keeps its own reasons."""
     if decision.outcome.effect is not Effect.DENY:
         decision.outcome = denied(code, message)
 
 
 class Sources:
-    """Several sources of answers as one."""
+    """Several sources of evidence as one."""
 
     def __init__(self, *sources: EvidenceSource) -> None:
         self._sources = sources
 
     async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
-        """The known evidence of all sources: none, where nobody has answered anything about the call yet."""
+        """The stored evidence of all sources; none where nobody has answered about the call yet."""
         if not context.stored.approvals and not context.stored.answers:
             return ()
         return tuple([held for source in self._sources for held in await source.known(context, at_ns)])

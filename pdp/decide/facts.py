@@ -1,4 +1,4 @@
-"""From a request to facts: who, for whom, which agent, which pinned tool, which arguments, which session."""
+"""Facts of a request: subject and actors, agent, pinned tool, arguments, session."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
 
 
 class FactBuilder:
-    """Asks everything that looks at one request. Order matters: identity first, then what it may see."""
+    """Builds the facts of a request. The order matters: identity first, then whatever that identity may see."""
 
     def __init__(  # noqa: PLR0913 - the ports
         self,
@@ -99,8 +99,8 @@ class FactBuilder:
         renew_ns: int = 0,
         max_fact_bytes: int = 2 * MAX_BYTES,
     ) -> None:
-        """`renew_ns`: how old a call's row becomes before asking again makes it young; 0: however old.
-        `max_fact_bytes` bounds `Ask.fact_bytes`."""
+        """`renew_ns`: the age at which a call's row is renewed by the next request, 0: never. `max_fact_bytes`
+        bounds `Ask.fact_bytes`."""
         self._subjects = subjects
         self._content = content
         self._sessions = sessions
@@ -116,19 +116,19 @@ class FactBuilder:
     async def identity(
         self, credential: Credential, caller: Caller, server: str, registry: RegistryView, at_ns: int
     ) -> Identity:
-        """Verify the subject's credential for this server (or for the caller that fronts it)."""
+        """The verified identity for this server, or for the caller that fronts it."""
         audiences = _audiences(caller, server, registry, at_ns)
         verified = await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
         return _listed(verified, caller, server, registry, at_ns)
 
     async def kind(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> CallKind:
-        """Verify the subject's credential of a call, and find or make its kind. Raises InvalidRequest."""
+        """The kind of a call, kept or new, after verification of the subject's credential. Raises InvalidRequest."""
         audiences = _audiences(caller, ask.target.server, snapshot.registry, at_ns)
         verified = await self._subjects.identify(ask.credential, caller=caller, audiences=audiences, at_ns=at_ns)
         return self._kinds.of(ask, caller, verified, snapshot, at_ns, self)
 
     def target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetKind:
-        """What a call has in common with others by its caller about its target. Raises InvalidRequest."""
+        """The facts that calls of one caller about one target share. Raises InvalidRequest."""
         registry, tenant = snapshot.registry, caller.tenant
         target = self._target(ask, caller, snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
@@ -157,7 +157,7 @@ class FactBuilder:
         )
 
     def make(self, ask: Ask, about: TargetKind, verified: Identity, snapshot: Snapshot, at_ns: int) -> CallKind:
-        """What a call has in common with others of its kind. Raises InvalidRequest."""
+        """The facts that calls of one kind share. Raises InvalidRequest."""
         caller, server, [target] = about.caller, about.facts.server, about.facts.targets
         identity = _listed(verified, caller, ask.target.server, snapshot.registry, at_ns)
         named = identity.subject.check.ok and identity.agent.check.ok
@@ -192,7 +192,7 @@ class FactBuilder:
         )
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:
-        """The erasable tables' key of a subject; "" when none was verified."""
+        """The subject's key in the erasable tables; "" for an unverified subject."""
         subject = identity.subject
         if not subject.check.ok:
             return ""
@@ -203,10 +203,8 @@ class FactBuilder:
         return atom_hashes(self._index_key, caller.tenant, identity.subject.issuer, identity.subject.id)
 
     async def prepare(self, decision: Decision) -> None:
-        """One Decide as far as it goes without the store.
-
-        Raises InvalidRequest for what is malformed or too large.
-        """
+        """Everything of one Decide that needs no store. Raises InvalidRequest for a malformed or too large
+        request."""
         ask, kind, caller, at_ns = decision.ask, decision.kind, decision.caller, decision.at_ns
         if ask.fact_bytes > self._max_fact_bytes:
             raise InvalidRequest(
@@ -238,12 +236,11 @@ class FactBuilder:
             decision.keys = replace(decision.keys, budgets=tuple(each.index for each in decision.budgets))
 
     def named(self, session: SessionAsk, caller: Caller, identity: Identity) -> SessionAsk:
-        """A session by its id, where it is named by a handle; see the port."""
+        """The session by its id, where the request names it by a handle; see the port."""
         return self._sessions.named(caller, identity, session)
 
     def fills_slots(self, decision: Decision, stored: StoredCall) -> bool:
-        """Take note of the mandate of the call's session. Whether the store is to be read again, for what results
-        hold for the mandate's slots."""
+        """Whether the store is to be read again for the slots of the mandate, which is noted here."""
         if stored.mandate is None:
             return False
         mandate = stored.mandate.mandate
@@ -253,7 +250,7 @@ class FactBuilder:
         return bool(query)
 
     def read(self, decision: Decision, stored: StoredCall) -> None:
-        """Take what the store has; a kept answer only where its session is the one it was given in."""
+        """Take over the store's data; a kept answer only from the session that it was given in."""
         decision.stored = stored
         if stored.reply is not None and stored.reply.effect == "allow" and stored.session is not None:
             session, _ = self.session(decision)
@@ -261,7 +258,7 @@ class FactBuilder:
             decision.stored = replace(stored, reply=reply)
 
     def build(self, decision: Decision) -> None:
-        """The facts, the call's digest and the rows to store. Raises InvalidRequest for what is malformed."""
+        """Set the facts, the call's digest and the rows to store. Raises InvalidRequest for malformed input."""
         ask, common = decision.ask, decision.kind.facts
         session, decision.session = self.session(decision)
         if session.started_ns:
@@ -304,7 +301,7 @@ class FactBuilder:
             )
 
     def session(self, decision: Decision) -> tuple[SessionFact, SessionRow | None]:
-        """The session of a request, and its row with this call; see the port."""
+        """The session's facts, and its row with this call; see the port."""
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
         keys, stored = decision.keys, decision.stored
         return self._sessions.look(caller, identity, ask.session, at_ns, keys, stored, ask.client_address)
@@ -318,8 +315,8 @@ class FactBuilder:
         snapshot: Snapshot,
         at_ns: int,
     ) -> Facts:
-        """The facts of one FilterTools: everything pinned that the method lists, or that whose definitions were
-        `shown`. What another method lists is not looked at."""
+        """The facts of one FilterTools: every pinned target of the method, or those whose definitions were
+        `shown`. Definitions of another method's targets are ignored."""
         for field, raw in ask.asserted:
             self._content.object(raw, field)
         registry, tenant = snapshot.registry, caller.tenant
@@ -349,8 +346,8 @@ class FactBuilder:
         )
 
     def shown(self, ask: ListAsk) -> dict[str, bytes]:
-        """The presented definitions by name; none where they are not looked at. Raises InvalidRequest for one without
-        a name, or a name twice. Fit for a thread: they may take seconds."""
+        """The presented definitions by name; none where the method ignores them. Raises InvalidRequest for a
+        missing or repeated name. Runs in a thread: it may take seconds."""
         shown: dict[str, bytes] = {}
         if (method := LISTS.get(ask.method)) is None:
             return shown
@@ -369,7 +366,7 @@ class FactBuilder:
         return shown
 
     def release(self, decision: Decision) -> None:
-        """Its rows are durable (or given up): later asks read them from the store."""
+        """Forget the drawn row of a call: it is durable, or given up."""
         if decision.row is not None:
             self._fresh.pop(decision.row.index, None)
 
@@ -400,7 +397,7 @@ class FactBuilder:
     async def _arguments(
         self, ask: Ask, kind: CallKind, personal: tuple[str, ...] | None
     ) -> tuple[bytes, ArgumentsFact]:
-        """Canonical, and as a fact. Of a URI they are the values of the variables of its template."""
+        """The arguments, canonical and as a fact. Those of a URI are the values of its template's variables."""
         target, begun = ask.target, ask.method == COMPLETE
         if isinstance(target, GenericTarget) and not target.server:
             return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
@@ -415,7 +412,7 @@ class FactBuilder:
         return canonical(arguments.value), arguments
 
     def _asserted(self, ask: Ask) -> Asserted:
-        """What calls of a kind have in common of what callers assert."""
+        """The asserted facts that calls of a kind share."""
         digest_only = ask.target.definition_digest if isinstance(ask.target, ToolTarget) else ""
         return Asserted(
             client_address=ask.client_address or None,
@@ -425,7 +422,7 @@ class FactBuilder:
         )
 
     def _said(self, decision: Decision) -> Asserted:
-        """With what is asserted of the call alone."""
+        """The asserted facts of the call."""
         ask, asserted = decision.ask, decision.kind.facts.asserted
         task = ask.session.task and (ask.session.task_by_agent or not decision.caller.may_assert.task)
         if not (task or ask.observation or ask.extra):
@@ -438,8 +435,8 @@ class FactBuilder:
         )
 
     def _keys(self, decision: Decision, call: Call, bound: bytes, raw: bytes) -> dict[str, Any]:
-        """Those of a call that has a digest. One execution is named by its call id, or else by the very same request:
-        its id and all of its content."""
+        """The store keys of a call with a digest. One execution is identified by its call id, else by its request
+        id and whole content."""
         ask, caller, claim = decision.ask, decision.caller, decision.claim
         indexes = every_hex(self._index_key, b'["call",%b,%b]' % (bound[1:], json_text(raw.decode()).encode()))
         execution = (ask.call_id,) if ask.call_id else (ask.request_id, claim.content) if claim is not None else ()
@@ -453,8 +450,8 @@ class FactBuilder:
         }
 
     def _bound_to(self, decision: Decision, session: SessionFact) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Give the call its digest; the fields of facts and context of one that has it. Only a call whose every check
-        passed has one: nothing else can be approved."""
+        """Set the call's digest; the fields of facts and of the call context that depend on it. Only a call whose
+        every check passed has a digest: nothing else can be approved."""
         raw, keys, stored = decision.arguments, decision.keys, decision.stored
         if keys.call is None or not session.check.ok:
             decision.salt = self._entropy.bytes(SALT_BYTES)
@@ -498,8 +495,8 @@ class FactBuilder:
 
 
 class ObservedFacts(FactBuilder):
-    """The stages `facts` and `registry`. Names the tool of a call when it is one that was signed: any other name is
-    the caller's own words."""
+    """`FactBuilder` with the stages `facts` and `registry` for telemetry. A span names a tool only where it is a
+    signed one: any other name is the caller's text."""
 
     def __init__(self, *arguments: Any, telemetry: Telemetry, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -542,47 +539,47 @@ class ObservedFacts(FactBuilder):
 
 
 def asker(index_key: bytes, tenant: str, call: Call) -> str:
-    """The keyed index of subject, agent, server and what is asked for: whose refusals by the judge count together."""
+    """The keyed index of subject, agent, server and target: the judge's refusals under one index count together."""
     parts = (tenant, call.subject.issuer, call.subject.id, call.agent, call.server, call.tool)
     return lasting_index(index_key, "asker", *parts)
 
 
 def call_id_of(ask: Ask) -> str:
-    """The id of this one execution: the call id, or else the request's."""
+    """The id of this execution: the call id, else the request id."""
     return ask.call_id or ask.request_id
 
 
 def _listed(verified: Identity, caller: Caller, server: str, registry: RegistryView, at_ns: int) -> Identity:
-    """With what the signed list says of the agent."""
+    """The identity with the signed list's entry for its agent."""
     return verified.listed(registry.registration(caller.tenant, verified.agent, server, at_ns))
 
 
 def _audiences(caller: Caller, server: str, registry: RegistryView, at_ns: int) -> tuple[str, ...]:
-    """What a subject's token may be for."""
+    """The audiences that a subject's token may have."""
     resource = registry.resource(caller.tenant, server, at_ns)
     return ((resource,) if resource else ()) + caller.resources
 
 
 def _atoms(arguments: ArgumentsFact, hashes: AtomHashes) -> AtomQuery:
-    """What the origins of a call's values may depend on."""
+    """The atoms that the origins of a call's values depend on."""
     return atom_query((value for _, value in binding_values(arguments.value, None) or ()), hashes)
 
 
 def bound_to(fields: tuple[bytes, bytes], session: str) -> bytes:
-    """What the digest of a call of a session binds: a canonical list that goes on."""
+    """The part of a call's digest before the arguments: the begin of a canonical list."""
     before, after = fields
     return before + json_text(session).encode() + after
 
 
 def _bound_to_subject(caller: Caller, identity: Identity) -> bytes:
-    """The fields that a call's digest binds before its session: a canonical list that goes on."""
+    """The fields before the session: the begin of a canonical list."""
     subject = identity.subject
     actors = canonical(list(map(Actor.fact, identity.actors))).decode() if identity.actors else "[]"
     return canonical([caller.tenant, subject.issuer, subject.id, actors, identity.agent.id, caller.name])[:-1] + b","
 
 
 def _bound_to_target(ask: Ask, target: TargetFact) -> bytes:
-    """Those after its session, but for its arguments."""
+    """The fields after the session and before the arguments."""
     after: list[Json] = [
         target.server,
         target.key,
@@ -596,7 +593,7 @@ def _bound_to_target(ask: Ask, target: TargetFact) -> bytes:
 
 
 def _call(caller: Caller, identity: Identity, target: TargetFact) -> Call:
-    """The same for people to see, without session and digest."""
+    """The call as people see it, without session and digest."""
     subject = identity.subject
     return Call(
         digest="",
@@ -612,7 +609,7 @@ def _call(caller: Caller, identity: Identity, target: TargetFact) -> Call:
 
 
 def own_tokens(credential: Credential, caller: Caller) -> tuple[OwnToken, ...]:
-    """The tokens that a request came with."""
+    """The tokens of the request itself."""
     subject = (OwnToken("subject", credential.token),) if isinstance(credential, Bearer) and credential.token else ()
     return (*subject, OwnToken("caller", caller.token)) if caller.token else subject
 
@@ -623,7 +620,7 @@ def caller_fact(caller: Caller) -> CallerFact:
 
 
 def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
-    """The arguments with the origins of their values: of a call for whose task nobody vouches none is known."""
+    """The arguments with the origins of their values; without origins where nobody vouches for the task."""
     arguments, asked_about = decision.checked, decision.asked
     decision.seen = known_atoms(asked_about, session, decision.keys, decision.stored) if asked_about else {}
     task = stated_task(session) if session.task else None
@@ -634,16 +631,16 @@ def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
 
 
 def stated_task(session: SessionFact) -> StatedTask:
-    """The task that somebody else than the agent vouches for; empty without one."""
+    """The task statement that a party other than the agent vouches for; empty without one."""
     return vouched_task(session.task, session.task_source)
 
 
 def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:
-    """The server's peer as stated by the caller, if it may vouch for that."""
+    """The server's peer as the caller states it; None where the caller may not vouch for it."""
     return seen if caller.may_assert.server_peer else None
 
 
 def switch_check(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:
-    """The check of the kill switches above a single tool."""
+    """The check of the kill switches above the single tool."""
     agents = frozenset({identity.agent.id or "", *map(attrgetter("id"), identity.actors)} - {""})
     return snapshot.switches.check(caller.tenant, server, agents=agents, subject=identity.subject.id, at_ns=at_ns)

@@ -1,5 +1,5 @@
-"""Which tools, prompts or resources of a server one subject may see: the same evaluation as Decide, over all of them
-at once."""
+"""Filtered lists: which tools, prompts or resources of a server one subject may see, by the evaluation of Decide
+over all of them at once."""
 
 from __future__ import annotations
 

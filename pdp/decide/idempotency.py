@@ -1,9 +1,9 @@
-"""Repeating a request: the same `request_id` gets the same answer, within narrow bounds.
+"""Idempotency: a repeated `request_id` gets the same answer, within narrow bounds.
 
-The scope is (tenant, caller, verified subject), so an answer cannot be read by guessing an id; the content
-is compared by a keyed HMAC without credential and deadline. Identity has been verified before anything here is
-called. A subject that was not verified has no scope: its requests are always evaluated. An allow is replayed only
-to the rights it was given to: another agent's token, or one with fewer scopes, is evaluated.
+The scope of an id is (tenant, caller, verified subject), so that no guessed id reads an answer; the content is
+compared by a keyed HMAC without credential and deadline. The identity is verified before anything here runs. A
+request of an unverified subject has no scope and is always evaluated. An allow is replayed only to the same rights: a
+token of another agent, or one with fewer scopes, is evaluated.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ REDEEMED = "redeemed"
 
 @frozen
 class Claim:
-    """One request id in its scope, and what was asked under it. `rights` is a digest of what the credential says,
-    without its times: a renewed token is the same, another agent's or a narrower one is not."""
+    """One request id in its scope, with the digest of its content. `rights` is a digest of the credential's claims
+    without its times: equal for a renewed token, different for another agent's or a narrower one."""
 
     tenant: str
     key: str
@@ -44,12 +44,12 @@ class Claim:
     rights: str
 
     def epochs(self, snapshot: Snapshot) -> str:
-        """Changes whenever a kept answer must not be replayed any more."""
+        """The epochs under which a kept answer may be replayed."""
         return f"{snapshot.epochs(self.tenant)}.{self.rights}"
 
 
 class SingleFlight:
-    """The place of the only request under way with its claim."""
+    """The slot of the one request in flight with its claim."""
 
     __slots__ = ("_key", "_running")
 
@@ -72,7 +72,7 @@ class SingleFlight:
 
 
 class Idempotency:
-    """Finds kept answers, and lets two identical requests at once become one."""
+    """Finds kept answers, and merges two identical requests in flight into one."""
 
     def __init__(self, index_key: bytes) -> None:
         self._key = index_key
@@ -81,7 +81,7 @@ class Idempotency:
         self.single_flight = partial(SingleFlight, self._running)
 
     def claim(self, ask: Ask, kind: CallKind) -> Claim | None:
-        """The claim of this request, or None when there is nothing to repeat."""
+        """The claim of this request; None where nothing can be repeated."""
         if not ask.request_id or not kind.rights:
             return None
         key = keyed_hex(self._key, continued(kind.request, ask.request_id))
@@ -90,10 +90,8 @@ class Idempotency:
 
     @staticmethod
     def cached(claim: Claim | None, row: ReplyRow | None, snapshot: Snapshot, at_ns: int) -> Answer | None:
-        """The answer to replay, if there is one that may be replayed now; `row` is what is kept by the claim's key.
-
-        Raises InvalidRequest when the id was used for other content.
-        """
+        """The answer to replay; None where none may be replayed now. `row`: the kept reply of the claim's key.
+        Raises InvalidRequest when the id was used for other content."""
         if claim is None or row is None:
             return None
         if row.content != claim.content:
@@ -107,7 +105,7 @@ class Idempotency:
 
     @staticmethod
     def entry(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
-        """The kept reply beside the record of `answer`."""
+        """The reply to keep with the record of `answer`."""
         if claim is None:
             return None
         return ReplyRow(
@@ -125,7 +123,8 @@ class Idempotency:
     def redeemed_entry(
         context: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int, until_ns: int
     ) -> ReplyRow | None:
-        """The kept reply of an allow that redeems evidence, until then: only its execution tells it again."""
+        """The reply to keep of an allow that redeems evidence, valid until then: only its own execution gets it
+        again."""
         if not context.keys.redeemed:
             return None
         return ReplyRow(
@@ -141,9 +140,9 @@ class Idempotency:
 
     @staticmethod
     def redeemed(context: CallContext, snapshot: Snapshot, at_ns: int) -> Answer | None:
-        """The allow that was redeemed for this execution, to the same rights, while it is kept and nothing has
-        changed that it rests on. It may be used from now on for as long as when it was first told, but no longer than
-        it is kept, or than the subject's credential holds."""
+        """The kept allow that was redeemed for this execution, for the same rights, while nothing that it rests on
+        has changed. It holds as long again as it first did, bounded by the reply's retention and by the subject's
+        credential."""
         row = context.stored.redeemed
         if row is None or row.kind != REDEEMED or at_ns >= row.valid_until_ns:
             return None
@@ -160,7 +159,7 @@ def _epochs(context: CallContext, snapshot: Snapshot) -> str:
 
 
 def request_head(caller: Caller, identity: Identity) -> bytes:
-    """The scope of a request id: a canonical list that goes on."""
+    """The scope of a request id: the begin of a canonical list."""
     subject = identity.subject
     return canonical(["request", caller.tenant, caller.name, subject.issuer, subject.id])[:-1]
 
@@ -169,8 +168,8 @@ _PLACE = "%s"
 
 
 def content_form(ask: Ask) -> str:
-    """What was asked, as its keyed HMAC covers it, with places for what is no part of a request's kind: everything
-    but credential, id and trace context. What came with later releases is there only where it is anything."""
+    """The form of a request's content for the keyed HMAC, with places for the parts outside the request's kind. It
+    covers everything but credential, id and trace context; optional fields only where they are set."""
     texts = [_PLACE if name in OWN else _fixed(getattr(ask, name)) for name in _CONTENT]
     kind: Any = type(ask.target)
     of_target = [_PLACE if name == ARGUMENTS else _fixed(getattr(ask.target, name)) for name in _members(kind)]
@@ -184,7 +183,7 @@ def _fixed(value: object) -> str:
 
 
 def content_text(ask: Ask, form: str) -> str:
-    """What was asked, as its keyed HMAC covers it, by the form of its kind."""
+    """The content of a request for the keyed HMAC, by the form of its kind."""
     meta = without_context(ask.meta) if ask.meta else b""
     later = f",{_encode(meta)}" if meta else ""  # replies that were kept before there was any know nothing of it
     return form % (*_own_texts(_own(ask)), later)
@@ -195,7 +194,7 @@ _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, an
 
 @lru_cache(1024)
 def rights_of(identity: Identity) -> str:
-    """The digest of all that policy may ask of a verified identity."""
+    """The digest of everything of a verified identity that policy can read."""
     subject = {name: value for name, value in identity.subject.fact().items() if name not in _TIMES}
     return digest([subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]])
 
@@ -206,8 +205,7 @@ _own = attrgetter(*[f"{name}.{ARGUMENTS}" if name == "target" else name for name
 
 
 def _encodable(value: object) -> Json:
-    """Bytes by hash; a dataclass as its name and fields, positional, so that no field can be forgotten. Raises
-    TypeError for any other type."""
+    """Bytes by hash; a dataclass by its name and all fields in order. Raises TypeError for any other type."""
     if isinstance(value, bytes):
         return sha256(value).hexdigest()
     kind: Any = type(value)

@@ -1,7 +1,7 @@
-"""One result, top to bottom: find its call, inspect, build facts, evaluate, label, commit.
+"""Inspection of one result: find its call, inspect, build facts, evaluate, label, commit.
 
-What goes wrong on the way leaves the result awaited, so that the labels of those who asked hold their worst values
-(`pdp.core.call.sessions`): a stream that ends early, one that is late or too large, a fault of ours.
+Every failure on the way leaves the result awaited, so that the labels of its subject and agent hold their worst
+values (`pdp.core.call.sessions`): a stream that ends early, a late or too large one, a fault of ours.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ _UNKNOWN = ("result.decision", "There is no such decision.")
 
 @dataclass(slots=True)
 class HeldBytes:
-    """Bytes of the results that arrive, wait or are inspected, of which there may be `most`."""
+    """Bytes of results that arrive, wait or are inspected, at most `most`."""
 
     most: int
     now: int = 0
 
     @contextmanager
     def one(self, largest: int) -> Iterator[Callable[[int], None]]:
-        """For one result of at most `largest` bytes: what counts further bytes of it, until it is answered. Raises
-        Overloaded `result.too_large`, `result.overloaded`."""
+        """A context manager for one result of at most `largest` bytes; yields a function that counts further bytes
+        until the result is answered. Raises Overloaded `result.too_large`, `result.overloaded`."""
         mine = 0
 
         def more(size: int) -> None:
@@ -77,7 +77,7 @@ class HeldBytes:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """`DecisionService.InspectResult`. A result that cannot be judged is withheld."""
+    """`DecisionService.InspectResult`. A result that cannot be evaluated is withheld."""
 
     state: ServiceState
     store: Store
@@ -98,16 +98,14 @@ class Inspect:
         object.__setattr__(self, "slots", asyncio.Semaphore(self.at_once))
 
     def receiving(self) -> AbstractContextManager[Callable[[int], None]]:
-        """What takes in a result: see `HeldBytes.one`."""
+        """The counter of an arriving result: see `HeldBytes.one`."""
         return self.held.one(self.max_bytes)
 
     async def __call__(self, ask: ResultAsk, caller: Caller) -> tuple[ResultAnswer, RecordRef]:
-        """Answer one result; the record, and what the result puts on its session, are durable when this returns.
-
-        Raises NotFound for a decision that is not this caller's, subject's and session's, in the same words as for
-        one that is unknown; Outdated (`result.not_allowed`, `result.inspected`, `result.too_late`), Forbidden,
-        InvalidRequest, Overloaded, Unavailable. Everything else is an answer.
-        """
+        """Answer one result; its record and its effects on the session are durable on return. Raises NotFound for
+        an unknown decision, and in the same words for one of another caller, subject or session; Outdated
+        (`result.not_allowed`, `result.inspected`, `result.too_late`), Forbidden, InvalidRequest, Overloaded,
+        Unavailable. Everything else is an answer."""
         with self.shares.turn() as turn:
             return await self._answered(ask, caller, turn)
 
@@ -196,7 +194,7 @@ class Inspect:
         return answer, ref
 
     def _call(self, ask: ResultAsk, caller: Caller, at_ns: int) -> AllowedCall:
-        """The allowed call that the result is of, by its record and by what is kept of its input."""
+        """The allowed call of the result, by its record and its kept input."""
         stored = self.store.record(ask.decision_id)
         record = json.loads(stored.record) if stored is not None else {}
         if stored is None or _whose(record) != ("decision", caller.tenant, caller.name):
@@ -217,7 +215,7 @@ class Inspect:
         )
 
     def _check_mine(self, call: AllowedCall, ask: ResultAsk, caller: Caller, identity: Identity) -> None:
-        """Raises NotFound unless the call was asked for this subject, agent and session; Outdated."""
+        """Raises NotFound unless the call is of this subject, agent and session; Outdated."""
         agent = call.document["agent"]["id"] if identity.agent.check.ok else None
         mine = (
             self.facts.subject_index(caller, identity) == call.subject_index
@@ -234,13 +232,13 @@ class Inspect:
             raise Outdated("result.too_late", "This decision is too old; withhold the result.")
 
     def _is_session(self, caller: Caller, session: str, index: str) -> bool:
-        """Whether a record with this index is one of the session, or of none where none is named."""
+        """Whether the index in a record is one of the session; of none where no session is named."""
         if not session:
             return not index
         return index in indexes_in_records(self.index_key, caller.tenant, caller.name, session)
 
     def _claim(self, ask: ResultAsk, caller: Caller, identity: Identity) -> Claim:
-        """One result for each decision: a repeat gets the same answer, another one none."""
+        """The claim on the decision's one result: a repeat gets the same answer, another result none."""
         effects: list[Json] = [[kind, what, sha256_hex(detail)] for kind, what, detail in ask.effects]
         content: list[Json] = [
             ask.request_id,
@@ -283,7 +281,7 @@ class Inspect:
 
 
 def labels_of(outcome: Outcome, elements: tuple[SaidElement, ...]) -> tuple[PutLabel, ...]:
-    """The labels that packs put on the session; where they could not be asked or weighed, the worst besides."""
+    """The labels that packs put on the session; the worst ones besides where the evaluation failed."""
     labels = {
         (str(said.fields["label"]), said.code, said.pack)
         for said in elements
@@ -297,22 +295,22 @@ def labels_of(outcome: Outcome, elements: tuple[SaidElement, ...]) -> tuple[PutL
 
 
 def _obligations(outcome: Outcome, inspection: Inspection) -> tuple[Mapping[str, Json], ...]:
-    """Those of the caller, as it carries them out."""
+    """The obligations as the caller carries them out."""
     if outcome.effect is not Effect.ALLOW:
         return ()
     return carried_out([each for each in outcome.obligations if each["kind"] != QUARANTINE], inspection.passages)
 
 
 def _trust(outcome: Outcome, target: TargetFact, answer: ResultAnswer) -> tuple[str, ...]:
-    """The labels of what may have written a result; the worst of one that is withheld, for it may have been shown all
-    the same where answers are only observed."""
+    """The labels of the result's possible authors; the worst of a withheld result, which an observed caller may
+    have shown all the same."""
     if outcome.effect is not Effect.ALLOW or not target.check.ok:
         return WORST_LABELS
     return (*target.labels, *(each.label for each in answer.labels))
 
 
 def _hashed(value: Json, labels: tuple[str, ...], hashes: AtomHashes) -> tuple[str, tuple[int, ...]]:
-    """Kind and hashes of what a result holds; takes milliseconds for a large one."""
+    """Kind and hashes of a result's atoms; takes milliseconds for a large one."""
     atoms = of_result(value, labels)
     if value is None:  # nobody could read it
         atoms = replace(atoms, kind=EXTERNAL, whole=False)
@@ -320,7 +318,7 @@ def _hashed(value: Json, labels: tuple[str, ...], hashes: AtomHashes) -> tuple[s
 
 
 def _slots_of(outcome: Outcome, stored: StoredCall, call: AllowedCall) -> str:
-    """The kind of atom that a result which is passed on leaves for slots of its session's mandate; empty for none."""
+    """The kind of atom that a passed result leaves for the slots of its session's mandate; empty for none."""
     mandate, source = stored.mandate.mandate if stored.mandate is not None else None, f"{call.server}/{call.name}"
     if mandate is None or call.kind != "tool" or source not in mandate.sources or outcome.effect is not Effect.ALLOW:
         return ""
@@ -328,7 +326,7 @@ def _slots_of(outcome: Outcome, stored: StoredCall, call: AllowedCall) -> str:
 
 
 def _filling(value: Json, kind: str, hashes: AtomHashes) -> tuple[int, ...]:
-    """Hashes of the values that stand in a result, letter by letter."""
+    """Hashes of the values that stand verbatim in a result."""
     return hashes.all(replace(of_result(value, ()), kind=kind, whole=True)) if value is not None else ()
 
 

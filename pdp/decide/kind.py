@@ -1,9 +1,9 @@
-"""What calls of one kind have in common: one caller, one verified identity, one target as presented, one snapshot.
+"""Kinds of calls: the facts that calls of one caller, verified identity, target as presented, and snapshot share.
 
-It is made of the first such call, used by that very call, and kept for the next ones; and so is what it has in common
-with calls for other subjects. Nothing in it depends on arguments, session or instant; both tokens are in its key, and
-are verified on every call. Of some calls it is made again: where it differs, a bug of ours, the call is denied, and
-none is kept until the process starts again.
+A kind is made of the first such call, used by that very call, and kept for the next ones; its part that does not
+depend on the subject is kept for other subjects too. Nothing in it depends on arguments, session or instant; both
+tokens are in its key, and are verified on every call. Some calls make it again and compare: a difference is a fault
+of ours, denies the call, and ends the keeping of kinds until the process restarts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _PRESENTED = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != ARGUM
 
 @dataclass(slots=True)
 class TargetKind:
-    """What calls by one caller about one target have in common for all subjects: it rests on none."""
+    """The facts that calls of one caller about one target share for all subjects."""
 
     caller: Caller
     facts: Facts  # of nobody: without identity and the switches above a tool
@@ -79,7 +79,7 @@ class TargetKind:
 
 @dataclass(slots=True)
 class CallKind:
-    """One kind of call. `call` and `bound` are of one whose every check has passed."""
+    """One kind of call. `call` and `bound` are set where every check passed."""
 
     caller: Caller
     verified: Identity  # of the credential, before the signed list of agents
@@ -106,7 +106,7 @@ class CallKind:
         return self.facts.targets[0]
 
     def told(self, said: bytes, outcome: Outcome, elements: Callable[[], Iterable[SaidElement]]) -> Told:
-        """What a record says of an outcome, by the engine's answer that it is of, whose elements are these."""
+        """The record's form of an outcome, by the engine's answer and its elements."""
         kept = self.said.get(said)
         if kept is not None and (kept.outcome is outcome or kept.outcome == outcome):
             return kept
@@ -117,7 +117,7 @@ class CallKind:
 
 
 class Maker(Protocol):
-    """What makes kinds. Both raise InvalidRequest."""
+    """The maker of kinds. Both methods raise InvalidRequest."""
 
     def target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int, /) -> TargetKind: ...
 
@@ -138,7 +138,7 @@ class _Kept:
 
 
 class Kinds:
-    """The kinds of a process, by tenant; of each the least recently used goes first."""
+    """The kept kinds of a process, by tenant; the least recently used of a tenant goes first."""
 
     def __init__(
         self,
@@ -148,8 +148,8 @@ class Kinds:
         budget: int = BUDGET,
         checked: int = CHECKED,
     ) -> None:
-        """`erasures` counts how often somebody was erased: kinds name their subject. `prompts` are the judge's.
-        `budget` is in bytes for each tenant; 0 keeps none."""
+        """`erasures`: the number of erasures so far, for kinds name their subject. `prompts`: the judge's.
+        `budget`: bytes for each tenant; 0 keeps none."""
         self.on = budget > 0
         self.differed = False
         self.hits = self.misses = self._found = 0
@@ -160,13 +160,13 @@ class Kinds:
 
     @property
     def status(self) -> KeptStatus:
-        """How they do, for operators."""
+        """Counters for operators."""
         size = sum(int(each.currsize) for each in self._tenants.values())
         return KeptStatus(self.on, self.differed, self.hits, self.misses, size)
 
     @property
     def part(self) -> Part:
-        """What a running process does with them: it tells whether any was found wrong."""
+        """The background part of a process: reports a kind that was kept otherwise."""
         return Part("kinds", level=lambda telemetry, _: telemetry.level("pdp.kinds.differed", int(self.differed)))
 
     def of(
@@ -178,7 +178,7 @@ class Kinds:
         at_ns: int,
         maker: Maker,
     ) -> CallKind:
-        """The kind of a call. Raises InvalidRequest."""
+        """The kind of a call, kept or new. Raises InvalidRequest."""
         about, given = key_of(ask, caller)
         kind = self._find((about, given), caller, verified, snapshot, at_ns)
         if isinstance(kind, CallKind):
@@ -199,12 +199,12 @@ class Kinds:
         return kind
 
     def due(self) -> bool:
-        """Whether what was found is to be made again."""
+        """Whether a kept kind is to be made again and compared."""
         self._found += 1
         return self._found % self._checked == 0
 
     def _compared(self, kept: _Either, again: _Either) -> _Either:
-        """What was made again; where it differs nothing is kept from now on."""
+        """The kind made again; where it differs, nothing is kept from now on."""
         if kept != again:
             self.on, self.differed, again.sound = False, True, False
             self._tenants.clear()
@@ -223,7 +223,7 @@ class Kinds:
         return kept.kind if self._holds(kept, caller, verified, snapshot, at_ns) else None
 
     def _holds(self, kept: _Kept, caller: Caller, verified: Identity, snapshot: Snapshot, at_ns: int) -> bool:
-        """Whether it would be made of the same again."""
+        """Whether a kept kind would come out the same now."""
         kind = kept.kind
         if not (kept.since_ns <= at_ns < kept.until_ns and (kind.caller is caller or kind.caller == caller)):
             return False
@@ -250,14 +250,15 @@ class Kinds:
 
 
 def key_of(ask: Ask, caller: Caller) -> tuple[tuple[Any, ...], Credential]:
-    """What a kind is found by: the first of it, with those of others, whatever the credential."""
+    """The keys of a kind: first the one that it shares with other subjects, then its credential's."""
     target = ask.target
     about = (caller.name, caller.token, type(target), _PRESENTED[type(target)](target), *_keyed(ask))
     return about, ask.credential
 
 
 def steady_until(snapshot: Snapshot, facts: Facts, tenant: str, at_ns: int) -> int:
-    """Until when caller, identity, server and target stay as they are on a snapshot; 0 where that is not known."""
+    """The instant until which caller, identity, server and target stay as they are on a snapshot; 0 where that is
+    unknown."""
     target, agent = facts.targets[0], facts.identity.agent
     label = label_of(target.kind, target.name)
     return snapshot.registry.steady_until(tenant, target.server, label, agent.id or "", at_ns)

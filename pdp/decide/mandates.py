@@ -1,4 +1,4 @@
-"""The mandate of a call's session: whether it holds, what it covers of the call, and what an answer uses of it."""
+"""The mandate of a call's session: whether it holds, what it covers of the call, and what an answer uses up of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def slot_query(decision: Decision, mandate: Mandate) -> AtomQuery:
-    """What covering a call may ask about, by hash."""
+    """The atoms that the cover of a call may depend on, by hash."""
     sources = sorted(mandate.sources)
     values = binding_values(decision.checked.value, None) or () if decision.checked.check.ok else ()
     every = {pair for _, value in values for pair in slot_atoms(value, sources)}
@@ -43,7 +43,7 @@ def slot_query(decision: Decision, mandate: Mandate) -> AtomQuery:
 
 
 def mandate_fact(decision: Decision, session: SessionFact) -> MandateFact:
-    """The mandate, and what it covers of the call. One that no longer holds has ended, whatever the store says."""
+    """The mandate and its cover of the call. One that no longer holds counts as ended, whatever the store says."""
     row, target = decision.stored.mandate, decision.target
     if row is None:
         return NO_MANDATE
@@ -68,7 +68,7 @@ def mandate_fact(decision: Decision, session: SessionFact) -> MandateFact:
 
 
 def _ends(decision: Decision, mandate: Mandate, session: SessionFact) -> Iterator[bool]:
-    """Whether one of the things has happened that end it, or it is another's."""
+    """Whether the mandate has ended, or belongs to another session; one test an item."""
     keys, registry, tenant = decision.keys, decision.snapshot.registry, decision.caller.tenant
     yield decision.at_ns >= mandate.expires_ns or decision.at_ns < mandate.created_ns
     yield not session.check.ok or session.started_ns != mandate.started_ns or session.reset
@@ -86,20 +86,20 @@ def _ends(decision: Decision, mandate: Mandate, session: SessionFact) -> Iterato
 
 
 def task_sha256(task: str) -> str:
-    """What a mandate keeps of the task that it was planned from."""
+    """The digest of the task that a mandate was planned from."""
     return sha256_hex(task.encode("utf-8", "surrogatepass"))
 
 
 def _trusted(registry: RegistryView, tenant: str, source: str, at_ns: int) -> bool:
-    """Whether only the user's own side writes what a tool returns."""
+    """Whether a tool's results come from the user's own side alone."""
     server, _, name = source.partition("/")
     target = registry.target(tenant, server, name, None, at_ns, kind="tool", listing=True)
     return target.check.ok and UNTRUSTED not in target.labels
 
 
 def mandate_steps(decision: Decision) -> tuple[Step, ...]:
-    """What an answer changes of the mandate that covers its call: an allow uses a step up, and refusals by the judge
-    end it. In the commit of the answer, which another use or an end of the mandate overtakes."""
+    """The change of the covering mandate by an answer: an allow uses up a step, refusals by the judge end the
+    mandate. It is part of the answer's commit, which a concurrent use or end overtakes."""
     row, covers = decision.stored.mandate, decision.facts.mandate.covers
     if row is None or not covers:
         return ()

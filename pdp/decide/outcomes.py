@@ -1,4 +1,4 @@
-"""ReportOutcome: what became of an allowed call. Nobody knowing is an outcome too, and policy hears of it."""
+"""ReportOutcome: the outcome of an allowed call. "unknown" is an outcome too, and a fact for policy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ OUTCOMES = frozenset({"done", "failed", "unknown"})
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReport:
-    """A caller's report of an outcome. `outcome` is one of `OUTCOMES`; `finished_ns` is the caller's word, cut at
-    now."""
+    """A caller's report of an outcome. `outcome` is one of `OUTCOMES`; `finished_ns` is the caller's statement, at
+    most now."""
 
     decision_id: str
     redemption_id: str
@@ -38,11 +38,9 @@ class Outcomes:
     clock: Clock
 
     async def __call__(self, report: OutcomeReport, caller: Caller) -> RecordRef:
-        """Note it; durable when this returns. The same report again gets the same record.
-
-        Raises NotFound (no such decision of this caller, or a redemption that is not its), Outdated
-        (`outcome.not_allowed`; `outcome.noted`, another outcome stands).
-        """
+        """Record the outcome; durable on return. A repeated report gets the same record. Raises NotFound (no such
+        decision of this caller, or another redemption), Outdated (`outcome.not_allowed`; `outcome.noted` for
+        another outcome than the recorded one)."""
         decision, noted = await self.store.read(lambda: self._decision(report, caller))
         at = self.clock.now_ns()
         if noted is not None and noted.outcome == report.outcome:
@@ -73,7 +71,7 @@ class Outcomes:
             raise Outdated("outcome.noted", "Another outcome of this call is noted already.") from None
 
     def _decision(self, report: OutcomeReport, caller: Caller) -> tuple[dict[str, str], ReportedOutcome | None]:
-        """The decision, and what was reported of it before."""
+        """The decision, and its recorded outcome."""
         stored = self.store.record(report.decision_id)
         record = json.loads(stored.record) if stored is not None else {}
         mine = (record.get("kind"), record.get("tenant"), record.get("caller"))
@@ -90,7 +88,7 @@ class Outcomes:
 
 
 def redemption_of(store: Store, decision: StoredRecord) -> str:
-    """The redemption id of a decision, "" for none: the record of it comes next in the log, by the same commit."""
+    """The redemption id of a decision, "" for none: its record follows in the log, by the same commit."""
     following = store.record_at(decision.ref.index + 1)
     spent = json.loads(following.record).get("spent") if following is not None else None
     return str(spent["redemption_id"]) if spent and spent["decision_id"] == decision.record_id else ""

@@ -1,7 +1,7 @@
-"""ProposeMandate, ListMandates, EndMandate: what gives a session a mandate, and takes it at once.
+"""ProposeMandate, ListMandates, EndMandate: the mandate of a session.
 
-The plan rests on the vouched task, a playbook of the policy in force and the tools as they are pinned, and is made
-before the session's first call: nothing that the agent reads or says has a part in it.
+The plan rests on the vouched task, a playbook of the active policy and the tools as pinned, and is made before the
+session's first call: nothing that the agent reads or says takes part in it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NO_TARGET = TargetFact(OK, "", "", "", "")
 
 @dataclass(frozen=True, slots=True)
 class _PlannedSession:
-    """A session that is planned about: whose it is, and what the store has of it."""
+    """A session before its mandate: the verified request and the store's data."""
 
     ask: SessionAsk
     caller: Caller
@@ -58,7 +58,7 @@ class _PlannedSession:
 
     @property
     def going(self) -> bool:
-        """Whether it has begun, and goes on."""
+        """Whether the session has begun and is not over."""
         return self.stored.session is not None and self.stored.session.over_ns > self.at_ns
 
 
@@ -77,20 +77,20 @@ class Mandates:
     async def propose(
         self, ask: SessionAsk, credential: Credential, caller: Caller, name: str
     ) -> tuple[MandateRow, RecordRef]:
-        """Begin a mandate by the playbook of that name; durable when this returns. The same again gets the same.
-
-        Raises NotFound `session.unknown`, `mandate.playbook`; Forbidden for a server that the caller does not front;
-        Outdated `mandate.task`, `mandate.late`, `mandate.plan`, `mandate.ended`, `mandate.other`; Unavailable."""
+        """Begin a mandate by the named playbook; durable on return. A repeated proposal gets the same mandate.
+        Raises NotFound `session.unknown`, `mandate.playbook`; Forbidden for a server that the caller does not
+        front; Outdated `mandate.task`, `mandate.late`, `mandate.plan`, `mandate.ended`, `mandate.other`;
+        Unavailable."""
         return await retry_on_conflict(partial(self._proposed, ask, credential, caller, name))
 
     async def list(self, ask: SessionAsk, credential: Credential, caller: Caller) -> tuple[MandateRow, ...]:
-        """Those of a session, the active one first. Raises NotFound, Unavailable."""
+        """The mandates of a session, the active one first. Raises NotFound, Unavailable."""
         session = await self._asked(ask, credential, caller)
         rows = await self._rows(_begun(session))
         return tuple(sorted((row.at(session.at_ns) for row in rows), key=lambda row: row.state))[:_LISTED]
 
     async def end(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
-        """End the one of a session; durable when this returns. Raises NotFound `session.unknown`, `mandate.none`."""
+        """End the mandate of a session; durable on return. Raises NotFound `session.unknown`, `mandate.none`."""
         return await retry_on_conflict(partial(self._ended, ask, credential, caller))
 
     async def _proposed(
@@ -217,7 +217,7 @@ class Mandates:
         return _PlannedSession(ask, caller, identity, at, snapshot, keys, stored, fact, row)
 
     async def _rows(self, planned: _PlannedSession) -> tuple[MandateRow, ...]:
-        """Of this very session: under its id there may have been others."""
+        """The mandates of this very session: earlier sessions may have had its id."""
         rows = await self.store.read(lambda: self.store.mandates(planned.caller.tenant, session=planned.keys.session))
         return tuple(row for row in rows if row.created_ns >= planned.fact.started_ns)
 

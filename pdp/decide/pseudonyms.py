@@ -1,10 +1,10 @@
-"""Pseudonyms of people in records: random, each with an erasable row that says whom it stands for.
+"""Pseudonyms of people in records: random, each with an erasable row that maps it to the person.
 
-A pseudonym is found in memory, else in the store (of a call's people by the read for it), else drawn; the commit of
-its first record writes the row, and so does every one after it until one of them is known to be durable. Two
-processes that meet somebody at the same time draw two pseudonyms: both stand, and one of them is used from the next
-look on. So nothing has to be decided again, and a record never waits for a row. After an erasure every process
-forgets what it knew (the mark `erasures`).
+A pseudonym comes from memory, else from the store (for a call's people by the read for the call), else it is drawn;
+the commit of its first record writes the row, and so does every later one until one of them is known to be durable.
+Two processes that meet a person at the same time draw two pseudonyms: both stand, and one of them is used from the
+next look on. So no decision is repeated, and no record waits for a row. After an erasure every process forgets its
+pseudonyms (the mark `erasures`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Key = tuple[str, str, str, str]  # kind, tenant, issuer, id
 
 @dataclass(slots=True)
 class RecordPeople:
-    """The people of one record, for its `Stamp`. `rows` are to be committed with it; `unread` are people whom it drew
-    a pseudonym for without a look into the store."""
+    """The people of one record, for its `Stamp`. `rows` are committed with it; `unread` are people whose pseudonym
+    was drawn without a look into the store."""
 
     source: Pseudonyms
     tenant: str
@@ -39,7 +39,7 @@ class RecordPeople:
     unread: list[Key] = field(default_factory=list)
 
     def __call__(self, kind: str, issuer: str, name: str) -> str:
-        """The pseudonym of somebody."""
+        """The pseudonym of a person."""
         key = (kind, self.tenant, issuer, name)
         source = self.source
         if key not in source.known and key not in source.drawn:
@@ -61,8 +61,8 @@ class RecordStamp(Stamp):
 
 
 class Pseudonyms:
-    """All that this process knows. Its dictionaries are only ever added to, or replaced as a whole: any thread reads
-    them."""
+    """The pseudonyms that this process has in memory. Its dictionaries only grow, or are replaced whole: any
+    thread reads them."""
 
     def __init__(self, store: Store, entropy: Entropy, index_key: bytes) -> None:
         self._store = store
@@ -87,7 +87,7 @@ class Pseudonyms:
             self._forget(erasures)
 
     async def for_call(self, keys: CallKeys, people: Iterable[Key]) -> StoredCall:
-        """The store's read for a call, and with it a look for its people who are not in memory."""
+        """The store's read for a call, which also looks up its people outside memory."""
         missing = self._missing(people)
         if not missing:
             return await self._store.for_call(keys)
@@ -100,7 +100,7 @@ class Pseudonyms:
         return stored
 
     async def meet(self, keys: Iterable[Key]) -> None:
-        """Look for those that are not in memory, so that they keep the pseudonym they have."""
+        """Look up the people outside memory, so that they keep their pseudonyms."""
         if missing := self._missing(keys):
             await self._store.read(lambda: self.look(missing))
 
@@ -110,7 +110,7 @@ class Pseudonyms:
         return list(filterfalse(self.drawn.__contains__, unknown))
 
     async def find(self, keys: Iterable[Key]) -> None:
-        """Look for people of an event in another thread; what was drawn for them without a look is not used."""
+        """Look up the people of an event in another thread, in place of pseudonyms that were drawn unread."""
         for key in (wanted := tuple(keys)):
             self.drawn.pop(key, None)
         await self._store.in_thread(self.look, wanted)
@@ -124,7 +124,7 @@ class Pseudonyms:
         self._learn(wanted, pseudonyms, erasures)
 
     def _learn(self, wanted: Mapping[str, Key], found: Mapping[str, str], erasures: int) -> None:
-        """What a read found, by index, that began when there were so many erasures."""
+        """Take over pseudonyms by index from a read that began at this number of erasures."""
         if erasures != self._store.high_water(ERASURES):
             return  # what was read may be erased
         for index, key in wanted.items():
@@ -142,7 +142,7 @@ class Pseudonyms:
         return self.drawn.setdefault(key, row)
 
     def durable(self, entries: Iterable[Commit]) -> None:
-        """Their rows need not be written again."""
+        """Note the durable rows, which need not be written again."""
         for row in chain.from_iterable(map(attrgetter("steps"), entries)):
             if type(row) is PersonRow:
                 key = (row.kind, row.tenant, row.issuer, row.id)

@@ -1,8 +1,8 @@
-"""Quarantine of tools: one that did what its manifest does not permit is denied to its whole tenant.
+"""Quarantine of tools: a tool with an effect that its manifest does not permit is denied to its whole tenant.
 
-It is a switch that no operator sets or releases, in the commit of the result that told of it, so it reaches every
-process as a switch does, and nothing that was allowed before becomes durable after it. Policy says whether: a pack
-obliges to it by `{kind: "quarantine"}`. People lift it (`people.quarantines`).
+It is a switch that no operator sets or releases, in the commit of the inspected result: it reaches every process as a
+switch does, and no earlier allow becomes durable after it. Policy decides on it by an obligation `{kind:
+"quarantine"}`. People lift it (`people.quarantines`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ PATH = "effects"  # of the erasable value: what was done to what
 
 @dataclass(frozen=True, slots=True)
 class EffectReport:
-    """What one result told of its tool: effects that are not permitted, as kind and object, and who told it."""
+    """The report of one result on its tool: effects that are not permitted, as kind and object, and the reporting
+    caller."""
 
     tenant: str
     server: str
@@ -43,8 +44,8 @@ class EffectReport:
 def quarantine(
     recorder: Recorder, report: EffectReport, switches: Switches, elements: tuple[SaidElement, ...]
 ) -> Commit | None:
-    """The entry by which the tool is quarantined, or which says that it was seen again; None where nothing asks for
-    it. It stands together with the inspection's."""
+    """The entry that quarantines the tool, or that notes a further sighting; None without a cause. It is committed
+    with the inspection's."""
     cause = cause_of(elements, report)
     if cause is None:
         return None
@@ -79,8 +80,8 @@ def quarantine(
 
 
 def cause_of(elements: tuple[SaidElement, ...], report: EffectReport) -> tuple[str, str] | None:
-    """Code and pack of what asks for it. What a pack says only because of what nobody vouches for takes no tool from
-    others. Where policy could not be asked, an effect that is not permitted suffices."""
+    """Code and pack of the quarantine's cause. An element that a pack gives for asserted facts alone quarantines
+    no tool. Where the evaluation failed, an effect that is not permitted suffices."""
     for each in elements:
         if each.kind == "oblige" and each.fields.get("kind") == QUARANTINE and each.asserted != "with":
             return each.code, each.pack
@@ -88,7 +89,7 @@ def cause_of(elements: tuple[SaidElement, ...], report: EffectReport) -> tuple[s
 
 
 def _row(report: EffectReport, record_id: str) -> SwitchRow:
-    """Its reason names the newest record that says why: what people were shown before it lifts nothing."""
+    """The switch. Its reason names the newest record: a request that showed an earlier one lifts nothing."""
     return SwitchRow(
         report.tenant, SCOPE, report.server, report.target, engaged=True, reason=record_id, by=report.caller,
         at_ns=report.at_ns,

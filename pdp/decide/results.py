@@ -1,4 +1,4 @@
-"""The facts of one result, and its record with what it puts on those who asked."""
+"""The facts of one result, and its record with its effects on the session."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from pdp.decide.state import Snapshot, pins_of
 
 @dataclass(frozen=True, slots=True)
 class AllowedCall:
-    """A call that was allowed, by its record and its kept input document, and whose it was."""
+    """An allowed call by its record and its kept input document."""
 
     decision_id: str
     document: Mapping[str, Any]
@@ -71,13 +71,13 @@ class AllowedCall:
 
     @property
     def values(self) -> tuple[Scalar, ...] | None:
-        """What the agent put into it; None where that was not checked or is too much."""
+        """The values of the call's arguments; None where they were not checked or are too many."""
         arguments = self.document["arguments"]
         return call_values(arguments["value"]) if arguments["status"] == "ok" else None
 
     @property
     def task(self) -> StatedTask:
-        """What somebody else than the agent said that it was for."""
+        """The vouched task of the call."""
         session = self.document["session"]
         return vouched_task(session["task"], session["task_source"])
 
@@ -88,7 +88,7 @@ class AllowedCall:
 
 @dataclass(frozen=True, slots=True)
 class ResultFacts:
-    """Composes the facts of results, like `FactBuilder` those of calls."""
+    """Builds the facts of results, as `FactBuilder` does for calls."""
 
     content: Content
     sessions: Sessions
@@ -96,7 +96,7 @@ class ResultFacts:
     def result_keys(
         self, ask: ResultAsk, call: AllowedCall, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int
     ) -> tuple[TargetFact, CallKeys]:
-        """What was called, as it is now, and the keys of what the store knows of those who asked."""
+        """The call's target as it is now, and the store keys of its subject and agent."""
         registry, tenant = snapshot.registry, caller.tenant
         target = registry.target(tenant, call.server, call.name, None, at_ns, kind=call.kind, listing=True)
         shared = self.sessions.shared(caller, identity, target)
@@ -115,8 +115,8 @@ class ResultFacts:
         snapshot: Snapshot,
         at_ns: int,
     ) -> Facts:
-        """The facts of one InspectResult: those of its call as they were, subject, tool, switches and session as they
-        are now. Raises InvalidRequest."""
+        """The facts of one InspectResult: the call's as they were; subject, tool, switches and session as they are
+        now. Raises InvalidRequest."""
         registry, tenant, document = snapshot.registry, caller.tenant, call.document
         pinned = registry.pinned(tenant, call.server, call.name, call.kind)
         arguments, seen = document["arguments"], self._observed(ask, pinned)
@@ -143,7 +143,7 @@ class ResultFacts:
         )
 
     def _observed(self, ask: ResultAsk, pinned: PinnedTool | None) -> tuple[Mapping[str, Json], ...]:
-        """What the tool was seen to do, and whether its manifest permits it. Raises InvalidRequest."""
+        """The observed effects of the tool, with whether its manifest permits them. Raises InvalidRequest."""
         may = pinned.effects if pinned is not None else ()
         return tuple(
             {
@@ -164,12 +164,12 @@ class ResultFacts:
         keys: CallKeys,
         stored: StoredCall,
     ) -> SessionFact:
-        """The session that a result enters."""
+        """The session of the result's call."""
         return self.sessions.look(caller, identity, ask.session, at_ns, keys, stored)[0]
 
 
 def _watched(made: ResultRecording) -> dict[str, Json] | None:
-    """How much of what the tool did was seen, for the record; None where its caller said nothing of it."""
+    """The share of the tool's effects that the caller observed, for the record; None without a statement."""
     ask, seen = made.ask, made.facts.asserted.observed_effects
     if ask.observed is None and not seen:
         return None
@@ -183,8 +183,8 @@ def _watched(made: ResultRecording) -> dict[str, Json] | None:
 
 
 def _contradictions(seen: tuple[Mapping[str, Json], ...], caller: Caller) -> tuple[Finding, ...]:
-    """What the tool was seen to do that its manifest, as it is now, does not permit: findings of kind `effect`, by
-    their places among the observed effects. Of callers that may not vouch for what they saw there are none."""
+    """Observed effects that the current manifest does not permit: findings of kind `effect`, by their places among
+    the observed effects; none of a caller that may not vouch for observations."""
     if not caller.may_assert.effects:
         return ()
     return tuple(
@@ -194,7 +194,7 @@ def _contradictions(seen: tuple[Mapping[str, Json], ...], caller: Caller) -> tup
 
 @dataclass(frozen=True, slots=True)
 class ResultRecording:
-    """The input and answer of one inspected result, to be recorded with the answer that is kept."""
+    """The input and answer of one inspected result, and the reply to keep."""
 
     ask: ResultAsk
     caller: Caller
@@ -212,8 +212,8 @@ class ResultRecording:
 
 
 async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnswer) -> tuple[ResultAnswer, RecordRef]:
-    """Commit one inspected result with what it puts on its session; returns what may leave. One too large for
-    the log withholds the result."""
+    """Commit one inspected result with its effects on the session; returns the answer to send. A record too large
+    for the log withholds the result."""
     caller, facts, outcome, reply = made.caller, made.facts, made.outcome, made.reply
     stamp = await recorder.stamp(answer.decision_id, made.at_ns, caller.tenant, facts.identity)
     salt, digest = recorder.new_salt(), canonical(sha256_hex(made.ask.data))
@@ -261,7 +261,7 @@ async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnsw
 
 
 def report_of(made: ResultRecording, answer: ResultAnswer) -> EffectReport:
-    """What the result tells of its tool."""
+    """The result's report on its tool."""
     document, effects = made.facts.targets[0], made.ask.effects
     places = (int(each.pointer[1:]) for each in made.facts.result.findings if each.kind == EFFECT)
     return EffectReport(

@@ -1,5 +1,5 @@
-"""Idempotent commits by persons: the same `request_id` with the same content gets the same answer, and a conflicting
-commit is retried on fresh rows."""
+"""Idempotent commits by people: a repeated `request_id` with the same content gets the same answer, and a
+conflicting commit is tried again on fresh rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """One request id in its scope (call, account), and what was asked under it. Without an id nothing is kept."""
+    """One request id in its scope (call, account), with the digest of its content. Without an id nothing is kept."""
 
     key: str
     content: str
@@ -45,11 +45,8 @@ class IdempotentCommits:
         return RequestKey(key, keyed_index(self._index_key, "people content", call, *content))
 
     def kept(self, request_key: RequestKey | None, size: int) -> Any:
-        """The kept answer (JSON): the first record's id, then a reply of so many parts; None when it is new.
-
-        Raises InvalidRequest `request.reused` when the id was used for other content, or answered by another release
-        in another shape: what it asked for is done.
-        """
+        """The kept answer (JSON): the first record's id, then a reply of so many parts; None for a new request.
+        Raises InvalidRequest `request.reused` when the id was used for other content."""
         row = self._store.reply(request_key.key) if request_key is not None else None
         if request_key is None or row is None:
             return None
@@ -65,12 +62,12 @@ class IdempotentCommits:
         return kept
 
     def reused(self, request_key: RequestKey | None) -> bool:
-        """Whether its id was used for other content."""
+        """Whether the id was used for other content."""
         row = self._store.reply(request_key.key) if request_key is not None else None
         return request_key is not None and row is not None and row.content != request_key.content
 
     def answered(self, request_key: RequestKey | None) -> tuple[str, RecordRef] | None:
-        """The kept answer that is an id, with its record; None when it is new. Raises as `kept`."""
+        """The kept answer that is an id, with its record; None for a new request. Raises as `kept`."""
         kept = self.kept(request_key, 1)
         return None if kept is None else (str(kept[1]), self.record(str(kept[0])))
 
@@ -81,8 +78,8 @@ class IdempotentCommits:
     async def commit(
         self, request_key: RequestKey | None, entries: tuple[Commit, ...], reply: tuple[Json, ...], at_ns: int
     ) -> RecordRef:
-        """Make entries durable together, and keep what is answered: the first record's id, then `reply`. Returns
-        where the first one stands. Raises Conflict when another commit came first."""
+        """Make entries durable together, and keep the answer: the first record's id, then `reply`. Returns the
+        reference to the first record. Raises Conflict when another commit came first."""
         first, *rest = entries
         if request_key is not None:
             kept = canonical([first.record_id, *reply])

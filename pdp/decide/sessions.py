@@ -1,5 +1,5 @@
-"""What an answer does to its session; EndSession: what was bound to a session ends with it, in all processes; and the
-records of sessions that end by time."""
+"""Effects of answers on sessions; EndSession, which ends everything bound to a session in all processes; records
+of sessions that end by time."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _NO_TARGET = TargetFact(OK, "", "", "", "")
 
 
 def away() -> Unavailable:
-    """The fault where the state of sessions cannot be read."""
+    """The fault of an unreadable session state."""
     return Unavailable("session.unavailable", "What is known of sessions cannot be read now; try again.")
 
 
 def unknown() -> NotFound:
-    """The fault for a session that nobody opened, another's, and one that has ended."""
+    """The one fault for a session that was never opened, is another's, or has ended."""
     return NotFound("session.unknown", "There is no such session of this caller, subject and agent.")
 
 
 async def session_identity(
     subjects: Subjects, snapshot: Snapshot, credential: Credential, caller: Caller, at_ns: int
 ) -> Identity:
-    """By a token for any server that the caller may ask about."""
+    """The identity by a token for any server that the caller fronts."""
     registry = snapshot.registry
     fronted = (server for server in registry.servers(caller.tenant) if caller.fronts(server))
     resources = (registry.resource(caller.tenant, server, at_ns) for server in fronted)
@@ -68,8 +68,8 @@ class EndSession:
     notifications: Notifications = NO_NOTIFICATIONS
 
     async def __call__(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
-        """End it; durable when this returns. Raises NotFound `session.unknown`, in the same words for a session that
-        nobody opened, another's, one that has ended, and a credential that does not pass; Unavailable."""
+        """End the session; durable on return. Raises NotFound `session.unknown`, in the same words for a session
+        that was never opened, is another's, or has ended, and for a credential that fails; Unavailable."""
         tries = 0
         while True:
             tries += 1
@@ -115,7 +115,7 @@ class EndSession:
         )
 
     async def _cancel(self, request: Approval, at_ns: int) -> None:
-        """Nobody is asked any more about a call that can no longer be made."""
+        """Cancel an open request about a call that can no longer be made."""
         move = Move(request.id, request.version, Event.CANCEL, at_ns, "session.ended")
         await self.recorder.commit_event(
             request.tenant,
@@ -126,7 +126,7 @@ class EndSession:
         )
 
     def _requests(self, ask: SessionAsk, caller: Caller, identity: Identity) -> tuple[Approval, ...]:
-        """Open and approved requests about calls of this session alone; canaries are about none."""
+        """Open and approved requests about calls of this session; no canaries."""
         subject = Account(identity.subject.issuer or "", identity.subject.id or "")
         query = ApprovalQuery(caller.tenant, states=OPEN, subject=subject, agent=identity.agent.id or "")
         requests: list[Approval] = []
@@ -150,8 +150,9 @@ class EndSession:
 
 @dataclass(frozen=True, slots=True)
 class SessionSweep:
-    """Records each session that is over by time, once, whichever process comes first. It ends nothing: what was bound
-    to a session that is over holds for nothing that comes later. `idle_ns` is after how long without calls one is."""
+    """Records the end of each session that is over by time, once, by whichever process comes first. It ends
+    nothing itself: what was bound to such a session holds for no later call. `idle_ns`: the idle time after which
+    a session is over."""
 
     store: Store
     recorder: Recorder
@@ -159,7 +160,7 @@ class SessionSweep:
     idle_ns: int
 
     async def __call__(self) -> int:
-        """How many it has recorded. Raises Unavailable, Overloaded."""
+        """Record the sessions that are over; returns their number. Raises Unavailable, Overloaded."""
         at, recorded = self.clock.now_ns(), 0
         while due := await self.store.read(lambda: self.store.due_openings(at, _PAGE)):
             later: list[SessionOpening] = []
@@ -185,8 +186,8 @@ class SessionSweep:
 
 @dataclass(frozen=True, slots=True)
 class RememberedTokens:
-    """Forgets, in each process, tokens that only sessions which are over by time can have shown: after `idle_ns`
-    without a call, and after `lifetime_ns` in any case. A session that goes on has its token verified whole again."""
+    """Forgets verified tokens, in each process, whose sessions can only be over by time: after `idle_ns` without a
+    call, and after `lifetime_ns` in any case. A session that goes on has its token verified again."""
 
     subjects: Subjects
     clock: Clock
@@ -194,13 +195,13 @@ class RememberedTokens:
     lifetime_ns: int
 
     async def __call__(self) -> None:
-        """Forget what is over now."""
+        """Forget the tokens of sessions that are over now."""
         at = self.clock.now_ns()
         self.subjects.forget_before(at - self.idle_ns, at - self.lifetime_ns)
 
 
 def effects_of(decision: Decision) -> SessionEffects:
-    """What the answer does to its session, to subject and agent, and to budgets."""
+    """The effects of an answer on its session, on subject and agent, and on budgets."""
     answer, session, row = decision.answer, decision.facts.session, decision.session
     keys, stored = decision.keys, decision.stored
     if not keys.pair or not session.check.ok:
@@ -227,7 +228,7 @@ def effects_of(decision: Decision) -> SessionEffects:
 
 
 def _supplied(decision: Decision) -> tuple[int, ...]:
-    """What the agent supplies with the call, hashed."""
+    """The hashed atoms of the values that the agent supplies."""
     if not decision.checked.check.ok:  # an operator lets it through all the same
         return (OVERFLOW,)
     return supplied_atoms(decision.checked.value, stated_task(decision.facts.session), decision.seen, decision.hashes)

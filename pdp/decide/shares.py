@@ -1,10 +1,9 @@
-"""Fair shares of a process: no session, subject, caller or tenant takes every place and all the time of the others.
+"""Fair shares of a process: no session, subject, caller or tenant takes every slot and all the time of the others.
 
-Tenant and caller are known when a call is admitted, subject and session when the subject's token was verified. So the
-first two take a place at once (`Admission`), and what a call asks is counted by all four in `Turn.ask`: an answer of
-a batch like a call of its own, a kept one like a new one. What is refused here costs none of the four a token.
-
-All questions of a caller without a verified subject are one subject's: a new bad token is no new share.
+Tenant and caller are known when a call is admitted, subject and session when the subject's token is verified. So the
+first two take a slot at once (`Admission`), and each item is counted for all four in `Turn.ask`: an item of a batch
+like a call of its own, a replayed answer like a new one. A refusal here costs none of the four. All items of a caller
+without a verified subject count for one subject: a new bad token is no new share.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ BUSY_NS = NS  # after which a place may be free again
 
 
 class Shares:
-    """What each may have, and who has what. Its clock is monotonic, so that no step of the wall clock fills a bucket
-    or keeps one empty."""
+    """The limits of each party and the slots in use. Its clock is monotonic, so that no step of the wall clock
+    fills a bucket or keeps one empty."""
 
     def __init__(
         self,
@@ -45,21 +44,21 @@ class Shares:
         self._telemetry = telemetry
 
     def for_waiting(self, max_waiting: int) -> Shares:
-        """Those of the places for calls that wait, of which one tenant, and one caller, has three quarters."""
+        """Limits for waiting calls: a tenant, and a caller, has three quarters of the slots."""
         return Shares(dict.fromkeys(Dimension, FairShare(3 / 4, 1, 1)), max_waiting, self._clock, self._telemetry)
 
     def turn(self) -> Turn:
-        """For one call; a context manager."""
+        """A context manager for one call."""
         return Turn(self)
 
     def enter(self, holders: tuple[Holder, ...]) -> None:
-        """Take a place for each. Raises ShareExceeded."""
+        """Take a slot for each party. Raises ShareExceeded."""
         exceeded = self._places.take(holders)
         if exceeded is not None:
             raise self._exceeded(exceeded, "in_flight", BUSY_NS)
 
     def spend(self, holders: tuple[Holder, ...]) -> None:
-        """One question of each. Raises ShareExceeded."""
+        """Count one item for each party. Raises ShareExceeded."""
         exceeded = self._rates.spend(holders, self._clock.monotonic_ns())
         if exceeded is not None:
             raise self._exceeded(exceeded[0], "rate", exceeded[1])
@@ -78,15 +77,15 @@ class Shares:
 
 @dataclass(slots=True)
 class Turn(AbstractContextManager["Turn"]):
-    """The questions of one call. It holds a place for each subject and session that they are of until it ends."""
+    """The items of one call. It holds a slot for each of their subjects and sessions until the call ends."""
 
     _shares: Shares
     _held: set[Holder] = field(default_factory=set)
     _asked: set[int] = field(default_factory=set)
 
     def ask(self, caller: Caller, identity: Identity, session: str, number: int = 0) -> None:
-        """Count a question of the call, once for its `number`, however often it is decided again. `session` is its
-        id, "" without one. Raises ShareExceeded."""
+        """Count an item, once for its `number`, however often it is decided again. `session`: its id, "" without
+        one. Raises ShareExceeded."""
         if number in self._asked:
             return
         wide, narrow = callers(caller), _subjects(caller, identity, session)
@@ -103,7 +102,7 @@ class Turn(AbstractContextManager["Turn"]):
 
 
 def callers(caller: Caller) -> tuple[Holder, ...]:
-    """Those whose share a call takes from as soon as its caller is known."""
+    """The parties whose shares a call uses as soon as its caller is known."""
     return (Dimension.TENANT, caller.tenant), (Dimension.CALLER, caller.tenant, caller.name)
 
 

@@ -1,4 +1,5 @@
-"""The snapshot that one request pins: policy, registry view, switches. Replaced whole, never changed in place."""
+"""The snapshot that one request pins: policy, registry view, switches. It is replaced whole, never changed in
+place."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ COMMON = ("policy", "directory", "revocations", "config")  # parts that processe
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A part that this process has otherwise than the one that changed it last; digests."""
+    """A part whose version in this process differs from the one that another process declared last; digests."""
 
     part: str
     tenant: str
@@ -42,10 +43,10 @@ class Difference:
 class Fleet:
     """Versions in force in the processes of one store: policy, directories, deny list, configuration, by digest.
 
-    Each process declares in the store what it puts in force. Where that is not what another one declared since, the
-    two decide differently: this process then says so in its status, in the `degraded` of its records and by a metric.
-    It goes on deciding, because during every rollout one of the two is newer. Only signed sets have an order of their
-    own, and the registry denies by that (`registry.rollback`).
+    Each process declares in the store what it puts in force. A later declaration of another version by another
+    process means that the two decide differently: this process reports that in its status, in the `degraded` of its
+    records and by a metric. It goes on deciding, because during every rollout one of the two is newer. Only signed
+    sets are ordered, and the registry denies by that order (`registry.rollback`).
     """
 
     store: Store
@@ -56,7 +57,7 @@ class Fleet:
     _differences: tuple[Difference, ...] = ()
 
     def note(self, part: str, digests: Mapping[str, str]) -> None:
-        """From now on these are in force here, by tenant. `declare` tells the others."""
+        """Note the versions of a part that this process has in force, by tenant; `declare` declares them."""
         for tenant, version in digests.items():
             key = (part, tenant)
             if self._here.get(key) != version:
@@ -65,7 +66,7 @@ class Fleet:
                 self.version += 1
 
     async def declare(self) -> None:
-        """Tell the others what they have not been told. Raises Unavailable; it is then told the next time."""
+        """Declare the noted versions in the store. Raises Unavailable; they are then declared the next time."""
         owed, in_force = {key: self._here[key] for key in self._owed}, self.store.in_force()
         if news := {key: version for key, version in owed.items() if in_force.get(key) != version}:
             await self.store.put_in_force(news)
@@ -73,7 +74,7 @@ class Fleet:
         self.version += 1
 
     def differences(self) -> tuple[Difference, ...]:
-        """As of now; the same value until something changes."""
+        """The differences as of now; the same value until one changes."""
         now = (self.store.shared_epoch(), self.version)
         if now != self._compared:
             self._differences = tuple(self._compare())
@@ -91,7 +92,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is pinned per request."""
+    """The parts of the service that are pinned per request."""
 
     policy: LoadedPolicy
     registry: RegistryView
@@ -103,23 +104,22 @@ class Snapshot:
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """Which values it is made of, by identity: each is replaced whole when it changes."""
+        """The parts of the snapshot, to compare by identity: each is replaced whole."""
         return tuple(map(id, (self.policy, self.registry, self.switches, self.worse, self.differences)))
 
     def degraded(self, tenant: str) -> tuple[str, ...]:
-        """Codes of what works worse than normal for a tenant (`policy.last_good`, `policy.differs`, ...): its record
-        says so."""
+        """Codes of what is degraded for a tenant (`policy.last_good`, `policy.differs`, ...), for its records."""
         if not self.worse and not self.differences:
             return ()
         worse = (codes[name] for codes in self.worse.values() for name in ("", tenant) if name in codes)
         return (*worse, *(each.code for each in self.differences if each.tenant in ("", tenant)))
 
     def expected(self, tenant: str) -> Expect:
-        """The expectations of a commit that redeems an answer decided on this snapshot."""
+        """The expectations of a commit that redeems evidence on this snapshot."""
         return Expect(self.policy.digest, self.switches.epoch, self.registry.pins(tenant).marks)
 
     def epochs(self, tenant: str) -> str:
-        """Changes with policy, registry and switches: everything that an answer depends on besides the request."""
+        """The epochs of policy, registry and switches: everything that an answer depends on besides the request."""
         return _epochs(self.policy.digest, self.registry.pins(tenant).digest, self.switches.epoch)
 
 
@@ -140,10 +140,8 @@ def pins_of(snapshot: Snapshot, tenant: str) -> Pins:
 
 
 class ServiceState:
-    """Holds the current snapshot. Every change is a whole new one.
-
-    Switches are the store's: a durable one acts, even when its operator did not wait for the answer.
-    """
+    """Holds the current snapshot, which every change replaces whole. Switches are the store's: a durable one acts
+    even where its operator did not wait for the reply."""
 
     def __init__(self, store: Store) -> None:
         self._policy: LoadedPolicy | None = None
@@ -157,8 +155,8 @@ class ServiceState:
         self._closing: set[asyncio.Task[None]] = set()
 
     def snapshot(self) -> Snapshot:
-        """The current snapshot: the same value until a part of it changes. Raises Unavailable while there is
-        no policy or no registry."""
+        """The current snapshot: the same value until a part changes. Raises Unavailable without a policy or a
+        registry."""
         epoch, version, held = self._store.shared_epoch(), self.fleet.version, self._held
         if held is not None:
             last, of_epoch, of_version = held
@@ -187,17 +185,18 @@ class ServiceState:
 
     @property
     def switches(self) -> Switches:
-        """The durable switches now; the same value until one changes."""
+        """The durable switches; the same value until one changes."""
         if self._store.switch_epoch() != self._switches.epoch:
             self._switches = _switches(self._store)
         return self._switches
 
     def outdated(self, pinned: Snapshot, pinned_ns: int, now_ns: int) -> bool:
-        """Whether what a request pinned at `pinned_ns` is history by now: too old, or a switch was thrown since."""
+        """Whether the snapshot of a request pinned at `pinned_ns` is outdated: too old, or a switch was thrown
+        since."""
         return now_ns - pinned_ns > PIN_NS or self._store.switch_epoch() != pinned.switches.epoch
 
     def holds(self, pinned: Snapshot, tenant: str) -> bool:
-        """Whether policy, registry and switches are for this tenant still those that a request pinned."""
+        """Whether policy, registry and switches of a pinned snapshot are still the current ones for this tenant."""
         now = self.snapshot()
         if now is pinned:
             return True
@@ -206,7 +205,7 @@ class ServiceState:
         return now.registry is pinned.registry or now.registry.pins(tenant) == pinned.registry.pins(tenant)
 
     def activate(self, policy: LoadedPolicy) -> None:
-        """Swap the policy; the old engine is closed after it has finished what it was asked."""
+        """Swap the policy; the old engine is closed after its running evaluations."""
         old, self._policy = self._policy, policy
         if old is not None:
             task = asyncio.create_task(self._close_later(old))
@@ -220,13 +219,13 @@ class ServiceState:
             await old.engine.close()
 
     def degrade(self, part: str, codes: Mapping[str, str]) -> None:
-        """From now on, a part serves worse than normal: codes by tenant, "" for all of them; none when it is well."""
+        """Set the degradation codes of a part, by tenant ("" for all); none when it is well."""
         if self._worse.get(part, {}) != codes:
             rest = {name: worse for name, worse in self._worse.items() if name != part}
             self._worse = MappingProxyType({**rest, part: dict(codes)} if codes else rest)
 
     def pin_registry(self, view: RegistryView) -> None:
-        """Answer by it from now on, as far as the store's marks allow."""
+        """Use this registry from now on, as far as the store's marks allow."""
         self._registry = view.above(self._store.high_water)
 
     @property
@@ -244,7 +243,7 @@ class ServiceState:
 
 
 def _switches(store: Store) -> Switches:
-    """The switches of the store, as a pure value. The epoch is read first: switches newer than it are read again."""
+    """The switches of the store, as a pure value. The epoch is read first: newer switches are read again."""
     epoch = store.switch_epoch()
     engaged = (
         Switch(r.tenant, r.scope, r.server, r.value, r.until_ns, r.reason if r.scope == QUARANTINE else "")

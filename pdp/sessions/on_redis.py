@@ -1,12 +1,12 @@
-"""State of sessions on Redis: rows of sessions, and which results each pair of subject and agent awaits.
+"""Session state on Redis: rows of sessions, and the awaited results of each pair of subject and agent.
 
-Everything else, labels before all, stays in the store and in the commit of its record. Whatever tightens is written
-before that commit, whatever loosens after it; so a crash in between leaves too much behind, never too little.
+Everything else, labels above all, stays in the store and in the commit of its record. A tightening change is written
+before that commit, a loosening one after it; so a crash in between leaves too much, never too little.
 
-Lost data is found out by two marks. The store keeps a label `ELSEWHERE` with each pair that awaits anything here,
-named by the decision that was awaited first; where Redis does not know that name, what the pair awaits is unknown,
-and the label stays in what is read: the labels are the worst, until a context reset. And each step counts: a process
-that has seen more steps than Redis knows has every mark be unknown (`redis_scripts`).
+Data loss is detected by two marks. The store keeps a label `ELSEWHERE` with each pair that awaits anything here,
+named by the first awaited decision; where Redis lacks that name, the awaited results of the pair are unknown and the
+label stays in what is read: the labels are the worst, until a context reset. And each step counts: where a process
+has seen more steps than Redis knows, every mark counts as unknown (`redis_scripts`).
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ Step = dict[str, Any]  # of a script's work
 
 
 class _AwayError(Exception):
-    """Redis does not answer, or not in time, or not as it must."""
+    """Redis does not answer, or not in time, or not as expected."""
 
 
 class RedisSessions:
-    """Implements `ports.SessionState`. `namespace` tells apart what must not be mixed: it is of the index key.
-    `former`: namespaces of index keys that it had before, with the secrets that came after each. `on_loss` is told of
-    each loss that is found."""
+    """Implements `ports.SessionState`. `namespace` belongs to the index key and keeps its data apart. `former`:
+    namespaces of earlier index keys, with the secrets that came after each. `on_loss` is called for each detected
+    loss."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class RedisSessions:
         return LOST if self._lost_until and _now() < self._lost_until else ""
 
     async def read(self, keys: CallKeys, believed_ns: int, read: Read) -> StoredCall:
-        """See the port. Redis first: what is awaited there no longer has left its labels in the store."""
+        """See the port. Redis first: a result that is awaited there no longer has left its labels in the store."""
         if not (keys.pair or keys.session or keys.parent):
             return await read(keys)
         try:
@@ -168,8 +168,7 @@ class RedisSessions:
     async def _tighten(
         self, sessions: list[Step], steps: list[Step], believed_ns: int
     ) -> list[tuple[str, list[str]]]:
-        """For each change of a pair the mark that the store is to have, and the results that a reset ends. Raises
-        Conflict."""
+        """For each change of a pair the mark for the store, and the results that a reset ends. Raises Conflict."""
         work = {"now": _number(believed_ns), "sessions": sessions, "pairs": steps}
         try:
             if self._later:
@@ -184,8 +183,8 @@ class RedisSessions:
         return [(_text(mark), list(map(_text, gone))) for mark, gone in tightened]
 
     async def _loosen(self, work: list[Step], sessions: Sequence[Step] = ()) -> None:
-        """Where Redis is away it is done once that is back; but for the counts of `sessions`, which could then go
-        down twice."""
+        """Carry out loosening steps; while Redis is away they are kept for later, except the counts of `sessions`,
+        which could then be lowered twice."""
         counts = [{"key": each["key"], **{name: each["row"][name] for name in _COUNTED}} for each in sessions]
         if not (work or counts):
             return
@@ -206,11 +205,11 @@ class RedisSessions:
 
     @property
     def part(self) -> Part:
-        """What a running process does with it."""
+        """Its part of a running process."""
         return Part("sessions", prepare=self.look, work=self.run, close=self.close)
 
     async def run(self) -> None:
-        """Look at Redis, for ever: whether it is there, has lost anything, and throws nothing away by itself."""
+        """Watch Redis for ever: reachable, no lost data, no eviction."""
         while True:
             try:
                 await self.look()
@@ -219,7 +218,7 @@ class RedisSessions:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Once."""
+        """Check Redis once."""
         with suppress(_AwayError):
             await self._check()
             await self._step(READ, self._place("", ""), "", "", "")
@@ -237,8 +236,8 @@ class RedisSessions:
         self._checked = True
 
     async def _take_over(self) -> None:
-        """Put what lies under former index keys under this one, before anything is looked for by it. It may be
-        interrupted, and done by several processes at once: each serves nothing before nothing is left."""
+        """Move the data of former index keys under the current one, before the first read. It may be interrupted,
+        and done by several processes at once: each serves only after everything is moved."""
         while self._former:
             base, secrets = self._former[0]
             state, at = f"{base}:state", 0
@@ -254,7 +253,7 @@ class RedisSessions:
             self._former.popleft()
 
     async def _move(self, base: str, secrets: Sequence[bytes], names: Sequence[str]) -> None:
-        """Keys of a former namespace; the indexes in their names and rows are put under these secrets."""
+        """Move keys of a former namespace; the indexes in their names and rows are keyed again with these secrets."""
         work: list[Step] = []
         sessions: list[Step] = []
         reads = self._redis.pipeline(transaction=False)
@@ -341,7 +340,8 @@ class RedisSessions:
 def _loosening(
     step: Step, gone: list[str], *, mark: str = "", reset: bool = False, marks: dict[str, bool] | None = None
 ) -> Step:
-    """`gone` are awaited no longer; the store has `mark`, and those of `marks` since a reset."""
+    """A step for results in `gone`, which are awaited no longer; the store has `mark`, and those of `marks` since
+    a reset."""
     place = {"pair": step["pair"], "awaited": step["awaited"]}
     return {**place, "gone": gone, "mark": mark, "reset": reset, "marks": marks or {}}
 
@@ -351,8 +351,8 @@ def _undoing(steps: Sequence[Step]) -> list[Step]:
 
 
 def _stripped(entry: Commit, labels: Iterable[LabelRow]) -> Commit:
-    """The store's part of an entry, with further labels: of pairs that they are reset, of what was seen what
-    untraces. What traces within a session would need the session's row in the store."""
+    """The store's part of an entry, with further labels: resets of pairs, and seen texts that untrace. Texts that
+    trace within a session would need the session's row in the store."""
     return replace(entry, steps=(*chain.from_iterable(map(_of_store, entry.steps)), *labels))
 
 
@@ -369,7 +369,7 @@ def _of_store(step: CommitStep) -> Iterator[CommitStep]:
 
 
 def _is_known(row: LabelRow, known: dict[str, tuple[str, int]]) -> bool:
-    """Whether it says that results are awaited here, and all of these are here."""
+    """Whether the label says that results are awaited here, and all of these are here."""
     return row.label == ELSEWHERE and row.decision_id == known.get(row.pair, ("", 0))[0]
 
 
@@ -395,14 +395,14 @@ def _now() -> float:
 
 
 def _keeps_all(memory: dict[str, Any]) -> str:
-    """Why it may throw data away unasked; "" where it does not."""
+    """The reason why Redis may evict data; "" where it never does."""
     if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
         return "it evicts keys when its memory is full; set maxmemory-policy noeviction"
     return ""
 
 
 def _why(fault: Exception) -> str:
-    """In words, without address and secret."""
+    """The fault in words, without address and secret."""
     if isinstance(fault, (AuthenticationError, NoPermissionError, AuthorizationError)):
         return "it refuses this user or password, or what this user asks; see docs/fleet.md"
     if isinstance(fault, (TimeoutError, Slow)):
@@ -411,7 +411,7 @@ def _why(fault: Exception) -> str:
 
 
 def _pool(options: RedisOptions, password: bytes) -> BlockingConnectionPool:
-    """Connections that are tried once: what is to be tried again, the caller decides."""
+    """Connections without retries: the caller decides what is tried again."""
     address, seconds = RedisAddress.read(options.url), options.timeout_ms / 1000
     arguments: dict[str, Any] = {
         "username": address.user or None,

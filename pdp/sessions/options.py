@@ -18,7 +18,7 @@ DAY = 24 * 3600
 
 
 class RedisOptions(Options):
-    """The Redis server that has the state of sessions, for all processes of a store."""
+    """The Redis server with the session state of all processes of a store."""
 
     url: str = Field(examples=["redis://pdp@redis.example.org:6379/0"])
     """redis://USER@HOST:PORT/DATABASE without a password, user and database if any; unix:///PATH of a Unix
@@ -61,7 +61,7 @@ class RedisAddress:
 
     @classmethod
     def read(cls, url: str) -> RedisAddress:
-        """Raises ValueError for what is no such URL; a password has no place in one."""
+        """Parse the URL. Raises ValueError for anything else, and for a password in it."""
         parts = urlsplit(url)
         if parts.scheme not in {"redis", "unix"} or parts.query or parts.fragment:
             raise ValueError("must be redis://USER@HOST:PORT/DATABASE, or unix:///PATH")
@@ -78,7 +78,7 @@ class RedisAddress:
 
 
 class SessionOptions(Options):
-    """When a session is over. The next call under its id then begins another one."""
+    """When a session is over; the next call under its id begins another one."""
 
     retired = frozenset({"max_sessions_per_caller"})
 

@@ -1,11 +1,11 @@
-"""What Redis runs: each script is one atomic step, in one round trip.
+"""Redis scripts: each is one atomic step in one round trip.
 
-Keys, all below `PREFIX:NAMESPACE`: `state` (which data this is, and how many steps changed it), and of a tenant
-`s:INDEX` (a session's row), `p:PAIR` (whether what is known of the pair is whole) and `a:PAIR` (the decisions whose
-results it awaits). Instants are decimals of twenty digits, for Lua's numbers do not hold them.
+Keys, all below `PREFIX:NAMESPACE`: `state` (the name of the data set and its number of steps), and for each tenant
+`s:INDEX` (a session's row), `p:PAIR` (whether the data of the pair is whole) and `a:PAIR` (the decisions whose
+results it awaits). Instants are decimals of twenty digits: Lua's numbers do not hold them.
 
-Every step begins alike: where fewer steps are known than this process has seen, data was lost, and what is there is
-given another name. Whatever was marked with the old one then counts as not whole.
+Every step begins alike: where Redis knows fewer steps than the process has seen, data was lost, and the data set gets
+another name. Every mark with the old name then counts as not whole.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Sessions: whose one is, and what is known about those who hold it (state, never identity).
+"""Sessions: their owner, and the state of subject and agent (never identity).
 
-The key is (tenant, caller, session id); at first use it is bound to (issuer, subject, agent) of a verified identity.
-All of it lies in the store and is read with everything else about a call, so it is the same in every process, over a
-restart, and a moment after a session has ended. No state is kept here.
-
-A session is over when it was idle or open for too long; under its id another one then begins. One that has ended is
-refused for as long as its row is kept. Whatever was bound to a session holds for nothing that was opened later.
+The key is (tenant, caller, session id); the first use binds it to (issuer, subject, agent) of a verified identity.
+All state lies in the store and is read with everything else about a call, so it is the same in every process, after a
+restart, and right after the end of a session. A session is over after an idle time or a total time; its id then
+begins another session. An ended one is refused as long as its row is kept. Nothing that was bound to a session holds
+for a later one.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _pair = attrgetter("pair")
 
 
 class _Handle(NamedTuple):
-    """What a session's handle says, sealed."""
+    """The content of a sealed session handle."""
 
     caller: str
     id: str
@@ -65,7 +64,7 @@ class StoredSessions:
     """Implements `ports.Sessions`."""
 
     def __init__(self, options: SessionOptions, key: bytes) -> None:
-        """`key` makes the indexes under which the store knows sessions, owners and pairs, and seals handles."""
+        """`key` makes the indexes of sessions, owners and pairs in the store, and seals handles."""
         self._key = key
         # deterministic (RFC 5297): the same session has the same handle in every answer and process
         self._seal = AESSIV(HKDF(SHA256(), 64, salt=None, info=b"pdp session handle 1").derive(key))
@@ -74,8 +73,8 @@ class StoredSessions:
         self._life_ns = options.lifetime_seconds * NS
 
     def named(self, caller: Caller, identity: Identity, ask: SessionAsk) -> SessionAsk:
-        """With the id that its handle stands for, in place of the handle; without an id where that does not verify,
-        for the handle wins."""
+        """The request with the session's id in place of its handle; without an id where the handle does not
+        verify. A handle wins over an id."""
         if not ask.handle:
             return ask
         opened = self._opened(caller, identity, ask.handle)
@@ -84,15 +83,15 @@ class StoredSessions:
         return replace(ask, id=opened.id, handle="")
 
     def shared(self, caller: Caller, identity: Identity, target: TargetFact) -> tuple[str, str]:
-        """The indexes of subject and agent, and of the memory of the target's server; empty where these were not
-        verified."""
+        """The indexes of subject and agent, and of the memory of the target's server; empty for an unverified
+        identity."""
         if not _verified(identity):
             return "", ""
         pair = pair_index(self._key, caller.tenant, *_owner(identity))
         return pair, self._memory(caller, identity, target)
 
     def keys(self, caller: Caller, identity: Identity, ask: SessionAsk, shared: tuple[str, str]) -> dict[str, Any]:
-        """Those of the session, and what is `shared` with others of its subject and agent."""
+        """The store keys of the session, with those `shared` by all sessions of its subject and agent."""
         pair, also = shared
         if not pair:
             return {}
@@ -111,13 +110,14 @@ class StoredSessions:
         stored: StoredCall,
         address: str | None = None,
     ) -> tuple[SessionFact, SessionRow | None]:
-        """The session's facts, and its row with this call, to be written with the record.
+        """The session's facts, and its row with this call, to be written with the record. Without an id, or for an
+        identity whose checks failed, the facts hold their worst values and there is no row (the gate denies the
+        latter on its own checks).
 
-        Without an id, or for an identity whose checks did not pass, the facts hold their worst values and there is no
-        row (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a handle that names
-        none, what has ended and what was started by such a one, `session.identity_mismatch`, both in the same words;
-        `session.parent_unproven` for a parent that is no handle, or is named without an id; `session.task_changed`,
-        `session.parent_changed`, `session.scopes_grown`; `session.unavailable` where the call needs what is away.
+        Failed checks: `session.unknown` for an invalid handle, an ended session and a child of one,
+        `session.identity_mismatch`, both in the same words; `session.parent_unproven` for a parent that is no handle,
+        or is named without an id; `session.task_changed`, `session.parent_changed`, `session.scopes_grown`;
+        `session.unavailable` where the needed state is away.
         """
         task, source = _task(caller, ask)
         task_fields: dict[str, Any] = {"task": task, "task_source": source}
@@ -162,10 +162,8 @@ class StoredSessions:
         scopes: str,
         address: str,
     ) -> SessionRow:
-        """An open session with one call more; without one, one that begins with this call.
-
-        Whose it is stays known, for each use, as long as it is open, though that is renewed only when a fifth of its
-        time is over."""
+        """The open session's row with one call more, or the row of a session that begins with this call. Its owner
+        is kept as long as it is open; the retention is renewed only when a fifth of it is over."""
         opened_ns, until_ns, parent, tree = at_ns, 0, keys.parent, keys.tree
         if going is not None:
             opened_ns, until_ns, parent, tree = going.opened_ns, going.until_ns, going.parent, going.tree
@@ -196,7 +194,7 @@ class StoredSessions:
         tree: str,
         told: Mapping[str, Any],
     ) -> SessionFact:
-        """The fact of a sound session with what is `told` besides, and what is known of its labels."""
+        """The fact of a sound session with these fields and its labels."""
         rows, awaited = stored.labels, stored.awaited
         if keys.also in map(_pair, rows):
             rows = tuple([row for row in rows if row.pair != keys.also])
@@ -229,7 +227,7 @@ class StoredSessions:
         stored: StoredCall,
         at_ns: int,
     ) -> Check:
-        """Why the call is none of the session's; `going` is the one that is `known` while it is open, `owner` and
+        """The failed check of the session, or `OK`; `going` is the `known` row while it is open, `owner` and
         `task` are the call's."""
         if known is not None and known.owner != owner:
             return failed("session.identity_mismatch", UNKNOWN)
@@ -245,7 +243,7 @@ class StoredSessions:
         return _TASK if changed else OK
 
     def _handle(self, caller: Caller, identity: Identity, ask: SessionAsk, row: SessionRow) -> str:
-        """What names a session, and the first one of its task, to its subject's agents and to nobody else."""
+        """The sealed name of a session, and of the first one of its task, for its subject's agents alone."""
         subject = identity.subject
         handle = _Handle(caller.name, ask.id, row.parent or row.index, row.tree)
         return self._sealed(handle, caller.tenant, subject.issuer, subject.id)
@@ -255,7 +253,7 @@ class StoredSessions:
         return HANDLE + urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def _opened(self, caller: Caller, identity: Identity, handle: str) -> _Handle | None:
-        """What a handle names; None where it is not one that was issued to this subject."""
+        """The content of a handle; None where it was not issued to this subject."""
         if not is_handle(handle) or not _verified(identity):
             return None
         text = handle.removeprefix(HANDLE)
@@ -275,13 +273,13 @@ class StoredSessions:
         return lasting_index(self._key, "owner of session", caller.tenant, caller.name, name, *who)
 
     def _memory(self, caller: Caller, identity: Identity, target: TargetFact) -> str:
-        """What a subject's agents leave for each other on a server."""
+        """The index of the memory that a subject's agents share on a server."""
         subject = identity.subject
         return lasting_index(self._key, "memory", caller.tenant, subject.issuer, subject.id, target.server)
 
 
 def _first(rows: tuple[LabelRow, ...]) -> tuple[LabelRow, ...]:
-    """Of each label the oldest row."""
+    """The oldest row of each label."""
     first: dict[str, LabelRow] = {}
     for row in rows:
         first.setdefault(row.label, row)
@@ -289,14 +287,14 @@ def _first(rows: tuple[LabelRow, ...]) -> tuple[LabelRow, ...]:
 
 
 def _named(ask: SessionAsk) -> Check:
-    """Whether a session is named in a way that may stand for one; `ask` is what `named` made of it."""
+    """The check of the ways in which a session is named; `ask` comes from `named`."""
     if ask.handle:
         return _UNKNOWN
     return _UNPROVEN if ask.parent and not (ask.id and is_handle(ask.parent)) else OK
 
 
 def _open(row: SessionRow | None, first: str, tree: str, at_ns: int) -> bool:
-    """Whether the first session of a task goes on: under its id another one may have begun, even somebody else's."""
+    """Whether the first session of a task goes on: its id may name another one by now, even somebody else's."""
     return (
         row is not None
         and (row.index, row.parent, row.tree) == (first, "", tree)
@@ -306,7 +304,7 @@ def _open(row: SessionRow | None, first: str, tree: str, at_ns: int) -> bool:
 
 
 def _holder(caller: Caller, identity: Identity) -> bytes:
-    """Who may use a handle: every agent of the subject."""
+    """The holder of a handle: every agent of the subject."""
     return canonical([caller.tenant, identity.subject.issuer, identity.subject.id])
 
 
@@ -324,7 +322,7 @@ def _scopes(scopes: tuple[str, ...]) -> str:
 
 
 def _grown(scopes: str, began: str) -> bool:
-    """Whether there is one that a session did not begin with; of one by an older release that is not known."""
+    """Whether a scope is new since the session began."""
     return began != "" and not set(json.loads(scopes)) <= set(json.loads(began))
 
 
