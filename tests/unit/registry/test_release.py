@@ -500,7 +500,7 @@ def test_a_reviewer_signs_the_forecast_that_is_there_or_the_same(proving: Instal
     assert read[0].proof is not None
     assert read[0].proof.of_it
     assert read[0].proof.forecast is not None
-    assert read[0].proof.forecast.votes[0].new == "55.5"
+    assert read[0].proof.forecast["votes"][0]["new"] == "55.5"
 
 
 @for_each(
