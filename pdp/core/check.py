@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 from pdp.core.bytes.digest import Json
 
-WORST_COUNT = 2**53 - 1  # for counters and costs: "as many as can be"
+WORST_COUNT = 2**53 - 1  # the worst value of counters and costs
 NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check. Only `ok` passes; `code` says why not, `message` tells a person how to fix it,
-    `hint` an agent that may know of the tool."""
+    """The result of one check. Only `ok` passes; `code` is the cause, `message` the fix for a person,
+    `hint` for an agent that may know of the tool."""
 
     status: str  # "ok" | "failed" | "missing"
     code: str = ""
     message: str = ""
     hint: str = ""
-    # read far more often than a check is made
+    # computed once, since they are read far more often than a check is made
     ok: bool = field(init=False, repr=False, compare=False)
     as_json: Mapping[str, Json] = field(init=False, repr=False, compare=False)  # for documents and records
 
@@ -33,10 +33,10 @@ OK = Check("ok")
 
 
 def failed(code: str, message: str, hint: str = "") -> Check:
-    """A check that ran and did not pass."""
+    """A failed check."""
     return Check("failed", code, message, hint)
 
 
 def missing(code: str, message: str) -> Check:
-    """A check that had nothing to look at."""
+    """A check without a subject to check."""
     return Check("missing", code, message)

@@ -1,7 +1,7 @@
 """The fault tree. Refusals are values (see `outcome`); a fault is an exception with a stable code.
 
-`message` is fit for a caller: it says what is wrong, where, and how to fix it, and never carries a value,
-token, path or trace. `detail` is for the operator's log only.
+`message` is fit for a caller: it names the problem, its place and its fix, and never carries a value, token, path or
+trace. `detail` is for the operator's log only.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Forbidden(Fault):
 
 
 class Overloaded(Fault):
-    """A limit of concurrency or rate was hit before work started."""
+    """A limit of concurrency or rate is exceeded; no work was started."""
 
 
 class ShareExceeded(Overloaded):
-    """A tenant, caller, subject or session is beyond its own share; `wait_ns` is when it may ask again."""
+    """A tenant, caller, subject or session exceeds its share; it may ask again after `wait_ns`."""
 
     def __init__(self, code: str, message: str, wait_ns: int = 0, *, detail: str = "") -> None:
         super().__init__(code, message, detail=detail)
@@ -50,19 +50,19 @@ class DeadlineTooShort(Fault):
 
 
 class Unavailable(Fault):
-    """Something the answer depends on is away, above all the durable record: no answer leaves."""
+    """A dependency of the answer is unavailable, above all the durable record: no answer leaves."""
 
 
 class Conflict(Unavailable):
-    """Somebody else's commit came first, so what was decided no longer holds: read again and decide again."""
+    """A concurrent commit came first, so the decision no longer holds: read and decide again."""
 
 
 class AlteredEvidence(Fault):
-    """What is kept to prove something is not what was written."""
+    """Stored evidence differs from the bytes that were written."""
 
 
 class Unsupported(Fault):
-    """The call is part of the API but has no body in this release."""
+    """The call is part of the API but not implemented in this release."""
 
 
 class NotFound(Fault):
@@ -74,15 +74,15 @@ class Gone(Fault):
 
 
 class Outdated(Fault):
-    """The object of a person's action is over, or changed since it was shown. Read it again."""
+    """The object of a person's action has ended, or changed since it was shown. Read it again."""
 
 
 class OutOfRange(Fault):
-    """A place to go on from that this log does not have: begin anew."""
+    """A position to continue from that this log does not have: begin anew."""
 
 
 class EngineFault(Fault):
-    """The policy engine did not answer properly (`policy.timeout`, `policy.crashed`, `policy.error`, ...).
+    """The policy engine failed to answer (`policy.timeout`, `policy.crashed`, `policy.error`, ...).
 
     `decide` turns it into DENY with this code; it never escapes to a caller.
     """

@@ -1,7 +1,7 @@
-"""Values that the type checker keeps from being changed, at the cost of plain objects.
+"""Dataclasses that are frozen for the type checker only, at the cost of plain objects.
 
-A frozen dataclass sets each of its fields by a call, and one decision makes some thirty values of 250 fields. Who
-changes a value is refused by `mypy --strict`, which every change of this repository has to pass.
+A frozen dataclass sets each field by a call, and one decision makes some thirty values of 250 fields. Assignments to
+fields are refused by `mypy --strict`, which every change of this repository has to pass.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(made: type[T]) -> type[T]:
-    """A dataclass with slots, compared and hashed by its fields, that nobody changes."""
+    """A dataclass with slots, compared and hashed by its fields; frozen for mypy."""
     return dataclass(slots=True, unsafe_hash=True)(made)

@@ -1,7 +1,6 @@
 """The signature counter in a passkey's assertion (WebAuthn level 2, section 6.1.1).
 
-The signature is verified elsewhere; here is only the counter, which gives a cloned authenticator away, and an
-assertion that was used before.
+The counter reveals a cloned authenticator and a replayed assertion; the signature itself is verified elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class PasskeySignature:
 
 
 def read(assertion: bytes) -> PasskeySignature | None:
-    """From the browser's JSON; None for what is no assertion."""
+    """The signature counter of a browser's JSON; None for a malformed assertion."""
     try:
         parsed = json.loads(assertion)
         passkey_id, data = parsed["id"], parsed["response"]["authenticatorData"]
@@ -37,17 +36,17 @@ def read(assertion: bytes) -> PasskeySignature | None:
 
 
 def evidence(assertion: bytes, public_key: bytes) -> bytes:
-    """The kept part of a vote: the browser's own text and the key (COSE) that verifies it, so that a record can be
-    checked when the passkey is no longer in the directory."""
+    """The passkey evidence of a vote: the browser's JSON and its public key (COSE), so that a record verifies after
+    the passkey has left the directory."""
     key = base64.urlsafe_b64encode(public_key).rstrip(b"=").decode()
     return canonical({"assertion": assertion.decode("utf-8", "replace"), "public_key": key})
 
 
 def kept(vote_passkey: bytes) -> PasskeySignature | None:
-    """The signature within what a vote keeps; None where there is none."""
+    """The signature in a vote's passkey evidence; None without one."""
     return read(json.loads(vote_passkey)["assertion"].encode()) if vote_passkey else None
 
 
 def fresh(count: int, stored: int) -> bool:
-    """Whether a counter may follow the one of last time: it grows, unless the authenticator has none."""
+    """Whether a counter may follow the stored one: greater, or both 0 (an authenticator without a counter)."""
     return count > stored or count == stored == 0

@@ -1,8 +1,8 @@
-"""What an answer for a task binds: the tool, and of its arguments those that decide whom, what or how much. Pure.
+"""Task binding: the tool and the arguments that an answer for a whole task covers. Pure.
 
-An argument is bound by its origin where the task names its value, as somebody else than the agent vouches for: then
-it may be another value that the task names. Else by the very value that was shown. Which arguments bind the manifest
-says; where it names none, all of them.
+The manifest lists the arguments that bind; without a list, all do. A value that a vouched-for task names (vouched for
+by somebody else than the agent) is bound by its origin: a later call may have another value that the task names.
+Every other value is bound as shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pdp.core.call.task import StatedTask, of_task, vouched_task
 
 
 def bound(arguments: Json, binds: Sequence[str] | None, task: StatedTask) -> Mapping[str, bytes | None]:
-    """The bound leaves by JSON Pointer: canonical values, None for one that the task names."""
+    """Bound arguments: JSON Pointer → canonical value, None for a value that the task names."""
     return {
         at: None if _named(value, task) else canonical(value)
         for at, value in _leaves(arguments, "")
@@ -28,8 +28,8 @@ def bound(arguments: Json, binds: Sequence[str] | None, task: StatedTask) -> Map
 
 
 def covers(approval: Approval, shown: Shown | None, context: CallContext) -> bool:
-    """Whether an answer to a request is one for this call, too: same task, tool and definition, same bound values.
-    Never where what was shown is erased, nor without a session."""
+    """Whether an answer covers this call too: same session, tool and definition, same bound values. False where the
+    shown arguments are erased, and without a session."""
     approved, call, session = approval.call, context.call, context.facts.session
     if shown is None or not call.session or approval.opened_ns < session.started_ns:
         return False
@@ -49,12 +49,12 @@ def covers(approval: Approval, shown: Shown | None, context: CallContext) -> boo
         return False
     binds, task = context.facts.targets[0].binds, vouched_task(shown.task, shown.task_source)
     if (shown.task, shown.task_source) != (session.task, session.task_source):
-        task = of_task("")  # it was agreed to when nobody had said what the task is: then values count alone
+        task = of_task("")  # agreed to under another task statement: only equal values count
     return bound(json.loads(shown.arguments), binds, task) == bound(context.value, binds, task)
 
 
 def sentences(context: CallContext) -> tuple[str, ...]:
-    """What agreeing covers, for people. Of the call only names that its manifest's reviewer wrote are told."""
+    """The scope of an answer, as sentences for people. They name only arguments that the manifest lists."""
     session, binds = context.facts.session, context.facts.targets[0].binds
     if not context.call.session:
         return ("Agreeing covers this one call: it belongs to no session.",)

@@ -17,7 +17,7 @@ Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for th
 
 @frozen
 class CallContext:
-    """A call that has a digest. `arguments` are canonical; `stored` is what the store holds about it by `keys`."""
+    """The context of a call with a digest. `arguments` are canonical; `stored` are its rows by `keys`."""
 
     tenant: str
     call: Call
@@ -29,14 +29,14 @@ class CallContext:
     stored: StoredCall
     observation: str = ""
     observation_vouched: bool = False
-    working_folder: str = ""  # where it would run, as the caller says
+    working_folder: str = ""  # as the caller states it
     definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
-    until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
-    fresh: CallRow | None = None  # what gives the call its digest, while that is not durable
+    until_ns: int = 0  # the caller's deadline, monotonic; 0: none
+    fresh: CallRow | None = None  # the row with the call's digest, until it is durable
 
     @property
     def repeated(self) -> bool:
-        """Whether the call was seen before: otherwise it cannot have answers yet."""
+        """Whether the call has a stored row; a new call has no answers yet."""
         return self.stored.row is not None
 
     @property
@@ -47,7 +47,7 @@ class CallContext:
 
 @frozen
 class SourcedEvidence:
-    """Evidence, and the row behind it that an allow which rests on it redeems."""
+    """Evidence and its source, the row that an allow redeems."""
 
     element: Evidence
     source: Source = None

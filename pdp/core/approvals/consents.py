@@ -1,6 +1,6 @@
 """Consents: a subject lets an agent use a server, a tool or a scope for a purpose until a date. Pure.
 
-An approval never implies one, and one never implies another: a consent is for one agent and one purpose.
+A consent is for one agent and one purpose; neither an approval nor another consent implies it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ def covers(consent: Consent, requirement: Requirement, context: CallContext, at_
 
 
 def lasts(consent: Consent, at_ns: int) -> bool:
-    """Whether a consent is in force at an instant; at the instant of its expiry it is over. There is none without a
-    date."""
+    """Whether a consent is in force at an instant: not ended, and before `expires_ns`."""
     return not consent.ended_ns and consent.granted_ns <= at_ns < consent.expires_ns
 
 
 def given(
     approval: Approval, requirement: Requirement, *, consent_id: str, expires_ns: int, assurance: str, at_ns: int
 ) -> Consent:
-    """The consent that comes of a request of kind `consent`: to this agent, for this tool, scope and purpose."""
+    """The consent that a request of kind `consent` asks for: to its agent, for its tool, scope and purpose."""
     call = approval.call
     return Consent(
         id=consent_id,

@@ -13,7 +13,7 @@ from pdp.core.bytes.digest import digest
 from pdp.core.call.revocation import NOT_REVOCABLE, Revocable
 from pdp.core.text.safety import skeleton
 
-UNLISTED = "account:"  # begins the id of a human whom the directory does not know
+UNLISTED = "account:"  # prefix of the id of a human outside the directory
 ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first
 
 
@@ -28,7 +28,7 @@ class Passkey:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One human of the directory. `accounts` are linked: they are one human."""
+    """One human of the directory, with all linked `accounts`."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ class Member:
 class Directory:
     """People and groups of one tenant, as loaded; `revision` changes with its content.
 
-    `claimable` are groups whose membership may also come from a person's own verified claims.
+    `claimable` are groups whose membership may also come from a person's verified claims.
     """
 
     revision: str = ""
@@ -52,18 +52,18 @@ class Directory:
     readings: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)  # `by_reading` of these accounts
     group_names: Mapping[str, str] = field(default_factory=dict)  # by group id; a group that is not here is unknown
     claimable: frozenset[str] = frozenset()
-    claims: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by issuer: which of them its tokens may name
+    claims: Mapping[str, frozenset[str]] = field(default_factory=dict)  # issuer → groups its tokens may name
     roles: Mapping[str, frozenset[str]] = field(
         default_factory=dict
-    )  # "operate", "audit" and "explain": the groups that have it
+    )  # "operate", "audit" or "explain" → groups with the role
 
     def human(self, account: Account) -> str:
-        """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
+        """The human of an account, the same for all linked accounts; an unlisted account is a human of its own."""
         human = self.by_account.get(account)
         return human if human is not None else f"{UNLISTED}{digest([account.issuer, account.id])[:32]}"
 
     def humans(self, account: Account) -> frozenset[str]:
-        """The human of an account, and those with one at the same issuer that reads alike."""
+        """The human of an account, and humans with a look-alike account at the same issuer."""
         me = frozenset({self.human(account)})
         if not self.readings:
             return me
@@ -81,7 +81,7 @@ class Directory:
         return member.groups if member is not None and member.active else frozenset()
 
     def can_seat(self, group: str, n: int) -> bool:
-        """Whether a group has so many. One that people's claims may name has members that are not known here."""
+        """Whether a group has `n` active members. A claimable group counts as large enough: claims add members."""
         if group in self.claimable:
             return True
         return sum(member.active and group in member.groups for member in self.members.values()) >= n
@@ -92,7 +92,7 @@ class Directory:
 
 
 def by_reading(by_account: Mapping[Account, str]) -> Mapping[tuple[str, str], frozenset[str]]:
-    """The humans whose accounts at an issuer read alike, by issuer and each reading."""
+    """Humans with look-alike accounts: (issuer, reading) → human ids."""
     read: dict[tuple[str, str], frozenset[str]] = {}
     for account, human in by_account.items():
         for reading in readings(account.id):
@@ -102,13 +102,13 @@ def by_reading(by_account: Mapping[Account, str]) -> Mapping[tuple[str, str], fr
 
 
 def reads_alike(one: Account, other: Account) -> bool:
-    """Whether two accounts of one issuer may be taken for each other, or be one at an issuer that knows no case."""
+    """Whether two accounts of one issuer look alike, or are the same at a case-insensitive issuer."""
     return one.issuer == other.issuer and not readings(one.id).isdisjoint(readings(other.id))
 
 
 @lru_cache(maxsize=4_096)
 def readings(text: str) -> frozenset[str]:
-    """Skeletons, one of them equal for texts that differ by case, width, composition, blanks or look-alikes only."""
+    """Skeletons of a text. Texts that differ only by case, width, composition, blanks or look-alikes share one."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return frozenset({folded, skeleton(text), skeleton(folded)})
 
@@ -116,7 +116,7 @@ def readings(text: str) -> frozenset[str]:
 @dataclass(frozen=True, slots=True)
 class DirectoryChange:
     """One change of a tenant's directory, for its record. `problem` is a code when new files were refused and the
-    last good ones stay; `detail` is for the operator's log, without anybody's data."""
+    last good ones stay; `detail` is for the operator's log, without personal data."""
 
     tenant: str
     revision: str
@@ -129,8 +129,8 @@ class DirectoryChange:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A human who acts, verified for this one act. `claimed` are group ids of its own claims, already narrowed to
-    those that may come from there."""
+    """The acting human, verified for one action. `claimed` are group ids of its token's claims, narrowed to claimable
+    ones."""
 
     tenant: str
     account: Account
@@ -140,14 +140,14 @@ class Person:
     surface: str
     claimed: frozenset[str] = frozenset()
     authenticated_ns: int = 0
-    roles: frozenset[str] = frozenset()  # what somebody may do besides: "operate", "audit", "explain"
+    roles: frozenset[str] = frozenset()  # additional: "operate", "audit", "explain"
     sign_in: Revocable = NOT_REVOCABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything about people that counting rests on, at one instant. `revoked` are ids of votes whose sign-in was
-    revoked since."""
+    """The state of people and delegations at one instant, against which votes are counted. `revoked` are ids of votes
+    whose sign-in was revoked since."""
 
     directory: Directory
     at_ns: int

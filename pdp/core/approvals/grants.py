@@ -1,6 +1,6 @@
 """Grants: a standing approval within bounds that policy offered and every approver agreed to. Pure.
 
-A grant is evidence for calls like the one it came of: policy is still evaluated for each of them.
+A grant is evidence for later calls within its bounds; policy is still evaluated for each of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pdp.core.bytes.strict_json import parse_object
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
 
-# Whether arguments satisfy a JSON Schema (2020-12). False for a schema that is none; never raises.
+# Whether arguments satisfy a JSON Schema (2020-12). False for an invalid schema; never raises.
 Valid: TypeAlias = Callable[[bytes, Mapping[str, Json]], bool]
 
 MAX_MINUTES = 366 * 24 * 60
@@ -30,7 +30,7 @@ MAX_SCHEMA_BYTES = 16_384
 
 @dataclass(frozen=True, slots=True)
 class GrantTerms:
-    """The terms of a grant, as the approver sees them. 0 and False: not bounded by that. `arguments_schema` is UTF-8
+    """The terms of a grant, as the approver sees them. 0 and False: no such bound. `arguments_schema` is UTF-8
     JSON; empty means exactly the arguments of this call."""
 
     minutes: int = 0
@@ -48,8 +48,8 @@ class GrantTerms:
 
     @staticmethod
     def from_bytes(data: bytes) -> GrantTerms | None:
-        """The inverse of `to_bytes`; the schema comes back in canonical bytes. None for what another release wrote in
-        another shape: a bound that is not known is not kept, so nothing comes of such terms."""
+        """The inverse of `to_bytes`, with the schema in canonical bytes. None for another release's shape: a bound
+        unknown here could not be kept."""
         parsed = json.loads(data)
         if not isinstance(parsed, dict) or parsed.keys() != _TERMS:
             return None
@@ -62,7 +62,7 @@ _TERMS = frozenset(field.name for field in fields(GrantTerms))
 
 
 def within(terms: GrantTerms, offer: GrantOffer | None) -> bool:
-    """Whether terms are no wider than the offer: each of its bounds is kept; more bounds are welcome."""
+    """Whether terms keep every bound of the offer, and have at least one bound; additional bounds are allowed."""
     if offer is None or not 0 <= terms.minutes <= MAX_MINUTES or not 0 <= terms.uses <= MAX_USES:
         return False
     for bound, most in ((terms.minutes, offer.minutes), (terms.uses, offer.uses)):
@@ -74,7 +74,7 @@ def within(terms: GrantTerms, offer: GrantOffer | None) -> bool:
 
 
 def fits(terms: GrantTerms, arguments: bytes, valid: Valid | None) -> bool:
-    """Whether the terms' schema is one, and lets the very call through that was shown."""
+    """Whether the terms' schema is valid and accepts the shown arguments."""
     if not terms.arguments_schema:
         return True
     try:
@@ -85,7 +85,7 @@ def fits(terms: GrantTerms, arguments: bytes, valid: Valid | None) -> bool:
 
 
 def narrowest(agreed: Iterable[GrantTerms]) -> GrantTerms:
-    """The intersection of the terms; there is at least one. Their schemas must all be satisfied."""
+    """The intersection of one or more terms: the smallest bounds, and all schemas (`allOf`)."""
     terms = tuple(agreed)
     minutes = min((t.minutes for t in terms if t.minutes), default=0)
     uses = min((t.uses for t in terms if t.uses), default=0)
@@ -99,9 +99,9 @@ def narrowest(agreed: Iterable[GrantTerms]) -> GrantTerms:
 def issue(
     approval: Approval, terms: GrantTerms, *, grant_id: str, issued_by: tuple[str, ...], arguments: bytes, at_ns: int
 ) -> Grant:
-    """The grant that comes of an approval. `arguments` are the canonical ones that were shown.
+    """The grant of an approval. `arguments` are the shown ones, canonical.
 
-    That of a canary looks like any other and covers nothing: it is for a definition that no tool has.
+    A canary's grant looks like any other but covers no call: its definition digest is no tool's.
     """
     call = approval.call
     exact = canonical({"const": json.loads(arguments)})
@@ -149,8 +149,7 @@ def covers(grant: Grant, context: CallContext, at_ns: int, valid: Valid) -> bool
 
 
 def lasts(grant: Grant, at_ns: int) -> bool:
-    """Whether a grant is in force at an instant, by its times and not its state; at the instant of its expiry it is
-    over."""
+    """Whether a grant is in force at an instant: active, before `expires_ns`, with a use left."""
     timely = not grant.expires_ns or at_ns < grant.expires_ns
     return grant.state is GrantState.ACTIVE and timely and (not grant.uses or grant.used < grant.uses)
 

@@ -1,12 +1,12 @@
-"""A budget for people: how often one approver is asked within an hour, and how often one requester asks. Pure.
+"""Hourly limits: requests per approver and per requester. Pure.
 
-A request asks everybody who may answer it: each member of a group that has a seat, or the subject whose own word is
-wanted. It counts for an hour from its opening, whatever came of it. A canary counts for those who are asked.
+A request counts for an hour from its opening, whatever its result, against everybody who may answer it: each member
+of a group with a seat, or the subject itself. A canary counts against approvers, not against a requester.
 
-A request is refused where those who have room left in their hour cannot fill its seats. Of one person's hour a
-subject gets, by all its agents, more than a quarter only while half of it is free; the last quarter is for subjects
-that have none of it yet. What was asked beyond, since others of a group had room, takes nothing of it: else a large
-group's flood would close a small one.
+A request is refused where approvers with room left cannot fill its seats. Of one approver's limit a subject, with all
+its agents, takes more than a quarter only while half is free; the last quarter is for subjects that took none yet.
+A request beyond that share, opened because other members had room, does not count against this approver: else a flood
+to a large group would close a small one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pdp.core.check import NS
 
 WINDOW_NS = 3600 * NS
 APPROVER, REQUESTER = "approver", "requester"
-MOST_GROUPS = 200  # of a fact: those with the least left
+MOST_GROUPS = 200  # in a fact: groups with the least left
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class HourlyLimits:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request as it counts. `groups` have its seats; without any it is the subject's own to answer."""
+    """A request as it counts. `groups` have its seats; without groups the subject answers."""
 
     opened_ns: int
     subject: Account
@@ -56,18 +56,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Questioned:
-    """Whom a new request would ask, and in whose name. `members` are those who may fill the seats: by their groups,
-    how many. A group that claims may name has members that the directory does not know: it is one of `claimable`."""
+    """The requester and the possible approvers of a new request. `members` counts the eligible members by their
+    groups; `claimable` are groups with members unknown to the directory."""
 
     subject: Account
     agent: str
-    seats: tuple[Seat, ...] = ()  # none: it is the subject's own to answer
+    seats: tuple[Seat, ...] = ()  # none: the subject answers
     members: tuple[tuple[frozenset[str], int], ...] = ()
     claimable: frozenset[str] = frozenset()
 
     @classmethod
     def by(cls, need: Requirement, call: Call, directory: Directory) -> Questioned:
-        """Those whom a requirement asks."""
+        """The requester and possible approvers of a requirement."""
         groups, parties = frozenset(map(_group, need.seats)), Parties.of(call, directory)
         members = Counter(
             member.groups
@@ -79,8 +79,8 @@ class Questioned:
 
 
 def satisfiable(wanted: Questioned, directory: Directory) -> bool:
-    """Whether the people of the directory could answer at all. A claimable group may have members that the directory
-    does not know, so its seats count as fillable."""
+    """Whether the directory's people could answer at all. Seats of a claimable group count as fillable: it may have
+    members that the directory does not know."""
     if not wanted.seats:
         return directory.active(directory.human(wanted.subject))
     return _fills(wanted, lambda _groups: True)
@@ -89,7 +89,7 @@ def satisfiable(wanted: Questioned, directory: Directory) -> bool:
 def counted(
     limits: HourlyLimits, asked: Iterable[Question], subject: Account, agent: str, directory: Directory, at_ns: int
 ) -> QuestionsFact:
-    """The fact of one call."""
+    """The counts of one call, as a fact for policy."""
     recent = [each for each in asked if each.opened_ns > at_ns - WINDOW_NS]
     mine = sum((q.subject, q.agent, q.canary) == (subject, agent, False) for q in recent)
     own = sum(not q.groups and q.subject == subject for q in recent)
@@ -104,8 +104,8 @@ def counted(
 def groups_asked(
     limits: HourlyLimits, recent: Collection[Question], directory: Directory
 ) -> tuple[tuple[str, QuestionCount], ...]:
-    """How often each group was asked within the hour. One whose members were all asked through other groups has less
-    left, and is here too."""
+    """Requests per group within the hour, and what is left. Includes a group without requests whose members have less
+    left through other groups."""
     times_by_group, most = Counter(group for q in recent for group in q.groups), limits.per_approver
     members = (
         {member.groups for member in directory.members.values() if member.active}
@@ -128,7 +128,7 @@ def groups_asked(
 def too_many(
     limits: HourlyLimits, asked: Iterable[Question], wanted: Questioned, at_ns: int
 ) -> tuple[str, int] | None:
-    """Whose hour is full, and until when; None where people may be asked once more."""
+    """The full limit (APPROVER or REQUESTER) and when it has room again; None where one more request fits."""
     recent = sorted((each for each in asked if each.opened_ns > at_ns - WINDOW_NS), key=_age)
     for whose, fits in ((APPROVER, _answerable), (REQUESTER, _has_share)) if recent else ():
         if not fits(limits, wanted, recent):
@@ -137,7 +137,7 @@ def too_many(
 
 
 def _answerable(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Question]) -> bool:
-    """Whether those who have room could answer."""
+    """Whether approvers with room left could answer."""
     most = limits.per_approver
     if not most:
         return True
@@ -147,7 +147,7 @@ def _answerable(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Quest
 
 
 def _has_share(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Question]) -> bool:
-    """Whether the requester may ask once more, and those of whose hour a share is left to it could answer."""
+    """Whether the requester has room left, and approvers with a share left for it could answer."""
     me, most = (wanted.subject, wanted.agent, False), limits.per_approver
     if limits.per_requester and sum((q.subject, q.agent, q.canary) == me for q in recent) >= limits.per_requester:
         return False
@@ -158,7 +158,7 @@ def _has_share(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Questi
 
 
 def _fills(wanted: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -> bool:
-    """Whether the members of these groups who may be asked could fill the seats."""
+    """Whether the members whose groups pass `may_be_asked` could fill the seats."""
     if not all(may_be_asked(frozenset({group})) for group in wanted.claimable):
         return False
     seats = tuple(seat for seat in wanted.seats if seat.group_id not in wanted.claimable)
@@ -169,11 +169,11 @@ def _fills(wanted: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -
 
 
 _group = attrgetter("group_id")
-_Asker: TypeAlias = tuple[Account, bool]  # a subject by whatever agent, for it may have any number; whether a canary
+_Asker: TypeAlias = tuple[Account, bool]  # a subject with all its agents, and whether a canary
 
 
 def _hour(most: int, asked: Iterable[Question], groups: frozenset[str]) -> Counter[_Asker]:
-    """How much of the hour of a member of these groups is taken, by subject. The questions are oldest first."""
+    """The requests that count against a member of these groups, by subject. `asked` is oldest first."""
     taken: Counter[_Asker] = Counter()
     for q in asked:
         asker = q.subject, q.canary
@@ -183,7 +183,7 @@ def _hour(most: int, asked: Iterable[Question], groups: frozenset[str]) -> Count
 
 
 def _shares(most: int, taken: Counter[_Asker], asker: _Asker) -> bool:
-    """Whether one more question may take of such an hour; that of a canary takes what is free."""
+    """Whether one more request counts within the requester's share; a canary takes any free place."""
     own, free = 0 if asker[1] else taken[asker], most - sum(taken.values())
     return free > 0 and (not own or (4 * free > most and (4 * own < most or 2 * free >= most)))
 
@@ -193,6 +193,6 @@ def _age(question: Question) -> int:
 
 
 def _free_at(recent: Sequence[Question], fits: Callable[[Sequence[Question]], bool]) -> int:
-    """When enough of these, oldest first, lie an hour back."""
+    """When enough of the requests (oldest first) are an hour old."""
     past = bisect_left(range(len(recent) - 1), True, key=lambda last: fits(recent[last + 1 :]))
     return recent[past].opened_ns + WINDOW_NS

@@ -1,7 +1,7 @@
 """Messages about requests: recipients, events and content. A message only ever points to the page.
 
-A message is made of what we know ourselves and of names, each made visible; never of arguments, the task, a reason,
-or anything else that an agent or a person wrote.
+A message holds our own texts and names, made visible; never arguments, the task, a reason, or other text of an agent
+or a person.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pdp.core.text.safety import visible
 OPENED, RESOLVED = "opened", "resolved"
 MAX_NAME = 160  # characters of a name in a message
 MAX_ATTEMPTS = 10
-LEASE_NS = 120 * NS  # longer than any attempt may take: until then no other process tries
+LEASE_NS = 120 * NS  # longer than any attempt; until then no other process tries
 FIRST_DELAY_NS = 5 * NS
 MAX_DELAY_NS = 900 * NS
 JITTER_BYTES = 4
@@ -30,7 +30,7 @@ _TOLD = frozenset({State.APPROVED, State.DENIED, State.EXPIRED, State.CANCELLED,
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The events, kinds and tenants of a configured channel. Without tenants it is told of every tenant's."""
+    """The events, kinds and tenants of a configured channel. No tenants: all."""
 
     channel: str
     tenants: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class Route:
     kinds: frozenset[str] = PEOPLE
 
     def takes(self, approval: Approval, event: str) -> bool:
-        """Whether the channel is told."""
+        """Whether the channel gets messages about an event of a request."""
         return (
             event in self.events
             and approval.kind in self.kinds
@@ -48,7 +48,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, the same for every channel; names are visible already. `id` is the same at every attempt."""
+    """One message, the same for every channel and with the same `id` at every attempt. Names are made visible."""
 
     id: str  # UUIDv7
     event: str
@@ -68,17 +68,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """Makes what goes into the outbox with the commit that is told of. `new_id` makes a fresh id at an instant."""
+    """Outbox rows of a commit, one for each route. `new_id` makes an id from an instant."""
 
     routes: tuple[Route, ...] = ()
     new_id: Callable[[int], str] = str
 
     def opened(self, approval: Approval, at_ns: int) -> tuple[Notify, ...]:
-        """A request waits for people."""
+        """The notices of an opened request."""
         return self._told(approval, OPENED, at_ns)
 
     def moved(self, approval: Approval, event: Event, at_ns: int) -> tuple[Notify, ...]:
-        """Something happens to a request; nothing is told of what leaves it where it was, or uses it."""
+        """The notices of a settled request; none where the state stays, reopens or is redeemed."""
         step = follow(approval.state, event)
         if step is None or step.after not in _TOLD or step.after is approval.state:
             return ()
@@ -141,20 +141,20 @@ def over(notice: Notice, approval: Approval, at_ns: int) -> bool:
 
 
 def taken(notice: Notice, at_ns: int) -> Notice:
-    """As it stands while one process tries: due again when that process must have given up."""
+    """The notice during an attempt: due again when the lease ends."""
     return replace(notice, attempts=notice.attempts + 1, due_ns=at_ns + LEASE_NS, problem="")
 
 
 def tried(notice: Notice, problem: str, at_ns: int, random: bytes, *, final: bool = False) -> Notice:
-    """As it stands after an attempt: delivered, to be tried again later, or given up. `random` are JITTER_BYTES;
-    `final`: another attempt would find the same."""
+    """The notice after an attempt: delivered, to be retried, or given up. `random` are JITTER_BYTES; `final`: a retry
+    would fail alike."""
     if not problem or final or notice.attempts >= MAX_ATTEMPTS:
         return replace(notice, done_ns=at_ns, problem=problem)
     return replace(notice, due_ns=at_ns + delay_ns(notice.attempts, random), problem=problem)
 
 
 def delay_ns(attempts: int, random: bytes, first_ns: int = FIRST_DELAY_NS, most_ns: int = MAX_DELAY_NS) -> int:
-    """Exponential, with half of it by chance, so that what failed together is not tried together."""
+    """The delay before a retry: exponential, half of it jitter."""
     whole = int(min(most_ns, first_ns * 2 ** min(attempts - 1, 32)))
     return whole // 2 + (whole // 2 * int.from_bytes(random) >> 8 * len(random))
 

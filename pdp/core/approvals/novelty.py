@@ -1,7 +1,7 @@
-"""What would be different this time: a call beside earlier ones that others approved by the same rule. Pure.
+"""Novelty of a call beside earlier approved calls of the same rule. Pure.
 
-Names of hosts, recipients and folders that none of them had, and amounts above all of theirs. Earlier calls are those
-that the reader may see; where there is none, nothing is new.
+New are hosts, recipients and folders that no earlier call had, and amounts above all earlier ones. Earlier calls are
+those visible to the reader; without any, nothing is new.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Precedent:
 
 
 def novelty(rows: Sequence[ArgumentRow], earlier: Sequence[Precedent]) -> Novelty | None:
-    """What is new; None where there is nothing to compare with."""
+    """The new facts; None without earlier calls."""
     if not earlier:
         return None
     now = _plain(rows)
@@ -45,14 +45,14 @@ def novelty(rows: Sequence[ArgumentRow], earlier: Sequence[Precedent]) -> Novelt
 
 
 def _plain(rows: Sequence[ArgumentRow]) -> list[tuple[str, str]] | None:
-    """The arguments; None where a secret is among them, which is not compared."""
+    """The arguments for comparison; None with a secret among them."""
     if any(row.secret for row in rows):
         return None
     return [(row.pointer, row.value_json) for row in rows if row.value_json]
 
 
 def _names(rows: Sequence[ArgumentRow]) -> Iterator[tuple[str, str, str]]:
-    """Kind, text and place of each host, recipient and folder."""
+    """Kind, text and pointer of each host, recipient and folder."""
     for row in rows:
         if row.type != "string" or row.secret or not row.value_json:
             continue
@@ -67,7 +67,7 @@ def _names(rows: Sequence[ArgumentRow]) -> Iterator[tuple[str, str, str]]:
 
 
 def _amounts(rows: Sequence[ArgumentRow], earlier: Sequence[Precedent]) -> Iterator[NewFact]:
-    """Numbers larger than all that earlier calls had in the same place; members of a list are in one place."""
+    """Numbers above all earlier ones at the same pointer; items of a list count as one pointer."""
     most: dict[str, float] = {}
     for each in earlier:
         for place, number, _ in _numbers(each.rows):

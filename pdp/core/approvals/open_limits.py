@@ -1,4 +1,4 @@
-"""The bounds of open requests, and what of them a requester leaves to others. Pure."""
+"""Limits of open requests, with a reserve for other requesters. Pure."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class HeldRequests:
-    """Open requests within a bound: of everybody, and of a requester's subject and agent. A canary is nobody's."""
+    """Counts of open requests: of everybody, and of a requester's subject and agent. A canary has no requester."""
 
     everybody: int = 0
     subject: int = 0
     agent: int = 0
 
     def and_more(self, opened: int) -> HeldRequests:
-        """With some that this requester is about to open."""
+        """The counts with `opened` more of this requester."""
         return replace(
             self, everybody=self.everybody + opened, subject=self.subject + opened, agent=self.agent + opened
         )
 
     def fits(self, most: int) -> bool:
-        """Whether one more of the requester fits. The last quarter is for subjects that hold none, and half of that
-        for those whose agent holds none either: so neither a few subjects nor one agent keep all others out."""
+        """Whether one more request of the requester fits. The last quarter is for subjects without open requests,
+        half of that for subjects whose agent has none either: neither a few subjects nor one agent can use up the
+        limit."""
         free = most - self.everybody
         if self.subject:
             return 4 * free > most

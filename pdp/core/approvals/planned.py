@@ -1,8 +1,8 @@
-"""What the mandate of a task says of a call that people are asked about: its plan, whether that covers the call, and
-where values of the call stood. Pure.
+"""Sentences for approvers about a task's mandate: its plan, whether that covers the call, and the origins of the
+call's values. Pure.
 
-Of the call no word is told: names are those of the signed catalogue and the playbook, so that no argument poses as
-one of these sentences. The values stand beside, among the arguments.
+Names are those of the signed catalogue and the playbook, never the call's own text, so that no argument poses as one
+of these sentences. The values stand among the arguments.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pdp.core.approvals.call import CallContext
 from pdp.core.call.mandates import SLOT, Mandate, MandateState, MandateUse
 from pdp.core.call.origins import EXTERNAL, NONE
 
-_MOST = 6  # steps that are told
+_MOST = 6  # steps that are listed
 _STOOD = {EXTERNAL: "a text that others may have written", NONE: "neither the task nor what was read for it"}
 
 
 def sentences(context: CallContext) -> Iterator[str]:
-    """The sentences; none without a mandate that is in force."""
+    """The sentences; none without an active mandate."""
     row, fact = context.stored.mandate, context.facts.mandate
     mandate = row.mandate if row is not None else None
     if row is None or mandate is None or fact.status != MandateState.ACTIVE:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import GrantState, State
 
-WORST_FIRST = ("critical", "high", "medium", "low")  # what is not known stands with the worst
-FOLDED_FROM = 6  # open requests of one subject that stand as one row
+WORST_FIRST = ("critical", "high", "medium", "low")  # an unknown risk ranks with the worst
+FOLDED_FROM = 6  # open requests of one subject that are shown as one row
 _MISREAD = str.maketrans("018", "OIB")  # codes are base 32, which has none of these digits
 
 
 def meant_code(typed: str) -> str:
-    """A short code as typed, normalised: in any case, with or without its hyphen."""
+    """The normalised form of a typed short code, in any case, with or without its hyphen."""
     bare = typed.strip().replace("-", "").upper().translate(_MISREAD)
     return f"{bare[:2]}-{bare[2:]}" if bare else ""
 
@@ -30,7 +30,7 @@ class ApprovalQuery:
     server: str = ""
     tool: str = ""
     subject: Account | None = None
-    subjects: tuple[Account, ...] | None = None  # any of them, or who has `subject_id` at any issuer
+    subjects: tuple[Account, ...] | None = None  # any of these, or `subject_id` at any issuer
     subject_id: str = ""
     agent: str = ""
     short_code: str = ""
@@ -62,7 +62,7 @@ class ConsentQuery:
 
     tenant: str
     subjects: tuple[Account, ...]  # the accounts of one human
-    ended: bool = False  # also those that are over
+    ended: bool = False  # include ended ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """The requests of one subject as one row of a queue. `first` is the one that the queue has first; of the others'
-    agents, servers, tools and rules only how many different ones there are."""
+    """The requests of one subject as one row of a queue. `first` is the first by the queue's order; `agents`,
+    `servers`, `tools` and `rules` count distinct ones."""
 
     first: Approval
     count: int

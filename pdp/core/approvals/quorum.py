@@ -1,9 +1,8 @@
-"""Quorum: counts votes, and decides whether a request is answered. Pure.
+"""Quorum: the count of votes, and whether it answers a request. Pure.
 
-A vote stands until a later one of the same human, however that human signs in and whomever it stands in for. An
-approval that stands counts while its human is eligible and its sign-in is not revoked: when it was given, and again
-whenever it is counted. A denial counts even after its human lost the role: losing a role must not unlock anything.
-"""
+The last vote of a human stands, with whatever account and for whatever absent human it was cast. A standing approval
+counts while the voter is eligible, at the vote and at each count, and its sign-in is not revoked. A denial counts
+even after the voter lost the role: losing a role must not unlock anything."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ from pdp.core.approvals.states import OPEN
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The result of counting votes. `filled` is per seat, `counted` are the approvals that fill one, `lost` those
-    that stand but do not count; both by vote id, oldest first."""
+    """The result of counting votes. `filled` is per seat, `counted` are approvals that fill a seat, `lost` standing
+    approvals that no longer count; both by vote id, oldest first."""
 
     filled: tuple[int, ...]
     met: bool
@@ -42,7 +41,7 @@ class Tally:
     lost: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=1024)  # a list has the same few elements again and again
+@lru_cache(maxsize=1024)  # a list repeats the same few elements
 def wanted_by(requirement: bytes) -> Requirement | None:
     """The requirement of a row; None for a malformed one."""
     element = json.loads(requirement)
@@ -50,13 +49,13 @@ def wanted_by(requirement: bytes) -> Requirement | None:
 
 
 def binds_of(approval: Approval | None) -> str:
-    """What an answer to a request holds for: "task", or "" for the call alone, as without a request."""
+    """The scope of an answer to a request: "task", or "" for the call alone."""
     wanted = wanted_by(approval.requirement) if approval is not None else None
     return wanted.binds if wanted is not None else ""
 
 
 def same_rule(one: bytes, other: bytes) -> bool:
-    """Whether two requirements of rows come from the same rule of the same pack, and want the same kind of answer."""
+    """Whether two stored requirements come from the same rule of the same pack and have the same kind."""
     elements = json.loads(one), json.loads(other)
     names = ("kind", "pack", "id", "code")
     return all(isinstance(each, dict) for each in elements) and all(
@@ -65,7 +64,7 @@ def same_rule(one: bytes, other: bytes) -> bool:
 
 
 def tally(requirement: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing) -> Tally:
-    """Count again, as things stand at `standing.at_ns`. `votes` are oldest first."""
+    """The count at `standing.at_ns`. `votes` are oldest first."""
     last = last_votes(votes, standing.directory)
     approvals = [vote for vote in last if vote.choice == "approve"]
     denials = sum(vote.choice == "deny" for vote in last)
@@ -88,10 +87,10 @@ def tally(requirement: Requirement, votes: tuple[Vote, ...], call: Call, standin
 def may_vote(
     approval: Approval, requirement: Requirement, votes: tuple[Vote, ...], person: Person, standing: Standing
 ) -> str:
-    """The reason why this person may not vote for itself now, as a code; "" when it may.
+    """The code that bars a person from voting for itself now; "" for none.
 
-    `approval.assurance` comes last: who gets it may still deny, and approve once it signed in as strongly as policy
-    asks (a passkey).
+    `approval.assurance` comes last: such a person may still deny, and approve after a sign-in as strong as policy
+    requires (a passkey).
     """
     code = ineligibility_code(approval, requirement, votes, person, standing)
     if not code and not strong_enough(requirement, person.assurance):
@@ -99,7 +98,7 @@ def may_vote(
     return code
 
 
-def ineligibility_code(  # noqa: C901, PLR0911 - one refusal per line, in the order in which they are told
+def ineligibility_code(  # noqa: C901, PLR0911 - one refusal per line, in order of precedence
     approval: Approval,
     requirement: Requirement,
     votes: tuple[Vote, ...],
@@ -107,8 +106,7 @@ def ineligibility_code(  # noqa: C901, PLR0911 - one refusal per line, in the or
     standing: Standing,
     behalf: str = "",
 ) -> str:
-    """The code that bars a person from voting, for itself or as the deputy of the human `behalf`; "" when nothing
-    does."""
+    """The code that bars a person from voting, for itself or as the deputy of `behalf`; "" for none."""
     directory = standing.directory
     me = directory.human(person.account)
     if person.tenant != approval.tenant:
@@ -133,8 +131,8 @@ def ineligibility_code(  # noqa: C901, PLR0911 - one refusal per line, in the or
 
 
 def last_votes(votes: Sequence[Vote], directory: Directory) -> tuple[Vote, ...]:
-    """The votes that stand, oldest first: of everybody with a part in a vote, as voter or as who is stood in for, the
-    last. A human is recognised by what its account is now and by what it was at the vote."""
+    """The standing votes, oldest first: the last of each human, as voter or as absent human. A human is recognised by
+    its human id at the vote and by its account's present one."""
     seen: set[str] = set()
     kept: list[Vote] = []
     for vote in reversed(votes):
@@ -150,8 +148,7 @@ def last_votes(votes: Sequence[Vote], directory: Directory) -> tuple[Vote, ...]:
 def eligible_groups(
     requirement: Requirement, human: str, claimed: Iterable[str], directory: Directory
 ) -> frozenset[str]:
-    """Groups with a seat that a human who is active may fill: those of the directory, and claimed ones that may be
-    claimed."""
+    """Groups with a seat that an active human may fill, by the directory or by claims to claimable groups."""
     held = directory.groups(human) | (frozenset(claimed) & directory.claimable)
     return held & {seat.group_id for seat in requirement.seats}
 
@@ -166,16 +163,16 @@ def seats_of(
 
 
 def deputised(row: Delegation, directory: Directory) -> frozenset[str]:
-    """Groups in which a deputy may act: those of the one who is away, and where an operator named it, only such as it
-    has itself: an operator makes nobody an approver."""
+    """Groups in which a deputy may act: those of the absent human; where an operator named the deputy, only those
+    that it has itself, so that an operator makes nobody an approver."""
     groups = directory.groups(row.absent)
     return groups & directory.groups(row.deputy) if row.by else groups
 
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """Those of a call: its subject, who acts for it, and everybody whose account may be taken for one of theirs. An
-    actor without an issuer, and the agent, are anybody whose id reads like theirs."""
+    """The parties of a call: its subject, its actors, and every human with a look-alike account. An actor without an
+    issuer, and the agent, match every human whose account id looks alike."""
 
     accounts: tuple[Account, ...]
     humans: frozenset[str]
@@ -183,14 +180,14 @@ class Parties:
 
     @classmethod
     def of(cls, call: Call, directory: Directory) -> Parties:
-        """By the directory as it is now."""
+        """The parties by the current directory."""
         accounts = (call.subject, *call.actors)
         humans = frozenset[str]().union(*map(directory.humans, accounts))
         nameless = frozenset(readings(call.agent)).union(*(readings(a.id) for a in call.actors if not a.issuer))
         return cls(accounts, humans, nameless)
 
     def has(self, human: str, member: Member | None, account: Account | None = None) -> bool:
-        """Whether a human is one of them, by its accounts in the directory or by this one."""
+        """Whether a human is a party, by its accounts in the directory or by `account`."""
         if not human:
             return False
         if human in self.humans or (account is not None and any(reads_alike(account, a) for a in self.accounts)):
@@ -208,7 +205,7 @@ def is_party(call: Call, directory: Directory, human: str, account: Account | No
 
 
 def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:
-    """The delegation from `absent` to `deputy` in force at this instant, by the one who is away before an
+    """The delegation from `absent` to `deputy` in force at `standing.at_ns`; the absent human's own before an
     operator's."""
     named = None
     for row in standing.delegations:
@@ -227,7 +224,7 @@ def strong_enough(requirement: Requirement, assurance: str) -> bool:
 
 
 def _eligible(requirement: Requirement, vote: Vote, call: Call, standing: Standing) -> frozenset[str]:
-    """Seats' groups in which an approval counts now."""
+    """Groups with a seat in which an approval counts now."""
     directory = standing.directory
     me = directory.human(vote.account)
     if vote.id in standing.revoked or not _same(vote, me):
@@ -242,7 +239,7 @@ def _eligible(requirement: Requirement, vote: Vote, call: Call, standing: Standi
 
 
 def _claims_now(vote: Vote, standing: Standing) -> tuple[str, ...]:
-    """The groups in the voter's last token, unless that is too long ago."""
+    """The groups in the voter's last token; none once that is older than `claims_max_age_ns`."""
     seen = standing.seen.get(vote.account)
     if seen is None or standing.at_ns - seen.at_ns > standing.claims_max_age_ns:
         return ()
@@ -258,7 +255,8 @@ def _is_subjects(vote: Vote, call: Call, standing: Standing) -> bool:
 
 
 def _same(vote: Vote, me: str) -> bool:
-    """Whether the voter's account is still the same human's. The directory may have learnt of it since."""
+    """Whether the voter's account still belongs to the same human; an account unlisted at the vote may be listed
+    now."""
     return vote.human == me or vote.human.startswith(UNLISTED)
 
 
@@ -267,8 +265,8 @@ def _people(vote: Vote, directory: Directory) -> frozenset[str]:
 
 
 def _acted_otherwise(votes: Sequence[Vote], me: str, behalf: str, directory: Directory) -> bool:
-    """Whether who would vote now has a part in the request already that is not this one. One may change one's own
-    vote, and who was away and is back may replace its deputy's."""
+    """Whether the voter, or the absent human, already has another part in the request. A human may change its own
+    vote, and an absent human may replace its deputy's."""
     for vote in last_votes(votes, directory):
         people = _people(vote, directory)
         same = me in people - {vote.behalf} and vote.behalf == behalf
@@ -281,8 +279,8 @@ def _acted_otherwise(votes: Sequence[Vote], me: str, behalf: str, directory: Dir
 def seated(
     seats: Sequence[Seat], offers: Iterable[tuple[str, frozenset[str]]], enough: int | None = None
 ) -> dict[str, int]:
-    """A maximum matching of people to seats, by augmenting paths: a person with two groups moves for one with a
-    single group, and a seated person keeps a seat. Returns person → index of the seat; stops at `enough`."""
+    """A maximum matching of people to seats, by augmenting paths: a person with two groups makes room for
+    one with a single group, and a seated person keeps a seat. Returns person → seat index; stops at `enough`."""
     able: dict[str, frozenset[str]] = {}
     taken: dict[str, int] = {}
 

@@ -1,8 +1,8 @@
 """Records of approvals, grants, consents, delegations, directories and notices: one constructor per kind.
 
-Together they rebuild the rows of the store, but for what can be erased: arguments, task and session of a request, the
-reason of a vote or delegation, and the arguments that a grant lets through. Of those a record has a commitment by the
-salt in the erasable row (`erasable`, `Shown`).
+Together they rebuild the rows of the store but for erasable values: arguments, task and session of a request, the
+reason of a vote or delegation, and the arguments schema of a grant. Of those a record has a commitment, with the salt
+of the erasable row (`erasable`, `Shown`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _HAPPENED = {
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The redemption by which something was used: of which decision, and of which `call_id` of the caller."""
+    """A redemption: its decision, and the caller's `call_id`."""
 
     decision_id: str
     redemption_id: str
@@ -56,7 +56,7 @@ class Spent:
 
 
 def opened(stamp: Stamp, approval: Approval, shown: Shown) -> bytes:
-    """A request is opened. Raises RecordTooLargeError."""
+    """The record of an opened request. Raises RecordTooLargeError."""
     call = approval.call
     request: Fields = {
         **fields_of(approval, "kind title risk short_code decision_id policy_revision policy_digest"),
@@ -74,8 +74,8 @@ def opened(stamp: Stamp, approval: Approval, shown: Shown) -> bytes:
 
 
 def moved(stamp: Stamp, approval: Approval, move: Move, spent: Spent | None = None, *, salt: bytes = b"") -> bytes:
-    """A request moves on from `approval`, the row that this was decided on. `salt` is needed for a move with a
-    comment, the same as for `erasable`. Raises ValueError for a move that the table of states does not have."""
+    """The record of a request's transition; `approval` is the row before. `salt` is needed for a vote with a reason,
+    the same as for `erasable`. Raises ValueError for a transition outside the table of states."""
     row = follow(approval.state, move.event)
     if row is None:
         raise ValueError(f"no transition for {move.event} in {approval.state}")
@@ -96,7 +96,7 @@ def erasable(
 
 
 def grant_issued(stamp: Stamp, grant: Grant, salt: bytes) -> bytes:
-    """A grant came of an approval."""
+    """The record of an issued grant."""
     bounds: Fields = {
         **fields_of(grant, "agent caller server tool manifest_sha256 uses issued_ns expires_ns approval_id"),
         "subject": account(stamp, grant.subject),
@@ -109,29 +109,29 @@ def grant_issued(stamp: Stamp, grant: Grant, salt: bytes) -> bytes:
 
 
 def grant_used(stamp: Stamp, grant: Grant, call: Call, spent: Spent) -> bytes:
-    """A grant answered for a call. `grant` is the row before."""
+    """The record of a grant's use for a call. `grant` is the row before."""
     used = grant.used + 1
     state = GrantState.EXHAUSTED if grant.uses and used >= grant.uses else GrantState.ACTIVE
     body = _grant(grant, "used", state, grant.version + 1, stamp.time_ns)
     return encode(stamp, "grant", {**body, "used": used, "call_digest": call.digest, "spent": _spent(spent)})
 
 
-def grant_ended(  # noqa: PLR0913, PLR0917 - what there is to say of an end
+def grant_ended(  # noqa: PLR0913, PLR0917 - the fields of the record
     stamp: Stamp, grant: Grant, after: GrantState, by: str, at_ns: int, reason: str = "", salt: bytes = b""
 ) -> bytes:
-    """A grant is over. `grant` is the row before; `by` the human, and `reason` why."""
+    """The record of a grant ended by the human `by`. `grant` is the row before."""
     fields = {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": stamp.human(by)}
     return encode(stamp, "grant", {**fields, "reason": sealed(salt, "reason", reason)})
 
 
 def grant_lapsed(stamp: Stamp, grant: Grant, after: GrantState, cause: str, at_ns: int) -> bytes:
-    """A grant is over, and nobody ended it: `cause` is a code."""
+    """The record of a grant that ended without a person; `cause` is a code."""
     fields = {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": cause}
     return encode(stamp, "grant", fields)
 
 
 def consent_granted(stamp: Stamp, consent: Consent) -> bytes:
-    """A subject agreed."""
+    """The record of a consent."""
     terms: Fields = {
         **fields_of(consent, "agent server tool scope purpose granted_ns expires_ns assurance"),
         "subject": account(stamp, consent.subject),
@@ -141,45 +141,45 @@ def consent_granted(stamp: Stamp, consent: Consent) -> bytes:
 
 
 def consent_used(stamp: Stamp, consent: Consent, call: Call, spent: Spent) -> bytes:
-    """A consent answered for a call."""
+    """The record of a consent's use for a call."""
     body = _consent(consent, "used", stamp.time_ns)
     return encode(stamp, "consent", {**body, "call_digest": call.digest, "spent": _spent(spent)})
 
 
 def consent_ended(stamp: Stamp, consent: Consent, by: str, at_ns: int) -> bytes:
-    """A subject took its consent back, or it was ended for it. `consent` is the row before."""
+    """The record of an ended consent, by its subject or another human. `consent` is the row before."""
     body = {**_consent(consent, "ended", at_ns), "version": consent.version + 1}
     return encode(stamp, "consent", {**body, "by": stamp.human(by)})
 
 
 def evidence_used(stamp: Stamp, answered: Answered, spent: Spent) -> bytes:
-    """The judge's answer was used up."""
+    """The record of a redeemed judge's answer."""
     of = fields_of(answered, "call_digest requirement_sha256")
     return encode(stamp, "evidence", {**of, "event": "used", "spent": _spent(spent)})
 
 
 def outcome(stamp: Stamp, noted: ReportedOutcome) -> bytes:
-    """The reported outcome of an allowed call."""
+    """The record of an allowed call's reported outcome."""
     fields = fields_of(noted, "caller decision_id call_digest outcome at_ns")
     return encode(stamp, "outcome", {**fields, "redemption_id": noted.redemption_id or None})
 
 
 def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
-    """A person looked at a request, arguments and all."""
+    """The record of a person's reading of a request with its arguments."""
     looked_at: Fields = {"approval_id": approval.id, "call_digest": approval.call.digest}
     return encode(stamp, "read", {**_acting(stamp, person), **looked_at})
 
 
 def canary(stamp: Stamp, approval: Approval, like: str, person: Person) -> bytes:
-    """A person has opened a canary, in the image of the request `like`."""
+    """The record of a canary that a person opened, modelled on the request `like`."""
     return encode(stamp, "canary", {**_acting(stamp, person), "approval_id": approval.id, "like": like})
 
 
 def declassification(
     stamp: Stamp, approval: Approval, shown: Shown, labels: Sequence[LabelRow], person: Person, event: str
 ) -> bytes:
-    """A person has asked that labels be removed, or has cast the vote that removed them: `event` "asked" or
-    "removed"."""
+    """The record of a declassification: a person's request to remove labels (`event` "asked"), or the vote that
+    removed them ("removed")."""
     items: list[Json] = [fields_of(row, "label code decision_id at_ns") for row in labels]
     fields: Fields = {
         **_acting(stamp, person),
@@ -244,17 +244,17 @@ def _acting(stamp: Stamp, person: Person) -> Fields:
 
 
 def account(stamp: Stamp, of: Account) -> Json:
-    """An account, for a record."""
+    """The record form of an account."""
     return stamp.account(of.issuer, of.id)
 
 
 def sealed(salt: bytes, path: str, text: str) -> str | None:
-    """A commitment to a text that can be erased; None where there is none."""
+    """The commitment to an erasable text; None for an empty one."""
     return _commitment(salt, path, canonical(text) if text else b"")
 
 
 def _commitment(salt: bytes, path: str, data: bytes) -> str | None:
-    """None where there is nothing. Raises ValueError for a text without a salt: its commitment could be guessed."""
+    """The salted commitment; None without data. Raises ValueError without a salt: the text could be guessed."""
     if not data:
         return None
     if not salt:
@@ -263,7 +263,7 @@ def _commitment(salt: bytes, path: str, data: bytes) -> str | None:
 
 
 def delegated(stamp: Stamp, delegation: Delegation, by: str, salt: bytes) -> bytes:
-    """A delegation begins. `by` is the human that added it."""
+    """The record of an added delegation. `by` is the human who added it."""
     reason = sealed(salt, "reason", delegation.reason)
     return encode(
         stamp, "delegation", {**_delegation(stamp, delegation, "added", by, delegation.from_ns), "reason": reason}
@@ -271,7 +271,7 @@ def delegated(stamp: Stamp, delegation: Delegation, by: str, salt: bytes) -> byt
 
 
 def delegation_ended(stamp: Stamp, delegation: Delegation, by: str, at_ns: int) -> bytes:
-    """A delegation is over before its time."""
+    """The record of a delegation ended before its time."""
     return encode(stamp, "delegation", _delegation(stamp, delegation, "ended", by, at_ns))
 
 
@@ -284,8 +284,8 @@ def directory(
     changed: Sequence[tuple[str, str]] = (),
     problem: str = "",
 ) -> bytes:
-    """A tenant's people and groups were loaded, or refused for `problem`. `changed` are (human, "added" | "removed" |
-    "disabled" | "enabled" | "groups"), listed as far as they fit."""
+    """The record of a tenant's directory, loaded or refused for `problem`. `changed` are (human, "added" | "removed"
+    | "disabled" | "enabled" | "groups"), listed as far as they fit."""
     items: list[Json] = [{"human": stamp.human(human), "change": change} for human, change in sorted(changed)]
     fields: Fields = {
         "revision": revision,
@@ -299,8 +299,8 @@ def directory(
 
 
 def notice(stamp: Stamp, sent: Notice) -> bytes:
-    """Delivery of a message: under way, done, or failed with `sent.problem` (a code), to be retried or given up.
-    Without its text and addresses."""
+    """The record of a message's delivery: attempted, delivered, or failed with `sent.problem` (a code), to be retried
+    or given up. Without text and addresses."""
     fields: Fields = {
         **fields_of(sent, "channel event approval_id attempts"),
         "notice_id": sent.id,

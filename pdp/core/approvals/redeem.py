@@ -1,4 +1,4 @@
-"""Whether a request answers its requirement for a call now, and what a resume token holds. Pure."""
+"""The evidence state of a request for a call, and the content of a resume token. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def evidence_state(
 ) -> tuple[Standpoint, int]:
     """The evidence state of a request for a call at `standing.at_ns`, and its end (Unix nanoseconds).
 
-    `refused` holds for the cool-down, a `ttl` from when it was refused. `expired` stands for every request that has
-    no answer any more: its time is over, or it was cancelled or redeemed, or it is about another call.
+    `refused` holds for the cool-down, a `ttl` from the refusal. `expired` stands for every request without a valid
+    answer: expired, cancelled, redeemed, a canary, or about another call.
     """
     if approval.call != call or approval.canary:
         return "expired", 0
@@ -38,8 +38,8 @@ def evidence_state(
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The pending call that a token belongs to, and the requests that it waits for. `digest` binds the session,
-    the agent, the tool and the arguments as well."""
+    """The pending call of a resume token, and the requests that it waits for. `digest` binds the session, the agent,
+    the tool and the arguments as well."""
 
     tenant: str
     caller: str
@@ -48,5 +48,5 @@ class Resume:
     digest: str
     approvals: tuple[str, ...]
     expires_ns: int
-    judged: tuple[str, ...] = ()  # digests of the requirements that a judge is still out about
-    asked_ns: int = 0  # when the call was asked about: older verdicts are not what it waits for
+    judged: tuple[str, ...] = ()  # digests of requirements whose judge's verdict is outstanding
+    asked_ns: int = 0  # when the judge was asked; older verdicts do not count

@@ -1,4 +1,4 @@
-"""A requirement for people, read from policy's element. What is not exactly one is refused, never guessed."""
+"""A requirement for people, parsed from the policy's element. A malformed element is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "approval": frozenset({"seats", "deny_quorum", "reason_required"}),
     "consent": frozenset({"scope", "purpose"}),
 }
-"""The kinds of requirements, each with its mandatory fields besides those of all kinds. Gate, evidence, API, command
+"""The kinds of requirements, each with its mandatory fields besides the common ones. Gate, evidence, API, command
 line and pages derive their lists of kinds from this table."""
 KINDS = tuple(FIELDS)
 PEOPLE = frozenset(KINDS) - {"judge"}
@@ -32,7 +32,7 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class GrantOffer:
-    """The widest grant that policy lets an approver give; 0 and False: not bounded by that."""
+    """The widest grant that policy lets an approver give; 0 and False: no such bound."""
 
     minutes: int
     uses: int
@@ -41,7 +41,7 @@ class GrantOffer:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One requirement of policy for people's answers to a call."""
+    """One requirement of a policy that people answer."""
 
     kind: str
     id: str
@@ -55,13 +55,13 @@ class Requirement:
     grant: GrantOffer | None = None
     scope: str = ""  # consent
     purpose: str = ""
-    binds: str = ""  # consent: "task" for one that is for a task alone (`binding`); "" for any call of the tool
-    message: str = ""  # the sentence of the policy's author
+    binds: str = ""  # consent: "task" for one task alone (`binding`); "" for any call of the tool
+    message: str = ""  # by the policy's author
 
 
 def read(element: Mapping[str, Any]) -> Requirement | None:
-    """The requirement, or None for a malformed one: the service then denies. An approval has
-    seats of at least one person each and a deny quorum of at least one; nothing missing means nothing needed."""
+    """The requirement, or None for a malformed one: the service then denies. An approval needs at least one seat, one
+    person per seat, and a deny quorum of one: an empty list must not count as answered."""
     kind = element.get("kind")
     texts, message = [element.get(name) for name in ("id", "code")], element.get("message")
     stage, ttl = element.get("stage"), element.get("ttl_seconds")

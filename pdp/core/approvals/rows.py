@@ -13,7 +13,7 @@ from pdp.core.frozen import frozen
 
 @frozen
 class Account:
-    """An account at an issuer. Neither part alone names anybody."""
+    """An account at an issuer. Only both parts together identify it."""
 
     issuer: str
     id: str
@@ -21,7 +21,7 @@ class Account:
 
 @frozen
 class Call:
-    """The call that a request is about, as its digest binds it. None of it is erasable; arguments are in `Shown`."""
+    """The call of a request, as its digest binds it. Not erasable; the arguments are in `Shown`."""
 
     digest: str
     subject: Account
@@ -45,7 +45,7 @@ class Approval:
     state: State
     version: int
     call: Call
-    requirement: bytes  # the whole element as policy wants it
+    requirement: bytes  # the policy's whole element
     title: str
     risk: str
     short_code: str  # for people to compare, e.g. "7F-K2"
@@ -65,7 +65,7 @@ class Approval:
 
 @frozen
 class Shown:
-    """The content of a request for people's eyes only. Erased with its subject; the record has commitments by
+    """The erasable content of a request, shown to people. Erased with its subject; the record has commitments with
     `salt`."""
 
     approval_id: str
@@ -73,12 +73,12 @@ class Shown:
     subject_index: str
     salt: bytes
     arguments: bytes  # canonical JSON object
-    secrets: tuple[str, ...]  # JSON Pointers of values that are shown by kind only
+    secrets: tuple[str, ...]  # JSON Pointers of values shown by kind only
     task: str
     task_source: str  # as in the input document
-    effects: tuple[str, ...]  # sentences made from the signed manifest, the server's own
+    effects: tuple[str, ...]  # sentences made from the signed manifest
     agent_name: str = ""
-    working_folder: str = ""  # where the call would run, as the caller said
+    working_folder: str = ""  # as the caller states it
 
 
 @frozen
@@ -94,25 +94,25 @@ class Vote:
     reason: str
     assurance: str  # "client_asserted" | "signed_in" | "passkey"
     groups: tuple[str, ...]  # eligible groups at the vote, by id
-    claimed: tuple[str, ...]  # those of them that only the person's claims said
+    claimed: tuple[str, ...]  # those of them by the person's claims alone
     surface: str  # "grpc" | "cli" | "console" | "client"
     at_ns: int
     presented: str = ""  # commitment to what was shown
-    behalf: str = ""  # human stood in for, by `delegation`
+    behalf: str = ""  # the absent human, by `delegation`
     delegation: str = ""
     passkey: bytes = b""  # the WebAuthn assertion and the key that it verifies with (`assertion.evidence`)
-    grant: bytes = b""  # terms of a grant that this voter agrees to, canonical JSON; none comes without all of theirs
-    signed_in_ns: int = 0  # when what the voter signed in with was issued; 0: it did not say
+    grant: bytes = b""  # grant terms of this voter, canonical JSON; a grant needs those of every counted voter
+    signed_in_ns: int = 0  # when the voter's sign-in was issued; 0: unknown
 
     @property
     def sign_in(self) -> Revocable:
-        """What the voter signed in with, as it is revoked."""
+        """The voter's sign-in, as revocation names it."""
         return Revocable(self.account.issuer, self.account.id, self.signed_in_ns)
 
 
 @frozen
 class Grant:
-    """A standing approval within bounds. `uses`, `expires_ns` and `session` bound it; 0 and "" mean not by that."""
+    """A standing approval within bounds. `uses`, `expires_ns` and `session` bound it; 0 and "": no such bound."""
 
     id: str
     tenant: str
@@ -124,7 +124,7 @@ class Grant:
     server: str
     tool: str
     manifest_sha256: str
-    requirement: bytes  # the element that it answers
+    requirement: bytes  # the policy's element
     arguments_schema: bytes  # JSON Schema 2020-12 that the arguments must satisfy
     session: str
     uses: int
@@ -160,12 +160,12 @@ class Consent:
     approval_id: str = ""  # the request that asked for it, if one did
 
 
-REFUSALS_NS = 24 * 3600 * NS  # how far back the judge's refusals are a fact for policy
+REFUSALS_NS = 24 * 3600 * NS  # window of the judge's refusals as a fact for policy
 
 
 @frozen
 class Answered:
-    """An answer to one requirement for one call that is no person's: the judge's. `element` is the evidence."""
+    """The judge's answer to one requirement for one call. `element` is the evidence."""
 
     call_digest: str
     requirement_sha256: str
@@ -175,17 +175,17 @@ class Answered:
     expires_ns: int
     created_ns: int
     redemption_id: str = ""  # redeemed like any other answer
-    basis: str = ""  # keyed digest of all that the judge saw: an answer that unlocks counts for no other view
-    asker: str = ""  # keyed index of subject, agent, server and tool: whose refusals count together
+    basis: str = ""  # keyed digest of the judge's whole input: an unlocking answer counts for no other input
+    asker: str = ""  # keyed index of subject, agent, server and tool, by which refusals are counted
     refused: bool = False  # now, or before by an answer that this one replaced
     subject_index: str = ""  # the erasable tables' key of the subject
-    opinion: bytes = b""  # what people may read of it, JSON; erasable
+    opinion: bytes = b""  # the part that people may read, JSON; erasable
 
 
 @frozen
 class Delegation:
-    """A deputy stands in for an absent human. Recorded, bounded, never passed on. `by` is the operator who named the
-    deputy, "" where the absent one did."""
+    """A deputy for an absent human: recorded, bounded in time, not transferable. `by` is the operator who named the
+    deputy, "" for the absent human itself."""
 
     id: str
     tenant: str
@@ -200,7 +200,7 @@ class Delegation:
 
 @frozen
 class LastClaims:
-    """Groups that a person's verified token claimed when we last saw it."""
+    """The groups in a person's last verified token."""
 
     tenant: str
     account: Account

@@ -66,7 +66,7 @@ _TABLE = {(t.before, t.event): t for t in TRANSITIONS}
 
 
 def follow(state: State, event: Event) -> Transition | None:
-    """The row for an event in a state; None where there is none, and then nothing may happen."""
+    """The transition for an event in a state; None where the event is not allowed."""
     return _TABLE.get((state, event))
 
 

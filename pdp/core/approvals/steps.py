@@ -1,10 +1,10 @@
 """The changes of one commit besides its record: conditional writes, decided by pure code on the rows it read.
 
-The store carries out all steps of a commit in its transaction, or none and raises Conflict: then the caller
-reads again and decides again. So every race has one winner, the one whose commit came first.
+The store carries out all steps of a commit in one transaction, or none and raises Conflict: then the service reads
+and decides again. So the first commit wins every race.
 
-For steps with an expiry, the store compares with the later of the step's own instant and the latest instant of any
-committed step: a process whose clock is behind cannot use what has expired.
+The store compares an expiry with the later of the step's own instant and the latest instant of any committed step: a
+process whose clock is behind cannot use an expired row.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ if TYPE_CHECKING:  # a commit holds steps
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Insert a request. Conflict while another open one has its index, or when the subject has `per_subject` open
-    ones, or it does not fit into `per_tenant`, or `per_group` of a group that has a seat (`HeldRequests.fits`; 0: no
-    limit), or, `alone`, while a like call waits for people, or when an hour of its approvers, or of its requester, is
-    full by `hourly`."""
+    """Insert a request. Conflict while an open request has its index; where a limit is full: `per_subject`,
+    `per_tenant`, `per_group` for each group with a seat (`HeldRequests.fits`; 0: no limit), or `hourly`; and, with
+    `alone`, while a like call waits for people."""
 
     approval: Approval
     shown: Shown
@@ -52,7 +51,7 @@ class Open:
 @dataclass(frozen=True, slots=True)
 class Move:
     """Move a request by a row of the table of states. Conflict unless it is in the row's state, at this version and,
-    where the row is timely, not yet expired. Never a step without a row: that is a bug (ValueError)."""
+    where the row is timely, not yet expired. ValueError for an event without a row."""
 
     approval_id: str
     version: int
@@ -66,14 +65,14 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Insert a row that is new."""
+    """Insert a new row."""
 
     row: Grant | Consent | Delegation
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Use a grant once; it is exhausted by its last use. Conflict unless active, at this version, not expired."""
+    """Use a grant once; the last use exhausts it. Conflict unless active, at this version, not expired."""
 
     grant_id: str
     version: int
@@ -119,8 +118,7 @@ class PutAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TakeAnswer:
-    """Redeem an answer. Conflict unless this very one is there (not another that replaced it), unredeemed and not
-    expired."""
+    """Redeem an answer. Conflict unless it is stored (not replaced), unredeemed and not expired."""
 
     answered: Answered
     redemption_id: str
@@ -137,15 +135,15 @@ class EndDelegation:
 
 @dataclass(frozen=True, slots=True)
 class See:
-    """Remember what a person's token claimed; an older sight never replaces a newer one."""
+    """Store the claims of a person's token, unless newer ones are stored."""
 
     seen: LastClaims
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Insert an outcome, and settle what the decision reserved of budgets. Conflict when the decision has one, unless
-    that is `unknown`."""
+    """Insert an outcome, and settle the decision's reservations of budgets. Conflict when the decision has an outcome
+    other than `unknown`."""
 
     outcome: ReportedOutcome
 
@@ -159,8 +157,8 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A new delivery state of a message. Conflict unless it is undelivered and was tried `attempts` times: so one
-    process at a time tries, and what it finds out counts only as long as no other has taken over."""
+    """A new delivery state of a message. Conflict unless it is undelivered and was tried `attempts` times: one
+    process at a time tries, and its result counts only until another takes over."""
 
     notice: Notice
     attempts: int
@@ -168,7 +166,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A passkey has signed. Conflict unless its counter is greater than the last one, or both are 0."""
+    """Store a passkey's signature counter. Conflict unless it is greater than the stored one, or both are 0."""
 
     tenant: str
     passkey_id: str
@@ -178,7 +176,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """Conflict unless the log's active policy and the switch epoch are these, and no mark is higher than here."""
+    """Conflict unless the log's active policy and switch epoch are these, and no high-water mark is above these."""
 
     policy_digest: str
     switch_epoch: int
@@ -194,7 +192,7 @@ class Activate:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Move a high-water mark on by one. Conflict unless it is as it was read (0: nobody set it)."""
+    """Raise a high-water mark by one. Conflict unless it is at `before` (0: unset)."""
 
     name: str
     before: int
@@ -202,8 +200,8 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class ShowLabels:
-    """Note on labels that a request shows them to people. Conflict unless they are there as they were read. What a
-    request showed before stays with that one."""
+    """Note on labels the request that shows them to people. Conflict unless they are as read. A label that an earlier
+    request showed stays with that one."""
 
     approval_id: str
     labels: tuple[LabelRow, ...]
@@ -211,15 +209,14 @@ class ShowLabels:
 
 @dataclass(frozen=True, slots=True)
 class RemoveLabels:
-    """Delete labels. Conflict unless they are there as they were read."""
+    """Delete labels. Conflict unless they are as read."""
 
     labels: tuple[LabelRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BeginMandate:
-    """Insert an active mandate. Conflict while its session has one, and where it had one that began since
-    `since_ns`."""
+    """Insert an active mandate. Conflict where its session has an active one, or one begun since `since_ns`."""
 
     row: MandateRow
     since_ns: int = INT64_MAX
@@ -227,8 +224,8 @@ class BeginMandate:
 
 @dataclass(frozen=True, slots=True)
 class ChangeMandate:
-    """Another use of a mandate, which ends with `event` where that ends one. Conflict unless it is active, at this
-    version, and not expired."""
+    """Note a use of a mandate, and end it where `event` does. Conflict unless it is active, at this version, and not
+    expired."""
 
     mandate_id: str
     version: int
@@ -239,7 +236,7 @@ class ChangeMandate:
 
 @dataclass(frozen=True, slots=True)
 class EndMandates:
-    """End the mandate of a session, if there is an active one."""
+    """End the active mandate of a session, if any."""
 
     session: str
     event: MandateEvent

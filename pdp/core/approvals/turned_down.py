@@ -1,8 +1,8 @@
-"""Like calls that people refused lately, or that were taken back: a fact for policy, a word to those who are asked
-next, and a reason to let an agent wait. Pure.
+"""Recently refused and withdrawn like calls: a fact for policy, a hint for approvers, and a backoff for the agent.
+Pure.
 
-Calls are alike that have subject, agent, server and tool in common: with arguments or session, a refused agent would
-ask again with a dot more. They count for a day (`REFUSALS_NS`), as the judge's refusals do.
+Like calls share subject, agent, server and tool; not arguments or session, else a refused agent would ask again with
+one more dot. They count for a day (`REFUSALS_NS`), as the judge's refusals do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pdp.core.approvals.rows import Vote
 from pdp.core.check import NS
 
-# Why a request ended that counts: what a switch or the clock ended says nothing of the call.
+# Resolutions that count; an end by a switch or by the clock says nothing of the call.
 REFUSED = ("approval.denied", "approval.revoked")
 WITHDRAWN = "approval.cancelled"
 
@@ -43,19 +43,18 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """So many may be turned down without a wait; the next one waits for `first_ns`, and each further one twice as
-    long as the one before, four hours at most; and as long as one waits for people, no other is asked about. A
-    `first_ns` of 0: no wait."""
+    """The wait after turned-down like calls: none up to `after`, then `first_ns`, doubled by each further one, four
+    hours at most; from then on like calls wait for people one at a time. `first_ns` 0: no wait."""
 
     after: int = 2
     first_ns: int = 300 * NS
 
     def alone(self, turned_down: TurnedDown) -> bool:
-        """Whether like calls are asked about one at a time, because parallel ones would not wait."""
+        """Whether like calls wait for people one at a time: parallel ones would evade the wait."""
         return self.first_ns > 0 and turned_down.refusals + turned_down.withdrawals > self.after
 
     def until(self, turned_down: TurnedDown) -> int:
-        """The instant from which people are asked about one more like call."""
+        """The instant from which the next like call may be opened."""
         beyond = turned_down.refusals + turned_down.withdrawals - self.after
         if beyond <= 0:
             return 0

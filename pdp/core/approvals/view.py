@@ -1,6 +1,6 @@
-"""One request as a person is to judge it: facts in rows, effects, secrets by kind, the commitment to all of it. Pure.
+"""The view of one request: facts in rows, effects, secrets by kind, and the commitment to all of it. Pure.
 
-Texts are as they came: a display passes them through `core.text.safety.visible`.
+Texts are raw: a display passes them through `core.text.safety.visible`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _STAGE = "Approved here, it waits for "
 
 @dataclass(frozen=True, slots=True)
 class ArgumentRow:
-    """One leaf of the arguments. `value_json` is the whole value as JSON text; empty for one that is no more. Where
-    `secret`, both texts are our own words for the kind of secret, as JSON strings."""
+    """One leaf of the arguments. `value_json` is the whole value as JSON text; empty for a removed one. With
+    `secret`, both texts are our name for the kind of secret, as JSON strings."""
 
     pointer: str
     type: str  # "string" | "integer" | "number" | "boolean" | "null", "object" or "array" when empty
@@ -43,7 +43,7 @@ class ArgumentRow:
 
 @dataclass(frozen=True, slots=True)
 class NewFact:
-    """Something that no earlier call had. `kind` is "recipient", "host", "folder" or "amount"; `most` the largest
+    """A value that no earlier call had. `kind` is "recipient", "host", "folder" or "amount"; `most` the largest
     amount before, as JSON."""
 
     kind: str
@@ -54,8 +54,8 @@ class NewFact:
 
 @dataclass(frozen=True, slots=True)
 class Novelty:
-    """`calls` earlier ones were compared, of which `same` had the same arguments, `mine` of these approved by the
-    reader."""
+    """The comparison with earlier calls: how many `calls`, of them with the `same` arguments, and of these approved
+    by the reader (`mine`)."""
 
     calls: int
     same: int
@@ -65,8 +65,8 @@ class Novelty:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A judge's advice to approvers: text of a model, unverified, never a vote. Without a verdict `status`
-    says why."""
+    """A judge's advice to approvers: a model's unverified text, never a vote. Without a verdict, `status` is the
+    cause."""
 
     status: str
     verdict: str | None
@@ -80,10 +80,10 @@ class Advice:
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
     """One request for one person. `shown` is None once erased, or in a list; arguments are in `rows` alone, where
-    secrets are replaced. `mine` is the person's own choice that stands, `after` the id of its last vote, whomever it
-    was for. `outcome` is what the caller reported of a redeemed call, "" before; `earlier` are like calls that were
-    turned down lately, None in a list and where there is none. `also` are further requests about the same call, by
-    other rules of policy, that a vote of this person settles with it; `presented` commits to all of them."""
+    secrets are replaced. `mine` is the person's own standing choice, `after` the id of its last vote, own or as a
+    deputy. `outcome` is the caller's report on a redeemed call, "" before; `earlier` are like calls turned down
+    recently, None in a list and without any. `also` are further requests about the same call, by other rules, that
+    this person's vote settles too; `presented` commits to all of them."""
 
     approval: Approval
     wanted: Requirement
@@ -99,21 +99,21 @@ class ApprovalView:
     after: str = ""
     advice: tuple[Advice, ...] = ()
     outcome: str = ""  # "done" | "failed" | "unknown"
-    differs: tuple[str, ...] = ()  # in a list: names of arguments that tell it from those that look alike
+    differs: tuple[str, ...] = ()  # in a list: names of arguments that differ from look-alike requests
     earlier: Earlier | None = None
     also: tuple[ApprovalView, ...] = ()
-    novelty: Novelty | None = None  # beside earlier calls; None in a list and where there are none
+    novelty: Novelty | None = None  # None in a list and without earlier calls
 
     @property
     def answerable(self) -> bool:
-        """Whether this person may answer it now, if need be with a passkey, and has not approved it yet. Of a canary
-        nobody says: it stands for itself."""
+        """Whether this person may answer it now, if need be with a passkey, and has not approved it yet. False for a
+        consent and a canary, which stand alone."""
         able = self.may_not_code in ("", "approval.assurance")
         return able and self.mine != "approve" and self.approval.kind != "consent" and not self.approval.canary
 
 
 def with_also(view: ApprovalView, also: tuple[ApprovalView, ...]) -> ApprovalView:
-    """The view, and what is settled with it."""
+    """The view with the requests that are settled together with it."""
     if not also or not view.presented:
         return view
     together = sha256_hex(canonical(["together", view.presented, *(each.presented for each in also)]))
@@ -124,13 +124,13 @@ _ADVICE = frozenset(field.name for field in fields(Advice))
 
 
 def advice_in(answered: Iterable[Answered]) -> tuple[Advice, ...]:
-    """The opinions among a call's answers that policy shows to people: those asked for as advice."""
+    """The judge's opinions among a call's answers that policy requested as advice."""
     advice = []
     for each in answered:
         element = json.loads(each.element)
         if each.kind == "judge" and each.opinion and well_formed(element) and _is_advice(element):
             opinion = json.loads(each.opinion)
-            if isinstance(opinion, dict) and opinion.keys() == _ADVICE:  # another release may have said more, or less
+            if isinstance(opinion, dict) and opinion.keys() == _ADVICE:  # another release may have other fields
                 advice.append(Advice(**{**opinion, "violated": tuple(opinion["violated"])}))
     return tuple(advice)
 
@@ -140,8 +140,8 @@ def _is_advice(element: Mapping[str, Any]) -> bool:
 
 
 def told_apart(listed: Iterable[tuple[Approval, Shown | None]]) -> dict[str, tuple[str, ...]]:
-    """The names of differing arguments, by request, for requests of a list whose calls differ in arguments only.
-    Names only, and no secret ones: who looks at a value is on record. Large arguments are left out."""
+    """Names of differing arguments by request id, for listed requests whose calls differ in arguments only. Never
+    values, whose reading is recorded, nor secret names. Large arguments are left out."""
     alike: dict[tuple[object, ...], list[tuple[str, dict[str, Json]]]] = {}
     for approval, shown in listed:
         if shown is not None and len(shown.arguments) <= _MAX_TOLD_APART:
@@ -164,8 +164,8 @@ def view(
     standing: Standing,
     previous: Shown | None = None,
 ) -> ApprovalView | None:
-    """The view, or None for a request with a malformed requirement. `previous` is what was shown of the last
-    call to compare with."""
+    """The view, or None for a request with a malformed requirement. `previous` is the shown content of the
+    last call to compare with."""
     requirement = wanted_by(approval.requirement)
     if requirement is None:
         return None
@@ -192,8 +192,8 @@ def view(
 
 
 def presented(approval: Approval, shown: Shown) -> str:
-    """Commitment to everything a person sees that can change what it agrees to. It is the same for everybody, and
-    stays the same while others vote."""
+    """The commitment to everything shown that can change the meaning of a vote. The same for everybody, and unchanged
+    by other votes."""
     seen: dict[str, Json] = {
         "id": approval.id,
         "tenant": approval.tenant,
@@ -218,7 +218,7 @@ def presented(approval: Approval, shown: Shown) -> str:
 
 
 def argument_rows(shown: Shown, previous: Shown | None) -> tuple[ArgumentRow, ...]:
-    """The arguments, one row per leaf in their order, then those that only the previous call had."""
+    """One row per leaf of the arguments, in order; then leaves that only the previous call had."""
     now = _leaves_by_pointer(shown)
     before = {} if previous is None else _leaves_by_pointer(previous)
     hidden = frozenset(shown.secrets) | frozenset(previous.secrets if previous else ())
@@ -239,7 +239,7 @@ def argument_rows(shown: Shown, previous: Shown | None) -> tuple[ArgumentRow, ..
 def _row(
     pointer: str, value: Json, change: str, hidden: frozenset[str], previous: tuple[Json, ...] = ()
 ) -> ArgumentRow:
-    """Secrets are looked for here too: what was found in the call names only so many."""
+    """The row of one leaf. Secrets are searched here again: `hidden` lists only so many."""
     secrets = [name for text in (value, *previous) if isinstance(text, str) and (name := secret_in(text))]
     at_secret = any(json_pointer.within(pointer, each) for each in hidden)
     if secrets or at_secret:
@@ -252,7 +252,7 @@ def _leaves_by_pointer(shown: Shown) -> dict[str, Json]:
     leaves: dict[str, Json] = {}
     for pointer, value in _leaves(json.loads(shown.arguments), ""):
         place = pointer
-        while place in leaves:  # a name that reads like the place of a secret one
+        while place in leaves:  # a name that equals the pointer of a masked one
             place += "⟨again⟩"
         leaves[place] = value
     return leaves
@@ -290,7 +290,7 @@ def _plain(value: Any) -> Json:
 
 
 def effects(target: TargetFact) -> tuple[str, ...]:
-    """Sentences, the weightiest first. What a manifest leaves open counts as the worst."""
+    """The effects of a tool as sentences, weightiest first. An undeclared property counts as the worst."""
     hints = target.annotations
     sentences = [_change(target)]
     if not hints.read_only and not hints.idempotent:
@@ -308,8 +308,8 @@ def effects(target: TargetFact) -> tuple[str, ...]:
 
 
 def stages(later: Sequence[Mapping[str, Any]], group_names: Mapping[str, str]) -> tuple[str, ...]:
-    """A sentence for each requirement that is opened once those before it are met: nobody votes in the belief that
-    theirs is the last word. They stand with a request's effects; `is_stage` tells them."""
+    """A sentence for each requirement of a later stage, so that no voter takes its vote for the last word. They stand
+    among a request's effects; `is_stage` recognises them."""
     ordered = sorted(later, key=lambda each: (each["stage"], each["id"]))
     return tuple(f"{_STAGE}{_answerers(read(each), group_names)} ({each['code']})." for each in ordered)
 
@@ -320,7 +320,7 @@ def is_stage(effect: str) -> bool:
 
 
 def _answerers(requirement: Requirement | None, group_names: Mapping[str, str]) -> str:
-    """Who answers a requirement; None for one that is no people's."""
+    """The answerers of a requirement, in words; None stands for a requirement not for people."""
     seats = requirement.seats if requirement is not None else ()
     named = [f"{each.n} of {group_names.get(each.group_id, each.group_id)}" for each in seats]
     by_kind = {"confirmation": "the subject's confirmation", "consent": "the subject's consent"}

@@ -1,7 +1,7 @@
-"""Casting a vote: the one check for every surface (gRPC, command line, console), and what it changes. Pure.
+"""Casting a vote: the one check for every surface (gRPC, command line, console), and its effect. Pure.
 
-Decided on the rows that were read; the step names their versions, so that a commit in between makes the voter
-read and decide again.
+The step names the versions of the rows that were read, so that a commit in between makes the voter read and decide
+again.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ MAX_PASSKEY_BYTES = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """A person's decision about one request. `presented` is that of the view it saw; `passkey` a WebAuthn assertion
-    that was verified before, as `Person.assurance` says. `vote_id` is the id of the vote and of a grant it leaves."""
+    """A person's decision about one request. `presented` is the commitment of the view; `passkey` a WebAuthn
+    assertion, already verified (`Person.assurance`). `vote_id` is the id of the vote and of the grant that it
+    issues."""
 
     choice: str  # "approve" | "deny" | "cancel"
     vote_id: str  # UUIDv7
     at_ns: int
     reason: str = ""
     presented: str = ""
-    behalf: str = ""  # the human in whose place
+    behalf: str = ""  # the absent human, for a deputy
     grant: GrantTerms | None = None
     passkey: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class VoteRefusal:
-    """A vote that does not count. `message` says how to do better, never a value."""
+    """The refusal of a vote. `message` names the fix, never a value."""
 
     code: str
     message: str
@@ -57,8 +58,8 @@ class VoteRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A vote that counts: committed as `move` (which carries the vote) with `Insert(grant)` if there is one, and an
-    `EndGrant` for each active grant among `ends_grants`: what is revoked or taken back leaves no grant behind."""
+    """A valid vote, committed as `move` (which carries the vote), `Insert(grant)` if any, and an `EndGrant` for each
+    active grant of `ends_grants`: a revoked or cancelled request leaves no grant behind."""
 
     vote: Vote
     event: Event
@@ -163,7 +164,7 @@ def _unfit(requirement: Requirement, ballot: Ballot) -> str:
 
 
 def _unproved(requirement: Requirement, ballot: Ballot, person: Person) -> str:
-    """A passkey's assertion goes into the record, so it must be there."""
+    """The code against too weak a sign-in; a passkey's assertion must be there, for the record."""
     if len(ballot.passkey) > MAX_PASSKEY_BYTES:
         return "approval.passkey"
     unsigned = person.assurance == "passkey" and not ballot.passkey
@@ -173,7 +174,7 @@ def _unproved(requirement: Requirement, ballot: Ballot, person: Person) -> str:
 def _unseen(
     approval: Approval, shown: Shown | None, requirement: Requirement, ballot: Ballot, valid: Valid | None
 ) -> str:
-    """The code against an approval whose call or grant was not shown like this; "" for none."""
+    """The code against an approval of a call or grant that differs from the shown one; "" for none."""
     if shown is None:
         return "approval.erased"
     if ballot.presented != presented(approval, shown):
@@ -214,8 +215,8 @@ def _vote(approval: Approval, requirement: Requirement, ballot: Ballot, person: 
 
 
 def _again(approval: Approval, votes: tuple[Vote, ...], vote: Vote, before: Tally, standing: Standing) -> bool:
-    """Whether the vote repeats one that counts. When votes fill all seats of a pending request, a voter has regained
-    a role: then the repeated vote approves."""
+    """Whether the vote repeats a counted one. Votes that fill all seats of a pending request mean a voter regained a
+    role: then a repeated vote approves."""
     useless = before.counted if vote.choice == "approve" else tuple(each.id for each in votes)
     refills = approval.state is State.PENDING and before.met
     return not refills and any(
@@ -251,7 +252,7 @@ def _cast(approval: Approval, vote: Vote, event: Event, after: Tally) -> Cast:
 def _grant(
     approval: Approval, shown: Shown, votes: tuple[Vote, ...], after: Tally, standing: Standing
 ) -> Grant | None:
-    """The grant that everybody who filled a seat agreed to; None unless all did."""
+    """The grant that every voter with a seat agreed to; None unless all did."""
     last = last_votes(votes, standing.directory)
     seated = [vote for vote in last if vote.id in after.counted]
     agreed = [terms for vote in seated if vote.grant and (terms := GrantTerms.from_bytes(vote.grant)) is not None]
@@ -264,12 +265,12 @@ def _grant(
 
 
 def _granted(votes: tuple[Vote, ...]) -> tuple[str, ...]:
-    """Ids that a grant of this request may have: it has that of the vote that filled the last seat."""
+    """Possible ids of this request's grant: it has the id of the vote that filled the last seat."""
     return tuple(vote.id for vote in votes if vote.grant)
 
 
 def _with_claims(standing: Standing, person: Person, at_ns: int) -> Standing:
-    """A vote is itself the latest sight of what the person's token claims."""
+    """The standing with the person's claims at this vote as the latest ones."""
     seen = LastClaims(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
     return replace(standing, at_ns=at_ns, seen={**standing.seen, person.account: seen})
 

@@ -27,7 +27,7 @@ class Refusal:
 
 MAX_TOKEN = 16 * 1024  # characters
 _FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
-# members that bring a key along (4.1.2 to 4.1.6), or change the meaning of the token (crit, RFC 7797, JWE)
+# members that carry a key (4.1.2 to 4.1.6), or change the meaning of the token (crit, RFC 7797, JWE)
 _REFUSED_HEADERS = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip"})
 _TYPES = frozenset({"jwt", "at+jwt"})  # RFC 7519 section 5.1, RFC 9068 section 2.1
 _MALFORMED = Refusal("malformed", "the token is not a signed JWT in compact form; send the token as it was issued")
@@ -35,7 +35,7 @@ _MALFORMED = Refusal("malformed", "the token is not a signed JWT in compact form
 
 @dataclass(frozen=True, slots=True)
 class CompactToken:
-    """A token taken apart. Nothing in it is verified."""
+    """A parsed, unverified token."""
 
     algorithm: str
     key_id: str | None
@@ -45,7 +45,8 @@ class CompactToken:
 
 
 def parse(token: str, types: frozenset[str] = _TYPES) -> CompactToken | Refusal:
-    """Take a token apart, or say `too_large`, `malformed`, `header` (it brings a key or an extension) or `type`."""
+    """The parsed token, or a refusal: `too_large`, `malformed`, `header` (it carries a key or an extension) or
+    `type`."""
     if len(token) > MAX_TOKEN:
         return Refusal("too_large", f"the token is longer than {MAX_TOKEN} characters; ask for fewer claims")
     read = _read(token)
@@ -59,8 +60,8 @@ def parse(token: str, types: frozenset[str] = _TYPES) -> CompactToken | Refusal:
 
 
 def stated_claims(token: str) -> dict[str, Any] | None:
-    """The claims of a token that is for somebody else to verify; None for one that is opaque to its client (no JWT,
-    or encrypted). A JWT that two readers could read differently has none: {}."""
+    """The unverified claims of a token for another verifier; None for an opaque token (no JWT, or encrypted), {} for
+    a JWT that two readers could read differently."""
     head, *others = token.split(".")
     if len(others) != 2 or not _begins_object(head):
         return None
@@ -69,7 +70,7 @@ def stated_claims(token: str) -> dict[str, Any] | None:
 
 
 def _begins_object(part: str) -> bool:
-    """Whether any reader, however lenient, could take `part` for a header."""
+    """Whether a lenient reader could take `part` for a JOSE header."""
     try:
         return base64.urlsafe_b64decode(part + "==").lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
     except ValueError:
@@ -77,7 +78,7 @@ def _begins_object(part: str) -> bool:
 
 
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes] | None:
-    """Header, claims, what is signed, and signature."""
+    """Header, claims, signing input and signature; None for a malformed token."""
     match = _FORM.fullmatch(token)
     if match is None:
         return None
@@ -103,7 +104,7 @@ def _header_fault(header: dict[str, Any], types: frozenset[str]) -> Refusal | No
 
 
 def is_key_id(value: object) -> bool:
-    """Whether it names a key: printable ASCII, so that no look-alike letter makes two of what people read as one."""
+    """Whether a value is a key id: printable ASCII, so that two key ids never look alike."""
     return isinstance(value, str) and value.isascii() and value.isprintable() and value != ""
 
 

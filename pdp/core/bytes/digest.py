@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
-_HELD, _LONG = 2_047, 65_536  # bytes that hashlib hashes at once under Python's lock, and from which on it need not
+_HELD, _LONG = 2_047, 65_536  # bytes: hashed at once under the GIL; from here on hashed without it
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 
 
 def _chunks(options: json.JSONEncoder) -> Callable[[Any, int], Iterable[str]]:
-    """`options.iterencode` with its C encoder made once: made anew for each value, as that does, it takes longer than
-    most values. `options` must not indent or check for circles."""
+    """`options.iterencode` with one C encoder: making it for each value takes longer than encoding most values.
+    `options` must not indent or check for circles."""
     make: Any = getattr(encoder, "c_make_encoder", None)
-    if make is None:  # an interpreter without it
+    if make is None:  # an interpreter without the C encoder
         return lambda value, _: options.iterencode(value)
     escape = encoder.encode_basestring_ascii if options.ensure_ascii else encoder.encode_basestring
     separators = options.key_separator, options.item_separator
@@ -51,7 +51,7 @@ def text_encoder(options: json.JSONEncoder) -> Callable[[Any], str]:
 
 
 def texts_encoder(options: json.JSONEncoder) -> Callable[[Iterable[Any]], Iterator[str]]:
-    """The same of many values."""
+    """`text_encoder` for many values."""
     chunks, join = _chunks(options), "".join
     return lambda values: map(join, map(chunks, values, repeat(0)))
 
@@ -131,7 +131,7 @@ def _write(value: Json, out: list[str]) -> None:
         _write_object(value, out)
     elif isinstance(value, list | tuple):
         _write_array(value, out)
-    else:  # bytes and sets would pass for arrays, and sets in no certain order
+    else:  # bytes and sets would pass for arrays, sets in an undefined order
         raise InvalidRequest("json", "holds a value that is not JSON")
 
 
@@ -177,7 +177,7 @@ def _number(value: float) -> str:
     sign = "-" if value < 0 else ""
     mantissa, _, exponent = repr(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
-    if not exponent:  # Python writes exponents below 1e-4 and from 1e16 on; between, both texts agree
+    if not exponent:  # Python writes exponents below 1e-4 and from 1e16 on; between, both spellings agree
         return sign + mantissa
     digits = (whole + fraction).rstrip("0") or "0"
     point = int(exponent) + len(whole)  # the decimal point stands after this many digits
@@ -189,7 +189,7 @@ def _number(value: float) -> str:
 
 
 def continued(head: bytes, text: str) -> bytes:
-    """The canonical list that begins with `head` (one without its bracket) and ends with a text, well-formed."""
+    """The canonical bytes of a list: `head` (a list's bytes without the closing bracket) and one well-formed text."""
     return b"%b,%b]" % (head, json_text(text).encode())
 
 
@@ -203,7 +203,7 @@ def sha256_hex(data: bytes) -> str:
 
 
 def _feed(found: Hash | hmac.HMAC, data: bytes) -> None:
-    """Hash `data` without letting go of Python's lock, which an event loop then waits for; of long data it does."""
+    """Hash `data` without releasing the GIL, for which an event loop would have to wait; long data release it."""
     size = _HELD if len(data) <= _LONG else len(data)
     for at in range(0, len(data), size):
         found.update(data[at : at + size])
@@ -222,23 +222,23 @@ def leaf_hash(record: bytes) -> bytes:
 def commitment(salt: bytes, path: str, value: bytes) -> str:
     """Salted commitment to one field: HMAC-SHA256(salt, path || 0x00 || canonical bytes), hex.
 
-    The salt lives in the erasable side table; without it the record's commitment cannot be guessed.
+    The salt is in the erasable side table; without it the committed value cannot be guessed.
     """
     said = path.encode() + b"\x00" + value
     if len(said) <= _HELD:
-        return hmac.new(salt, said, "sha256").hexdigest()  # `hmac.digest` always lets go of Python's lock
+        return hmac.new(salt, said, "sha256").hexdigest()  # `hmac.digest` always releases the GIL
     mac = hmac.new(salt, digestmod="sha256")
     _feed(mac, said)
     return mac.hexdigest()
 
 
-_CHAIN = b"pdp index keys\0"  # how the index key of several secrets begins
+_CHAIN = b"pdp index keys\0"  # prefix of an index key of several secrets
 _LENGTH = 4  # bytes
 
 
 def chained(secrets: Sequence[bytes]) -> bytes:
-    """The index key of secrets that replaced each other, oldest first: each indexes what the ones before it say. So
-    rows get a new key without their plain values (`rekeyed`), and the oldest alone tells nothing of them any more."""
+    """The index key of successive secrets, oldest first: each is applied to the index by its predecessors. So rows
+    get a new key without their plain values (`rekeyed`), and an old secret alone no longer finds them."""
     if len(secrets) == 1:
         return secrets[0]
     return _CHAIN + b"".join(len(each).to_bytes(_LENGTH, "big") + each for each in secrets)
@@ -258,13 +258,13 @@ def secrets_of(key: bytes) -> tuple[bytes, ...]:
 
 
 def first_secret(key: bytes) -> bytes:
-    """The oldest secret of an index key. An index that goes into another one is made with it alone, so that the outer
-    one is made of the same under every later key."""
+    """The oldest secret of an index key. An index within another index uses it alone, so that the input of the outer
+    one is the same under every later key."""
     return secrets_of(key)[0]
 
 
 def former_keys(key: bytes) -> tuple[tuple[bytes, tuple[bytes, ...]], ...]:
-    """What an index key was before, oldest first, each with the secrets that came after it."""
+    """Earlier versions of an index key, oldest first, each with the secrets added since."""
     secrets = secrets_of(key)
     return tuple((chained(secrets[:n]), secrets[n:]) for n in range(1, len(secrets)))
 
@@ -277,13 +277,13 @@ def rekeyed(index: str, secrets: Iterable[bytes]) -> str:
 
 
 def every_index(key: bytes, *parts: Json) -> tuple[str, ...]:
-    """The index of parts under the first secret of a key, and under each of the later ones besides, the newest last:
-    what is never rewritten, as a record, has the one of its time."""
+    """The indexes of parts under every version of a key, newest last: a record, which is never rewritten, has the
+    index of its time."""
     return every_hex(key, canonical(list(parts)))
 
 
 def every_hex(key: bytes, data: bytes) -> tuple[str, ...]:
-    """The same of the canonical list of parts."""
+    """`every_index` for the canonical bytes of the parts."""
     first, *later = secrets_of(key)
     hexes = [keyed_hex(first, data)]
     for secret in later:
@@ -292,18 +292,18 @@ def every_hex(key: bytes, data: bytes) -> tuple[str, ...]:
 
 
 def keyed_index(key: bytes, *parts: Json) -> str:
-    """A look-up index that reveals nothing without the server's key: HMAC over the canonical list of parts."""
+    """A look-up index that reveals nothing without the key: HMAC over the canonical list of parts."""
     return keyed_hex(key, canonical(list(parts)))
 
 
 @lru_cache(4096)
 def lasting_index(key: bytes, *parts: str | None) -> str:
-    """The same of what comes again and again, subjects and sessions for example; of short texts."""
+    """`keyed_index`, cached, for recurring short texts such as subjects and sessions."""
     return keyed_index(key, *parts)
 
 
 def keyed_hex(key: bytes, data: bytes) -> str:
-    """The HMAC-SHA-256 of bytes, hex; under an index key of several secrets that of the last over those before."""
+    """The HMAC-SHA-256 of bytes, hex; under an index key of several secrets the chained one."""
     first, later = _keyed(key)
     mac = first.copy()
     mac.update(data)
@@ -312,7 +312,7 @@ def keyed_hex(key: bytes, data: bytes) -> str:
 
 @lru_cache(16)  # the keys of a process: its own one or two
 def _keyed(key: bytes) -> tuple[hmac.HMAC, tuple[bytes, ...]]:
-    """The first secret's state before any data, for a copy takes half of what a key takes, and keeps Python's lock;
-    and the later secrets."""
+    """The first secret's HMAC state before any data (copying it takes half the time of keying, under the GIL), and
+    the later secrets."""
     first, *later = secrets_of(key)
     return hmac.new(first, digestmod="sha256"), tuple(later)

@@ -1,4 +1,4 @@
-"""JSON Pointers (RFC 6901): their steps, and what lies at one."""
+"""JSON Pointers (RFC 6901): steps, containment, and targets."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pdp.core.bytes.digest import Json
 
 
 def step(name: str) -> str:
-    """A name as a step of a pointer."""
+    """A member name as an escaped step of a pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
 def name_of(written: str) -> str:
-    """The name that a step stands for."""
+    """The member name of an escaped step."""
     return written.replace("~1", "/").replace("~0", "~")
 
 
 def within(pointer: str, place: str) -> bool:
-    """Whether `pointer` leads to `place`, or to something in it."""
+    """Whether `pointer` is `place` or below it."""
     return pointer == place or pointer.startswith(f"{place}/")
 
 
 def target(root: Json, reference: str) -> Json:
-    """The value that a `$ref` names within its document; None for a reference that leads nowhere or elsewhere."""
+    """The value that a `$ref` names within its document; None for a dangling or external reference."""
     if reference == "#":
         return root
     if not reference.startswith("#/") or "%" in reference:

@@ -1,8 +1,8 @@
-"""Readings of a JSON Schema: does it admit properties that it does not declare, and which of a value's
-properties are such. Pure readings of the schema; validation itself is `content`'s.
+"""Static analysis of a JSON Schema: whether it admits undeclared properties, and which properties of a value are
+undeclared. Validation itself is in `content`.
 
-Both err on the strict side: what cannot be followed (remote or dynamic references, names given by patterns)
-counts as open, and a property that only a pattern admits counts as undeclared.
+Both err on the strict side: remote and dynamic references and pattern properties count as open, and a property
+admitted by a pattern alone as undeclared.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def is_open(schema: Json) -> bool:
 
 
 def declared_names(schema: Json) -> frozenset[str]:
-    """Every property name that stands under some `properties`, anywhere in the schema."""
+    """Every name declared under `properties`, anywhere in the schema."""
     names: set[str] = set()
     pending: list[Json] = [schema]
     while pending:
@@ -59,7 +59,7 @@ def declared_names(schema: Json) -> frozenset[str]:
 
 
 def unbounded(schema: Json) -> tuple[str, ...]:
-    """Arguments that may hold text of any length, at any depth, sorted."""
+    """Names of arguments that admit text of any length, at any depth, sorted."""
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     return tuple(sorted(n for n, s in properties.items() if _endless(s))) if isinstance(properties, Mapping) else ()
 
@@ -80,8 +80,8 @@ def _endless(schema: Json) -> bool:
 
 
 def limited(schema: Mapping[str, Json], limits: Mapping[str, Mapping[str, int]]) -> Mapping[str, Json]:
-    """The schema with upper bounds (`maxLength`, `maximum`, `maxItems`) of arguments that it declares; a bound of its
-    own that is lower stays. Of a list, `maxLength` is that of each text in it."""
+    """The schema with upper bounds (`maxLength`, `maximum`, `maxItems`) on declared arguments; lower bounds of its
+    own stay. For a list, `maxLength` bounds each text in it."""
     declared = schema.get("properties")
     properties = dict(declared) if isinstance(declared, Mapping) else {}
     for name, bounds in limits.items():
@@ -93,7 +93,7 @@ def limited(schema: Mapping[str, Json], limits: Mapping[str, Mapping[str, int]])
 def _bounded(schema: Json, bounds: Mapping[str, int]) -> Json:
     if not isinstance(schema, Mapping):  # true admits anything, false nothing
         return dict(bounds) if schema is True else schema
-    if "$ref" in schema or "$dynamicRef" in schema:  # older drafts read nothing that stands beside it
+    if "$ref" in schema or "$dynamicRef" in schema:  # older drafts ignore keywords beside it
         return {"allOf": [schema, _bounded(True, bounds)]}
     items = schema.get("items")
     lowered: dict[str, Json] = {
@@ -106,10 +106,9 @@ def _bounded(schema: Json, bounds: Mapping[str, int]) -> Json:
 
 
 def undeclared(schema: Json, value: Json) -> Iterator[tuple[Path, bool]]:
-    """Paths of the properties in `value` that `schema` does not declare, and whether names are declared there: at the
-    top, and wherever the schema has `properties`. A free-form map declares none, nor does what no schema describes.
-
-    A property of any branch (`anyOf`, `then`, ...) counts as declared.
+    """Paths of the undeclared properties in `value`, each with whether its object declares names.  Names are declared
+    at the top, and wherever the schema has `properties`; a free-form map declares none. A property of any branch
+    (`anyOf`, `then`, ...) counts as declared.
     """
     levels: dict[tuple[int, ...], _Level] = {}
     pending: list[tuple[Path, list[Json], Json]] = [((), [schema], value)]
@@ -138,7 +137,7 @@ class _Level:
 
     names: bool  # some schema has `properties`
     declared: dict[str, list[Json]]
-    others: list[Json]  # for names that are not declared
+    others: list[Json]  # for undeclared names
     items: list[list[Json]]  # by position
     rest: list[Json]  # for the positions after those
 
@@ -174,7 +173,7 @@ def _others(node: Mapping[str, Json]) -> Iterator[Json]:
 
 
 def _items(node: Mapping[str, Json]) -> tuple[Sequence[Json], Json]:
-    """Schemas by position and the one for the positions after (None: nothing is said)."""
+    """Item schemas by position, and the schema of further positions (None: not given)."""
     items = node.get("items")
     if isinstance(items, Sequence) and not isinstance(items, str):  # before 2020-12
         return items, node.get("additionalItems")
@@ -213,11 +212,11 @@ def _in_place(node: Mapping[str, Json]) -> Iterator[Json]:
 
 
 class _ClosednessProof:
-    """A proof that a schema admits only declared properties; given up (open) after `_STEPS` steps."""
+    """The proof that a schema admits only declared properties; abandoned (open) after `_STEPS` steps."""
 
     def __init__(self, root: Json, *, old: bool) -> None:
         self.root = root
-        self.old = old  # draft 7: what stands beside `$ref` is ignored, `unevaluatedProperties` is unknown
+        self.old = old  # draft 7: siblings of `$ref` are ignored, `unevaluatedProperties` is unknown
         self.steps = 0
 
     def closed(self, node: Json, types: frozenset[str], path: _Proof) -> bool:
@@ -309,8 +308,8 @@ def _types(node: Mapping[str, Json]) -> frozenset[str]:
 
 
 def _draft(schema: Json) -> str:
-    """Either "new" (2019-09, 2020-12, or nothing said), "7", or "" for what this reading does not cover: older
-    and unknown drafts, identifiers or dialects below the root (a pointer does not tell where `$ref` leads)."""
+    """The draft: "new" (2019-09, 2020-12, or none given), "7", or "" where this analysis does not apply: older and
+    unknown drafts, identifiers or dialects below the root (which change the target of `$ref`)."""
     pending: list[Json] = list(schema.values()) if isinstance(schema, Mapping) else []
     while pending:
         node = pending.pop()

@@ -1,8 +1,8 @@
-"""Strict JSON: the one reader for foreign JSON.
+"""Strict JSON: the one parser for foreign JSON.
 
-Two readers that understand the same bytes differently are a way around policy, so what is ambiguous is refused:
-duplicate keys at any depth, numbers out of range, text that is not well-formed Unicode. Everything that
-passes has canonical bytes (`digest.canonical`). Messages say what is wrong and where, never a key or a value.
+Two parsers that read the same bytes differently are a way around policy, so ambiguous input is refused: duplicate
+keys at any depth, numbers out of range, ill-formed Unicode. Accepted values have canonical bytes
+(`digest.canonical`). Messages name the problem and its place, never a key or a value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_DEPTH = 32  # the outermost object or array is depth 1
 _MAX_DIGITS = 20  # int64 needs 19 and a sign
 _ZERO = "-.0"
 _EXACT = 2**53  # beyond this, a number written with a fraction or exponent is no longer exact
-_SAFE = sys.float_info.dig  # as many digits, or less, every double keeps
+_SAFE = sys.float_info.dig  # digits that every double keeps
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -34,13 +34,13 @@ class _Duplicate:
 
 
 class _Number(Exception):
-    """A number that cannot be kept exactly; the text says why."""
+    """A number that a double or int64 cannot keep exactly; the text is the problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A JSON value and its depth: 0 for a scalar, 1 for a flat object or array. `values` are the members of all
-    containers, with those that were counted before."""
+    """A JSON value and its depth: 0 for a scalar, 1 for a flat object or array. `values` counts the members of all
+    containers, on top of `before`."""
 
     value: Json
     depth: int
@@ -58,7 +58,7 @@ def parse(
 ) -> Parsed:
     """Parse one JSON value from UTF-8 bytes. Raises InvalidRequest naming `field`.
 
-    `max_values` bounds the members of all containers together, and with those `before`: each is looked at."""
+    `max_values` bounds the members of all containers plus `before`, the count of earlier values."""
     return Parsed(*_parsed(raw, field, max_bytes, max_depth, max_values, before))
 
 
@@ -81,7 +81,7 @@ def _parsed(
         raise InvalidRequest(field, str(error)) from None
     except RecursionError:
         raise InvalidRequest(field, _too_deep(max_depth)) from None
-    # raw surrogates are no UTF-8, so a lone one can only come from an escape
+    # raw surrogates are not UTF-8, so a lone one can only come from an escape
     depth, values = _inspect(value, field, max_depth, max_values, before, escapes="\\u" in text)
     return value, depth, values
 
@@ -133,7 +133,7 @@ def _as_object(value: Json, field: str) -> Mapping[str, Json]:
 def _inspect(
     root: object, field: str, max_depth: int, max_values: int, before: int, *, escapes: bool
 ) -> tuple[int, int]:
-    """Look at every container and text once; returns the depth, and how many members there are by now."""
+    """Checks depth, members and texts; returns the depth and the count of members, `before` included."""
     deepest, seen = 0, before
     pending: list[tuple[object, int]] = [(root, 0)]
     while pending:
@@ -187,7 +187,7 @@ def _fraction(text: str) -> float:
     if value == 0:
         if text.lower().partition("e")[0].strip(_ZERO):
             raise _Number("has a number that is too small; send it as a string")
-        return value  # with any exponent, of which `Decimal` does not take every one
+        return value  # with any exponent: `Decimal` does not take every one
     if abs(value) > _EXACT or (abs(value) == _EXACT and Decimal(text) != value):
         raise _Number("has a large number with a fraction or exponent; write it as an integer or as a string")
     if (len(text) > _SAFE or abs(value) < sys.float_info.min) and not _is_kept(text, value):
@@ -196,9 +196,9 @@ def _fraction(text: str) -> float:
 
 
 def _is_kept(text: str, value: float) -> bool:
-    """Whether the text says this very double: in the fewest digits that tell it from others, in the 17 that always
-    do, or in all that it has. Everything else was rounded, and a reader with more digits would see another number."""
-    if text == repr(value):  # as most programs write it
+    """Whether the text is exactly this double: in its shortest digits, in 17 digits, or in all of its digits. Any
+    other text was rounded, and a parser with more digits would read another number."""
+    if text == repr(value):  # the usual spelling
         return True
     written = Decimal(text)
     return written == Decimal(repr(value)) or written == Decimal(f"{value:.16e}") or written == Decimal(value)

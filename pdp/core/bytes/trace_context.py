@@ -1,7 +1,7 @@
-"""W3C Trace Context, level 1: reading `traceparent`. What is malformed is no context at all, as the standard says.
+"""W3C Trace Context, level 1: parsing `traceparent`. A malformed one is ignored, as the standard says.
 
-`tracestate` and baggage are not read: they are foreign free text, and we call no service that uses them.
-None of the three is part of what a request asks: each attempt of a caller has a span of its own.
+`tracestate` and baggage are not read: they are foreign free text, and no service that we call uses them. None of the
+three belongs to a request's content: each attempt of a caller has its own span.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TraceParent:
 
 
 def parse(text: object) -> TraceParent | None:
-    """The span that `text` names, or None when it is no valid `traceparent`."""
+    """The span of a `traceparent`; None for an invalid one."""
     if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
         return None
     match = _FORM.fullmatch(text)
@@ -45,13 +45,13 @@ def parse(text: object) -> TraceParent | None:
 
 
 def from_meta(raw: bytes) -> TraceParent | None:
-    """The span that an MCP `_meta` object names (`params._meta.traceparent`), or None."""
+    """The span of an MCP `_meta` object (`params._meta.traceparent`), or None."""
     return parse((_members(raw) or {}).get(KEY))
 
 
 def without_context(raw: bytes) -> bytes:
-    """An MCP `_meta` object without its trace context, canonical; empty where nothing else is in it. What is no
-    strict JSON object stays as it is."""
+    """An MCP `_meta` object without its trace context, canonical; empty where nothing else is in it. Bytes that are
+    not a strict JSON object are returned unchanged."""
     members = _members(raw)
     if members is None:
         return raw
@@ -65,5 +65,5 @@ def _members(raw: bytes) -> Mapping[str, Json] | None:
     try:
         members, _ = parse_object(raw, "context.meta_json", max_bytes=MAX_META_BYTES)
     except InvalidRequest:
-        return None  # the evaluation of the request refuses it; the span is no part of it
+        return None  # refused later, with the request
     return members

@@ -1,9 +1,9 @@
-"""URI templates (RFC 6570) read backwards: which values make a URI of a template.
+"""Matching of URIs against URI templates (RFC 6570): the values of a template's variables.
 
-Only simple expansions `{name}` with text between them are read, and only in the one way in which every reader would:
-values hold unreserved characters, the rest percent-encoded, and no character that follows a variable anywhere in the
-template. So no URI can be split in two ways, and nothing in a value ends a path segment. What is spelled otherwise is
-no match, though a server might take it.
+Only simple expansions `{name}` with text between them match, and only in the unambiguous spelling: a value has
+unreserved characters, the rest percent-encoded, and no character that follows a variable anywhere in the template. So
+no URI splits in two ways, and no value ends a path segment. Another spelling does not match, though a server might
+accept it.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from urllib.parse import quote, unquote
 
 _PART = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|([^{}]+)")
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-# of a decoded value: what ends a segment, what a second decoding would change, what no text shows
+# in a decoded value: ends a segment, changes by a second decoding, or is invisible
 _FOREIGN = re.compile(r"[/\\%\x00-\x1f\x7f-\x9f]")
 _DOTS = frozenset({".", ".."})
 
 
 def is_template(name: str) -> bool:
-    """Whether this is a URI template and no URI."""
+    """Whether a name is a URI template rather than a URI."""
     return "{" in name or "}" in name
 
 
 def variables(template: str) -> tuple[str, ...] | None:
-    """Names in their order; None for a template that no URI is matched with."""
+    """The variables in order; None for an unsupported template."""
     compiled = _compiled(template)
     return None if compiled is None else compiled[1]
 
 
 def match(template: str, uri: str) -> Mapping[str, str] | None:
-    """The decoded values of the variables; None for a URI that is not one of the template's."""
+    """The decoded values of the variables; None for a URI that does not match."""
     compiled = _compiled(template)
     match_of_uri = compiled[0].fullmatch(uri) if compiled is not None else None
     if compiled is None or match_of_uri is None:

@@ -1,9 +1,8 @@
-"""Budgets: how much calls may take within a window of the calendar, and what one call takes.
+"""Budgets: limits of calls within a calendar window, and the amount of one call.
 
-A budget is declared in the organisation's data (`data.org.budgets`). An allow reserves what its call takes in the
-transaction that makes it durable, so that what is used and what is in flight together never pass the limit. All
-figures are whole numbers in the budget's smallest unit; a call with a number that cannot be said exactly in it is
-denied.
+A budget is declared in the organisation's data (`data.org.budgets`). An allow reserves the call's amount in the
+transaction that makes it durable, so that used and in-flight amounts together never pass the limit. All figures are
+whole numbers in the budget's smallest unit; a call with a number that is not exact in it is denied.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.check import NS, WORST_COUNT, Check
 from pdp.core.frozen import frozen
 
-MOST = WORST_COUNT - 1  # of one figure; what is worse fits into no budget
+MOST = WORST_COUNT - 1  # of one figure; a larger one fits no budget
 _DAY = 24 * 3600 * NS
 _MONDAY = 4 * _DAY  # the first one of Unix time
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +28,7 @@ _WRITTEN = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,6})?", re.ASCII)
 
 @frozen
 class Budget:
-    """One budget as it is declared; see `rego/schemas/org.json`. `on` are servers with names of tools."""
+    """A declared budget; see `rego/schemas/org.json`. `on` are servers with names of tools, empty: all."""
 
     name: str
     per: tuple[str, ...]  # of "subject", "agent", "tool", "session", "task"
@@ -41,19 +40,19 @@ class Budget:
     limit: int
 
     def counted(self, server: str, tool: str) -> bool:
-        """Whether a call of that takes anything."""
+        """Whether the budget counts calls of a tool."""
         return not self.on or any(server == each and (not tools or tool in tools) for each, tools in self.on)
 
     @property
     def unit(self) -> tuple[Json, ...]:
-        """What its figures are of: a budget with another unit begins anew."""
+        """The unit of the figures; a budget with another unit starts at zero."""
         return sorted(self.per), self.counts, self.argument, self.decimals, self.window
 
 
 @frozen
 class BudgetRow:
-    """The stored figures of one budget in one window. `index` is a keyed index; `task`, where tasks have budgets of
-    their own, that of the first session of one."""
+    """The stored figures of one budget in one window. `index` is a keyed index; `task`, for a budget per task, is
+    the index of the task's first session."""
 
     index: str
     task: str
@@ -63,8 +62,8 @@ class BudgetRow:
 
 @frozen
 class BudgetReservation:
-    """What an allow reserves: an amount, where used, in flight and amount stay within the limit. The window ends
-    at `until_ns`."""
+    """The reservation of an allow: an amount, on condition that used, in flight and amount stay within the limit. The
+    window ends at `until_ns`."""
 
     index: str
     task: str
@@ -75,7 +74,7 @@ class BudgetReservation:
 
 @frozen
 class BudgetKey:
-    """A budget that counts a call, with its keyed index in the window of the call, and when that began and ends."""
+    """A budget that counts a call, with its keyed index in the call's window, and the window's bounds."""
 
     budget: Budget
     index: str
@@ -85,7 +84,7 @@ class BudgetKey:
 
 @frozen
 class BudgetFact:
-    """A budget that counts the call, and how it stands; with a failed check the worst figures."""
+    """The state of a budget that counts the call; with a failed check the worst figures."""
 
     key: BudgetKey  # not for policy
     check: Check
@@ -109,11 +108,11 @@ class BudgetFact:
         }
 
     def reservation(self) -> BudgetReservation:
-        """What an allow of the call reserves. Of a failed check more than any limit."""
+        """The reservation of an allow; after a failed check more than any limit."""
         return BudgetReservation(self.key.index, self.task, self.amount, self.key.budget.limit, self.key.until_ns)
 
     def recorded(self) -> dict[str, Json]:
-        """The reservation for a record. What stands in an argument does not stand there."""
+        """The reservation for a record, without an amount that stands in an argument."""
         budget = self.key.budget
         amount = None if budget.counts == "argument" else self.amount
         return {
@@ -126,8 +125,8 @@ class BudgetFact:
 
 
 def standing_of(budgets: Sequence[BudgetFact]) -> dict[str, Json]:
-    """The budgets that count a call, as a fact. The status comes to the same whatever the figures are, so that what
-    reads no more than it can be kept."""
+    """The budgets of a call, as a fact. The status says all that most policies read, so that an answer by it alone
+    can be cached whatever the figures."""
     status = "ok"
     if any(each.used + each.in_flight + each.amount > each.key.budget.limit for each in budgets):
         status = "exceeded"
@@ -137,7 +136,7 @@ def standing_of(budgets: Sequence[BudgetFact]) -> dict[str, Json]:
 
 
 def budgets_of(org: bytes) -> tuple[Budget, ...]:
-    """The budgets of an organisation's data that matches its schema; none where it is of a release without them."""
+    """The budgets of valid organisation data; none where the key is absent."""
     return tuple(map(_budget, json.loads(org).get("budgets", ())))
 
 
@@ -148,7 +147,7 @@ def _budget(told: Mapping[str, Any]) -> Budget:
 
 
 def unsound(budgets: Sequence[Budget]) -> str:
-    """What is wrong with budgets that match the schema; empty for nothing."""
+    """The problem of budgets that match the schema; "" for none."""
     names = [budget.name for budget in budgets]
     for budget in budgets:
         if names.count(budget.name) > 1:
@@ -163,7 +162,7 @@ def unsound(budgets: Sequence[Budget]) -> str:
 
 
 def window_of(window: str, at_ns: int) -> tuple[int, int]:
-    """Beginning and end, in Unix nanoseconds, of the window of the calendar (UTC) that an instant is in."""
+    """Start and end (Unix nanoseconds) of the calendar window (UTC) of an instant."""
     if window == "month":
         day = _EPOCH + timedelta(days=at_ns // _DAY)
         first = day.replace(day=1)
@@ -175,7 +174,7 @@ def window_of(window: str, at_ns: int) -> tuple[int, int]:
 
 
 def amount_of(budget: Budget, *, cost: int, size: int, arguments: Mapping[str, Json]) -> int | None:
-    """What a call takes; None where that cannot be told exactly."""
+    """The amount of a call; None where it is not exact."""
     if budget.counts == "argument":
         return exact(json_pointer.target(dict(arguments), f"#{budget.argument}"), budget.decimals)
     taken = {"calls": 1, "bytes": size, "cost": cost}[budget.counts]
@@ -183,12 +182,12 @@ def amount_of(budget: Budget, *, cost: int, size: int, arguments: Mapping[str, J
 
 
 def exact(value: Json, decimals: int) -> int | None:
-    """A number, or a decimal number as text, in units of its last digit that counts. None for what is no number, is
-    negative, has more digits after the point, or is too large."""
+    """A number, or a decimal text, in units of 10 ** -decimals. None for another value, a negative or too large one,
+    and one with more decimals."""
     if isinstance(value, str):
         number = Decimal(value) if _WRITTEN.fullmatch(value) else None
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = Decimal(repr(value))  # of a double its shortest digits: those that were sent (`strict_json`)
+        number = Decimal(repr(value))  # a double's shortest digits, as sent (`strict_json`)
     else:
         number = None
     if number is None or not number.is_finite() or not 0 <= number <= MOST:
@@ -199,7 +198,7 @@ def exact(value: Json, decimals: int) -> int | None:
 
 
 def standing(rows: Iterable[BudgetRow], key: BudgetKey, task: str) -> tuple[int, int]:
-    """What is used of a budget, and what is in flight."""
+    """The used and in-flight amounts of a budget."""
     for row in rows:
         if (row.index, row.task) == (key.index, task):
             return row.used, row.in_flight

@@ -1,7 +1,7 @@
-"""Claims of a token by their standard shapes: RFC 7519 (registered claims), RFC 8693 (`scope`).
+"""Readers of token claims by their standard shapes: RFC 7519 (registered claims), RFC 8693 (`scope`).
 
-A claim of the wrong shape raises MalformedClaim: nothing is guessed, converted or left out, for a fact that is
-lost could loosen an answer. Imports the standard library alone: a client reads tokens by it as the service does.
+A claim of the wrong shape raises MalformedClaim: nothing is guessed, converted or dropped, for a lost fact could
+loosen an answer. Imports the standard library alone, because the client reads tokens with it too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_ITEMS = 1000
 
 
 class MalformedClaim(Exception):
-    """A claim is present in a shape it may not have. Raised and caught where claims are read."""
+    """A claim of the wrong shape."""
 
     def __init__(self, claim: str, must: str) -> None:
         super().__init__(claim)
@@ -76,7 +76,7 @@ def seconds(claims: Claims, name: str, *, up: bool = False) -> int | None:
 
 def scopes(claims: Claims) -> tuple[str, ...]:
     """`scope` (RFC 8693 section 4.2), or `scp` as a string or an array, as some issuers have it. If a token has
-    both, they must say the same."""
+    both, they must be equal."""
     values = [_scopes(claims, name) for name in ("scope", "scp") if name in claims]
     if len(values) == 2 and set(values[0]) != set(values[1]):
         raise MalformedClaim("scp", "the same as `scope`, or absent")

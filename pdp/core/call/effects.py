@@ -1,7 +1,7 @@
-"""Effects of tools: what a manifest permits, and whether what a caller observed is within that. Pure.
+"""Effects of tools: a manifest's permitted effects, and the check of observed ones against them. Pure.
 
-The first part of a kind says how objects are compared: `network.` as hosts and ports, `file.` as paths, any other,
-such as `process.`, as text, letter by letter. An object that cannot be read as what it should be is within `*` alone.
+The first part of a kind chooses the comparison of objects: `network.` as hosts and ports, `file.` as paths, any
+other, such as `process.`, as exact text. An unreadable object matches `*` alone.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Address = IPv4Address | IPv6Address
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")  # a last label that programs read as an address
+_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")  # a last label that some programs read as an address
 _BRACKETED = re.compile(r"\[([0-9a-fA-F:.]+)\](?::(.*))?", re.DOTALL)
-# links to wherever a process is, or to what it has open: what lies behind is not what the path says
+# links to a process's folders or open files: they lead elsewhere than the path
 _MAGIC = re.compile(
     r"/proc/[^/]+/(?:task/[^/]+/)?(?:root|cwd|exe|fd|map_files)(?:/|\Z)|/dev/(?:fd|std(?:in|out|err))(?:/|\Z)"
 )
@@ -31,9 +31,9 @@ _MAGIC = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PermittedEffect:
-    """One kind of effect that a manifest permits, and on which objects: `*` is any. `network.*`: a host with or
-    without a port, `*.suffix`, an address, a network. `file.*`: an absolute path, with a slash at its end everything
-    below. Any other kind: exactly this text."""
+    """One kind of effect that a manifest permits, and its objects: `*` is any. `network.*`: a host with or without a
+    port, `*.suffix`, an address, a network. `file.*`: an absolute path, with a final slash everything below. Any
+    other kind: exactly this text."""
 
     kind: str
     object: str
@@ -41,19 +41,19 @@ class PermittedEffect:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A host, or an address, with a port; None for any."""
+    """A host name or address, with a port; None: any."""
 
     host: str | Address
     port: int | None
 
 
 def permitted(effects: Iterable[PermittedEffect], kind: str, what: str) -> bool:
-    """Whether an observed effect is within what is permitted. Where nothing is, nothing is within."""
+    """Whether an observed effect is permitted; without permitted effects none is."""
     return any(each.kind == kind and (each.object == ANY or _within(each.object, kind, what)) for each in effects)
 
 
 def comparable(kind: str, pattern: str) -> bool:
-    """Whether a pattern can permit anything: one that cannot be read would be a promise that nobody keeps."""
+    """Whether a pattern is readable, and so can permit anything."""
     if pattern == ANY:
         return True
     if _family(kind) == "network":
@@ -94,9 +94,9 @@ def _reaches(pattern: str, what: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def destination(text: str) -> Destination | None:
-    """A host as resolvers and sockets name it, with or without a port; None for what is none. Names are ASCII, in any
-    case and with or without a final dot; those of other scripts come as A-labels. Whatever a program might read as an
-    address and another as a name is none, and so is a URL."""
+    """The destination of a host as resolvers and sockets spell it, with or without a port; None for other text. Names
+    are ASCII (A-labels for other scripts), in any case, with or without a final dot. A URL, and text that some
+    programs read as an address and others as a name, is None."""
     bracketed = _BRACKETED.fullmatch(text)
     if bracketed is not None:
         host, port = bracketed[1], bracketed[2]
@@ -115,7 +115,7 @@ def destination(text: str) -> Destination | None:
 
 
 def _port(text: str | None) -> int | None:
-    """0 where none is named; None for what is no port."""
+    """The port; 0 where none is given, None for a malformed one."""
     if text is None:
         return 0
     digits = re.fullmatch(r"[0-9]{1,5}", text)
@@ -123,7 +123,7 @@ def _port(text: str | None) -> int | None:
 
 
 def _address(text: str) -> Address | None:
-    """An address in its one form: of an IPv4 address inside IPv6 the IPv4 address."""
+    """An IP address, an IPv4-mapped IPv6 address as IPv4; None for other text."""
     if "%" in text:
         return None
     try:
@@ -159,8 +159,8 @@ def _below(pattern: str, what: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def path_parts(text: str) -> tuple[str, ...] | None:
-    """The names of an absolute POSIX path; None for what is none, or leads elsewhere than it says: `.`, `..`, a link
-    of /proc or /dev. Callers report paths as the kernel resolved them, so an honest one has none of these."""
+    """The names of an absolute POSIX path; None for another text, and for a path with `.`, `..` or a link of /proc or
+    /dev. Callers report paths as the kernel resolved them, so an honest one has none of these."""
     if not text.startswith("/") or _UNSEEN.search(text):
         return None
     parts = tuple(part for part in text.split("/") if part)

@@ -1,8 +1,8 @@
-"""Facts: what the service has established about one request, and the input document made from them.
+"""The facts established about one request, and the policy's input document made from them.
 
-The document is total: every property of `rego/schemas/input.json` is present, null or empty
-where there is nothing, and a fact that policy orders holds its worst value instead of null. A fact that fails
-its check is passed as its status alone: unverified claims never reach a pack.
+The document is total: every property of `rego/schemas/input.json` is present, null or empty for an absent value, and
+an ordered fact holds its worst value instead of null. A fact that fails its check is passed as its status alone:
+unverified claims never reach a pack.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SubjectFact:
 
 @frozen
 class AgentRegistration:
-    """The agent in the tenant's signed list of agents. The defaults are the worst."""
+    """The agent's entry in the tenant's signed list of agents. The defaults are the worst."""
 
     status: str = "unregistered"  # "registered" | "expired" | "unregistered" | "no_list"
     owner: str | None = None
@@ -114,17 +114,17 @@ class Identity:
     subject: SubjectFact
     agent: AgentFact
     actors: tuple[Actor, ...] = ()
-    marks: tuple[tuple[str, str], ...] = ()  # claims by which its token can be revoked, besides the subject
+    marks: tuple[tuple[str, str], ...] = ()  # claims by which the token can be revoked, besides the subject
 
     @property
     def sign_in(self) -> Revocable:
-        """The token, as it is revoked."""
+        """The token's marks for revocation."""
         me = self.subject
         token = () if me.token_id is None else (("token", me.token_id),)
         return Revocable(me.issuer or "", me.id or "", me.issued_ns, (*token, *self.marks))
 
     def listed(self, registration: AgentRegistration) -> Identity:
-        """The same, with what the signed list says of the agent."""
+        """The identity with the agent's entry in the signed list."""
         return replace(self, agent=replace(self.agent, registration=registration))
 
 
@@ -155,7 +155,7 @@ class ServerFact:
 
 @frozen
 class Annotations:
-    """Effective behaviour hints: the worst of what the server says and what the reviewer says.
+    """Effective behaviour hints: the worst of the server's and the reviewer's.
 
     The defaults are the worst values, and the MCP defaults for hints that are absent.
     """
@@ -190,7 +190,7 @@ class Sink:
 
 @frozen
 class Downstream:
-    """The service behind a tool, which takes tokens of its own: their audience, "" where there is none, and the
+    """The service behind a tool, which takes tokens of its own: their audience, "" without such a service, and the
     scopes that a call needs."""
 
     audience: str = ""
@@ -202,7 +202,7 @@ class Downstream:
 
 @frozen
 class TargetFact:
-    """One thing that may be asked for. Unknown targets hold the worst values."""
+    """A target of a request: a tool, prompt, resource or operation. Unknown targets hold the worst values."""
 
     check: Check
     key: str  # "<kind>:<name>", for example "tool:git_status"
@@ -211,7 +211,7 @@ class TargetFact:
     server: str
     risk: str = "critical"
     permissions: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()  # what its results put on a session
+    labels: tuple[str, ...] = ()  # that its results put on a session
     sinks: tuple[Sink, ...] = ()
     annotations: Annotations = field(default_factory=Annotations)
     definition_check: str = "presented"  # "presented" | "watched" | "none"
@@ -222,7 +222,7 @@ class TargetFact:
     cost: int = WORST_COUNT
     downstream: Downstream = field(default_factory=Downstream)
     binds: tuple[str, ...] | None = None  # JSON Pointers of the arguments that bind; None: all. No fact for packs
-    memory: bool = True  # its server may bring back what a tool of it was given. No fact for packs
+    memory: bool = True  # its server may return earlier input of its tools. No fact for packs
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -250,7 +250,7 @@ class TargetFact:
 
 @frozen
 class Finding:
-    """Something noticed in arguments or in a result. `pointer` is a JSON Pointer; the value itself is never kept."""
+    """A finding in arguments or in a result. `pointer` is a JSON Pointer; the value itself is never kept."""
 
     kind: str  # as `rego/schemas/input.json` lists them
     pointer: str
@@ -288,7 +288,7 @@ class ArgumentsFact:
 
 @frozen
 class ResultFact:
-    """What a tool returned. Without a result (a call, a list) the check is "missing", and nothing is found."""
+    """The result of a tool. Without one (a call, a list) the check is "missing", and there are no findings."""
 
     check: Check
     is_error: bool = False
@@ -306,7 +306,7 @@ class ResultFact:
 
 NO_RESULT = ResultFact(missing("result.missing", "There is no result in a call or a list."))
 
-WORST_LABELS = ("untrusted", "sensitive")  # what an unobserved session must be assumed to hold
+WORST_LABELS = ("untrusted", "sensitive")  # assumed of an unobserved session
 
 
 @frozen
@@ -314,19 +314,19 @@ class SessionFact:
     """Labels and counters of the session. No session means the worst labels and counters."""
 
     check: Check
-    known: bool = False  # an earlier call of it was answered, and counted
-    observed: bool = False  # all results that subject and agent got passed InspectResult, so the labels are complete
+    known: bool = False  # an earlier call of it was answered and counted
+    observed: bool = False  # all results of the subject and agent passed InspectResult: the labels are complete
     labels: tuple[str, ...] = WORST_LABELS
-    label_sources: tuple[LabelRow, ...] = ()  # which decisions put the labels there, the oldest first
+    label_sources: tuple[LabelRow, ...] = ()  # with the decisions that put them there, oldest first
     task: str | None = None
     task_source: str = "none"  # "subject_signed" | "caller" | "agent" | "none"
     calls: int = WORST_COUNT
     denials: int = WORST_COUNT
     started_ns: int = 0
-    client_address: str = "none"  # "none" (no call told one) | "same" | "changed"
+    client_address: str = "none"  # "none" (never given) | "same" | "changed"
     tree: str = ""  # keyed index of the pair whose labels it shares; not for policy
-    handle: str = ""  # names the session to a child that its subject starts; not for policy
-    reset: bool = False  # the agent's context was emptied before this call, as the caller vouches; not for policy
+    handle: str = ""  # by which a sub-agent names it as its parent; not for policy
+    reset: bool = False  # the caller vouches that the agent's context was emptied before this call; not for policy
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -344,7 +344,7 @@ class SessionFact:
                 }
                 for row in self.label_sources
             ],
-            # a statement that only the agent made is not a fact; it stands in `asserted`
+            # a task stated by the agent alone is not a fact; it stands in `asserted`
             "task": self.task if self.task_source in ("subject_signed", "caller") else None,
             "task_source": self.task_source,
             "calls": self.calls,
@@ -366,7 +366,7 @@ class Asserted:
     protocol_version: str | None = None
     client_capabilities: Mapping[str, Json] = field(default_factory=dict)
     extra: Mapping[str, Json] = field(default_factory=dict)
-    observed_effects: tuple[Mapping[str, Json], ...] = ()  # of a result: what the tool did, as its caller saw it
+    observed_effects: tuple[Mapping[str, Json], ...] = ()  # of a result: the tool's effects as the caller saw them
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -424,7 +424,7 @@ class CallerFact:
 
 @frozen
 class Facts:
-    """Everything established about one request. `call_digest` is empty for lists."""
+    """All facts about one request. `call_digest` is empty for lists."""
 
     phase: str  # "call" | "list" | "result"
     method: str
@@ -471,8 +471,8 @@ def document(
 
 
 def common(facts: Facts, *, revision: str, packs: tuple[str, ...]) -> dict[str, Json]:
-    """The input document as far as it rests on caller, server and targets: in order, with null for what `VARYING`
-    names and `of_subject` has, and what `own` may put in their place as it is of most calls."""
+    """The members of the input document that depend on caller, server and targets alone. In order, with null for
+    those of `VARYING` and `of_subject`, and the most common value for those that `own` may replace."""
     return {
         "schema": SCHEMA,
         "phase": facts.phase,
@@ -503,7 +503,7 @@ def common(facts: Facts, *, revision: str, packs: tuple[str, ...]) -> dict[str, 
 
 
 def of_subject(facts: Facts) -> dict[str, Json]:
-    """The members of the input document that rest on the identity."""
+    """The members of the input document that depend on the identity."""
     subject, agent = facts.identity.subject, facts.identity.agent
     return {
         "checks": {
@@ -521,8 +521,8 @@ def of_subject(facts: Facts) -> dict[str, Json]:
 
 
 def own(facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, shared: Facts) -> dict[str, Json]:
-    """The members of the input document that are not as `common` and `of_subject` have them of the facts that the
-    call shares with others: what `VARYING` names, and of the rest what is otherwise."""
+    """The members of the input document of this call alone: those of `VARYING`, and others that differ from `common`
+    and `of_subject` of the `shared` facts."""
     own_facts: dict[str, Json] = {
         "time": time_fact(at_ns),
         "call": {
@@ -566,7 +566,7 @@ _ADDED: Mapping[str, Mapping[str, Json]] = {
 
 
 def completed(told: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of an earlier release, with what facts of later ones were where nothing was known of them."""
+    """A document of an earlier release, completed with the worst values of later facts."""
     members = {name: {**_ADDED[name], **each} if name in _ADDED else each for name, each in told.items()}
     return {"mandate": _NO_MANDATE, **members}
 

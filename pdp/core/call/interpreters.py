@@ -1,5 +1,4 @@
-"""What reads arguments: the kinds of interpreters and the codes of their guards (`interpreters.toml`), data that
-reviewers read, not code."""
+"""The kinds of interpreters of arguments and the codes of their guards, as data (`interpreters.toml`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A label of a session as the store keeps it."""
+"""Labels of sessions, as stored."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A label of a pair (subject and agent), and which decision put it there first. `pair` is a keyed index.
+    """A label of a pair (subject and agent), and the decision that put it there first. `pair` is a keyed index.
 
-    `shown`: the request to remove it, which people were shown this row. It counts as before, but what puts the label
-    there from then on leaves another row.
+    `shown`: the request for its removal that showed this row to people. The row still counts, but the next decision
+    that puts the label there leaves another row.
     """
 
     pair: str

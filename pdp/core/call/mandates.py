@@ -1,9 +1,9 @@
-"""Mandates: what one task may do, planned from the vouched task and the signed catalogue before anything is read.
+"""Mandates: the plan of one task, made from the vouched task and the signed catalogue before any result is read.
 
-A licence, not a permission: a call inside goes to the judge where a person would be asked, and policy says where.
-The planner's word counts for nothing that can be checked: what it calls fixed must stand verbatim in the vouched
-task, or be a value that the pinned schema lists. Every leaf of a call's arguments binds, switches and names of
-members too; what a step does not name is not covered, nor is a call without what it names.
+A licence, not a permission: a covered call goes to the judge instead of a person, where policy says so. The plan is
+checked: a fixed value must stand verbatim in the vouched task, or be one that the pinned schema lists. Every leaf of
+a call's arguments binds, booleans and member names too: a call is not covered with a leaf that the step does not
+name, nor without one that it names.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ PLAYBOOK = "playbook"  # a source
 MOST_STEPS, MOST_CALLS, MOST_ARGUMENTS, MOST_LEAVES = 32, 100, 64, 64
 MOST_VALUES = 32  # of one argument: values that it is fixed to, or tools that fill it
 MOST_SECONDS = 24 * 3600
-ITEM = "*"  # the step of a pointer that stands for any item of a list
+ITEM = "*"  # the pointer step for any item of a list
 FIXED, CHOSEN, SLOT, MADE, ANY = "fixed", "chosen", "slot", "made", "any"
 OPTIONAL = "optional"
-_INSTANT = len("01a30e7d-7500")  # of a UUIDv7: milliseconds; what is of the same one has no order
+_INSTANT = len("01a30e7d-7500")  # of a UUIDv7: milliseconds; ids of the same one have no order
 NETWORK = "network"
 OUTWARD = frozenset({NETWORK, "email", "message"})  # kinds of sinks, as `lib.targets` has them
 _BUILT = ("date", "number")
@@ -79,15 +79,15 @@ TRANSITIONS: Mapping[tuple[MandateState, MandateEvent], MandateState] = {
 
 
 def follow(state: MandateState, event: MandateEvent) -> MandateState | None:
-    """The state after an event; None where nothing may happen."""
+    """The state after an event; None where the event is not allowed."""
     return TRANSITIONS.get((state, event))
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What one argument may hold: a `fixed` value, one `chosen` of those that the schema lists, what a result of a
-    tool ("server/tool") holds to fill its `slot`, a date or a number that the agent has `made`, or `any` text. One
-    that binds to nothing holds nothing. A call without the argument is covered only where it is `optional`."""
+    """The permitted values of one argument: a `fixed` one, one `chosen` of those that the schema lists, a value from
+    the result of a tool ("server/tool") for a `slot`, a date or number `made` by the agent, or `any` text. An empty
+    binding permits none. A call without the argument is covered only where it is `optional`."""
 
     fixed: tuple[Json, ...] = ()
     chosen: tuple[Json, ...] = ()
@@ -109,7 +109,7 @@ class Binding:
 
     @classmethod
     def from_json(cls, value: Json) -> Binding | None:
-        """The inverse; None for what is no binding."""
+        """The inverse of `as_json`; None for a malformed binding."""
         if value == ANY:
             return cls(any=True)
         if not isinstance(value, Mapping) or not value.keys() <= {FIXED, CHOSEN, SLOT, MADE, ANY, OPTIONAL}:
@@ -128,7 +128,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class MandateStep:
-    """Calls of one tool. `arguments` by JSON Pointer, in which `ITEM` stands for any item of a list."""
+    """A step: calls of one tool. `arguments` by JSON Pointer, with `ITEM` for any item of a list."""
 
     server: str
     tool: str
@@ -138,7 +138,7 @@ class MandateStep:
 
     @property
     def sources(self) -> Iterator[str]:
-        """Tools whose results fill its slots."""
+        """Tools whose results fill the step's slots."""
         for each in self.arguments.values():
             yield from each.slot
 
@@ -153,7 +153,7 @@ class MandateStep:
 
     @classmethod
     def from_json(cls, value: Json) -> MandateStep | None:
-        """The inverse; None for what is no step."""
+        """The inverse of `as_json`; None for a malformed step."""
         if not isinstance(value, Mapping) or value.keys() != _STEP:
             return None
         texts = tuple(value[name] for name in ("server", "tool", "manifest_sha256"))
@@ -173,7 +173,7 @@ _STEP = {"server", "tool", "manifest_sha256", "max_calls", "arguments"}
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """One mandate. `session` is the keyed index of the session that it is for, `started_ns` that session's begin;
+    """One mandate. `session` is the keyed index of its session, `started_ns` that session's start;
     `pair` the keyed index of subject and agent. `source_ref`: digest of the planner's prompt, or playbook@digest."""
 
     id: str
@@ -193,12 +193,12 @@ class Mandate:
 
     @property
     def catalogue_sha256(self) -> str:
-        """The digest of the definitions that it was planned from."""
+        """The digest of the definitions in the plan."""
         return sha256_hex(canonical(sorted({(s.server, s.tool, s.manifest_sha256) for s in self.steps})))
 
     @property
     def sources(self) -> frozenset[str]:
-        """Tools whose results fill slots: what these return is kept verbatim."""
+        """Tools whose results fill slots, and are kept verbatim for that."""
         return frozenset(source for step in self.steps for source in step.sources)
 
     def as_json(self) -> dict[str, Json]:
@@ -219,7 +219,7 @@ class Mandate:
 
     @classmethod
     def from_json(cls, value: Json) -> Mandate | None:
-        """The inverse of `as_json`; None for whatever is not wholly a mandate."""
+        """The inverse of `as_json`; None for a malformed mandate."""
         if not isinstance(value, Mapping) or value.get("schema") != SCHEMA or value.keys() != _MEMBERS:
             return None
         steps = value["steps"]
@@ -247,7 +247,7 @@ _MEMBERS = {"schema", *_TEXTS, "catalogue_sha256", "steps", *_TIMES}
 
 @dataclass(frozen=True, slots=True)
 class MandateUse:
-    """What is used of a mandate: calls by step, and refusals by the judge of calls that it covered."""
+    """The use of a mandate: calls by step, and the judge's refusals of covered calls."""
 
     calls: Mapping[int, int] = field(default_factory=dict)
     refused: int = 0
@@ -263,13 +263,13 @@ class MandateUse:
         return cls({int(step): int(n) for step, n in use["calls"].items()}, int(use["refused"]))
 
     def called(self, step: int) -> MandateUse:
-        """With one call more."""
+        """The use with one more call of a step."""
         return replace(self, calls={**self.calls, step: self.calls.get(step, 0) + 1})
 
 
 @dataclass(frozen=True)
 class MandateRow:
-    """The stored mandate of a session: at most one that is active. `document` and `used` are JSON."""
+    """The stored mandate of a session, which has at most one active. `document` and `used` are JSON."""
 
     id: str
     tenant: str
@@ -286,30 +286,30 @@ class MandateRow:
 
     @classmethod
     def of(cls, mandate: Mandate) -> MandateRow:
-        """A new one, active."""
+        """The row of a new, active mandate."""
         document, used = mandate.to_bytes().decode(), MandateUse().to_text()
         owner = mandate.id, mandate.tenant, mandate.session, mandate.subject_index
         return cls(*owner, MandateState.ACTIVE, 1, document, used, mandate.created_ns, mandate.expires_ns)
 
     @cached_property
     def mandate(self) -> Mandate | None:
-        """What it says; None where this release cannot read it."""
+        """The parsed mandate; None where this release cannot read it."""
         return Mandate.from_json(json.loads(self.document))
 
     def at(self, at_ns: int) -> MandateRow:
-        """The row as it stands: one that is over reads as ended before the store has noted it."""
+        """The row at an instant: an expired one reads as ended before the store has noted it."""
         if self.state is not MandateState.ACTIVE or at_ns < self.expires_ns:
             return self
         return replace(self, state=MandateState.ENDED, ended_ns=self.expires_ns, ended_by=MandateEvent.EXPIRED.value)
 
 
-# What of a plan can be checked, is; the rest is dropped before anything rests on it.
+# Verification of a plan: what cannot be checked is dropped before it is used.
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueTool:
-    """What the signed catalogue says of one tool that a plan may name. `outward`: arguments that leave the
-    organisation's hands; `binds` as of a target."""
+    """The signed catalogue's entry of one tool, for a plan. `outward`: arguments that leave the organisation; `binds`
+    as in `TargetFact`."""
 
     manifest_sha256: str
     schema: Mapping[str, Json] = field(repr=False)
@@ -317,23 +317,22 @@ class CatalogueTool:
     binds: tuple[str, ...] | None = None
 
     def leaves(self, pointer: str) -> bool:
-        """Whether what stands there leaves the organisation's hands; of a sink without an argument all does."""
+        """Whether a value leaves the organisation; with a sink without an argument every value does."""
         return any(json_pointer.within(pointer, each) for each in self.outward)
 
     def binding(self, pointer: str) -> bool:
-        """Whether a reviewer says, or did not deny, that it decides what the call is about."""
+        """Whether the argument binds: listed by the reviewer, or no list given."""
         return self.binds is None or any(json_pointer.within(pointer, each) for each in self.binds)
 
 
-Catalogue = Callable[[str, str], CatalogueTool | None]  # by server and name, as it is now
+Catalogue = Callable[[str, str], CatalogueTool | None]  # current entry by server and name
 
 
 def verified_steps(
     steps: Iterable[MandateStep], task: Container[Scalar], catalogue: Catalogue, *, reviewed: bool = False
 ) -> tuple[MandateStep, ...]:
-    """Steps of tools that are pinned as the plan says, whose arguments hold nothing that only the plan speaks for:
-    what was bound to that alone is bound to nothing. `reviewed`: a signed playbook, whose fixed and free values are
-    security's own."""
+    """The steps whose tools are pinned as planned, with bindings reduced to verified values: a binding to unverified
+    values alone becomes empty. `reviewed`: a signed playbook, whose fixed and free values count as verified."""
     verified = []
     for step in steps:
         tool = catalogue(step.server, step.tool)
@@ -364,7 +363,7 @@ def _stands(value: Json, task: Container[Scalar]) -> bool:
 
 
 def _listed(value: Json, pointer: str, schema: Mapping[str, Json]) -> bool:
-    """Whether a value is one of the few that the signed schema has at this place."""
+    """Whether the signed schema lists a value (`enum`, `const`) at this pointer."""
     node: Json = schema
     for name in map(json_pointer.name_of, pointer[1:].split("/")):
         if not isinstance(node, Mapping):
@@ -374,17 +373,18 @@ def _listed(value: Json, pointer: str, schema: Mapping[str, Json]) -> bool:
     if not isinstance(node, Mapping):
         return False
     if value is None or isinstance(value, bool) or value in ((), [], {}):
-        return True  # says nothing of its own; the call's arguments are checked against the schema
+        return True  # carries no free content; the arguments are checked against the schema
     enum = node.get("enum")
     return (isinstance(enum, list | tuple) and value in enum) or ("const" in node and node["const"] == value)
 
 
-# What a mandate covers of one call.
+# Coverage of one call by a mandate.
 
 
 @dataclass(frozen=True, slots=True)
 class CoveredValue:
-    """How one leaf of the arguments is bound; of a slot the tool whose result holds it. The value is never kept."""
+    """The binding of one leaf of the arguments; for a slot with the tool whose result holds it. The value is never
+    kept."""
 
     pointer: str
     by: str
@@ -396,8 +396,8 @@ class CoveredValue:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """A step that covers a call. `external`: others may have written one of its values. `left`: calls, this one
-    among them."""
+    """A step that covers a call. `external`: others may have written one of the values. `left`: remaining calls, this
+    one included."""
 
     target: str
     step: int
@@ -417,7 +417,7 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class MandateFact:
-    """The mandate of the session, and what of the call it covers. The default licenses nothing."""
+    """The mandate of the session, and its coverage of the call. The default covers nothing."""
 
     status: str = "none"  # "none" or a state
     source: str = "none"
@@ -439,9 +439,9 @@ NO_MANDATE = MandateFact()
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of values. `first`: of a (kind, atom) the decision that it came with, whose id begins with its
-    instant; empty where it was not seen. `complete`: every result of the session is among it, and none was too long
-    to keep."""
+    """Where values were first seen. `first`: (kind, atom) → the decision that it came with (a UUIDv7, so its prefix
+    is the instant); empty where it was not seen. `complete`: every result of the session is included, and none was
+    too long to keep."""
 
     first: Callable[[str, str], str]
     untrusted: Container[str] = ()  # tools, as "server/tool", whose results others may have written
@@ -451,8 +451,8 @@ class Seen:
         return bool(self.first(kind, atom))
 
     def fills(self, value: Scalar, source: str) -> bool:
-        """Whether a result of the tool holds the value, and did before the agent had said it: else it may have had
-        it put there, or echoed."""
+        """Whether a result of the tool held the value before the agent supplied it: later, the tool may have echoed
+        the agent."""
         supplied, slots = supplied_by(value, self.first), _slot_atoms(value, (source,))
         read = [instant for kind, each in slots if (instant := self.first(kind, each))]
         return bool(read) and (not supplied or min(read)[:_INSTANT] < supplied[:_INSTANT])
@@ -460,14 +460,13 @@ class Seen:
 
 def slot_kind(source: str, *, led: bool = False) -> str:
     """The kind of atom (`core.call.origins`) that a tool's results leave for slots. `led`: others may have written a
-    value of the call, and so have chosen what it returned."""
+    value of the call, and so have chosen its result."""
     return f"{SLOT} {EXTERNAL} {source}" if led else f"{SLOT} {source}"
 
 
 def left_for_slots(mandate: Mapping[str, Any], source: str) -> str:
-    """The kind of atom that a call's result leaves, by what its decision was told of the mandate
-    (`MandateFact.fact`). Empty where no step covers the call by values that the mandate binds: who chose another
-    value chose the result."""
+    """The kind of atom that a call's result leaves, by its decision's fact of the mandate (`MandateFact.fact`). Empty
+    where no step covers the call by bound values alone: a free value chooses the result."""
     covers = [each for each in mandate["covers"] if {value["by"] for value in each["values"]} <= _BOUND]
     return slot_kind(source, led=all(each["external"] for each in covers)) if covers else ""
 
@@ -478,7 +477,7 @@ def is_slot(kind: str) -> bool:
 
 
 def slot_atoms(value: Scalar, sources: Iterable[str]) -> frozenset[tuple[str, str]]:
-    """Every (kind, atom) that covering a value may ask about."""
+    """Every (kind, atom) that the coverage of a value may look up."""
     return needed(value) | _slot_atoms(value, sources)
 
 
@@ -488,8 +487,8 @@ def _slot_atoms(value: Scalar, sources: Iterable[str]) -> frozenset[tuple[str, s
 
 
 def spellings(value: Scalar) -> tuple[Scalar, ...]:
-    """How a text may write a value: a web address with or without the slash of an empty path, and where its host says
-    that it is one (`www.`), without `https://`. Any other name is no address: `README.md` is a file."""
+    """The spellings of a value in a text: a web address with or without the slash of an empty path, and with a host
+    of `www.` also without `https://`. Other names are no addresses: `README.md` is a file."""
     root = _ROOT.fullmatch(value) if isinstance(value, str) else None
     whole = (value,) if root is None else (value, root[1], f"{root[1]}/")
     short = (each.removeprefix(_UNSAID) for each in whole if isinstance(each, str) and each.startswith(_WWW))
@@ -504,8 +503,8 @@ def covered(
     seen: Seen,
     sinks: Callable[[str], Container[str]],
 ) -> tuple[bool, tuple[Cover, ...]]:
-    """Whether a step of the tool is left, and the steps that cover a call of it: `target` is its key, server, tool
-    and manifest; `sinks` the kinds of those that what stands at a pointer goes to."""
+    """Whether a step of the tool is left, and the steps that cover a call of it. `target` is key, server, tool and
+    manifest; `sinks` are the kinds of sinks by the pointer of an argument."""
     key, *tool = target
     left = {number: step.max_calls - used.get(number, 0) for number, step in enumerate(steps)}
     of_tool = [
@@ -524,7 +523,7 @@ def covered(
 
 
 def missing(arguments: Mapping[str, Binding], leaves: Sequence[Leaf]) -> Iterator[str]:
-    """Pointers that a call must have, and has not: of a list in each of its items."""
+    """Required pointers that a call lacks; within a list, in any of its items."""
     there = [(pattern.split("/"), pointer.split("/")) for pattern, pointer, _ in leaves]
     for bound, binding in arguments.items():
         names = bound.split("/")
@@ -535,7 +534,7 @@ def missing(arguments: Mapping[str, Binding], leaves: Sequence[Leaf]) -> Iterato
 
 
 def _in_each(items: list[str], having: list[list[str]], there: list[tuple[list[str], list[str]]]) -> bool:
-    """Whether each item of a list is one of those that have it."""
+    """Whether every item of a list has the pointer."""
     depth = len(items)
     every = {tuple(pointer[:depth]) for pattern, pointer in there if pattern[:depth] == items}
     return every == {tuple(pointer[:depth]) for pointer in having}
@@ -545,8 +544,8 @@ Leaf = tuple[str, str, Json]  # pointer with `ITEM` for items of lists, the poin
 
 
 def leaves_of(arguments: Json) -> tuple[Leaf, ...] | None:
-    """Every leaf of a call's arguments: also switches, nulls and what is empty. None for too many, and for a member
-    whose name could be taken for an item."""
+    """Every leaf of a call's arguments, booleans, nulls and empty containers included. None for more than
+    `MOST_LEAVES`, and for a member named like `ITEM`."""
     leaves: list[Leaf] = []
     try:
         for leaf in _leaves(arguments, "", "", top=True):
@@ -592,7 +591,7 @@ def _covered(step: MandateStep, leaf: Leaf, seen: Seen, sinks: Container[str]) -
 
 
 def _is_bare(value: Scalar) -> bool:
-    """Whether a text may name a file as well as a host."""
+    """Whether a text may be a file name as well as a host."""
     return isinstance(value, str) and _BARE.fullmatch(value) is not None
 
 
@@ -606,7 +605,7 @@ def _external(value: CoveredValue, leaf: Json, seen: Seen) -> bool:
 
 
 def _held(value: Scalar, known: IsKnown) -> bool:
-    """Whether some result holds it, or all of its parts."""
+    """Whether some result holds the value, or one of its atoms."""
     return any(known(kind, each) for kind, each in needed(value) if kind != SUPPLIED)
 
 
@@ -625,7 +624,7 @@ def _built(value: Scalar, kind: str) -> bool:
 
 
 def _scalar(value: Json) -> Scalar | None:
-    """A text or a number; None for a switch, null, and what is empty or holds others."""
+    """A text or a number; None for a boolean, null, an empty text and a container."""
     if isinstance(value, str):
         return value or None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -638,7 +637,7 @@ def _is_leaf(value: Json) -> bool:
 
 
 def _listing(value: Json) -> tuple[Json, ...]:
-    """The values of a list of at most `MOST_VALUES`, none for anything else."""
+    """The values of a list of at most `MOST_VALUES`; () for anything else."""
     return tuple(value) if isinstance(value, list | tuple) and len(value) <= MOST_VALUES else ()
 
 
@@ -647,7 +646,7 @@ def _is_source(value: Json) -> bool:
 
 
 def _same(value: Json, written: Json) -> bool:
-    """Whether a leaf is what is written; true is not 1."""
+    """Whether a leaf equals a written value; true is not 1."""
     one, two = _scalar(value), _scalar(written)
     if one is None or two is None:
         return one is two and type(value) is type(written) and value == written

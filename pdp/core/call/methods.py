@@ -1,6 +1,6 @@
-"""Methods of MCP: what each is decided about (protocol versions 2024-11-05 to 2026-07-28).
+"""Methods of MCP and their kinds of targets (protocol versions 2024-11-05 to 2026-07-28).
 
-A method that stands nowhere here is denied, unless the enforcing part knows it to carry neither data nor action.
+A method that is not listed here is denied, unless the enforcing part knows it to carry neither data nor action.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pdp.core.bytes.uri_template import is_template
 
 TARGET_KINDS = ("tool", "prompt", "resource")
-OPERATION = "generic"  # kind of what may be done to a type of resource that is none of MCP
+OPERATION = "generic"  # kind of an operation on a type of resource outside MCP
 PINNED_KINDS = (*TARGET_KINDS, OPERATION)
 TOOL_CALL, TOOL_LIST = "tools/call", "tools/list"
 PROMPT_GET, RESOURCE_READ = "prompts/get", "resources/read"
@@ -38,15 +38,14 @@ DEFAULT_CALL: Mapping[str, str] = {"tool": TOOL_CALL, "prompt": PROMPT_GET, "res
 
 @dataclass(frozen=True, slots=True)
 class ListMethod:
-    """A method that lists what a server has. `member` of its result holds the definitions, each of which has its name
-    under `identity`."""
+    """A list method. `member` of its result holds the definitions, whose names are under `identity`."""
 
     kind: str
     member: str
     identity: str
 
     def lists(self, name: str) -> bool:
-        """Whether it lists what has this name, rather than another method of the same kind."""
+        """Whether this method lists a name, rather than another method of the same kind."""
         return self.kind != "resource" or is_template(name) == (self.identity == "uriTemplate")
 
 
@@ -59,7 +58,7 @@ LISTS: Mapping[str, ListMethod] = {
 
 
 def operation_of(resource_type: str, action: str) -> str:
-    """The name of an operation: `<type>/<action>`. A slash within the type is escaped: no two read the same."""
+    """The name of an operation: `<type>/<action>`. A slash within the type is escaped, so names are unambiguous."""
     return f"{quote(resource_type, safe=_PLAIN)}/{action}"
 
 
@@ -67,5 +66,5 @@ _PLAIN = "!$&'()*+,:;=@ "
 
 
 def label_of(kind: str, name: str) -> str:
-    """What a target is called where only a tool has a name of its own: in approvals, switches and review files."""
+    """The label of a target in approvals, switches and review files: a tool's bare name, else `<kind>:<name>`."""
     return name if kind == "tool" else f"{kind}:{name}"

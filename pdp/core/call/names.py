@@ -1,4 +1,4 @@
-"""Names that people type: the nearest known name, and host names of this machine. Pure."""
+"""Names: the nearest known name to a typed one, and loopback hosts. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-_SHORT = 4  # characters: below it another letter is another name
+_SHORT = 4  # characters; in a shorter name another letter makes another name
 _LIKENESS = 0.6  # of `difflib`: `git_staus` is like `git_status`, `push` is not
 
 
@@ -23,8 +23,8 @@ def did_you_mean(name: str, names: Iterable[str], otherwise: str = "") -> str:
 
 
 def slip(name: str, other: str) -> bool:
-    """Whether one name is the other with a slip of the keyboard: capitals, a letter more or less, two exchanged, or
-    another letter inside. Names that are told apart by a digit or by their ends are two names."""
+    """Whether two names differ by a typing slip: capitals, a letter more or less, two exchanged, or another letter
+    inside. Names that differ by a digit or at their ends are distinct."""
     one, two = sorted((name.casefold(), other.casefold()), key=len)
     if name == other or len(two) - len(one) > 1 or len(one) < _SHORT:
         return name != other and one == two

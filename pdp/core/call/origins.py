@@ -1,15 +1,14 @@
-"""Origins of argument values: where a value of a call was seen before the agent used it.
+"""Origins of argument values: where a call's value was seen before the agent used it.
 
-Positive only: a value is traced by where it stands, never by where it was not found. Atoms are what is compared. A
-text that traces (the vouched task, a result of the own tools) is read verbatim: a value must stand in it as it
-is used (`verbatim`). A text that untraces (what others may write, what the agent supplied) is read loosely, so
-that no spelling hides a value (`loose_words`, `tokenize_spelled`).
+Positive only: a value is traced to a text that holds it, never by its absence elsewhere. The comparison is of atoms.
+A tracing text (the vouched task, a result of the user's own tools) is compared verbatim (`verbatim`). An untracing
+text (written by others, or supplied by the agent) is compared loosely, so that no spelling hides a value
+(`loose_words`, `tokenize_spelled`).
 
-Three rules keep a traced value honest. A: a result of the own tools traces only where all that its call was given is
-the task's or the user's own, since a tool may return in other words what it was given. T: a value that the agent
-supplied before one of the user's own tools returned it is not traced by the echo. X: a value that an untrusted
-result holds as well is untrusted. An origin never says that the user wanted the call. Facts, attackers:
-docs/origins.md.
+Three rules. A: a result of the user's own tools traces only where every value of its call is the task's or the user's
+own, since a tool may return its input in other words. T: a value that the agent supplied before one of the user's own
+tools returned it is not traced by the echo. X: a value that an untrusted result holds too is untrusted. An origin
+never means that the user wanted the call. Facts, attackers: docs/origins.md.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from pdp.core.text.verbatim import MAX_TEXT, Scalar, atom, atoms, number_in, tex
 
 TASK, OWN, EXTERNAL, NONE = "task", "own", "external", "none"  # from best to worst
 ORIGINS = (TASK, OWN, EXTERNAL, NONE)
-SUPPLIED = "supplied"  # a kind of atom, no origin: what the agent said first
-EMPTY = "empty"  # of a sink, no origin: the call puts nothing into it
+SUPPLIED = "supplied"  # a kind of atom, no origin: supplied by the agent first
+EMPTY = "empty"  # of a sink, no origin: the call leaves it empty
 UNTRUSTED = "untrusted"  # the label of a tool whose results others may write
 MAX_VALUES = 64  # binding values of one call; a call with more is not traced
 MAX_ATOMS = 4096  # of one text
-_WORDS = 12  # of the longest value that is looked for
+_WORDS = 12  # of the longest value that is traced
 _PHRASE = 6  # words of a phrase of an own result
 _EDGE = "\"'`()[]{}<>,;:!?.*_|=$€£\\\u2026\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _INNER = re.compile(r"[\"'`()\[\]{}<>,;=|\u2018-\u201f\u00ab\u00bb]+")
@@ -46,8 +45,7 @@ _NOTHING: tuple[Json, ...] = (None, "", [], {})
 @dataclass(frozen=True, slots=True)
 class ValueOrigin:
     """The origin of one binding value. `pointer` is a JSON Pointer (RFC 6901) into the arguments; the value itself is
-    never kept. `decision` is of the record that it was first seen with, for an explanation; empty where there is
-    none."""
+    never kept. `decision` is the one that it was first seen with, for an explanation; "" for none."""
 
     pointer: str
     origin: str = NONE
@@ -59,8 +57,8 @@ class ValueOrigin:
 
 @dataclass(frozen=True, slots=True)
 class OriginsFact:
-    """The origins of the binding values of one call, and of what goes into each sink of its tool: the worst of all
-    texts and numbers there, binding or not, or `EMPTY`. The default is the worst: nothing is known of any value."""
+    """The origins of the binding values of one call, and of each sink of its tool: the worst of all texts and numbers
+    there, binding or not, or `EMPTY`. The default is the worst: untraced."""
 
     traced: bool = False  # every binding value is among `values`
     values: tuple[ValueOrigin, ...] = ()
@@ -77,8 +75,8 @@ class OriginsFact:
 
 @dataclass(frozen=True, slots=True)
 class Atoms:
-    """The atoms of one text, of one kind (`OWN`, `EXTERNAL`, `SUPPLIED`). `whole` is False where the text has more
-    than its bound."""
+    """The atoms of one text, of one kind (`OWN`, `EXTERNAL`, `SUPPLIED`). `whole` is False where the text exceeds its
+    bound."""
 
     kind: str
     atoms: frozenset[str]
@@ -86,13 +84,13 @@ class Atoms:
 
     @property
     def overflows(self) -> bool:
-        """Whether something that untraces is missing: then nothing but the task traces any value."""
+        """Whether untracing atoms are missing: then only the task traces values."""
         return not self.whole and self.kind != OWN
 
 
 def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[str, Scalar], ...] | None:
-    """The texts and numbers that bind, with their JSON Pointers: below the pointers `binds`, all where that is None.
-    None for more than `MAX_VALUES`."""
+    """The binding texts and numbers with their JSON Pointers: those below `binds`, all where that is None. None for
+    more than `MAX_VALUES`."""
     binding: list[tuple[str, Scalar]] = []
     for pointer, value in _scalars(arguments, ""):
         if binds is None or any(json_pointer.within(pointer, each) for each in binds):
@@ -103,22 +101,22 @@ def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[
 
 
 def call_values(arguments: Json) -> tuple[Scalar, ...] | None:
-    """What an agent may have put into a call: texts, numbers, and names of inner members, which a schema may leave
-    open. None for more than `MAX_VALUES`."""
+    """All values of a call by the agent: texts, numbers, and names of inner members, which a schema may leave open.
+    None for more than `MAX_VALUES`."""
     members = arguments.values() if isinstance(arguments, Mapping) else (arguments,)
     values = [value for member in members for _, value in islice(_scalars(member, "", names=True), MAX_VALUES + 1)]
     return tuple(values) if len(values) <= MAX_VALUES else None
 
 
 def leads(values: Iterable[Scalar] | None, task: Container[Scalar], known: IsKnown) -> bool:
-    """Whether the agent may have led a call's result: something that it was given is neither the task's nor the
-    user's own (A)."""
+    """Whether the agent may have led a call's result: one of the values is neither the task's nor the user's own
+    (A)."""
     return values is None or any(origin_of(value, task, known) not in (TASK, OWN) for value in values)
 
 
 def of_result(result: Json, labels: Sequence[str]) -> Atoms:
-    """The atoms of a tool's result. `labels` are those of its tool, the worst where nobody reviewed it: with
-    `UNTRUSTED` others may have written it. A result may be a text or JSON."""
+    """The atoms of a tool's result, a text or JSON. `labels` are the tool's, the worst where it is not reviewed; with
+    `UNTRUSTED` others may have written the result."""
     texts, cut = _cut(text_of(each) for _, each in _scalars(result, "", names=True))
     if UNTRUSTED in labels:
         return _bounded(EXTERNAL, loose_words("\n".join(texts)), cut)
@@ -126,8 +124,8 @@ def of_result(result: Json, labels: Sequence[str]) -> Atoms:
 
 
 def of_arguments(arguments: Json, traced: frozenset[str] = frozenset()) -> Atoms:
-    """The atoms of what the agent supplied with a call, but for the pointers `traced`: those values were the task's
-    or the user's own before."""
+    """The atoms that the agent supplied with a call, except at the pointers `traced`, whose values were the task's or
+    the user's own before."""
     said = (text_of(each) for pointer, each in _scalars(arguments, "", names=True) if pointer not in traced)
     texts, cut = _cut(said)
     return _bounded(SUPPLIED, tokenize_spelled("\n".join(texts)), cut)
@@ -140,8 +138,8 @@ def traced(
     task: Container[Scalar],
     known: Mapping[tuple[str, str], str],
 ) -> OriginsFact:
-    """The origins of a call's values: `sinks` are the arguments of those of its tool, `task` is empty where nobody
-    vouches for one, `known` what the store has of what is `needed`, with the decision that it came with."""
+    """The origins of a call's values, with decisions. `sinks` are arguments of the tool's sinks, `task` is empty
+    without a vouched one, `known` maps the stored (kind, atom) of `needed` to the decision that it came with."""
     made = origins_of(arguments, binds, sinks, task, lambda *asked: asked in known)
     texts = dict(binding_values(arguments, binds) or ())
     values = (replace(v, decision=_decision(texts[v.pointer], v.origin, known)) for v in made.values)
@@ -151,7 +149,7 @@ def traced(
 def origins_of(
     arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[Scalar], known: IsKnown
 ) -> OriginsFact:
-    """The same without decisions."""
+    """The origins of a call's values, without decisions."""
     values = binding_values(arguments, binds)
     if values is None:
         return OriginsFact()
@@ -163,9 +161,8 @@ def origins_of(
 
 
 def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], known: IsKnown) -> str:
-    """The worst origin of what stands in the argument of a sink. A tool may send without being given anything, so a
-    sink without an argument is never empty; nor is one that is given a switch (true), or a member that nobody checked
-    against the tool's schema."""
+    """The worst origin in the argument of a sink. A sink without an argument is never `EMPTY`, because a tool may
+    send without input; nor is one with a boolean (true), or with a member that the tool's schema does not check."""
     name = json_pointer.name_of(sink[1:])
     if sink and "/" not in sink[1:] and isinstance(arguments, Mapping) and arguments.get(name) in _NOTHING:
         return EMPTY
@@ -174,7 +171,7 @@ def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], known: IsK
 
 
 def _decision(value: Scalar, origin: str, known: Mapping[tuple[str, str], str]) -> str:
-    """The decision that a value was first seen with; of an external one that after which all of its words were."""
+    """The decision that a value was first seen with; for an external value the one that completed its words."""
     if origin == EXTERNAL:
         return max((known.get((EXTERNAL, _loose(word)), "") for word in _words(text_of(value))), default="")
     return known.get((OWN, atom(value)), "") if origin == OWN else ""
@@ -196,8 +193,8 @@ def origin_of(value: Scalar, task: Container[Scalar], known: IsKnown) -> str:
 
 
 def supplied_by(value: Scalar, first: Callable[[str, str], str]) -> str:
-    """The decision by which the agent had supplied all of a value; empty where it had not. `first`: of a (kind, atom)
-    the decision that it came with, by age."""
+    """The decision by which the agent had supplied all of a value; "" where it had not. `first`: (kind, atom) → the
+    decision that it came with."""
     instants = [first(SUPPLIED, piece) for piece in _tokenized(text_of(value))]
     return max(instants) if instants and all(instants) else ""
 
@@ -207,7 +204,7 @@ def _is_external(word: str, known: IsKnown) -> bool:
 
 
 def needed(value: Scalar) -> frozenset[tuple[str, str]]:
-    """Every (kind, atom) that `origin_of` may ask about this value."""
+    """Every (kind, atom) that `origin_of` may look up for a value."""
     text = text_of(value)
     words = list(_words(text))
     if len(words) > _WORDS:
@@ -218,16 +215,16 @@ def needed(value: Scalar) -> frozenset[tuple[str, str]]:
 
 
 def loose_words(text: str) -> Iterator[str]:
-    """Words without anything but letters and digits, whole and as the marks within them divide them; a word that is
-    spelled is itself, too."""
+    """Words reduced to letters and digits, whole and divided at the marks within; a word spelled letter by letter is
+    joined too."""
     for word in _words(_with_spelled(text)):
         yield _loose(word)
         yield from _divided(word)
 
 
 def tokenize_spelled(text: str) -> Iterator[str]:
-    """Runs of letters and digits, of numbers in one spelling too, and all that stands in what is spelled: nobody
-    tells where a spelled word ends."""
+    """Runs of letters and digits, numbers also in one spelling, and every substring of letters spelled one by one,
+    since the end of a spelled word is unknown."""
     folded = _folded(text)
     yield from _LOOSE.findall(folded)
     for word in _words(text):
@@ -251,12 +248,12 @@ def _loose(word: str) -> str:
 
 
 def _divided(word: str) -> list[str]:
-    """The parts of a word between the marks within it; one at least."""
+    """The parts of a word between the marks within it; at least one."""
     return [part for part in map(_loose, _INNER.split(word)) if part]
 
 
 def _with_spelled(text: str) -> str:
-    """A text, and what it spells: characters with a blank between."""
+    """A text, and its joined runs of single characters with blanks between."""
     return "\n".join((text, *("".join(run.split()) for run in _SPELLED.findall(text))))
 
 
@@ -265,13 +262,13 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _word(chunk: str) -> str:
-    """A word without marks at its ends."""
+    """A word without marks at its ends; "" without a letter or digit."""
     word = chunk.strip(_EDGE)
     return _number(word.removesuffix("'s").removesuffix("\u2019s")) if _LOOSE.search(word) else ""
 
 
 def _number(word: str) -> str:
-    """A number in one spelling, any other word as it is."""
+    """A number in its one spelling, any other word unchanged."""
     number = number_in(word)
     return word if number is None else text_of(number)
 
@@ -279,8 +276,7 @@ def _number(word: str) -> str:
 def _scalars(  # noqa: C901 - one case for each type of JSON
     value: Json, pointer: str, *, names: bool = False
 ) -> Iterator[tuple[str, Scalar]]:
-    """Texts and numbers with their pointers; with `names` also those of members, with the pointer of
-    nothing."""
+    """Texts and numbers with their pointers; with `names` also the names of members, at the pointer "/"."""
     if isinstance(value, str):
         if value:
             yield pointer, value
@@ -297,7 +293,7 @@ def _scalars(  # noqa: C901 - one case for each type of JSON
 
 
 def _cut(texts: Iterable[str]) -> tuple[list[str], bool]:
-    """As many texts as are read, and whether that leaves something out."""
+    """The texts within `MAX_TEXT` characters, and whether any is left out."""
     kept, left = [], MAX_TEXT
     for text in texts:
         kept.append(text[:left])

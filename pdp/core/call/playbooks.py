@@ -1,8 +1,8 @@
-"""Playbooks: the plan of one type of task, signed by security; of a vouched task it makes the steps of a mandate.
+"""Playbooks: signed plans of one type of task, from which a vouched task gets the steps of its mandate.
 
-A playbook names tools, how often each is called, and how each argument is bound: as in a mandate, and besides by
-`stated`, a kind of value that stands in the task in the user's own words. What is stated is looked up once, when the
-mandate begins: which argument may hold it is then fixed.
+A playbook names tools, the number of calls of each, and the binding of each argument: as in a mandate, and besides
+`stated`, a kind of value that stands in the task in the user's own words. Stated values are looked up once, when the
+mandate begins, and are fixed from then on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MEMBERS = {"title", "agents", "minutes", "steps"}
 _STEP_MEMBERS = {"tool", "calls", "arguments"}
 _TITLE = 120
 _MOST_AGENTS = 32
-# What a user's text may state, each found in time that grows with the text alone.
+# Kinds of stated values; each pattern takes time linear in the text.
 KINDS: Mapping[str, re.Pattern[str]] = {
     "email": re.compile(r"(?<![\w.+-])[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)+"),
     "date": re.compile(r"(?<!\w)\d{4}-\d\d-\d\d(?!\w)"),
@@ -46,12 +46,12 @@ KINDS: Mapping[str, re.Pattern[str]] = {
 
 
 class PlaybookError(ValueError):
-    """What is wrong with a playbook, and where; never a value."""
+    """A malformed playbook: the problem and its place, never a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybookStep:
-    """Calls of one tool. `stated`: kinds of values, by the pointers of arguments."""
+    """A step: calls of one tool. `stated`: kinds of values by the pointers of arguments."""
 
     server: str
     tool: str
@@ -62,7 +62,7 @@ class PlaybookStep:
 
 @dataclass(frozen=True, slots=True)
 class Playbook:
-    """One type of task. `agents` are those whose sessions may use it."""
+    """The playbook of one type of task. `agents` are those whose sessions may use it."""
 
     name: str  # pack/name
     title: str
@@ -73,12 +73,12 @@ class Playbook:
 
     @property
     def ref(self) -> str:
-        """What a mandate is planned by: of a playbook that changed it is another."""
+        """The reference of this version, for a mandate."""
         return f"{self.name}@{self.sha256}"
 
     def planned(self, task: StatedTask, text: str, catalogue: Catalogue) -> tuple[MandateStep, ...]:
-        """The steps for a task, of tools as they are pinned now; none where a step's tool is gone, or the task states
-        no value for an argument that it binds."""
+        """The steps for a task, with the currently pinned tools; none where a step's tool is gone, or the task states
+        no value for a required argument."""
         steps = []
         for step in self.steps:
             tool = catalogue(step.server, step.tool)
@@ -102,7 +102,7 @@ def _with_stated(step: PlaybookStep, tool: CatalogueTool, task: StatedTask, text
 
 
 def _values(kind: str, task: StatedTask, text: str) -> Iterator[Json]:
-    """The values of a kind that the user states, each once; of a number the text too. Too many are none."""
+    """The stated values of a kind, each once; a number also as text. None above `MOST_VALUES`."""
     candidates = dict[str, None]()
     for each in KINDS[kind].finditer(text[:MAX_TEXT]):
         value = each.group(each.lastindex or 0)
@@ -120,7 +120,7 @@ def _values(kind: str, task: StatedTask, text: str) -> Iterator[Json]:
 
 
 def playbook(name: str, value: Json) -> Playbook:
-    """The playbook that a document says. Raises PlaybookError."""
+    """The playbook of a JSON document. Raises PlaybookError."""
     try:
         text = canonical(value)
     except (InvalidRequest, RecursionError):
@@ -156,7 +156,7 @@ def _step(value: Json, at: str) -> PlaybookStep:
 
 
 def _check_sources(steps: tuple[PlaybookStep, ...]) -> None:
-    """Raises PlaybookError for a slot that nothing fills: results of calls outside the plan fill none."""
+    """Raises PlaybookError for a slot without a step that fills it: calls outside the plan fill none."""
     planned = {f"{step.server}/{step.tool}" for step in steps}
     for number, step in enumerate(steps):
         for pointer, binding in step.arguments.items():
@@ -165,7 +165,7 @@ def _check_sources(steps: tuple[PlaybookStep, ...]) -> None:
 
 
 def _bound(pointer: str, said: Json, at: str) -> tuple[Binding, str]:
-    """How an argument is bound besides what is stated, and the kind of that, "" for none."""
+    """The binding of an argument apart from stated values, and the kind of those, "" for none."""
     if not isinstance(pointer, str) or not pointer.startswith("/"):
         raise PlaybookError(f"{at}/arguments: names are JSON Pointers, which begin with /")
     kind, rest = "", said

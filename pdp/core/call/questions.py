@@ -1,4 +1,4 @@
-"""The fact of how often people are asked within an hour. Pure; `approvals.hourly_limits` counts it."""
+"""The hourly counts of requests to people, as a fact. Pure; `approvals.hourly_limits` counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdp.core.check import WORST_COUNT
 
 @dataclass(frozen=True, slots=True)
 class QuestionCount:
-    """How often within the hour, and how often still. Where nothing limits it, `limit` is 0 and `left` the largest
+    """Requests within the hour, and how many are left. Without a limit, `limit` is 0 and `left` the largest
     number."""
 
     asked: int = WORST_COUNT
@@ -19,7 +19,7 @@ class QuestionCount:
 
     @classmethod
     def of(cls, asked: int, limit: int, taken: int) -> QuestionCount:
-        """`taken`: how much of the hour of the one who has most left."""
+        """`taken`: the count of the person with most left."""
         return cls(asked, limit, max(0, limit - taken) if limit else WORST_COUNT)
 
     def fact(self) -> dict[str, Json]:
@@ -28,8 +28,8 @@ class QuestionCount:
 
 @dataclass(frozen=True, slots=True)
 class QuestionsFact:
-    """What people are asked within the hour: by this requester (an agent for a subject), the subject itself, and the
-    groups that have seats. The worst figures, and no group, where that was not read."""
+    """The requests to people within the hour: by this requester (an agent for a subject), to the subject, and to
+    groups with seats. The worst figures, and no group, where they were not read."""
 
     status: str = "unread"
     requester: QuestionCount = QuestionCount()

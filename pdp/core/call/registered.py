@@ -14,14 +14,14 @@ from pdp.core.record.artefact import Artefact
 from pdp.core.tables import tables
 
 SINKS: Mapping[str, Mapping[str, str]] = tables(__file__, "sinks.toml")
-"""By kind of sink: what a tool `does` by it, and where its arguments go `to`."""
+"""By kind of sink: phrases for the effect (`does`) and for the destination of its arguments (`to`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """What reads an argument: a shell, a database, a file system. Its kind is a key of `content.guards.codes.CODES`;
-    `argument` is a JSON Pointer (RFC 6901), whatever lies below it included. `effects` are those that the manifest
-    permits the tool, for a guard that knows them (`knows_effects`)."""
+    """The interpreter of an argument: a shell, a database, a file system. `kind` is a key of
+    `content.guards.codes.CODES`; `argument` is a JSON Pointer (RFC 6901), with everything below it. `effects` are the
+    tool's permitted ones, for a guard that knows them (`knows_effects`)."""
 
     kind: str
     argument: str
@@ -39,19 +39,19 @@ class PinnedTool:
     input_schema: Mapping[str, Json]
     definition: Mapping[str, Json]
     interpreters: tuple[Interpreter, ...] = ()
-    effects: tuple[PermittedEffect, ...] = ()  # what it may do beside its answer
+    effects: tuple[PermittedEffect, ...] = ()  # permitted ones
 
     @property
     def begun(self) -> PinnedTool:
-        """The same for arguments of which some are not there yet: a completion's. Compiled schemas are kept by
-        `manifest_sha256`, so it is another one."""
+        """The tool for a completion, whose arguments may be incomplete. Compiled schemas are cached by
+        `manifest_sha256`, hence another one."""
         schema = {name: value for name, value in self.input_schema.items() if name != "required"}
         return replace(self, input_schema=schema, manifest_sha256=f"{self.manifest_sha256}.begun")
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryPins:
-    """What a tenant's answers rest on. The defaults are those of a tenant of which nothing is loaded."""
+    """The pinned state of a tenant's registry. The defaults are those of a tenant without a loaded set."""
 
     serial: int = 0  # of its set
     # SHA-256 (hex) over what its answers depend on: verified set index and waivers, manifests that do not verify,
@@ -73,27 +73,27 @@ class RegistryChange:
     refused: tuple[tuple[str, str], ...]  # (server/name, code)
     problem: str = ""  # code, when the new set was refused and the last good one stays
     marks: tuple[tuple[str, int], ...] = ()  # high-water marks to commit with the record
-    artefacts: tuple[Artefact, ...] = ()  # what `digest` covers, and the signed payloads it names; kept for replay
-    detail: str = ""  # what is wrong with a new set, for operators
+    artefacts: tuple[Artefact, ...] = ()  # the content of `digest` and its signed payloads, kept for replay
+    detail: str = ""  # the problem of a new set, for operators
 
 
-# Whether what was read of a part, known by its SHA-256, may be used. Parts are `policy`, `org`, `prompts` and
+# The check whether the content of a part, by SHA-256, may be used. Parts are `policy`, `org`, `prompts` and
 # `directory.<tenant>`.
 Admits: TypeAlias = Callable[[str, str], Check]
 
 
 def admitted(admits: Admits | None, part: str, sha256: str) -> Check:
-    """The answer of `admits`; without it nothing has to be released."""
+    """The check by `admits`; OK without it."""
     return OK if admits is None else admits(part, sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseChange:
-    """Another release of policy is about to be in force, or the newest file was refused for `problem` (a code). The
-    commit of its record moves the high-water marks."""
+    """A change of the release of policy, for its record: a new one comes into force, or the newest file was refused
+    for `problem` (a code). The commit of the record moves the high-water marks."""
 
     serial: int = 0  # of the release in force; 0: none
-    digest: str = ""  # SHA-256 of what was signed
+    digest: str = ""  # SHA-256 of the signed payload
     rolls_back_to: int | None = None  # the serial whose parts are in force again
     parts: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by part
     signers: tuple[str, ...] = ()  # role and id of the keys that signed it
@@ -101,4 +101,4 @@ class ReleaseChange:
     problem: str = ""
     message: str = ""  # of the problem, for an operator
     marks: tuple[tuple[str, int], ...] = ()
-    artefacts: tuple[Artefact, ...] = ()  # what was signed
+    artefacts: tuple[Artefact, ...] = ()  # the signed payload

@@ -32,17 +32,17 @@ class MayAssert:
     task: bool = False
     context_reset: bool = False
     groups: bool = False
-    server_peer: bool = False  # how a server proved itself to it
-    observation: bool = False  # that the text came from where it says, and not from the agent
-    client_answers: bool = False  # what its client's user answered to confirmations
+    server_peer: bool = False  # a server's proof of identity
+    observation: bool = False  # that the text comes from its stated source, not from the agent
+    client_answers: bool = False  # its client's user's answers to confirmations
     properties: bool = False  # of subjects and resources outside MCP
-    effects: bool = False  # what a tool was seen to do
+    effects: bool = False  # observed effects of a tool
 
 
 @frozen
 class Caller:
-    """The authenticated workload that asks: the PEP. Comes from configuration, never from the request, but for the
-    token that it showed, if any: that is to be found where it does not belong, and its repr never shows it."""
+    """The authenticated caller: the PEP. From configuration, never from the request, except for its `token`, if any,
+    which is kept to find it where it does not belong, and is left out of the repr."""
 
     name: str
     tenant: str
@@ -53,17 +53,17 @@ class Caller:
     dedupes_redemptions: bool = False
     inspects_results: bool = False  # every result passes InspectResult before an agent sees it
     max_worker_kills_per_minute: int = 6
-    person_clients: frozenset[str] = frozenset()  # clients of the tokens that people act with here
-    observed_until_ns: int = 0  # until then what policy denies it does not bind it; 0: it always does
-    observed_servers: frozenset[str] = frozenset()  # about which; "*" is every server
+    person_clients: frozenset[str] = frozenset()  # OAuth clients whose tokens people act with here
+    observed_until_ns: int = 0  # until then policy's denials do not bind it; 0: they do
+    observed_servers: frozenset[str] = frozenset()  # the servers of `observed_until_ns`; "*" is every server
     token: str = field(default="", repr=False, compare=False)
 
     def observed(self, server: str, at_ns: int) -> bool:
-        """Whether an operator only watches what policy would answer this caller about `server`."""
+        """Whether policy's answers to this caller about `server` are observed only, not binding."""
         return at_ns < self.observed_until_ns and not self.observed_servers.isdisjoint(("*", server))
 
     def fronts(self, server: str) -> bool:
-        """True when this caller may ask about `server`."""
+        """Whether this caller may ask about `server`."""
         return "*" in self.servers or server in self.servers
 
 
@@ -75,12 +75,12 @@ class Peer:
     sans: tuple[str, ...] = ()  # SANs of the verified client certificate, e.g. "uri:spiffe://..", "dns:gw"
     authorization: str = ""  # the `authorization` metadata, verbatim
     unreadable: bool = False  # the client certificate is malformed, or a name in it holds control characters
-    until_ns: int = 0  # when the client certificate is no longer valid, Unix nanoseconds; 0 without one
+    until_ns: int = 0  # end of the client certificate's validity, Unix nanoseconds; 0 without one
 
 
 @frozen
 class ServerPeer:
-    """The MCP server's proof of identity, as stated by the caller; "" for a form that it did not see."""
+    """The MCP server's proof of identity, as stated by the caller; "" for absent forms."""
 
     spiffe_id: str = ""
     spki_digest: str = ""  # SHA-256 of the DER SubjectPublicKeyInfo, lower-case hex
@@ -101,7 +101,7 @@ class ToolTarget:
 
 @frozen
 class ResourceTarget:
-    """A resource; `name` is its URI, of a completion the URI template, whose values so far are the `arguments`."""
+    """A resource; `name` is its URI, or for a completion the URI template, with the values so far in `arguments`."""
 
     server: str
     name: str
@@ -162,11 +162,11 @@ Credential = Bearer | AssertedClaims | NoCredential
 
 @frozen
 class SessionAsk:
-    """The session as the caller names it. State, never identity."""
+    """The session of a request, as stated by the caller. State, never identity."""
 
     id: str = ""
     task: str = ""
-    task_by_agent: bool = False  # the caller says that the agent wrote the task: then it is never vouched for
+    task_by_agent: bool = False  # the agent wrote the task: never vouched for
     parent: str = ""
     task_token: str = ""
     handle: str = ""
@@ -175,7 +175,7 @@ class SessionAsk:
 
 @frozen
 class ClientAnswer:
-    """What a caller's client says that its user answered to a requirement: "accept", "decline" or "cancel"."""
+    """The answer of a client's user to a requirement, as stated by the caller: "accept", "decline" or "cancel"."""
 
     requirement_id: str
     answer: str
@@ -200,9 +200,9 @@ class Ask:
     resume_token: str = ""
     client_answers: tuple[ClientAnswer, ...] = ()
     server_peer: ServerPeer = field(default_factory=ServerPeer)
-    working_folder: str = ""  # where the call would run, for people; no fact is made of it
-    meta: bytes = b""  # `_meta` of the MCP request, JSON; no fact is made of it
-    until_ns: int = 0  # monotonic; when the caller stops waiting, 0 without a deadline. No part of the request digest
+    working_folder: str = ""  # for people; not a fact
+    meta: bytes = b""  # `_meta` of the MCP request, JSON; not a fact
+    until_ns: int = 0  # the caller's deadline, monotonic; 0: none. Not part of the request digest
 
     @property
     def fact_bytes(self) -> int:
@@ -213,9 +213,9 @@ class Ask:
 
 @frozen
 class ResultAsk:
-    """A result to be inspected, whole. `is_error`, `effects` and `observed` are asserted: that the tool reported an
-    error, what it was seen to do, and how much could be seen. `of` is the server and the method that answered, where
-    a gateway knows them."""
+    """A result to be inspected, whole. `is_error`, `effects` and `observed` are asserted: the tool's error flag, its
+    observed effects, and the coverage of the observation. `of` is the server and the method of the result, where a
+    gateway knows them."""
 
     request_id: str
     decision_id: str
@@ -227,9 +227,7 @@ class ResultAsk:
     data: bytes = field(default=b"", repr=False)
     is_error: bool = False
     effects: tuple[tuple[str, str, bytes], ...] = ()  # kind, object, detail as JSON
-    observed: tuple[tuple[str, ...], str] | None = (
-        None  # kinds looked at, why some may be missed; None: nobody looked
-    )
+    observed: tuple[tuple[str, ...], str] | None = None  # observed kinds, why some may be missed; None: not observed
     of: tuple[str, str] | None = None
 
 
@@ -244,6 +242,6 @@ class ListAsk:
     session: SessionAsk
     presented_only: bool = False
     method: str = "tools/list"
-    asserted: tuple[tuple[str, bytes], ...] = ()  # JSON by its field, on which no list rests; it has to be sound
+    asserted: tuple[tuple[str, bytes], ...] = ()  # JSON by field; only checked for soundness
     protocol_version: str = ""
     server_peer: ServerPeer = field(default_factory=ServerPeer)

@@ -1,4 +1,4 @@
-"""Revocation of what somebody signed in with: by which marks a token is found dead. Pure."""
+"""Revocation of tokens, by marks. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TokenMark:
-    """By what a token is revoked: the kind of mark (`subject`, `sessionless` for tokens of a subject that name no
+    """A mark by which tokens are revoked: its kind (`subject`, `sessionless` for tokens of a subject without a
     session, `session`, `token`, `email`, `opaque`), and its value at an issuer."""
 
     kind: str
@@ -18,8 +18,8 @@ class TokenMark:
 
 @dataclass(frozen=True, slots=True)
 class Revocable:
-    """What somebody signed in with, as it is revoked: the subject at its issuer, when it was issued (Unix
-    nanoseconds; 0: it does not say), and what else it names, by kind of mark."""
+    """A token's marks for revocation: the subject at its issuer, the time of issue (Unix nanoseconds; 0: unknown),
+    and other names in it, by kind of mark."""
 
     issuer: str
     subject: str
@@ -27,7 +27,7 @@ class Revocable:
     names: tuple[tuple[str, str], ...] = ()
 
     def marks(self) -> Iterator[TokenMark]:
-        """The marks by which it is revoked."""
+        """All marks of the token."""
         yield TokenMark("subject", self.issuer, self.subject)
         if all(kind != "session" for kind, _ in self.names):
             yield TokenMark("sessionless", self.issuer, self.subject)
@@ -39,8 +39,8 @@ NOT_REVOCABLE = Revocable("", "")
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Tokens with one mark are dead that were issued until `until_issued_ns`; it is over at `until_ns`, when the last
-    of them has expired; with 0 it never is."""
+    """The revocation of tokens with one mark, issued until `until_issued_ns`. It ends at `until_ns`, when the last of
+    them has expired; 0: never."""
 
     until_issued_ns: int
     until_ns: int
@@ -50,11 +50,12 @@ class Revocation:
 
 
 def revokes(revoked: Mapping[str, Revocation], indexes: Iterable[str], issued_ns: int, at_ns: int) -> bool:
-    """Whether a token with marks of these indexes is dead. One that does not say when it was issued (0) is."""
+    """Whether a token with marks of these indexes is revoked; a revocation includes tokens without a time of issue
+    (0)."""
     revocations = (revoked.get(index) for index in indexes)
     return any(each is not None and issued_ns <= each.until_issued_ns and each.live(at_ns) for each in revocations)
 
 
 def normal(kind: str, value: str) -> str:
-    """The value as it is compared: an address of mail in whatever case."""
+    """The value for comparison: a mail address in lower case."""
     return value.casefold() if kind == "email" else value

@@ -1,8 +1,8 @@
-"""What an allowed call leaves behind on those who made it: labels, and a result that is to be inspected.
+"""Effects of an allowed call on its session: labels, and an awaited result.
 
-Labels belong to the pair of subject and agent, not to a session: no new session launders them. A session that another
-agent's session started shares the labels of the first one of its task, in both directions. What was written into a
-`memory` sink keeps the labels that its writer had, and an agent that calls its server for the same subject gets them.
+Labels belong to the pair of subject and agent, not to a session: no new session launders them. A session started by
+another agent's session shares the labels of the task's first session, in both directions. A `memory` sink keeps the
+labels of its writer, and an agent that calls its server for the same subject gets them.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from pdp.core.record.stored import (
     StoredCall,
 )
 
-MOST_LABELS = 64  # of one call; where there are more it has the worst
-MOST_AWAITED = 64  # results of one pair; one more counts as a result that nobody inspects
+MOST_LABELS = 64  # of one call; more count as the worst
+MOST_AWAITED = 64  # results of one pair; one more counts as never inspected
 
-ENDED_NS = 30 * 24 * 3600 * NS  # how long the id of an ended session is refused
+ENDED_NS = 30 * 24 * 3600 * NS  # the id of an ended session is refused for so long
 
-SETTLED_NS = 60 * NS  # after its time a session may go on by a call that was decided before
-BY_TIME = "time"  # what ended a session, in its record
+SETTLED_NS = 60 * NS  # a call decided before the end may still extend a session
+BY_TIME = "time"  # cause of a session's end, in its record
 
-HANDLE = "s1."  # how handles of sessions begin
+HANDLE = "s1."  # prefix of session handles
 
-UNOBSERVED = "unobserved"  # a result that nobody inspects or will: the labels may be incomplete
-# The pair has results that are awaited outside the store: where these are not known, that is as good as unobserved.
+UNOBSERVED = "unobserved"  # a result that is never inspected: the labels may be incomplete
+# The pair has awaited results outside the store; where these are unknown, it counts as unobserved.
 ELSEWHERE = "awaited_elsewhere"
 _UNKNOWING = frozenset({UNOBSERVED, ELSEWHERE})
-MEMORY = "memory"  # the kind of sink that brings back what it was given
+MEMORY = "memory"  # the kind of sink that returns its earlier input
 
-_PUT = ("manifest.labels", "")  # code and pack of what manifests say
+_PUT = ("manifest.labels", "")  # code and pack of a manifest's labels
 _UNSEEN = ("session.unobserved", "")
-_NOT_IN_COPY = "store.restored"  # code of what may have come after the copy that a store was made from
+_NOT_IN_COPY = "store.restored"  # code of results possibly lost since the copy that a store was made from
 _pair, _put_on, _shown = attrgetter("pair"), attrgetter("pair", "label"), attrgetter("shown")
 
 
 @frozen
 class SessionEffects:
-    """What an answer does to its session in the store, and to subject and agent."""
+    """The effects of an answer on its session, subject and agent in the store."""
 
     session: SessionRow | None = None
     labels: tuple[LabelRow, ...] = ()
@@ -63,7 +63,7 @@ class SessionEffects:
     reserves: tuple[BudgetReservation, ...] = ()
 
     def record_labels(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
-        """Its labels as a record says them: on what, label, code, pack."""
+        """The labels for a record: place ("agent", "memory" or "task"), label, code, pack."""
         on = {keys.pair: "agent", keys.also: "memory"}
         return {(on.get(row.pair, "task"), row.label, row.code, row.pack) for row in self.labels}
 
@@ -77,29 +77,29 @@ def pair_index(key: bytes, tenant: str, issuer: str | None, subject: str | None,
 
 
 def session_index(key: bytes, caller: Caller, session: str) -> str:
-    """The keyed index of a session; empty where none is named."""
+    """The keyed index of a session; "" without one."""
     return lasting_index(key, "session of", caller.tenant, caller.name, session) if session else ""
 
 
 def named_session_index(key: bytes, tenant: str, caller: str, session: str) -> str:
-    """The same by the name of the caller."""
+    """`session_index` by the caller's tenant and name."""
     return lasting_index(key, "session of", tenant, caller, session) if session else ""
 
 
 def indexes_in_records(key: bytes, tenant: str, caller: str, session: str) -> tuple[str, ...]:
-    """Those that records may have of a session, which is named: one for each secret that the key had at the time."""
+    """The indexes of a session in records: one for each version of the key."""
     return every_index(key, "session", tenant, caller, session)
 
 
 def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
-    """Whether the labels are all there may be."""
+    """Whether the labels are complete."""
     rows = tuple(labels)
     return not awaited and len(rows) <= MOST_LABELS and not _UNKNOWING.intersection(map(attrgetter("label"), rows))
 
 
 def not_in_copy(pair: str, restored_ns: int) -> LabelRow:
-    """The label of a pair, or a memory, that was not emptied since its store was made from a copy: what it read
-    between the two is not known."""
+    """The label of a pair, or a memory, not emptied since its store was restored from a copy: results read between
+    the two are unknown."""
     return LabelRow(pair, UNOBSERVED, _NOT_IN_COPY, "", "", restored_ns)
 
 
@@ -113,12 +113,12 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     *,
     inspects: bool,
 ) -> SessionEffects:
-    """New labels and awaited results with an allow, of a call whose session is sound. `inspects`: its caller will
-    have the result inspected."""
+    """New labels and awaited results of an allow; the call's session is sound. `inspects`: the caller will have the
+    result inspected."""
     places = places_of(keys, session)
     there = () if session.reset else stored.labels
     put = [(label, *_PUT, decision_id, at_ns) for label in target.labels] if target.labels else []
-    if keys.also and keys.also in map(_pair, stored.labels):  # of a memory: what went in comes out
+    if keys.also and keys.also in map(_pair, stored.labels):  # of a memory: its labels come out with its content
         put += [
             (row.label, row.code, row.pack, row.decision_id, row.at_ns)
             for row in stored.labels
@@ -141,8 +141,8 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
 
 
 def took_part(session: SessionFact, keys: CallKeys, there: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
-    """New labels of an agent that another one started: what the task has read stays with everybody who took part in
-    it, whatever was answered, for the next call need not name the parent."""
+    """New labels of a sub-agent: the task's labels stay with every participant, whatever the answer, for the next
+    call may omit the parent."""
     if not narrowed(session, keys):
         return ()
     shared = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
@@ -157,8 +157,7 @@ def inspected(
     session: SessionFact,
     stored: StoredCall,
 ) -> SessionEffects:
-    """New labels with the inspected result of an allowed call, which is awaited no longer. `labels`: with code and
-    pack."""
+    """New labels of an inspected result, which is no longer awaited. `labels` are (label, code, pack)."""
     places = places_of(keys, session)
     put = [(label, code, pack, decision_id, at_ns) for label, code, pack in labels]
     changes = tuple(PairChange(place, inspected=(decision_id,)) for place in places)
@@ -166,7 +165,7 @@ def inspected(
 
 
 def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
-    """A session after two changes; None where one of them may refuse the other."""
+    """A session row after two changes; None where they conflict."""
     fixed = (first.owner, first.state, first.parent, first.tree) == (then.owner, then.state, then.parent, then.tree)
     bound = ((first.task, then.task), (first.scopes, then.scopes), (first.address, then.address))
     if not fixed or first.state != "open" or any(one and other and one != other for one, other in bound):
@@ -186,34 +185,32 @@ def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
 
 
 def is_handle(parent: str) -> bool:
-    """Whether it is meant to be a session's handle, and no id."""
+    """Whether a parent is given as a session's handle rather than an id."""
     return parent.startswith(HANDLE)
 
 
 def narrowed(session: SessionFact, keys: CallKeys) -> bool:
-    """Whether another agent's session started this one: then no standing answer counts, for it may be one that the
-    agent that started it does not have."""
+    """Whether another agent's session started this one: then no standing answer counts, for the parent agent may not
+    have it."""
     return bool(session.tree) and session.tree != keys.pair
 
 
 def ended(row: SessionRow, at_ns: int) -> SessionRow:
-    """A session that ends at an instant; its row is kept, so that its id stays refused."""
+    """The row of a session ended at an instant; it is kept, so that the id stays refused."""
     return replace(row, state="ended", over_ns=at_ns, until_ns=max(row.until_ns, at_ns + ENDED_NS))
 
 
 def end_of(row: SessionRow) -> SessionOver:
-    """What the record of the end of this session is about, which has ended."""
+    """The end of an ended session, for its record."""
     return SessionOver(row.index, row.opened_ns, row.over_ns + 1)
 
 
 def over_by_time(
     opening: SessionOpening, row: SessionRow | None, idle_ns: int, at_ns: int
 ) -> SessionOver | SessionOpening:
-    """The end by time of what was opened, for its record; or the opening, to be looked at again later. `row` is what
-    is known under its index now: its session, a later one, or nothing any more.
-
-    Processes that open a session at the same time leave an opening each, less than `idle_ns` apart, and the row has
-    the first instant."""
+    """The end by time of an opened session, for its record; or the opening with a later due time. `row` is the
+    current row of its index: this session, a later one, or none.  Processes that open a session at once leave an
+    opening each, less than `idle_ns` apart; the row has the first instant."""
     if row is not None and row.opened_ns <= opening.opened_ns:
         due_ns = (row.over_ns if row.state == "open" else row.until_ns) + SETTLED_NS
         if at_ns < due_ns:
@@ -226,8 +223,8 @@ def over_by_time(
 
 
 def since(stored: StoredCall, started_ns: int) -> StoredCall:
-    """What is kept of a call without verdicts and answers that are older than its session: an earlier one under the
-    same id had those. What people said about exactly this call stands, and so does a refusal."""
+    """The stored rows of a call without verdicts and answers older than its session, which belong to an earlier
+    session of the same id. People's answers to exactly this call stay, and so do refusals."""
     if not stored.answers and stored.redeemed is None and stored.reply is None:
         return stored
     return replace(
@@ -243,12 +240,12 @@ def _unless_older(reply: ReplyRow | None, started_ns: int) -> ReplyRow | None:
 
 
 def ordered(labels: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
-    """The oldest first."""
+    """The labels, oldest first."""
     return tuple(sorted(labels, key=attrgetter("at_ns", "label", "pair")))
 
 
 def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:
-    """The pairs that the labels of a call are put on."""
+    """The pairs that get the labels of a call."""
     return tuple(dict.fromkeys(filter(None, (keys.pair, session.tree))))
 
 

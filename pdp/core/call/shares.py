@@ -1,9 +1,8 @@
-"""Fair shares: how many calls at once, and how many a second, each tenant, caller, subject and session may have.
+"""Fair shares: limits of concurrency and rate for each tenant, caller, subject and session.
 
-A rate is a token bucket, kept as the instant at which it is full again (GCRA, ITU-T I.371). A full bucket is no
-different from none, so it is dropped, and no other ever is: inventing names pushes nobody out, and the buckets that
-are kept are at most as many as the questions that passed while one of them fills. Time is an argument, monotonic
-nanoseconds.
+A rate is a token bucket, kept as the instant at which it is full again (GCRA, ITU-T I.371). Only full buckets are
+dropped, which changes nothing: invented names push nobody out, and there are at most as many buckets as requests
+passed while one fills. Time is an argument, monotonic nanoseconds.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from typing import TypeAlias
 
 from pdp.core.check import NS
 
-SWEPT = 64  # buckets that are never looked through for full ones
+SWEPT = 64  # up to so many buckets are never swept
 
 
 class Dimension(StrEnum):
-    """Whose share, from the widest to the narrowest."""
+    """The holder of a share, from the widest to the narrowest."""
 
     TENANT = "tenant"
     CALLER = "caller"
@@ -31,24 +30,23 @@ class Dimension(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FairShare:
-    """What one of a dimension may have: this part of the places, `per_second` questions, `burst` of them after a
-    rest."""
+    """The share of one holder: a fraction of the slots, `per_second` requests, `burst` of them after a rest."""
 
     in_flight: float
     per_second: float
     burst: int
-    interval_ns: int = field(init=False, repr=False, compare=False)  # in which one token comes back
+    interval_ns: int = field(init=False, repr=False, compare=False)  # until one token comes back
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "interval_ns", max(1, round(NS / self.per_second)))
 
     def places(self, all_places: int) -> int:
-        """How many of so many places; one at least."""
+        """The slots of one holder, of `all_places`; at least one."""
         return max(1, math.ceil(self.in_flight * all_places - 1e-9))
 
 
-# The process of the bench answers 80 to 400 questions a second, and one that decides nothing 2,000 (docs/bench.md). A
-# subject is left a part of that; what a gateway asks for many is bounded by places alone, until it is configured.
+# The bench's process answers 80 to 400 requests a second, one that decides nothing 2,000 (docs/bench.md). A subject
+# gets a part of that; a gateway that asks for many is bounded by slots alone, until it is configured.
 DEFAULTS: Mapping[Dimension, FairShare] = MappingProxyType({
     Dimension.TENANT: FairShare(15 / 16, 2_000, 4_000),
     Dimension.CALLER: FairShare(7 / 8, 2_000, 4_000),
@@ -56,12 +54,12 @@ DEFAULTS: Mapping[Dimension, FairShare] = MappingProxyType({
     Dimension.SESSION: FairShare(1 / 4, 50, 250),
 })  # fmt: skip
 
-Holder: TypeAlias = "tuple[Dimension, *tuple[str, ...]]"  # and whose share of it
+Holder: TypeAlias = "tuple[Dimension, *tuple[str, ...]]"  # and its names
 
 
 @dataclass(slots=True)
 class Rates:
-    """The buckets of every holder."""
+    """The token buckets of all holders."""
 
     shares: Mapping[Dimension, FairShare]
     _full_at: dict[Holder, int] = field(default_factory=dict)
@@ -71,8 +69,8 @@ class Rates:
         return len(self._full_at)
 
     def spend(self, holders: Sequence[Holder], at_ns: int) -> tuple[Dimension, int] | None:
-        """Take a token of each holder, and return None. Where one has none left, take nothing, and return the first
-        such dimension and the nanoseconds until it has one."""
+        """Take a token of each holder, and return None; if one has none left, take nothing and return the first such
+        dimension with the nanoseconds until it has one."""
         after: dict[Holder, int] = {}
         for holder in holders:
             share = self.shares[holder[0]]
@@ -90,7 +88,7 @@ class Rates:
 
 @dataclass(slots=True)
 class SlotCounts:
-    """The places that every holder has taken. `most` are those of one, by dimension."""
+    """The slots taken by each holder. `most` is the limit of one holder, by dimension."""
 
     most: Mapping[Dimension, int]
     _taken: dict[Holder, int] = field(default_factory=dict)
@@ -99,8 +97,8 @@ class SlotCounts:
         return len(self._taken)
 
     def take(self, holders: Sequence[Holder]) -> Dimension | None:
-        """Take a place for each holder, and return None. Where one has as many as it may, take nothing, and return
-        the first such dimension."""
+        """Take a slot for each holder, and return None; if one is at its limit, take nothing and return the first
+        such dimension."""
         for holder in holders:
             if self._taken.get(holder, 0) >= self.most[holder[0]]:
                 return holder[0]
@@ -109,7 +107,7 @@ class SlotCounts:
         return None
 
     def leave(self, holders: Sequence[Holder]) -> None:
-        """Give them back."""
+        """Give the holders' slots back."""
         for holder in holders:
             left = self._taken[holder] - 1
             if left:

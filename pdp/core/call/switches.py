@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pdp.core.call.revocation import Revocation
 from pdp.core.check import OK, Check, failed
 
-QUARANTINE = "quarantine"  # the scope of what no operator sets: of a tool that did what it may not do
+QUARANTINE = "quarantine"  # the scope of a quarantine, set after a forbidden effect of a tool, not by an operator
 SCOPES = ("everything", "tenant", "server", "tool", "agent", "subject")
 
 
@@ -26,7 +26,7 @@ class Switch:
     server: str  # for scope server and tool
     value: str  # tenant, tool name, agent id or subject id
     until_ns: int = 0
-    record: str = ""  # of a quarantine: the newest record that says why
+    record: str = ""  # of a quarantine: the newest record of its cause
 
     def reaches(self, wanted: Mapping[str, Collection[str]]) -> bool:
         """True when this switch, wider than one tool, applies to a request with these names."""
@@ -57,7 +57,7 @@ class Switches:
     revoked: Mapping[str, Revocation] = field(default_factory=dict)
 
     def check(self, tenant: str, server: str, *, agents: frozenset[str], subject: str | None, at_ns: int) -> Check:
-        """The check for everything that is wider than one tool. `agents` is the agent and its actor chain."""
+        """The check of all switches wider than one tool. `agents` are the agent and its actor chain."""
         if not self.engaged:
             return OK
         wanted = {
@@ -74,18 +74,18 @@ class Switches:
         return OK
 
     def tool_check(self, tenant: str, server: str, name: str, at_ns: int) -> Check:
-        """The check of this one tool."""
+        """The check of one tool's switches and quarantine."""
         if self.tool_off(tenant, server, name, at_ns):
             return failed("switch.tool", "An operator has switched this tool off.")
         return OK if self.quarantined(tenant, server, name) is None else _QUARANTINED
 
     def quarantined(self, tenant: str, server: str, name: str) -> Switch | None:
-        """The quarantine of the tool for this tenant; None where it is in none."""
+        """The tool's quarantine for this tenant; None without one."""
         place = (tenant, QUARANTINE, server, name)
         return next((s for s in self.engaged if (s.tenant, s.scope, s.server, s.value) == place), None)
 
     def tool_off(self, tenant: str, server: str, name: str, at_ns: int) -> bool:
-        """True when this one tool is switched off."""
+        """Whether a switch of this one tool is engaged."""
         for switch in self.engaged:
             tool = switch.scope == "tool" and switch.server == server and switch.value == name
             if tool and switch.live(tenant, at_ns):

@@ -1,4 +1,4 @@
-"""The task statement: what somebody else than the agent says that the user wants."""
+"""The task statement: the user's task, vouched for by somebody else than the agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VOUCHED = ("subject_signed", "caller")  # sources of a task statement
 
 
 class StatedTask:
-    """A vouched statement, false where there is none. Holds the values that stand in the user's own words."""
+    """A vouched statement, false without one. Contains the values that stand in the user's own words."""
 
     __slots__ = ("_asked", "_excluded", "_stated")
 
@@ -31,7 +31,7 @@ class StatedTask:
         return any(_stands(value, each) for each in self._asked) and not _stands(value, self._excluded)
 
     def spells(self, value: Scalar) -> bool:
-        """Whether it has this very text."""
+        """Whether the statement has exactly this text."""
         text = text_of(value)
         return any(each.holds(text) for each in self._asked) and not _stands(value, self._excluded)
 
@@ -42,12 +42,12 @@ def _stands(value: Scalar, wording: Wording) -> bool:
     return wording.holds(value) or value in wording.instants
 
 
-@lru_cache(256)  # a task comes with each of its calls
+@lru_cache(256)  # the same task comes with each of its calls
 def of_task(task: str) -> StatedTask:
-    """The statement, read."""
+    """The parsed statement."""
     return StatedTask(task)
 
 
 def vouched_task(task: str | None, source: str) -> StatedTask:
-    """The task that somebody else than the agent vouches for; empty without one."""
+    """The vouched task; empty where only the agent, or nobody, vouches for it."""
     return of_task(task if task and source in VOUCHED else "")

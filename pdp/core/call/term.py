@@ -35,15 +35,15 @@ class Term:
     until_ns: int
 
     def left_seconds(self, at_ns: int) -> float:
-        """Until it ends; negative afterwards."""
+        """Seconds until the end; negative afterwards."""
         return (self.until_ns - at_ns) / NS
 
     def holds(self, at_ns: int) -> bool:
         return self.from_ns <= at_ns < self.until_ns
 
     def warning(self, at_ns: int) -> str:
-        """The reason for a warning: it does not hold, or only a week is left (of a short term, a third).
-        Empty while there is time. The words are the same for a day, towards the end for an hour."""
+        """The warning: not valid now, or only a week left (of a short term, a third); "" while there is time. The
+        text changes once a day, towards the end once an hour."""
         what, renew = _WORDS[self.kind]
         left = self.until_ns - at_ns
         if at_ns < self.from_ns:

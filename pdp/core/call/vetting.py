@@ -1,4 +1,4 @@
-"""Vetting of a server as policy sees it: the package that it runs, and what came of the package's examinations."""
+"""The vetting of a server for policy: its package, and the results of the package's examinations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXAMINATIONS = ("static", "dependencies", "dynamic")
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What came of an examination of a package. The default: none was made."""
+    """The result of one examination of a package. The default: none was made."""
 
     result: str = "none"  # "passed" | "accepted" (its errors were) | "failed" | "none"
     performed_ns: int = 0

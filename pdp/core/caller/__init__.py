@@ -1,1 +1,1 @@
-"""What callers ask and make of answers, the same in the client and in the gateways and hooks of the service."""
+"""The caller's side: requests and answers, shared by the client and the service's gateways and hooks."""

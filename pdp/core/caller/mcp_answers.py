@@ -1,7 +1,7 @@
-"""Decisions as MCP messages, for each protocol version, and requests of MCP as questions to the decision point.
+"""Decisions as MCP messages, for each protocol version, and MCP requests as decision requests.
 
-Pure: dictionaries by the names of the wire go in and come out; who sends them adds the JSON-RPC envelope. It rests on
-the standard library and the client's values, so the middleware of a server and the PDP's own gateways share it.
+Pure: dictionaries with the names of the wire in and out; the sender adds the JSON-RPC envelope. It imports only the
+standard library and the client's values, so a server's middleware and the PDP's own gateways share it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pdp.core.caller.values import Decision, Elicited, Kind, refused
 
 DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
 QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name
-CONFIRMATION = "pdp.confirmation"  # the same, where the answer itself is what is asked for
+CONFIRMATION = "pdp.confirmation"  # the same, for a confirmation by the answer itself
 MAX_SHOWN = 2_000  # characters of a call that a client's form can show; a longer one is confirmed on the page
 SAFE_MESSAGE = "This call is not available."
 MODERN = frozenset({"2026-07-28"})  # versions without a handshake, whose servers ask by `input_required`
@@ -40,28 +40,28 @@ class NotACallError(ValueError):
 
 
 class Way(enum.Enum):
-    """How a client can be told that a call waits for its user."""
+    """The way in which a client learns that a call waits for its user."""
 
     INPUT_REQUIRED = "input_required"  # a result; the client calls again
-    ELICIT_URL = "elicit_url"  # a request of the server during the call, which shows a page
-    ELICIT_FORM = "elicit_form"  # the same with a form, whose text names the page
+    ELICIT_URL = "elicit_url"  # a server's request during the call, with a page
+    ELICIT_FORM = "elicit_form"  # the same with a form, whose text has the page's address
     ERROR = "error"  # only by an error
 
 
 @dataclass(frozen=True, slots=True)
 class McpClient:
-    """The MCP client: its protocol version and what it says it can do (`ClientCapabilities`), None if it does not."""
+    """The MCP client: its protocol version and stated capabilities (`ClientCapabilities`), None if absent."""
 
     version: str
     capabilities: Mapping[str, Any] | None = None
 
     @property
     def modern(self) -> bool:
-        """Whether it speaks a version without a handshake."""
+        """Whether its version has no handshake."""
         return self.version in MODERN
 
     def shows(self, mode: str) -> bool:
-        """Whether it can show its user a `url` or a `form`. An empty elicitation capability means forms."""
+        """Whether it can show a `url` or a `form`. An empty elicitation capability means forms."""
         elicitation = (self.capabilities or {}).get("elicitation")
         if not isinstance(elicitation, Mapping):
             return False
@@ -70,7 +70,7 @@ class McpClient:
 
 @dataclass(frozen=True, slots=True)
 class CallParameters:
-    """The parameters of a request on which a decision rests: what of which kind, by its name or URI, with what."""
+    """The parameters of a request that are decided: kind, name or URI, and arguments of the target."""
 
     name: str
     arguments: Mapping[str, Any] = field(repr=False)
@@ -80,12 +80,12 @@ class CallParameters:
 
     @property
     def stated(self) -> Mapping[str, Any] | None:
-        """The arguments, where they stand beside the name; None for a URI, which has them in it."""
+        """The arguments beside the name; None for a URI, which contains them."""
         return self.arguments if self.kind != "resource" or self.method == COMPLETE else None
 
 
 def call_parameters(params: Mapping[str, Any] | None, method: str = TOOL_CALL) -> CallParameters:
-    """What is called, with what, by a method of `CALLS`. Raises NotACallError."""
+    """The call parameters of a method of `CALLS`. Raises NotACallError."""
     given = params or {}
     meta = given.get("_meta")
     if not isinstance(meta, dict | None):
@@ -124,8 +124,8 @@ def _completed(given: Mapping[str, Any]) -> tuple[Kind, Any, dict[str, Any]]:
 
 
 def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...]:
-    """The resources of which a modern client wants to hear, each as the subscription that is decided. That a list has
-    changed is for everybody who may list; to hear of anything else, nobody decides. Raises NotACallError."""
+    """The resources that a modern client subscribes to, each as the subscription that is decided. Notices of changed
+    lists need no decision; others are not accepted. Raises NotACallError."""
     wanted = (params or {}).get("notifications")
     if not isinstance(wanted, Mapping) or not wanted.keys() <= NOTIFICATIONS:
         raise NotACallError(f"params.notifications: must be an object of {', '.join(sorted(NOTIFICATIONS))} alone")
@@ -136,8 +136,8 @@ def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...
 
 
 def unobliging(decision: Decision, carried_out: Collection[str] = ()) -> Decision:
-    """The same, but a denial for an allow that obliges to anything but what is `carried_out` here, whatever the
-    client of the decision point was made to declare."""
+    """The decision, or a denial for an allow with obligations other than those `carried_out` here, whatever the
+    client declares to support."""
     if all(each.kind in carried_out for each in decision.obligations):
         return decision
     kinds = ", ".join(each.kind for each in decision.obligations)
@@ -147,7 +147,7 @@ def unobliging(decision: Decision, carried_out: Collection[str] = ()) -> Decisio
 
 
 def data(decision: Decision) -> dict[str, Any]:
-    """What a client may know of a decision that is no allow: never its reasons."""
+    """The client's part of a denial or pending decision, without its reasons."""
     answer_data: dict[str, Any] = {"status": decision.effect}
     if decision.decision_id:
         answer_data["decision_id"] = decision.decision_id
@@ -160,7 +160,7 @@ def data(decision: Decision) -> dict[str, Any]:
 
 
 def way(decision: Decision, client: McpClient) -> Way:
-    """How `client` is told of a pending call: by a page of the console where it can open one, else by an error."""
+    """The way to tell `client` of a pending call: a page of the console if it can open one, else an error."""
     if decision.effect != "pending" or page(decision) is None:
         return Way.ERROR
     if client.modern:
@@ -171,8 +171,8 @@ def way(decision: Decision, client: McpClient) -> Way:
 
 
 def elicitation(decision: Decision, client: McpClient) -> dict[str, Any]:
-    """The parameters of `elicitation/create` for a pending call that has a page. The page asks who opens it to sign
-    in: its address carries no right."""
+    """The parameters of `elicitation/create` for a pending call that has a page. The page needs a sign-in:
+    its address carries no right."""
     approval_page = page(decision)
     if approval_page is None:
         raise ValueError("decision: no requirement has a page")
@@ -187,11 +187,11 @@ def elicitation(decision: Decision, client: McpClient) -> dict[str, Any]:
 def confirmation(
     decision: Decision, client: McpClient, server: str, call: CallParameters, asked: Collection[str] = ()
 ) -> tuple[str, dict[str, Any]] | None:
-    """The first open confirmation for which policy takes a client's word, but for those `asked` already: its id, and
-    the parameters of `elicitation/create` by which the user confirms this very call. None without one, where the
-    client shows no forms, and for a call that is too long to be shown whole.
+    """The first open `client_asserted` confirmation not `asked` yet: its id, and the parameters of
+    `elicitation/create` for this very call. None without one, for a client without forms, and for a call too long to
+    be shown whole.
 
-    Everything but ASCII is spelled out, so that nothing of a call is hidden or out of its place.
+    Non-ASCII characters are escaped, so that nothing of a call is hidden or out of its place.
     """
     shown = f"{json.dumps(call.name)} of {json.dumps(server)} with {json.dumps(call.arguments, sort_keys=True)}"
     forms = client.shows("form") and (client.modern or client.version in _FORMS)
@@ -205,15 +205,15 @@ def confirmation(
 
 
 def input_required(params: Mapping[str, Any], state: str | None = None, name: str = QUESTION) -> dict[str, Any]:
-    """The result with which a modern client asks its user, by `params` of `elicitation/create`, and calls again.
-    `state` comes back with that call; a gateway gives none, since the server behind it would take it for its own."""
+    """The result after which a modern client asks its user (`params` of `elicitation/create`) and calls again.
+    `state` comes back with that call; a gateway sets none, since the server behind it would take it for its own."""
     question = {"method": "elicitation/create", "params": dict(params)}
     result: dict[str, Any] = {"resultType": "input_required", "inputRequests": {name: question}}
     return result if state is None else {**result, "requestState": state}
 
 
 def answered(params: Mapping[str, Any], name: str = QUESTION) -> Elicited | None:
-    """What the user answered to our question; None for nothing that is known."""
+    """The user's answer to our question; None for none or an unknown one."""
     responses = params.get("inputResponses")
     response = responses.get(name) if isinstance(responses, Mapping) else None
     action = response.get("action") if isinstance(response, Mapping) else None
@@ -228,8 +228,8 @@ def listed(
     method: str = TOOL_LIST,
     prefix: str = "",
 ) -> dict[str, Any]:
-    """The result of a method of `LISTS`, whole, from definitions by name or URI. It is one subject's, for as long as
-    it holds. A gateway may put a `prefix` before the names."""
+    """The whole result of a method of `LISTS`, from definitions by name or URI: private to one subject, valid for
+    `milliseconds`. A gateway may put a `prefix` before the names."""
     member, identity = LISTS[method].member, LISTS[method].identity
     result: dict[str, Any] = {member: [{**definition, identity: prefix + name} for name, definition in shown]}
     if client.modern:
@@ -238,7 +238,7 @@ def listed(
 
 
 def page(decision: Decision) -> tuple[str, str] | None:
-    """(address, short code) of the first requirement that has a page."""
+    """(address, short code) of the first requirement with a page."""
     for wanted in decision.pending.requirements if decision.pending is not None else ():
         if urlsplit(wanted.url).scheme in ("https", "http"):
             return wanted.url, wanted.short_code

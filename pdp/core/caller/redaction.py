@@ -1,4 +1,4 @@
-"""What an answer about a result has cut out of it."""
+"""Redactions of a result, as the `redact` obligation orders them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ REDACT = "redact"  # the obligation
 
 
 def redacted(result: Any, redactions: Sequence[Mapping[str, Any]]) -> Any:
-    """The result with each place replaced: a JSON Pointer (RFC 6901), and of a text only its spans (from, before;
-    characters), where there are any. Raises LookupError, TypeError, ValueError for a place that is not there."""
+    """The result with each place replaced: a JSON Pointer (RFC 6901), and within a text only the spans (start, end;
+    characters), if any. Raises LookupError, TypeError, ValueError for a place that does not exist."""
     for each in redactions:
         *path, last = [part.replace("~1", "/").replace("~0", "~") for part in each["pointer"].split("/")]
         if not path:

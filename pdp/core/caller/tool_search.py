@@ -1,5 +1,5 @@
-"""Tool search on the wire: tools that find and call others, so that a client sees `call_tool` and nothing of what is
-meant. Pure: dictionaries by the names of the wire."""
+"""Tool search on the wire: tools that find and call other tools, so that the client's call names `call_tool` alone.
+Pure: dictionaries with the names of the wire."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from pdp.core.caller.mcp_answers import CallParameters, NotACallError
 
-_WRAPPED = {"fastmcp": {"wrap_result": True}}  # by this FastMCP's clients find the list in the structured content
+_WRAPPED = {"fastmcp": {"wrap_result": True}}  # FastMCP's clients then read the list from the structured content
 
 
 class UnreadableResultError(ValueError):
-    """The result of a search is in no form of which tools could be taken away."""
+    """A search's result in an unknown form, from which tools cannot be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class ToolSearch:
     call: frozenset[str] = frozenset({"call_tool"})
 
     def meant(self, call: CallParameters) -> CallParameters | None:
-        """The call within `call`; None where there is none. Raises NotACallError for one that cannot be read, or that
-        calls such a tool in turn."""
+        """The call within `call`; None without one. Raises NotACallError for a malformed one, or one that calls such
+        a tool in turn."""
         if call.name not in self.call:
             return None
         name, arguments = call.arguments.get("name"), call.arguments.get("arguments")
@@ -37,7 +37,7 @@ class ToolSearch:
 
 
 def found(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tools of a search's result. Raises UnreadableResultError for a result that is not the list alone."""
+    """The tools in a search's result. Raises UnreadableResultError for a result that is not the list alone."""
     if result.get("isError"):
         return []
     structured = result.get("structuredContent")
@@ -56,7 +56,7 @@ def found(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 def without(
     result: Mapping[str, Any], tools: Iterable[Mapping[str, Any]], shown: Mapping[str, bytes]
 ) -> dict[str, Any]:
-    """The result with those of its tools that are `shown` (definitions as JSON, by name), by these definitions."""
+    """The result reduced to tools in `shown` (name → definition as JSON), with these definitions."""
     kept = [json.loads(shown[tool["name"]]) for tool in tools if tool["name"] in shown]
     filtered: dict[str, Any] = {"content": [{"type": "text", "text": json.dumps(kept, ensure_ascii=False)}]}
     if result.get("structuredContent") is not None:

@@ -1,4 +1,4 @@
-"""Arguments and results of whoever asks, immutable: of the client, and of the gateways and hooks of the service."""
+"""Requests and answers of callers, immutable: for the client, and for the service's gateways and hooks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Assurance = Literal["", "client_asserted", "signed_in", "passkey"]
 Elicited = Literal["accept", "decline", "cancel"]
 SAFE_MESSAGE = "This call is not available."
 WITHHELD = "The result of this call is withheld."
-JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on as they are
+JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on unchanged
 
 
 class NotARequestError(ValueError):
@@ -23,7 +23,7 @@ class NotARequestError(ValueError):
 
 
 def encoded(value: JsonObject, name: str) -> bytes:
-    """JSON bytes as they are, a mapping as JSON, None as nothing. Raises NotARequestError naming the argument."""
+    """JSON bytes: bytes unchanged, a mapping encoded, None as b"". Raises NotARequestError naming the argument."""
     if value is None:
         return b""
     if isinstance(value, bytes):
@@ -37,11 +37,10 @@ def encoded(value: JsonObject, name: str) -> bytes:
 
 
 def presented(tool: Any) -> bytes:
-    """The definition of a tool as a client of the `mcp` SDK read it from the server, for `definition` and
-    `definitions`: by the names of the wire, with exactly the members that were sent. Raises TypeError for another
-    object.
+    """The definition of a tool from the `mcp` SDK's object, for `definition` and `definitions`: with the names of the
+    wire and exactly the members that were sent. Raises TypeError for another object.
 
-    What an SDK drops when it reads is gone: where a tool comes back as `tool.drifted`, give the JSON of the wire.
+    Members that an SDK drops are lost: where a tool comes back as `tool.drifted`, give the JSON of the wire.
     """
     write = getattr(tool, "model_dump_json", None)
     if write is None:
@@ -51,7 +50,7 @@ def presented(tool: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Identity claims that this caller has verified itself; they count only where its configuration says so."""
+    """Identity claims verified by the caller itself; they count only where its configuration says so."""
 
     issuer: str
     subject: str
@@ -60,7 +59,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class ServerPeer:
-    """The identity that the MCP server has proved to you. Digests are SHA-256, lower-case hex."""
+    """The MCP server's identity, as proved to the caller. Digests are SHA-256, lower-case hex."""
 
     spiffe_id: str = ""
     spki_digest: str = ""
@@ -69,16 +68,15 @@ class ServerPeer:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool. `tool` is the server's own name of it; `definition` is the tool as the server listed it
+    """One tool call. `tool` is the server's own name of the tool; `definition` is the tool as the server listed it
     (`presented` makes it from an SDK's object).
 
-    With another `kind` it is one request about a prompt, or about a resource, whose URI is then `tool`. `method` is
-    the MCP method if it is another than `tools/call`, `prompts/get` or `resources/read`.
+    Another `kind` makes it a request about a prompt or a resource (`tool` is then the URI). `method` is the MCP
+    method, if other than `tools/call`, `prompts/get` or `resources/read`.
 
-    `call_id` names the one execution that is meant and stays the same when a pending call is asked again.
-    `client_answers` are what the MCP client's user answered, by the id of the requirement; they count where this
-    caller's configuration says so. `working_folder` is where the call would run; people are shown it, and what they
-    answer holds there alone.
+    `call_id` names one execution, and stays the same when a pending call is asked again. `client_answers` are answers
+    of the MCP client's user by the requirement's id; they count where this caller's configuration says so.
+    `working_folder` is where the call would run; people are shown it, and their answers hold there alone.
     """
 
     server: str
@@ -103,8 +101,8 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A server's list of tools, or what else `method` lists. `definitions` are the tools as it listed them; None asks
-    about its pinned list."""
+    """A server's list of tools, or of another `method`. `definitions` are as the server listed them; None asks about
+    the pinned list."""
 
     server: str
     definitions: Sequence[Mapping[str, Any] | bytes] | None = field(default=None, repr=False)
@@ -118,7 +116,7 @@ Credential = str | Claims | None  # a str is the subject's access token, without
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The agent's session. `task` is what it was asked to do; `task_by_agent` says that the agent wrote it."""
+    """The agent's session. `task` is the user's task; `task_by_agent`: the agent wrote it."""
 
     id: str = ""
     task: str = ""
@@ -139,20 +137,20 @@ class Reason:
 
 
 class _Answer:
-    """What all answers have."""
+    """The common part of all answers."""
 
     __slots__ = ()
     reasons: tuple[Reason, ...]
 
     @property
     def code(self) -> str:
-        """The first reason's code; "" where there is none."""
+        """The first reason's code; "" without reasons."""
         return self.reasons[0].code if self.reasons else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """A duty of the caller that carries the call out. `parameters` is a JSON object as bytes."""
+    """An obligation of the caller. `parameters` is a JSON object as bytes."""
 
     kind: str
     code: str
@@ -161,8 +159,8 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """An open requirement of a pending call. `expires_at` is in Unix seconds, None where there is none;
-    `min_assurance` is that of a confirmation, "" for what is not said."""
+    """An open requirement of a pending call. `expires_at` is in Unix seconds, None without an expiry;
+    `min_assurance` is that of a confirmation, else ""."""
 
     id: str
     kind: RequirementKind
@@ -194,11 +192,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Decision(_Answer):
-    """One answer. Act only if `allowed`, honouring every obligation, before `valid_until`.
+    """One answer. Execute the call only if `allowed`, with every obligation fulfilled, before `valid_until`.
 
-    `effect` is what holds for this caller: an allow that this client cannot vouch for is a "deny" here, and its
-    first reason says why. `server_code` is the service's code of an error, from its metadata. Only `safe_message`
-    is fit for a model.
+    `effect` is the effect for this caller: an allow that this client cannot honour is a "deny", with the cause as
+    first reason. `server_code` is the service's code of an error, from its metadata. Only `safe_message` is fit for a
+    model.
     """
 
     allowed: bool
@@ -218,17 +216,17 @@ class Decision(_Answer):
     record: Record | None = None
     server_code: str = ""
     session_handle: str = field(default="", repr=False)  # for a sub-agent's `Session.parent`
-    observed: Effect | None = None  # what policy says, where it does not bind: of a client with `observe` alone
+    observed: Effect | None = None  # policy's non-binding effect, for a client with `observe`
 
     def holds(self, at: float) -> bool:
-        """True while the call may still be carried out at `at`, Unix seconds: for callers that wait in between."""
+        """Whether the call may still be executed at `at` (Unix seconds), for callers that wait in between."""
         return self.allowed and self.valid_until is not None and at < self.valid_until
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool, prompt or resource (by its URI) that the subject may see. `definition` is the JSON to pass on, instead
-    of what the server sent."""
+    """A tool, prompt or resource (by its URI) that the subject may see. `definition` is the JSON to pass on in place
+    of the server's."""
 
     name: str
     definition: bytes
@@ -236,7 +234,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolList(_Answer):
-    """A filtered list. Not `allowed`: it could not be decided, and `tools` is empty."""
+    """A filtered list. Not `allowed`: no decision was possible, and `tools` is empty."""
 
     allowed: bool
     request_id: str
@@ -244,7 +242,7 @@ class ToolList(_Answer):
     reasons: tuple[Reason, ...]
     safe_message: str
     decision_id: str = ""
-    hidden: tuple[tuple[str, tuple[Reason, ...]], ...] = ()  # (name, why): for logs only
+    hidden: tuple[tuple[str, tuple[Reason, ...]], ...] = ()  # (name, reasons): for logs only
     valid_until: float | None = None  # Unix seconds
     record: Record | None = None
     server_code: str = ""
@@ -252,10 +250,10 @@ class ToolList(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Waited(_Answer):
-    """The result of a wait. `again`: ask the same call again now, with its `resume_token`; that permits nothing.
+    """The result of a wait. `again`: ask the same call again now, with its `resume_token`; not a permission.
 
-    Not `again` and no `reasons`: it still waits for `requirements`, so wait again. With reasons the wait failed, and
-    the state of the call is unknown; `gone` says that no request has the token (any more), so do not wait on it.
+    Not `again` and no `reasons`: `requirements` are still open, so wait again. With reasons the wait failed, and the
+    state of the call is unknown; `gone`: no request has the token (any more), so do not wait on it.
     """
 
     again: bool
@@ -267,7 +265,7 @@ class Waited(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Reported(_Answer):
-    """Whether an outcome is `noted`, durably. If not, the reasons say why; report the same again."""
+    """The answer to a reported outcome: durably `noted`, or the reasons why not; then report the same again."""
 
     noted: bool
     record: Record | None = None
@@ -277,8 +275,8 @@ class Reported(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Inspected(_Answer):
-    """The answer about one result. Pass on `result`, which is a copy with everything cut out that has to be, and only
-    if it `passes`; in its place `safe_message`. `labels` are what the result put on its session."""
+    """The answer about one result. If it `passes`, pass on `result`, a redacted copy; else `safe_message`. `labels`
+    are those that the result put on its session."""
 
     passes: bool
     request_id: str
@@ -292,10 +290,10 @@ class Inspected(_Answer):
 
 
 def refused(request_id: str, code: str, message: str, server_code: str = "") -> Decision:
-    """A denial of this client's own."""
+    """A denial by the client itself."""
     return Decision(False, "deny", request_id, (Reason(code, message),), SAFE_MESSAGE, server_code=server_code)
 
 
 def withheld(request_id: str, code: str, message: str, server_code: str = "") -> Inspected:
-    """A result that this client withholds."""
+    """The withholding of a result by the client itself."""
     return Inspected(False, request_id, (Reason(code, message),), WITHHELD, server_code=server_code)

@@ -1,1 +1,1 @@
-"""The judge, as far as it is pure: what it sees, what it may answer, how that is read."""
+"""The judge's pure part: its input, its prompts, and the parsing of its answers."""

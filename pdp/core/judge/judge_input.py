@@ -1,4 +1,4 @@
-"""The input of the judge for one call, the rendered prompt, and the opinion that comes back."""
+"""The judge's input for one call, the rendered prompt, and the opinion."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SINK_KINDS = ("database", "email", "filesystem", "memory", "message", "network",
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """Traits of the tool by its signed manifest, which choose the sections of a prompt; none of them is
-    shown. The defaults are the worst, as of a tool that nobody registered: the sections about destruction, sending
-    and execution apply."""
+    """Traits of the tool by its signed manifest, which choose the sections of a prompt and are never shown. The
+    defaults are the worst, as for an unregistered tool: the sections about destruction, sending and execution
+    apply."""
 
     risk: str = "critical"
     permissions: tuple[str, ...] = ()
@@ -39,19 +39,19 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class CallContent:
-    """The content of a call as it came: the pinned definition, the arguments, and text around them."""
+    """The content of a call: the pinned definition, the arguments, and the surrounding text."""
 
     definition: Mapping[str, Json]
     arguments: Mapping[str, Json]
     observation: str
     observation_vouched: bool
-    asserted_task: str = ""  # the agent's own; counts where no other is vouched for
+    asserted_task: str = ""  # the agent's own; used without a vouched one
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierCall:
-    """An allowed call of the same subject and agent that says something about this one: it labelled them, or a value
-    of this call was first seen in its result. `values` are JSON Pointers into the arguments of this call."""
+    """An earlier allowed call of the same subject and agent that bears on this one: it put a label on them, or a
+    value of this call was first seen in its result. `values` are JSON Pointers into the arguments of this call."""
 
     server: str
     target: str  # its key, as policy knows it
@@ -61,8 +61,8 @@ class EarlierCall:
 
 @dataclass(frozen=True, slots=True)
 class JudgeInput:
-    """All that a judge may see of one call. Secrets in arguments and observation are redacted before this is made;
-    nothing in it names the user or the session."""
+    """The judge's whole view of one call. Secrets in arguments and observation are already redacted; it never names
+    the user or the session."""
 
     task: str  # "" where there is none
     task_source: str  # "subject_signed" | "caller" | "agent" | "none"
@@ -76,7 +76,7 @@ class JudgeInput:
     labels: tuple[str, ...]
     observation: str  # untrusted text; "" where none was passed on
     traits: Traits = field(default_factory=Traits)
-    observation_source: str = "agent"  # "caller" | "agent" | "none": who vouches that the agent was shown it
+    observation_source: str = "agent"  # "caller" | "agent" | "none": voucher that the agent was shown it
     earlier: tuple[EarlierCall, ...] = ()  # the oldest first
     origins: tuple[tuple[str, str], ...] = ()  # (JSON Pointer, origin) of binding values; empty: not traced
 
@@ -90,8 +90,7 @@ class JudgeInput:
         earlier: tuple[EarlierCall, ...] = (),
         origins: OriginsFact = UNTRACED,
     ) -> JudgeInput:
-        """The input for one call, in a decision and in an evaluation of the judge: no user, no session, no
-        secret that we know to be one."""
+        """The input for one call, in a decision and in an evaluation of the judge, with known secrets redacted."""
         clean = redacted(content.arguments, content.observation)
         definition = content.definition
         schema = definition.get("inputSchema")
@@ -115,7 +114,7 @@ class JudgeInput:
 
     @property
     def holds_asserted(self) -> bool:
-        """Whether a part of it is text that nobody vouched for: its verdict may refuse, and settles nothing."""
+        """Whether it has an unvouched part: then a verdict may refuse, but not unlock."""
         return "agent" in (self.task_source, self.observation_source)
 
 
@@ -127,23 +126,23 @@ def _source(content: CallContent) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A prompt ready to send. The same input and prompts give the same, but for the nonce."""
+    """A prompt ready to send, deterministic but for the nonce."""
 
     prompt: str  # id
-    prompt_sha256: str  # of everything that the prompt with this id is made of, as policy knows it
+    prompt_sha256: str  # of the prompt's whole content, as policy pins it
     system: str
     user: str
     nonce: str
     schema: Mapping[str, Json]  # JSON Schema of the answer, strict
     settings: Mapping[str, Json]  # of the prompt's front matter, e.g. temperature
     rules: tuple[str, ...]  # ids that `violated` may name
-    seen_sha256: str  # over all of it but the nonce
-    cut: tuple[str, ...] = ()  # names of blocks that did not fit whole
+    seen_sha256: str  # over everything but the nonce
+    cut: tuple[str, ...] = ()  # names of truncated blocks
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The opinion of a session. `status` is "ok" exactly when there is a verdict; else it says why there is none:
+    """The opinion of a session. `status` is "ok" exactly when there is a verdict; else the cause:
     nonce, malformed, extra_text, refused, length, filtered, timeout, endpoint, rate_limited, breaker_open, budget,
     overloaded, unavailable, withheld, prompt, too_large."""
 

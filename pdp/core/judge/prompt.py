@@ -1,7 +1,7 @@
-"""Prompts as values: a base text for each prompt, and sections for the tools that they speak of. Pure.
+"""Prompts as values: a base text for each prompt, and sections for the tools that they cover. Pure.
 
-`pdp.judge.prompts` loads them from files. Policy pins the digest of everything that a prompt may be made
-of, so a changed section is another prompt.
+`pdp.judge.prompts` loads them from files. Policy pins the digest of a prompt's whole content, so a changed section
+makes another prompt.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pdp.core.bytes.digest import Json, digest
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import JudgeInput
 
-FORMAT = "pdp.judge/3"  # of what the renderer makes around the texts; another one means other digests
-SECTIONS, MARKER = "{{sections}}", "{{marker}}"  # what a base text holds, each once
+FORMAT = "pdp.judge/3"  # of the rendering around the texts; part of the digests
+SECTIONS, MARKER = "{{sections}}", "{{marker}}"  # placeholders of a base text, each once
 
 
 class UnknownPrompt(Fault):
@@ -27,8 +27,8 @@ class UnknownPrompt(Fault):
 
 @dataclass(frozen=True, slots=True)
 class ToolSelector:
-    """A selector of tools for a section: each given entry matches the tool. In an entry, one of its values
-    is enough. Servers, tools and permissions are patterns in which `*` stands for anything."""
+    """A selector of tools for a section: every given entry must match the tool, by one of its values. Servers, tools
+    and permissions are patterns with `*` for anything."""
 
     servers: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
@@ -61,13 +61,13 @@ class ToolSelector:
 
 
 def _any(values: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
-    """Whether a value matches a pattern. Without patterns every value does."""
+    """Whether some value matches some pattern; true without patterns."""
     return not patterns or any(fnmatchcase(value, pattern) for value in values for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section: rules of what is allowed and blocked for some tools."""
+    """A section: rules of allowed and blocked calls for some tools."""
 
     id: str
     version: str
@@ -94,14 +94,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt: a base text that holds `{{sections}}` where the sections go and `{{marker}}` where the nonce goes."""
+    """A prompt: a base text with the placeholders `{{sections}}` and `{{marker}}` (the nonce)."""
 
     id: str
     version: str
     text: str
     rules: tuple[str, ...]
     settings: Mapping[str, Json]  # for the endpoint: temperature, max_tokens, ...
-    data_tokens: int  # estimated tokens that the input of one call may take
+    data_tokens: int  # limit of one call's input, in estimated tokens
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -116,7 +116,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """The prompts that are loaded together, and their sections."""
+    """The loaded prompts and their sections."""
 
     prompts: Mapping[str, Prompt]
     sections: tuple[Section, ...]
@@ -124,10 +124,10 @@ class PromptSet:
 
     def __post_init__(self) -> None:
         sha256 = {prompt_id: self._digest(prompt_id) for prompt_id in sorted(self.prompts)}
-        object.__setattr__(self, "_sha256", sha256)  # once: it is asked for on every request
+        object.__setattr__(self, "_sha256", sha256)  # once: every request reads it
 
     def digests(self) -> Mapping[str, str]:
-        """Prompt id to SHA-256 (hex) over its base text, settings and all of its sections, applying or not."""
+        """Prompt id → SHA-256 (hex) over its base text, settings and all of its sections."""
         return self._sha256
 
     def prompt(self, prompt_id: str) -> Prompt:

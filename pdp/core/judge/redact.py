@@ -1,7 +1,7 @@
-"""Secrets taken out of what a judge is shown: each is replaced by its kind. Pure.
+"""Redaction of secrets in the judge's input: each is replaced by its kind. Pure.
 
-The formats are those of `patterns`. They tell only how a secret begins, so what can still belong to it is taken out
-with it, and nothing else: writing `-----BEGIN PRIVATE KEY-----` hides no other text from the judge.
+The formats are those of `patterns`, which match only a secret's beginning; the text that can belong to it is removed
+too, and nothing else: a `-----BEGIN PRIVATE KEY-----` in the data hides no other text from the judge.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pdp.core.text.patterns import KEY_END, PRIVATE_KEY
 
 _KEY_BEGIN = re.compile(r"-----BEGIN[ A-Z0-9]{0,60}KEY[ A-Z]{0,8}-----")
 _BREAK, _LINE = r"(?:\s|\\[nr])", "[A-Za-z0-9+/=]"
-# long lines of a key, the last, which may be short, and its end; none begins within a line, or each would be tried
+# long lines of a key, the last, which may be short, and its end; a match never begins within a line, for speed
 _KEY_TEXT = re.compile(
     rf"(?:{_BREAK}{{1,4}}|(?<!{_LINE}))(?:{_LINE}{{20,}}|{_LINE}{{1,64}}(?={_BREAK}{{0,4}}-----END ))"
     rf"|{_BREAK}{{0,4}}{KEY_END.pattern}"
@@ -33,8 +33,8 @@ class Redacted:
 
 
 def redacted(arguments: Mapping[str, Json], observation: str) -> Redacted:
-    """Only what has the format of a secret goes, in names too. Values are never taken out for what stands beside
-    them, or an argument named like a token would keep the others from the judge."""
+    """Text in the format of a secret is replaced, in names too. A name never redacts its value, else an argument
+    named like a token would hide any text from the judge."""
     return Redacted(_object(arguments), redacted_text(observation))
 
 
@@ -49,14 +49,14 @@ def redacted_text(text: str) -> str:
 
 
 def _edits(text: str) -> Iterator[tuple[int, int, str]]:
-    """What goes, and what stands for it."""
+    """Spans to be replaced, with their replacements."""
     for each in credentials(text):
         label = f"[secret: {each.name}]"
         if each.name != PRIVATE_KEY or _KEY_BEGIN.match(text, each.start) is None:
             yield each.start, each.end, label
             continue
         begins = [*_KEY_BEGIN.finditer(text, each.start, each.end)]
-        ends = (*(begin.start() for begin in begins[1:]), each.end)  # nothing of one key lies beyond the next
+        ends = (*(begin.start() for begin in begins[1:]), each.end)  # a key ends before the next begins
         for begin, end in zip(begins, ends, strict=True):
             yield *begin.span(), label
             for line in _KEY_TEXT.finditer(text[begin.end() : end]):
@@ -74,7 +74,7 @@ def _value(value: Json) -> Json:
 
 
 def _object(value: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Its members; names that read the same without their secrets are numbered."""
+    """The redacted members; names that become equal by redaction are numbered."""
     members: dict[str, Json] = {}
     numbers: Counter[str] = Counter()
     for key, inner in value.items():

@@ -1,4 +1,4 @@
-"""The messages that a judge is sent for one call, within a budget of estimated tokens. Pure.
+"""The judge's messages for one call, within a budget of estimated tokens. Pure.
 
 The same input and prompts give the same messages, but for the nonce. The system message is ours:
 the base text with the sections that apply to the tool. The user message is data:
@@ -9,17 +9,15 @@ the base text with the sections that apply to the tool. The user message is data
     ...
     === <nonce> end ===
 
-A block ends where the next line with the nonce begins. The author of the data cannot know the
-nonce; should it stand in data nevertheless, it is spelled out. So nothing in data can close a block
-or open one. Likewise a cut is shown with the nonce. Characters without a shape of their own are
-spelled out (`core.text.safety`), and so are control tokens of chat templates
-(`control_tokens`), by which an endpoint would end the message itself.
+A block ends where the next line with the nonce begins. The author of the data cannot know the nonce; a nonce in the
+data is spelled out. So no data can close or open a block. A cut is marked with the nonce too. Invisible characters
+are spelled out (`core.text.safety`), and so are control tokens of chat templates (`control_tokens`), by which an
+endpoint would end the message itself.
 
-Token estimates: every provider cuts text in its own way, and their vocabularies are large files.
-What they share is the first step, and that is counted here: one token is up to eight letters with a
-sign or space before them, up to three digits, up to three other signs, a run of spaces and line
-breaks, or a character outside ASCII. It lies near what common tokenizers count for English prose
-and JSON, above it for other scripts, and below it for long random letters.
+Token estimates: providers tokenize differently, and their vocabularies are large files. The estimate counts their
+common first step: one token is up to eight letters with a sign or space before them, up to three digits, up to three
+other signs, a run of spaces and line breaks, or a character outside ASCII. It is near the count of common tokenizers
+for English prose and JSON, above it for other scripts, and below it for long random letters.
 """
 
 from __future__ import annotations
@@ -54,8 +52,8 @@ _SOURCES = {
     "none": "from an unknown source",
 }
 _NO_TASK = "(No task statement was given.)"
-# What is reserved for each part, as a percentage of the budget; what it leaves goes to the others, in this order. So
-# no part's length takes another's share, and nothing is cut while everything fits.
+# The reserve of each part, as a percentage of the budget; its remainder goes to the others, in this order. So no
+# part's length takes another's share, and nothing is cut while everything fits.
 _SHARES = (
     ("task", 20),
     ("arguments", 30),
@@ -65,21 +63,21 @@ _SHARES = (
     ("observation", 20),
     ("schema", 5),
 )
-_HEAD = 0.7  # of what is kept of a text that is cut; the rest is its end
-_MOST_CHARACTERS = 12  # that one token stands for, or blanks would be read without end
-# what `visible` may have to spell out: characters outside printable ASCII with one before, which marks stand on, and
-# one behind, whose script counts as well; and long runs. Looking at nothing else takes a tenth of the time, and
+_HEAD = 0.7  # the head's part of a cut text; the rest is its tail
+_MOST_CHARACTERS = 12  # per token, at most: bounds the reading of blanks
+# text that `visible` may have to spell out: characters outside printable ASCII, with one before (which marks combine
+# with) and one behind (whose script counts too); and long runs. Passing only these takes a tenth of the time, and
 # leaves indents and empty lines alone
 _ODD = re.compile(r"(?:[!-~]?[^ -~\n]++)++[!-~]?|(.)\1{24,}", re.DOTALL)
 
 
 def tokens(text: str) -> int:
-    """The estimate, 0 for nothing. Linear in the text."""
+    """The token estimate of a text, in linear time."""
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
 def within(limit: int, *texts: str) -> bool:
-    """Whether the texts together take at most `limit` tokens; what lies far beyond is not looked at."""
+    """Whether the texts together take at most `limit` tokens; stops reading beyond."""
     left = limit
     for text in texts:
         left -= sum(1 for _ in islice(_TOKEN.finditer(text), left + 1))
@@ -99,7 +97,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A block as it is shown, but for the nonce: harmless, and cut where it was too long."""
+    """A block as shown, but for the nonce: made harmless, and cut where too long."""
 
     block: Block
     head: str
@@ -110,9 +108,9 @@ class Fitted:
 def render(
     prompts: PromptSet, prompt_id: str, judge_input: JudgeInput, nonce: str, *, budget_tokens: int | None = None
 ) -> Rendered:
-    """`nonce` is at least 128 random bits, as lower-case hex, drawn for this call. `budget_tokens` (estimated, see
-    `tokens`) bounds the data in place of the prompt's own figure. Raises UnknownPrompt (`judge.prompt`), and Fault
-    `judge.nonce` for a nonce that is none."""
+    """The rendered prompt. `nonce` is at least 128 random bits, as lower-case hex, drawn for this call.
+    `budget_tokens` (estimated, see `tokens`) bounds the data in place of the prompt's own figure. Raises
+    UnknownPrompt (`judge.prompt`), and Fault `judge.nonce` for a malformed nonce."""
     if NONCE.fullmatch(nonce) is None:
         raise Fault("judge.nonce", "The nonce of a judge's session is 32 to 128 lower-case hexadecimal digits.")
     prompt = prompts.prompt(prompt_id)
@@ -138,8 +136,8 @@ def render(
 
 
 def blocks_of(judge_input: JudgeInput) -> tuple[Block, ...]:
-    """The parts that there are, in the order in which they are shown. A task always is. Free text is cleared of
-    secrets here; arguments were cleared before, by the maker of the input, which alone knows their secrets."""
+    """The non-empty blocks in the order shown; the task is always there. Secrets in free text are redacted here;
+    arguments are redacted by `JudgeInput.of`."""
     source = _SOURCES.get(judge_input.task_source, _SOURCES["none"])
     named = {
         "agent": judge_input.agent,
@@ -164,7 +162,7 @@ def blocks_of(judge_input: JudgeInput) -> tuple[Block, ...]:
 
 
 def _history(judge_input: JudgeInput) -> str:
-    """What we saw before of the same subject and agent, as it bears on this call; no value and no result."""
+    """Earlier calls of the same subject and agent that bear on this call; without values and results."""
     calls: list[Json] = []
     for each in judge_input.earlier:
         named: dict[str, Json] = {"server": each.server, "target": each.target}
@@ -184,14 +182,14 @@ def _json(value: Json) -> str:
 
 
 def shown(text: str) -> str:
-    """The text made harmless. Line breaks stay, and so do up to 24 spaces or empty lines in a row: they hide nothing
-    from a model. All other characters without a shape of their own are spelled out, longer runs are counted, and
-    control tokens of chat templates are spelled out as well."""
+    """The text made harmless. Line breaks stay, and so do up to 24 spaces or empty lines in a row, which hide nothing
+    from a model. Other invisible characters are spelled out, longer runs are counted, and control tokens of chat
+    templates are spelled out as well."""
     return spelled_out(_ODD.sub(lambda match: visible(match[0], lines=True, alike=False), text.replace("\r\n", "\n")))
 
 
 def fitted(blocks: tuple[Block, ...], budget: int) -> tuple[Fitted, ...]:
-    """The blocks, each cut to what it may take of `budget` estimated tokens."""
+    """The blocks, each cut to its share of `budget` estimated tokens."""
     budget, by_name = max(budget, 0), {block.name: block for block in blocks}
     whole = {name: _whole(block.text, budget) for name, block in by_name.items()}
     needed = {name: budget + 1 if text is None else tokens(text) for name, text in whole.items()}
@@ -212,7 +210,7 @@ def fitted(blocks: tuple[Block, ...], budget: int) -> tuple[Fitted, ...]:
 
 
 def _whole(text: str, budget: int) -> str | None:
-    """The text as it is shown, None where that takes more than `budget` tokens."""
+    """The text as shown; None where it takes more than `budget` tokens."""
     if len(text) > budget * _MOST_CHARACTERS or not within(budget, text):
         return None
     harmless = shown(text)
@@ -220,7 +218,7 @@ def _whole(text: str, budget: int) -> str | None:
 
 
 def _cut(block: Block, limit: int) -> Fitted:
-    """The most of its beginning and end that takes no more than `limit` tokens."""
+    """The block cut to the longest head and tail within `limit` tokens."""
     most = min(len(block.text), limit * _MOST_CHARACTERS)
     most = _largest(most, lambda kept: within(limit, *_ends(block.text, kept)))  # quick, and hardly ever too small
     kept = _largest(most, lambda kept: within(limit, *map(shown, _ends(block.text, kept))))
@@ -229,7 +227,7 @@ def _cut(block: Block, limit: int) -> Fitted:
 
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `most` that fits, by bisection; nothing always does."""
+    """The largest number up to `most` that fits, by bisection; 0 always fits."""
     if fits(most):
         return most
     good, bad = 0, most
@@ -245,7 +243,7 @@ def _ends(text: str, kept: int) -> tuple[str, str]:
 
 
 def message(blocks: tuple[Fitted, ...], nonce: str) -> str:
-    """The blocks between lines that only we can write."""
+    """The user message: the blocks between lines with the nonce."""
     parts = [f"=== {nonce} {each.block.title} ===\n{_body(each, nonce)}" for each in blocks]
     return "\n".join([*parts, f"=== {nonce} end ==="])
 
@@ -258,13 +256,13 @@ def _body(part: Fitted, nonce: str) -> str:
 
 
 def unmarked(text: str, nonce: str) -> str:
-    """The text with the nonce, in any case, spelled out: in data it is no marker."""
+    """The text with every nonce, in any case, replaced: data has no marker."""
     return re.sub(re.escape(nonce), "⟨the marker, written by the data⟩", text, flags=re.IGNORECASE)
 
 
 def answer_schema(rules: tuple[str, ...]) -> Mapping[str, Json]:
-    """JSON Schema of the answer, for structured outputs: only what every endpoint knows, and the same for each call
-    (the nonce is no part of it, so writing it is left to the model). `verdict.read_opinion` asks for more."""
+    """The JSON Schema of the answer, for structured outputs: only widely supported keywords, and the same for each
+    call (without the nonce, which the model must write itself). `verdict.read_opinion` checks more."""
     text: Json = {"type": "string"}
     item: Json = {"type": "string", "enum": list(rules)} if rules else text
     properties: dict[str, Json] = {

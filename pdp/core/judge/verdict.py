@@ -1,8 +1,8 @@
-"""Reading what a model answered. Pure.
+"""Parsing of a model's answer into an opinion. Pure.
 
-Strict in what unlocks: an allow or an escalate is exactly one object of the asked form, or no verdict, with the
-reason why. Not in what refuses: a deny with our nonce is one in any form, so that no second attempt makes a kinder
-verdict of it.
+Strict for verdicts that unlock: an allow or an escalate is exactly one object of the required form, else there is no
+verdict, with a status. Lenient for refusals: a deny with our nonce counts in any form, so that no second attempt
+turns it into a kinder verdict.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _UNFINISHED = {"length": "length", "content_filter": "filtered", "refusal": "ref
 _KEYS = frozenset({"nonce", "rationale", "violated", "verdict", "confidence"})
 _MAX_BYTES = 16_384  # of an answer; a good one has some 300
 _MAX_DEPTH = 4
-_MAX_OBJECTS = 64  # of one answer that are looked at for a deny
+_MAX_OBJECTS = 64  # of one answer that are searched for a deny
 _REPAIRABLE = frozenset({"malformed", "extra_text"})
 _FENCED = re.compile(r"```[A-Za-z]{0,16}[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 
 
-def read_opinion(  # noqa: PLR0913 - what an answer is measured by, each named
+def read_opinion(  # noqa: PLR0913 - the parts of an answer, each named
     text: str,
     finish: str,
     rendered: Rendered,
@@ -38,8 +38,8 @@ def read_opinion(  # noqa: PLR0913 - what an answer is measured by, each named
     tokens_out: int = 0,
     latency_ms: int = 0,
 ) -> Opinion:
-    """The opinion in an answer. `finish` is why the model stopped: `stop`, `length`, `content_filter`, `refusal`, or
-    anything else, which is no answer. `model` is what the endpoint says it is. Never raises."""
+    """The opinion in an answer. `finish` is the finish reason: `stop`, `length`, `content_filter`, `refusal`; any
+    other counts as malformed. `model` is the endpoint's name for it. Never raises."""
     status, answer = _read(text, finish, rendered)
     if status != OK and (refusal := _refusal(text, rendered)) is not None:
         status, answer = OK, refusal
@@ -58,14 +58,14 @@ def read_opinion(  # noqa: PLR0913 - what an answer is measured by, each named
 
 
 def repairable(opinion: Opinion) -> bool:
-    """Whether asking once more for the same answer in the right form makes sense. A wrong nonce does not:
-    such an answer was not written for our request."""
+    """Whether to ask once more for the same answer in the right form. Not after a wrong nonce: such an answer was not
+    written for our request."""
     return opinion.status in _REPAIRABLE
 
 
 def supersedes(second: Opinion, text: str, finish: str, rendered: Rendered) -> bool:
-    """Whether a second answer stands in place of a repairable first one (`text`, `finish`). Its allow does only where
-    the first was an allow as well, no less sure, that named no rule and had nothing beside it but a code fence."""
+    """Whether a second answer replaces a repairable first one (`text`, `finish`). An allow does only where the first
+    was an allow too, no less sure, without a violated rule, and with nothing but a code fence around it."""
     if second.status != OK or second.verdict != "allow":
         return second.status == OK
     fenced = _FENCED.fullmatch(text.strip())
@@ -78,7 +78,7 @@ def supersedes(second: Opinion, text: str, finish: str, rendered: Rendered) -> b
 
 
 def _refusal(text: str, rendered: Rendered) -> Mapping[str, Any] | None:
-    """The first deny in an answer of the wrong form, as far as it can be read."""
+    """The first deny in a malformed answer, as far as it is readable."""
     for members in _objects(text[:_MAX_BYTES]):
         if ("nonce", rendered.nonce) in members and any(_is_deny(k, v) for k, v in members):
             answer = dict(members)
@@ -101,7 +101,7 @@ def _readable(text: str) -> str:
 
 
 def _objects(text: str) -> Iterator[list[tuple[str, Any]]]:
-    """The members of each whole JSON object in a text, also within another; a key may stand there twice."""
+    """The members of each whole JSON object in a text, nested ones too; keys may repeat."""
     objects: list[list[tuple[str, Any]]] = []
 
     def keep(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _objects(text: str) -> Iterator[list[tuple[str, Any]]]:
 
 
 def _parsed(text: str) -> Mapping[str, Json] | None:
-    """The one object that a text is. None for anything else."""
+    """The JSON object of a text; None where the text is not exactly one."""
     try:
         answer, _ = parse_object(text.strip().encode(), "answer", max_bytes=_MAX_BYTES, max_depth=_MAX_DEPTH)
     except (InvalidRequest, UnicodeEncodeError):
@@ -139,12 +139,12 @@ def _read(text: str, finish: str, rendered: Rendered) -> tuple[str, Mapping[str,
     if answer["nonce"] != rendered.nonce:
         return "nonce", {}
     if answer["verdict"] == "allow" and rendered.cut:
-        return "too_large", {}  # no allow of content that was not seen
+        return "too_large", {}  # no allow of unseen content
     return OK, answer
 
 
 def _well_formed(answer: Mapping[str, Json], rules: tuple[str, ...]) -> bool:
-    """Whether it is by the schema, and does not contradict itself."""
+    """Whether an answer matches the schema and does not contradict itself."""
     if answer.keys() != _KEYS or not isinstance(answer["nonce"], str) or answer["verdict"] not in VERDICTS:
         return False
     confidence, rationale, violated = answer["confidence"], answer["rationale"], answer["violated"]
@@ -162,7 +162,7 @@ def _is_share(value: object) -> bool:
 
 
 def _holds_object(text: str) -> bool:
-    """Whether an object stands in a text that is not only that, such as one in a code fence."""
+    """Whether a text holds a JSON object with other text around it, such as a code fence."""
     start = text.find("{")
     if start < 0:
         return False

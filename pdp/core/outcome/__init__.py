@@ -1,11 +1,11 @@
-"""One evaluation, sans I/O: the question that an engine is asked, and the outcome that its answer comes to.
+"""One evaluation, sans I/O: the engine's query, and the outcome of its answer.
 
-First ask, re-evaluation with evidence, lists, replay and explain all pass through here. `question` turns facts into
-what an engine is asked, `conclude` turns the engine's answer into an outcome. Between the two `decide` carries the
-bytes; nothing else may happen there.
+First evaluation, re-evaluation with evidence, lists, replay and explain all pass through here. `question` turns facts
+into a query, `conclude` turns the engine's answer into an outcome. Between the two `decide` carries the bytes;
+nothing else may happen there.
 
-`read` is the only place where an effect is born from Rego's answer; anything that is not exactly a decision
-becomes a denial. Only here and in `denied` does an `Outcome` come into being.
+Only `read` makes an effect of Rego's answer; anything but a well-formed decision becomes a denial. Only it and
+`denied` make an `Outcome`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 NOT_GRANTED = "policy.not_granted"
 
-# The obligations that the service carries out itself: with an allow; with a result, whatever it comes to.
+# Obligations that the service fulfils itself: with an allow; with a result, whatever its effect.
 END_SESSION, QUARANTINE = "end_session", "quarantine"
-# An obligation that the service completes: policy says that a token is exchanged (RFC 8693), the manifest for what.
+# An obligation that the service completes: policy orders a token exchange (RFC 8693), the manifest names the
+# audience.
 EXCHANGE = "exchange_token"
-_ELEMENT = frozenset({"kind", "code", "control", "message", "pack"})  # what policy says of it: no parameter
+_ELEMENT = frozenset({"kind", "code", "control", "message", "pack"})  # policy's members; the others are parameters
 _OURS = {"call": frozenset({END_SESSION}), "result": frozenset({END_SESSION, QUARANTINE})}
 
 
 class Effect(StrEnum):
-    """The effect of a decision. There is no fourth."""
+    """The effect of a decision."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -52,7 +53,7 @@ class Effect(StrEnum):
 
 @frozen
 class Reason:
-    """One reason. `rule` is where it comes from, for example `packs.baseline.deny`; `control` e.g. `MB-3.1`."""
+    """One reason. `rule` is its source, for example `packs.baseline.deny`; `control` e.g. `MB-3.1`."""
 
     code: str
     message: str = ""
@@ -65,7 +66,7 @@ class Reason:
 
 @frozen
 class Hidden:
-    """A target that the subject may not see, and why: for the caller's log, never for a model."""
+    """A target hidden from the subject, with reasons: for the caller's log, never for a model."""
 
     key: str
     reasons: tuple[Reason, ...]
@@ -73,8 +74,8 @@ class Hidden:
 
 @frozen
 class Outcome:
-    """The decision of the policy. `requirements` is the opened stage, `later` what is wanted after it, for people to
-    see; both empty unless pending."""
+    """The decision of the policy. `requirements` is the opened stage, `later` are those of later stages, for people
+    to see; both empty unless pending."""
 
     effect: Effect
     reasons: tuple[Reason, ...] = ()
@@ -87,21 +88,21 @@ class Outcome:
 
 
 def denied(code: str, message: str = "", *, waived: tuple[Mapping[str, Json], ...] = ()) -> Outcome:
-    """A denial by the service: the one direction in which it may turn an answer."""
+    """A denial by the service, the only change that it may make to an answer."""
     return Outcome(Effect.DENY, (Reason(code, message, "service", control_of(code)),), waived=waived)
 
 
 def observable(reasons: Iterable[Reason]) -> bool:
-    """Whether policy alone speaks: no check of the gate failed, and the service denied nothing. Only then may an
-    answer not bind a caller that an operator observes. That no pack grants the target is policy's word too."""
+    """Whether all reasons are policy's own: no failed check of the gate, and no denial by the service. Only then may
+    an answer be non-binding for an observed caller. `policy.not_granted` counts as policy's own."""
     named = [reason for reason in reasons if reason.rule == "service" or _gates(reason)]
     return all(reason.rule == "pdp.gate" and reason.code == NOT_GRANTED for reason in named)
 
 
 @dataclass(slots=True, eq=False)
 class SharedFacts:
-    """Facts that calls have in common; and the members of their input documents, which the first of them encodes.
-    Those that rest on no subject are in common with calls for others, which share what is `about` the target."""
+    """Facts shared by calls, with the encoded members of their input documents, made by the first of them. `about`
+    are the facts without the subject, shared by calls for other subjects."""
 
     facts: Facts
     about: SharedFacts | None = None
@@ -115,10 +116,10 @@ def question(
     at_ns: int,
     policy: LoadedPolicy,
 ) -> EngineQuery:
-    """Build the question about facts, of which some are `shared` with other calls by the same policy.
+    """The engine's query about facts, some of them `shared` with other calls under the same policy.
 
-    Every member of the document is checked against its JSON Schema. One that does not match it is a fault of ours and
-    raises EngineFault (`policy.input`), which `decide` answers with DENY."""
+    Every member of the document is checked against its JSON Schema. A mismatch is a fault of ours and raises
+    EngineFault (`policy.input`), which `decide` answers with DENY."""
     own_facts = own(facts, evidence, at_ns, shared.facts)
     if shared.members is None:
         about, subjects = shared.about or SharedFacts(shared.facts), of_subject(shared.facts)
@@ -138,7 +139,7 @@ def _require(policy: LoadedPolicy, members: Mapping[str, Json]) -> None:
 
 
 def _advice(facts: Facts) -> Mapping[str, str]:
-    """The message of a failed check, with its fix. Policy sees only a check's code, so its words would say less."""
+    """Messages of failed checks by code, with their fixes. Policy sees only codes, so its own messages say less."""
     identity = facts.identity
     checks = [identity.subject.check, identity.agent.check, facts.server.check, facts.switch]
     checks += map(_check, facts.targets)
@@ -154,16 +155,16 @@ def _advice(facts: Facts) -> Mapping[str, str]:
 _check, _ok = attrgetter("check"), attrgetter("ok")
 
 
-_EFFECTS = {"call": frozenset(Effect), "result": frozenset({Effect.ALLOW, Effect.DENY})}  # nobody is asked of results
+_EFFECTS = {"call": frozenset(Effect), "result": frozenset({Effect.ALLOW, Effect.DENY})}  # results have no approvals
 
 
 def conclude(query: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
-    """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
+    """The outcome of the engine's answer to a query; every doubt is a denial."""
     decision = decision_of(answer)
     outcome = (_read_again if len(decision) <= SHORT else read)(decision)
     if query.advice:
         outcome = _advised(outcome, query.advice)
-    if len(outcome.reasons) > 1:  # Rego's sets know no order
+    if len(outcome.reasons) > 1:  # Rego's sets are unordered
         outcome = replace(outcome, reasons=tuple(sorted(outcome.reasons, key=_place)))
     if not outcome.visible <= query.keys:
         return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
@@ -177,7 +178,8 @@ def conclude(query: EngineQuery, answer: bytes, supported_obligations: frozenset
 
 
 def _obliging(outcome: Outcome, query: EngineQuery, supported_obligations: frozenset[str]) -> Outcome:
-    """An outcome with obligations; a denial where nobody would fulfil one, or as policy alone says it."""
+    """The outcome with obligations, or a denial: for an unsupported one, and for a token exchange that the manifest
+    does not name."""
     unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - _OURS[query.phase])
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
@@ -192,14 +194,14 @@ def _obliging(outcome: Outcome, query: EngineQuery, supported_obligations: froze
 
 
 def _exchangeable(obligation: Mapping[str, Json], query: EngineQuery) -> bool:
-    """Whether the manifest names the service that a token is exchanged for, and policy names none."""
+    """Whether the manifest names the audience of a token exchange, and policy does not."""
     targets = query.members.values["targets"]
     named = [each for each in targets if each.get("downstream", {}).get("audience")]
     return query.phase == "call" and bool(named) and obligation.keys() <= _ELEMENT
 
 
 def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:
-    """The gate's reasons, in the words of the checks that they name."""
+    """The outcome with the gate's reasons in the words of the failed checks."""
 
     def told(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
         return tuple(replace(r, message=advice[r.code]) if _gates(r) and r.code in advice else r for r in reasons)
@@ -208,7 +210,7 @@ def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:
     return replace(outcome, reasons=told(outcome.reasons), hidden=hidden)
 
 
-# The causes before their consequences: without a server there is no audience, without a subject no agent.
+# Causes before consequences: without a server there is no audience, without a subject no agent.
 _CAUSES = ("policy", "caller", "switch", "server", "subject", "agent", "target", "tool", "arguments", "session")
 _ORDER = {name: index for index, name in enumerate(_CAUSES)}
 
@@ -229,11 +231,11 @@ class _NotADecisionError(Exception):
 
 
 def read(answer: bytes) -> Outcome:
-    """Read `data.pdp.decision` as an engine returned it (JSON bytes). Not a decision is a denial."""
+    """The outcome of `data.pdp.decision` (JSON bytes of an engine); a malformed decision is a denial."""
     try:
         text = answer.decode()
         value = _DECODER.decode(text)
-        if "\\u" in text:  # an escape may be half a character, which no record can hold
+        if "\\u" in text:  # an escape may be a lone surrogate, which no record can hold
             json.dumps(value, ensure_ascii=False).encode()
         return _outcome(value)
     except (_NotADecisionError, KeyError, ValueError, RecursionError):
@@ -250,7 +252,8 @@ _obligation_texts = itemgetter("kind", "code")
 
 
 def _outcome(decision: object) -> Outcome:
-    """Raises _NotADecisionError; KeyError for what is missing, ValueError for an effect that is none."""
+    """The outcome of a parsed decision. Raises _NotADecisionError, KeyError for a missing member, ValueError for an
+    unknown effect."""
     if not isinstance(decision, dict) or decision.keys() - {"later"} != _KEYS:
         raise _NotADecisionError
     effect = Effect(decision["effect"])
@@ -259,7 +262,7 @@ def _outcome(decision: object) -> Outcome:
         raise _NotADecisionError
     if effect is Effect.ALLOW and not visible:
         raise _NotADecisionError  # an allow grants something
-    (later,) = _each(list, [decision.get("later", [])])  # an earlier composition says none, nor does one of a list
+    (later,) = _each(list, [decision.get("later", [])])  # absent in an earlier composition, and in a list's
     _each(dict, [*reasons, *requirements, *obligations, *hidden, *waived, *later])
     carried_out = tuple(map(_obligation, obligations))
     return Outcome(
@@ -275,7 +278,7 @@ def _outcome(decision: object) -> Outcome:
 
 
 def _each(kind: type[T], values: Sequence[object]) -> tuple[T, ...]:
-    """The values, all of exactly this type of JSON: `true` is no integer."""
+    """The values, all of exactly this JSON type: `true` is no integer. Raises _NotADecisionError."""
     for value in values:
         if type(value) is not kind:
             raise _NotADecisionError
@@ -307,7 +310,7 @@ def _hidden(value: Mapping[str, Json]) -> Hidden:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Two readers of a duplicate key may see two decisions."""
+    """The members without duplicate keys, which two readers may read differently. Raises _NotADecisionError."""
     made = dict(pairs)
     if len(made) != len(pairs):
         raise _NotADecisionError
@@ -333,7 +336,7 @@ def _constant(_text: str) -> float:
     raise _NotADecisionError
 
 
-# what passes has canonical bytes, as its record needs; the general reader (`strict_json`) costs a long list more
+# accepted values have canonical bytes, as records need; `strict_json` is slower on long lists
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
 )
