@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.erasing import erase_subject
+from support.for_each import for_each
 from support.stored import (
     ALICE,
     AT,
@@ -361,7 +362,7 @@ async def test_an_erased_subject_has_no_words_left(store: AnyStore) -> None:
     assert await erase_subject(store, "acme", "alice-index") == 0
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "table"),
     [
         (an_approval(1), tables.approvals),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from support.world import World
+from support.world import DecideAnswer, World, answered
 
-from devtools.sandbox import SandboxPerson
+from devtools.sandbox import ALICE, CAROL, SandboxPerson
 from pdp.core.approvals.directory import Person as Actor
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.call.request import Bearer, Role
 from pdp.people.votes import BallotInput, Voted
-from pdp.v1 import decision_pb2
+from pdp.v1 import decision_pb2, types_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +55,18 @@ def waiting(answer: Any) -> list[str]:
     """Ids of the requests that a pending answer waits for."""
     assert isinstance(answer, decision_pb2.DecideResponse)
     return [wanted.approval_id for wanted in answer.pending.requirements]
+
+
+def reset(world: World, note: str, *, token: str = "", call_id: str = "", session: str = "") -> Any:
+    """A question about a destructive call, told from others by its argument."""
+    asked = world.ask(ALICE, "git_reset", {"repo_path": f"/{note}"}, session=session)
+    asked.resume_token, asked.call_id = token, call_id
+    return asked
+
+
+async def approved(world: World, approvers: Approvers, note: str) -> DecideAnswer:
+    """A pending answer whose request Carol has approved since."""
+    answer = await answered(world, reset(world, note))
+    assert answer.effect == types_pb2.EFFECT_PENDING
+    await approvers.vote(CAROL, *waiting(answer))
+    return answer

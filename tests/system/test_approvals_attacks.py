@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
-from support.approvers import Approvers, waiting
+from support.approvers import Approvers, approved, reset, waiting
 from support.environment import Stage, StillClock
-from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
+from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, serving
 
 from devtools.sandbox import ALICE, CAROL
 from pdp.core.check import NS
@@ -48,21 +48,6 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 @pytest.fixture
 def approvers(world: World) -> Approvers:
     return Approvers(world)
-
-
-def reset(world: World, note: str, *, token: str = "", call_id: str = "") -> Any:
-    """A question about a destructive call, told from others by its argument."""
-    asked = world.ask(ALICE, "git_reset", {"repo_path": f"/{note}"})
-    asked.resume_token, asked.call_id = token, call_id
-    return asked
-
-
-async def approved(world: World, approvers: Approvers, note: str) -> DecideAnswer:
-    """A pending answer whose request has been approved since."""
-    answer = await answered(world, reset(world, note))
-    assert answer.effect == PENDING
-    await approvers.vote(CAROL, *waiting(answer))
-    return answer
 
 
 async def report(world: World, *given: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
-from support.approvers import Approvers, waiting
+from support.approvers import Approvers, approved, reset, waiting
 from support.environment import Stage, StillClock
 from support.stored import entry
 from support.waiting import Held, meanwhile, until
@@ -60,21 +60,6 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 @pytest.fixture
 def approvers(world: World) -> Approvers:
     return Approvers(world)
-
-
-def reset(world: World, note: str, *, token: str = "", call_id: str = "", session: str = "") -> Any:
-    """A question about a destructive call, told from others by its argument."""
-    asked = world.ask(ALICE, "git_reset", {"repo_path": f"/{note}"}, session=session)
-    asked.resume_token, asked.call_id = token, call_id
-    return asked
-
-
-async def approved(world: World, approvers: Approvers, note: str) -> DecideAnswer:
-    """A pending answer whose request has been approved since."""
-    answer = await answered(world, reset(world, note))
-    assert answer.effect == PENDING
-    await approvers.vote(CAROL, *waiting(answer))
-    return answer
 
 
 async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, approvers: Approvers) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from support.for_each import for_each
 
 from pdp.content.results import inspect
@@ -126,7 +125,7 @@ def test_it_is_found_wherever_it_stands(
     assert looked_at(make(like), error=error).fact.findings == ()
 
 
-@pytest.mark.parametrize("kind", ["hidden_unicode", "active_content", "personal_data", "trace", "leak"])
+@for_each("kind", ["hidden_unicode", "active_content", "personal_data", "trace", "leak"])
 def test_everything_that_is_documented_is_planted(kind: str) -> None:
     (row,) = re.findall(rf"^- `{kind}`: (.*(?:\n  .*)*)$", DOCUMENT, re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", row)) - {"type"}  # of a block, not of a text

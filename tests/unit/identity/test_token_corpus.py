@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.call.request import Peer
 from pdp.core.check import NS
@@ -172,13 +173,13 @@ async def test_what_recipes_start_from_is_accepted(kitchen: Kitchen) -> None:
         assert await kitchen.world.code(kitchen.cook({"signer": signer})) == ""
 
 
-@pytest.mark.parametrize("recipe", CORPUS["near_misses"], ids=lambda recipe: recipe["name"])
+@for_each("recipe", CORPUS["near_misses"], ids=lambda recipe: recipe["name"])
 async def test_what_is_nearly_hostile_is_accepted(kitchen: Kitchen, recipe: dict[str, Any]) -> None:
     """Else a verifier that refuses everything would pass, reason by reason."""
     assert await kitchen.world.code(kitchen.cook(recipe)) == ""
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=title)
+@for_each("recipe", RECIPES)
 async def test_refused_for_its_reason(kitchen: Kitchen, recipe: dict[str, Any]) -> None:
     token = kitchen.cook(recipe)
     assert await kitchen.world.code(token) == CODES[recipe["class"]]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import OKPKey
+from support.for_each import for_each
 
 from pdp.core.bytes.compact import MAX_TOKEN
 from pdp.core.call.request import Caller, NoCredential, Role
@@ -64,7 +65,7 @@ async def test_no_credential_is_missing(world: Any) -> None:
     assert (found.agent.check.status, found.agent.check.code) == ("missing", "agent.missing")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "spoil",
     [
         lambda t: t[:0],
@@ -103,7 +104,7 @@ async def test_stray_bits_in_the_signature_are_another_token(world: Any) -> None
     assert await world.code(token[:-1] + alphabet[last + 1]) == "subject.malformed"
 
 
-@pytest.mark.parametrize("cnf", [{"jkt": "A" * 43}, {"x5t#S256": "A" * 43}, {"jwk": {}}, {}, None])
+@for_each("cnf", [{"jkt": "A" * 43}, {"x5t#S256": "A" * 43}, {"jwk": {}}, {}, None])
 async def test_a_token_bound_to_its_sender_is_no_bearer_token(world: Any, cnf: Any) -> None:
     token = world.signer.token({**world.claims(), "cnf": cnf})
     assert await world.code(token) == "subject.unbound"
@@ -111,7 +112,7 @@ async def test_a_token_bound_to_its_sender_is_no_bearer_token(world: Any, cnf: A
     assert await world.code(world.token(confirmed=cnf)) == ""
 
 
-@pytest.mark.parametrize("member", ["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"])
+@for_each("member", ["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"])
 async def test_headers_that_bring_keys_or_extensions(world: Any, signers: Any, member: str) -> None:
     value = {"jwk": signers["ES256"].jwk(), "crit": ["exp"], "b64": True}.get(member, "https://evil.example")
     assert await world.code(world.signer.token(world.claims(), **{member: value})) == "subject.header"
@@ -123,17 +124,17 @@ async def test_an_embedded_key_is_not_used_though_it_verifies(world: Any, signer
     assert await world.code(token) == "subject.header"
 
 
-@pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "application/at+jwt", "JWT", None])
+@for_each("typ", ["at+jwt", "AT+JWT", "application/at+jwt", "JWT", None])
 async def test_types_of_access_tokens_pass(world: Any, typ: str | None) -> None:
     assert await world.code(world.signer.token(world.claims(), typ=typ)) == ""
 
 
-@pytest.mark.parametrize("typ", ["logout+jwt", "dpop+jwt", "secevent+jwt", "", 7])
+@for_each("typ", ["logout+jwt", "dpop+jwt", "secevent+jwt", "", 7])
 async def test_other_types(world: Any, typ: Any) -> None:
     assert await world.code(world.signer.token(world.claims(), typ=typ)) == "subject.type"
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "HS256", "ES256", "RS1", ""])
+@for_each("algorithm", ["none", "None", "HS256", "ES256", "RS1", ""])
 async def test_other_algorithms(world: Any, algorithm: str) -> None:
     token = world.signer.token(world.claims(), alg=algorithm)
     assert await world.code(token) == "subject.algorithm"
@@ -192,7 +193,7 @@ async def test_signature_of_other_content(world: Any) -> None:
     assert await world.code(f"{honest[0]}.{honest[1]}.") == "subject.signature"
 
 
-@pytest.mark.parametrize("issuer", ["https://evil.example", ISSUER + "/", "", None, 7, [ISSUER]])
+@for_each("issuer", ["https://evil.example", ISSUER + "/", "", None, 7, [ISSUER]])
 async def test_issuer(world: Any, issuer: Any) -> None:
     assert await world.code(world.token(iss=issuer)) == "subject.issuer"
 
@@ -205,12 +206,12 @@ async def test_one_issuers_key_does_not_speak_for_another(world: Any, signers: A
     assert await world.code(signers["ES256"].token(world.claims())) == "subject.key_unknown"
 
 
-@pytest.mark.parametrize("audience", [RESOURCE, [RESOURCE], ["https://x.example", RESOURCE]])
+@for_each("audience", [RESOURCE, [RESOURCE], ["https://x.example", RESOURCE]])
 async def test_audience_as_string_or_array(world: Any, audience: Any) -> None:
     assert await world.code(world.token(aud=audience)) == ""
 
 
-@pytest.mark.parametrize("audience", ["https://x.example", [], None, RESOURCE + "/", RESOURCE[:-1]])
+@for_each("audience", ["https://x.example", [], None, RESOURCE + "/", RESOURCE[:-1]])
 async def test_audience(world: Any, audience: Any) -> None:
     assert await world.code(world.token(aud=audience)) == "subject.audience"
 
@@ -287,7 +288,7 @@ async def test_tenant_of_issuer_and_caller(world: Any) -> None:
     assert await world.code(world.token(), caller=stranger) == "subject.tenant"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "changes",
     [
         {"sub": None},

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.erasing import erase_subject
+from support.for_each import for_each
 from support.stored import AT, Entropy, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
@@ -225,13 +226,13 @@ async def test_a_path_that_is_a_file_is_refused(tmp_path: Any) -> None:
     assert e.value.code == "store.path"
 
 
-@pytest.mark.parametrize("path", [":memory:", "file:x?mode=memory"])
+@for_each("path", [":memory:", "file:x?mode=memory"])
 def test_a_store_in_memory_is_refused(path: Any) -> None:
     with pytest.raises(ValueError, match="on disk"):
         StoreOptions(path=path)
 
 
-@pytest.mark.parametrize("origin", ["", "a b", "a+b", "a\nb", "/x"])
+@for_each("origin", ["", "a b", "a+b", "a\nb", "/x"])
 def test_an_origin_that_no_checkpoint_can_carry_is_refused(origin: Any) -> None:
     with pytest.raises(ValueError, match="origin"):
         StoreOptions(origin=origin)
@@ -410,7 +411,7 @@ async def test_a_writer_that_ended_is_no_health_and_leaves_nobody_waiting(store:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("ends", [SystemExit, MemoryError])
+@for_each("ends", [SystemExit, MemoryError])
 def test_looks_that_ended_are_no_health(ends: Any) -> None:
     """A thread that is gone finds nothing wrong."""
     looked = Semaphore(0)

@@ -126,7 +126,7 @@ def test_a_plant_in_envoy_is_named_and_nothing_else(plant: str) -> None:
     assert opened("envoy.yaml", config) == {place}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         lambda c: c.update(admin={}),
@@ -153,7 +153,7 @@ def test_what_envoy_has_from_elsewhere_is_said() -> None:
     assert levels == ["unseen"] * 3
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@for_each("agent", AGENTS)
 def test_what_is_installed_is_sound_in_every_agent_and_taken_away_is_open(agent: str) -> None:
     which = AGENTS[agent]
     name = Path(which.settings).name
@@ -170,7 +170,7 @@ def test_what_is_installed_is_sound_in_every_agent_and_taken_away_is_open(agent:
     assert opened(name, short) == {"timeout"}
 
 
-@pytest.mark.parametrize("matcher", ["Bash", "Edit|Write", "mcp__.*"])
+@for_each("matcher", ["Bash", "Edit|Write", "mcp__.*"])
 def test_a_matcher_that_leaves_tools_out_is_open(matcher: str) -> None:
     settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py", "says so")
     settings["hooks"]["PreToolUse"][0]["matcher"] = matcher
@@ -194,7 +194,7 @@ def test_a_hook_whose_refusal_is_swallowed_is_open(agent: str, more: str) -> Non
     assert opened(Path(which.settings).name, settings) == {"command"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "command",
     ["true # local/hook.py", f"echo {COMMAND}", "python my-hook.py", "'local/hook.py", "x 'a;b' local/hook.py"],
 )
@@ -207,7 +207,7 @@ def test_a_hook_that_is_not_the_installed_one_is_said_to_be_unseen(command: str)
     assert len(examine("settings.json", json.dumps(sound))[1]) == 1
 
 
-@pytest.mark.parametrize("change", [{"async": True}, {"type": "prompt"}])
+@for_each("change", [{"async": True}, {"type": "prompt"}])
 def test_a_hook_that_is_not_waited_for_is_open(change: dict[str, Any]) -> None:
     settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py", "says so")
     settings["hooks"]["PreToolUse"][0]["hooks"][0] |= change
@@ -217,7 +217,7 @@ def test_a_hook_that_is_not_waited_for_is_open(change: dict[str, Any]) -> None:
 PROXIED = {"command": "pdp", "args": ["proxy", "--", "mcp-server-git", "--repository", "."]}
 
 
-@pytest.mark.parametrize("member", ["mcpServers", "servers", "mcp_servers"])
+@for_each("member", ["mcpServers", "servers", "mcp_servers"])
 def test_a_second_entry_around_the_proxy_is_open(member: str) -> None:
     around = {"command": "mcp-server-git", "args": ["--repository", "."]}
     assert opened(".mcp.json", {member: {"git": PROXIED}}) == set()
@@ -226,7 +226,7 @@ def test_a_second_entry_around_the_proxy_is_open(member: str) -> None:
     assert opened(".mcp.json", {member: {"git": PROXIED, "fetch": other}}) == {"fetch"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "start",
     [
         ["/opt/venv/bin/pdp", "proxy"],
@@ -270,7 +270,7 @@ def test_toml_and_a_file_of_two_kinds_are_read() -> None:
 MADE = "from fastmcp import FastMCP\nserver = FastMCP('a')\n"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "lines"),
     [
         (MADE, {"line 2"}),
@@ -287,7 +287,7 @@ def test_a_server_that_enforces_nothing_is_open(text: str, lines: set[str]) -> N
     assert opened("server.py", text) == lines
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "text"),
     [("a.yaml", "a: [1"), ("a.json", "[]"), ("a.json", '{"a": 1}'), ("a.toml", "="), ("a.py", "def"), ("a", "{{{")],
 )

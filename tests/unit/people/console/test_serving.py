@@ -7,7 +7,7 @@ import ipaddress
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import AsyncMock
@@ -35,6 +35,34 @@ def server(console: ConsoleClient, port: int = 0, **options: object) -> ConsoleS
 
 HERE = ipaddress.ip_address("127.0.0.1")
 HOST = {"host": "approvals.acme.example"}
+
+
+@contextlib.asynccontextmanager
+async def signed_in(console: ConsoleClient) -> AsyncIterator[tuple[httpx.AsyncClient, str, dict[str, str]]]:
+    """A client at a running server, its address, and the header of Bob's session."""
+    made = server(console)
+    await made.start()
+    url = f"http://{made.address}"
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
+        yield client, url, await sign_in(client, url, "bob")
+    await made.drain()
+
+
+@contextlib.asynccontextmanager
+async def streamed(console: ConsoleClient) -> AsyncIterator[tuple[Callable[[], Awaitable[int]], AsyncIterator[str]]]:
+    """What signs Bob out, and the lines of his stream."""
+    async with (
+        signed_in(console) as (client, url, session),
+        client.stream("GET", f"{url}/events", headers=session) as stream,
+    ):
+
+        async def sign_out() -> int:
+            form = Forms((await client.get(f"{url}/me", headers=session)).text).of["/signout"]
+            return (await client.post(f"{url}/signout", data=form, headers={**OURS, **session})).status_code
+
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "retry: 5000"
+        yield sign_out, lines
 
 
 async def test_it_serves_where_it_says_and_drains_with_streams_open(console: ConsoleClient) -> None:
@@ -75,38 +103,20 @@ async def test_a_stream_ends_with_its_session(
     console: ConsoleClient, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     monkeypatch.setattr(events, "_ALIVE_SECONDS", 0.05)
-    made = server(console)
-    await made.start()
-    url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        signed_in = await sign_in(client, url, "bob")
-        async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
-            lines = stream.aiter_lines()
-            assert await anext(lines) == "retry: 5000"
-            if end == "signed out":
-                page = await client.get(f"{url}/me", headers=signed_in)
-                form = Forms(page.text).of["/signout"]
-                gone = await client.post(f"{url}/signout", data=form, headers={**OURS, **signed_in})
-                assert gone.status_code == 303
-            else:
-                console.clock.pass_minutes(61)
-            async with asyncio.timeout(60):
-                assert {line async for line in lines} <= {"", ": alive"}
-    await made.drain()
+    async with streamed(console) as (sign_out, lines):
+        if end == "signed out":
+            assert await sign_out() == 303
+        else:
+            console.clock.pass_minutes(61)
+        async with asyncio.timeout(60):
+            assert {line async for line in lines} <= {"", ": alive"}
 
 
 async def test_a_stream_without_news_is_kept_open(console: ConsoleClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxies end connections on which nothing comes."""
     monkeypatch.setattr(events, "_ALIVE_SECONDS", 0.05)
-    made = server(console)
-    await made.start()
-    url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        signed_in = await sign_in(client, url, "bob")
-        async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
-            lines = stream.aiter_lines()
-            assert [await anext(lines) for _ in range(5)] == ["retry: 5000", "", ": alive", "", ": alive"]
-    await made.drain()
+    async with streamed(console) as (_, lines):
+        assert [await anext(lines) for _ in range(4)] == ["", ": alive", "", ": alive"]
 
 
 @pytest.mark.parametrize("end", ["a fault", "no more"])
@@ -120,14 +130,9 @@ async def test_a_page_that_may_have_missed_something_is_told_so(console: Console
         yield
 
     console.parts.approvals.watchers.watch = watch  # type: ignore[method-assign] # what happens is in the test's hands
-    made = server(console)
-    await made.start()
-    url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        signed_in = await sign_in(client, url, "bob")
-        stream = await client.get(f"{url}/events", headers=signed_in)
+    async with signed_in(console) as (client, url, session):
+        stream = await client.get(f"{url}/events", headers=session)
         assert stream.text == "retry: 5000\n\nid:\nevent: changed\ndata: {}\n\n"
-    await made.drain()
 
 
 async def test_a_port_that_is_taken_is_said(console: ConsoleClient) -> None:
@@ -278,25 +283,15 @@ async def test_nothing_leaves_after_the_sign_in_is_over(console: ConsoleClient, 
         yield SimpleNamespace(approval=SimpleNamespace(id="0199-secret")), "7"
 
     console.parts.approvals.watchers.watch = watch  # type: ignore[method-assign] # what happens is in the test's hands
-    made = server(console)
-    await made.start()
-    url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        signed_in = await sign_in(client, url, "bob")
-        async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
-            lines = stream.aiter_lines()
-            assert await anext(lines) == "retry: 5000"
-            if end == "signed out":
-                page = await client.get(f"{url}/me", headers=signed_in)
-                form = Forms(page.text).of["/signout"]
-                await client.post(f"{url}/signout", data=form, headers={**OURS, **signed_in})
-            else:
-                revoked = AsyncMock(side_effect=Unauthenticated("subject.revoked", "Your sign-in was revoked."))
-                console.parts.approvals.persons.signed_in = revoked  # type: ignore[method-assign] # in the test's hands
-            happens.set()
-            async with asyncio.timeout(60):
-                assert [line async for line in lines if line] == []
-    await made.drain()
+    async with streamed(console) as (sign_out, lines):
+        if end == "signed out":
+            await sign_out()
+        else:
+            revoked = AsyncMock(side_effect=Unauthenticated("subject.revoked", "Your sign-in was revoked."))
+            console.parts.approvals.persons.signed_in = revoked  # type: ignore[method-assign] # in the test's hands
+        happens.set()
+        async with asyncio.timeout(60):
+            assert [line async for line in lines if line] == []
 
 
 def tls_files(folder: Path) -> dict[str, str]:
