@@ -19,21 +19,21 @@ from typing import Any, Protocol
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.steps import PutAnswer, Step
-from pdp.core.bytes.digest import Json, canonical, digest, keyed_index
+from pdp.core.bytes.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.call.facts import Facts
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, Fault
 from pdp.core.judge.judge_input import ALLOW, OK, CallContent, EarlierCall, JudgeInput, Opinion
 from pdp.core.outcome.evidence import ASSERTED, Verdict, judged, named, well_formed
 from pdp.core.ports import Clock, Judge, Store
-from pdp.core.record.encoding import Stamp
+from pdp.core.record.encoding import Fields, Stamp, cut, encode
 from pdp.core.record.stored import CallRow, Commit, RecordRef, StoredCall, ValueRow
 from pdp.host.fair_limiter import FairLimiter
-from pdp.judge import records
 
 log = logging.getLogger("pdp.judge")
 MOST_HELD = 128
 MOST_SESSIONS = 1024
+_RATIONALE = "rationale"
 
 
 class VerdictRecorder(Protocol):
@@ -249,10 +249,10 @@ class Judging:
         entry = self.recorder.event(
             answered.tenant,
             "judge",
-            lambda stamp: records.judged(stamp, answered, opinion, salt),
+            lambda stamp: verdict_record(stamp, answered, opinion, salt),
             (PutAnswer(answered),),
             self.clock.paced_ns(),
-            values=lambda record_id: records.erasable(record_id, answered, opinion, salt),
+            values=lambda record_id: erasable(record_id, answered, opinion, salt),
         )
         await self.recorder.commit_all((entry.with_steps(*filter(None, (fresh,))),))
 
@@ -378,3 +378,35 @@ def _plain(value: Any) -> Json:
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def verdict_record(stamp: Stamp, answered: Answered, opinion: Opinion, salt: bytes) -> bytes:
+    """The record of one verdict, or of why there was none. What the model wrote may quote arguments, so the
+    record has only a commitment to it."""
+    requirement = json.loads(answered.element)["for"]
+    fields: Fields = {
+        "call_digest": answered.call_digest,
+        "requirement": {"id": str(requirement["id"]), "sha256": answered.requirement_sha256},
+        "prompt": cut(str(requirement.get("prompt", ""))),
+        "prompt_sha256": opinion.prompt_sha256,
+        "model": cut(opinion.model),
+        "status": opinion.status,
+        "verdict": opinion.verdict,
+        "confidence": opinion.confidence,
+        "violated": sorted(cut(rule) or "" for rule in opinion.violated),
+        "rationale": commitment(salt, _RATIONALE, canonical(opinion.rationale)) if opinion.rationale else None,
+        "expires_ns": answered.expires_ns,
+        "tokens_in": opinion.tokens_in,
+        "tokens_out": opinion.tokens_out,
+        "latency_ms": opinion.latency_ms,
+        "cached": opinion.cached,
+    }
+    return encode(stamp, "judge", fields)
+
+
+def erasable(record_id: str, answered: Answered, opinion: Opinion, salt: bytes) -> tuple[ValueRow, ...]:
+    """The erasable value behind the commitment."""
+    if not opinion.rationale:
+        return ()
+    data = canonical(opinion.rationale)
+    return (ValueRow(record_id, answered.tenant, answered.subject_index, _RATIONALE, salt, data),)

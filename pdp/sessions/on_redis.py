@@ -6,7 +6,13 @@ before that commit, a loosening one after it; so a crash in between leaves too m
 Data loss is detected by two marks. The store keeps a label `ELSEWHERE` with each pair that awaits anything here,
 named by the first awaited decision; where Redis lacks that name, the awaited results of the pair are unknown and the
 label stays in what is read: the labels are the worst, until a context reset. And each step counts: where a process
-has seen more steps than Redis knows, every mark counts as unknown (`redis_scripts`).
+has seen more steps than Redis knows, every mark counts as unknown.
+
+Each script is one atomic step, in one round trip. Keys, all below `PREFIX:NAMESPACE`: `state` (which data this is,
+and how many steps changed it), and of a tenant `s:INDEX` (a session's row), `p:PAIR` (whether what is known of the
+pair is whole) and `a:PAIR` (the decisions whose results it awaits). Instants are decimals of twenty digits, for Lua's
+numbers do not hold them. Where fewer steps are known than this process has seen, data was lost, and what is there is
+given another name: whatever was marked with the old one then counts as not whole.
 """
 
 from __future__ import annotations
@@ -18,8 +24,9 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -46,7 +53,6 @@ from pdp.core.record.stored import (
 )
 from pdp.host.part import Part
 from pdp.sessions.options import RedisAddress, RedisOptions
-from pdp.sessions.redis_scripts import FIELDS, INDEXES, LOOSEN, MOVE, READ, TIGHTEN
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +70,32 @@ _NUMBERS = frozenset({"until_ns", "opened_ns", "used_ns", "over_ns"})
 _COUNTS = frozenset({"calls", "denials"})
 _COUNTED = ("owner", "opened_ns", "calls", "denials")
 _MS = 10**6
+
+FIELDS = tuple(field.name for field in fields(SessionRow) if field.name != "index")
+INDEXES = ("owner", "parent", "tree", "task", "address")  # fields that hold keyed indexes, or nothing
+
+
+def _script(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
+
+
+_BEGIN = _script("begin")
+
+_ROW = f"""
+local names = {{{", ".join(f"'{name}'" for name in FIELDS)}}}
+local function row_at(key)
+  local values = redis.call('HMGET', key, unpack(names))
+  if not values[1] then return false end
+  local row = {{}}
+  for n, name in ipairs(names) do row[name] = values[n] or '' end
+  return row
+end
+"""
+
+READ = _BEGIN + _ROW + _script("read")
+TIGHTEN = _BEGIN + _ROW + _script("tighten")
+LOOSEN = _BEGIN + _script("loosen")
+MOVE = _script("move")
 
 Read = Callable[[CallKeys], Awaitable[StoredCall]]
 Write = Callable[[tuple[Commit, ...]], Awaitable[tuple[RecordRef, ...]]]

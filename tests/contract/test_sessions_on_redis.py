@@ -22,8 +22,7 @@ from pdp.core.call.sessions import ELSEWHERE, observed
 from pdp.core.errors import Conflict, Unavailable
 from pdp.core.record.stored import CallKeys, Commit, CommitStep, PairChange, RecordRef, SessionRow, StoredCall
 from pdp.sessions import on_redis
-from pdp.sessions.on_redis import AWAY, LOST, RedisSessions
-from pdp.sessions.redis_scripts import INDEXES
+from pdp.sessions.on_redis import AWAY, INDEXES, LOST, RedisSessions
 from pdp.store.rekeying import INDEXED, rekey
 from pdp.store.tables import sessions as sessions_table
 

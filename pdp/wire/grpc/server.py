@@ -18,11 +18,10 @@ from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.host.part import GrpcService
 from pdp.v1 import decision_pb2_grpc
 from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare
-from pdp.wire.grpc.admin_servicers import AdminRpcs, AuditRpcs, ExplainRpcs
 from pdp.wire.grpc.approval_servicers import ApprovalRpcs, ConsentRpcs
+from pdp.wire.grpc.caller_servicers import AdminRpcs, AuditRpcs, ExplainRpcs, MandateRpcs
 from pdp.wire.grpc.health import Health
 from pdp.wire.grpc.interceptors import Calls, Starting
-from pdp.wire.grpc.mandate_servicers import MandateRpcs
 from pdp.wire.grpc.options import ServerOptions, TlsOptions
 from pdp.wire.grpc.server_tls import ServerTls
 from pdp.wire.grpc.servicer import DecisionServicer, RpcAdmission, Services

@@ -46,7 +46,7 @@ from pdp.core.record import encoding as record
 from pdp.core.record import events
 from pdp.core.record.encoding import uuid7
 from pdp.core.record.security_events import Signal, Stream
-from pdp.judge import records as judge_records
+from pdp.judge import evidence
 from pdp.proof.check import check
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
@@ -357,8 +357,8 @@ def judge_cases() -> dict[str, bytes]:
     answered = Answered(HEX, HEX, "acme", "judge", element, AT, AT)
     said = Opinion("ok", "deny", 1.0, ("sends.unasked",), "Nobody asked for that.", "m-1", HEX, 900, 40, 1200)
     return {
-        "judge": judge_records.judged(STAMP, answered, said, b"s" * 32),
-        "judge without a verdict": judge_records.judged(STAMP, answered, Opinion("timeout"), b""),
+        "judge": evidence.verdict_record(STAMP, answered, said, b"s" * 32),
+        "judge without a verdict": evidence.verdict_record(STAMP, answered, Opinion("timeout"), b""),
     }
 
 

@@ -1,12 +1,12 @@
-"""`AdminService`, `AuditService` and `ExplainService`."""
+"""`AdminService`, `AuditService`, `ExplainService` and `MandateService`, of callers."""
 
 from __future__ import annotations
 
 import asyncio
 
 from pdp.core.call.request import Caller
-from pdp.v1 import admin_pb2, audit_pb2, explain_pb2
-from pdp.wire.grpc.codec import admin, audit, explain, pages
+from pdp.v1 import admin_pb2, audit_pb2, explain_pb2, mandate_pb2
+from pdp.wire.grpc.codec import admin, audit, explain, mandates, pages
 from pdp.wire.grpc.codec.decisions import record_ref
 from pdp.wire.grpc.servicer import CallerRpcs
 
@@ -76,3 +76,28 @@ class ExplainRpcs(CallerRpcs):
     async def Explain(self, request: explain_pb2.ExplainRequest, caller: Caller) -> explain_pb2.ExplainResponse:
         found = await self._services.explain(explain.why(request), caller)
         return await asyncio.to_thread(explain.response, *found)  # it may hold some ten thousand facts
+
+
+class MandateRpcs(CallerRpcs):
+    """`MandateService`, for the role `decide`."""
+
+    service = mandate_pb2.DESCRIPTOR.services_by_name["MandateService"]
+
+    async def ProposeMandate(
+        self, request: mandate_pb2.ProposeMandateRequest, caller: Caller
+    ) -> mandate_pb2.ProposeMandateResponse:
+        session, credential, playbook = mandates.proposal(request)
+        row, record = await self._services.mandates.propose(session, credential, caller, playbook)
+        return mandate_pb2.ProposeMandateResponse(mandate=mandates.mandate(row), record=record_ref(record))
+
+    async def ListMandates(
+        self, request: mandate_pb2.ListMandatesRequest, caller: Caller
+    ) -> mandate_pb2.ListMandatesResponse:
+        rows = await self._services.mandates.list(*mandates.of_session(request), caller)
+        return mandate_pb2.ListMandatesResponse(mandates=map(mandates.mandate, rows))
+
+    async def EndMandate(
+        self, request: mandate_pb2.EndMandateRequest, caller: Caller
+    ) -> mandate_pb2.EndMandateResponse:
+        record = await self._services.mandates.end(*mandates.end(request), caller)
+        return mandate_pb2.EndMandateResponse(record=record_ref(record))
