@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pdp.core.approvals import records
 from pdp.core.approvals.rows import ReportedOutcome
-from pdp.core.approvals.steps import Note
 from pdp.core.call.request import Caller
 from pdp.core.errors import Conflict, NotFound, Outdated
 from pdp.core.outcome import Effect
@@ -63,7 +62,7 @@ class Outcomes:
                 caller.tenant,
                 "outcome",
                 lambda stamp: records.outcome(stamp, outcome),
-                (Note(outcome),),
+                (outcome,),
                 at,
                 record_id=record_id,
             )

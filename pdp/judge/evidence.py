@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Answered
-from pdp.core.approvals.steps import PutAnswer, Step
+from pdp.core.approvals.steps import Step
 from pdp.core.bytes.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.call.facts import Facts
 from pdp.core.check import NS
@@ -250,7 +250,7 @@ class Judging:
             answered.tenant,
             "judge",
             lambda stamp: verdict_record(stamp, answered, opinion, salt),
-            (PutAnswer(answered),),
+            (answered,),
             self.clock.paced_ns(),
             values=lambda record_id: erasable(record_id, answered, opinion, salt),
         )

@@ -14,7 +14,9 @@ from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, Page
 from pdp.core.approvals.quorum import binds_of
 from pdp.core.approvals.rows import Account, Approval, Consent
 from pdp.core.approvals.states import OPEN, Event, State
-from pdp.core.approvals.steps import EndConsent, Insert
+from pdp.core.approvals.steps import (
+    EndConsent,
+)
 from pdp.core.approvals.view import ApprovalView, ArgumentRow, argument_rows
 from pdp.core.bytes.digest import Json, keyed_index, sha256_hex
 from pdp.core.check import NS
@@ -182,7 +184,7 @@ class Consents:
             person.tenant,
             "consent",
             lambda stamp: records.consent_granted(stamp, consent),
-            (Insert(consent),),
+            (consent,),
             visibility.at_ns,
         )
         ended = tuple(self._ended(visibility, each) for each in same)  # the new one stands in its place

@@ -8,7 +8,9 @@ from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.quorum import deputised
 from pdp.core.approvals.rows import Delegation
-from pdp.core.approvals.steps import EndDelegation, Insert
+from pdp.core.approvals.steps import (
+    EndDelegation,
+)
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from pdp.core.ports import Answers, Clock, Directories
@@ -85,7 +87,7 @@ class Delegations:
             person.tenant,
             "delegation",
             lambda stamp: records.delegated(stamp, delegation, person.human, salt),
-            (Insert(delegation),),
+            (delegation,),
             at,
             values=lambda record_id: records.erasable(
                 record_id, person.tenant, index, salt, reason=delegation.reason

@@ -14,7 +14,6 @@ from pdp.core.approvals.queries import ApprovalQuery, Folded, Page, meant_code
 from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, LastClaims, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
-from pdp.core.approvals.steps import See
 from pdp.core.approvals.turned_down import NEVER, Earlier
 from pdp.core.approvals.view import ApprovalView, advice_in, argument_rows, told_apart, view, with_also
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
@@ -299,10 +298,10 @@ def claims_of(person: Person, at_ns: int) -> LastClaims:
     return LastClaims(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
 
 
-def claims_step(person: Person, at_ns: int) -> tuple[See, ...]:
+def claims_step(person: Person, at_ns: int) -> tuple[LastClaims, ...]:
     """To be committed with any action of the person: votes by claimed groups count as long as they are seen. A token
     that claims nothing any more is seen too, or what it claimed before would go on counting. A client shows none."""
-    return () if person.surface == CLIENT else (See(claims_of(person, at_ns)),)
+    return () if person.surface == CLIENT else (claims_of(person, at_ns),)
 
 
 def as_of(approval: Approval, at_ns: int) -> Approval:

@@ -12,7 +12,11 @@ from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, Event, GrantState, State
-from pdp.core.approvals.steps import EndGrant, EndMandates, Insert, Sign
+from pdp.core.approvals.steps import (
+    EndGrant,
+    EndMandates,
+    Sign,
+)
 from pdp.core.approvals.view import ApprovalView, presented
 from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
@@ -322,7 +326,7 @@ class Votes:
             tenant,
             "grant",
             lambda stamp: records.grant_issued(stamp, grant, other),
-            (Insert(grant),),
+            (grant,),
             at_ns,
             values=lambda record_id: records.erasable(
                 record_id, tenant, grant.subject_index, other, grant=grant.arguments_schema

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.stored import AT, Entropy, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
-from pdp.core.approvals.steps import Insert, Open
+from pdp.core.approvals.steps import Open
 from pdp.core.record.stored import Commit, RaiseMark, ValueRow
 from pdp.store.opening import open_store
 from pdp.store.options import StoreOptions
@@ -24,7 +24,7 @@ WAVE = 20
 def made(n: int) -> Commit:
     """One entry that touches many tables."""
     approval = an_approval(n)
-    steps = (Open(approval, shown_of(approval)), Insert(a_grant(n)))
+    steps = (Open(approval, shown_of(approval)), a_grant(n))
     value = ValueRow(an_id(n), "acme", "alice", "input", b"s", b"{}")
     return entry(n, RaiseMark("clock", AT + n), *steps, value, a_reply(f"k{n}"))
 

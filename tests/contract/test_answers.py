@@ -27,7 +27,12 @@ from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.queries import FOLDED_FROM, ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, ReportedOutcome
 from pdp.core.approvals.states import OPEN, Event, GrantState, State
-from pdp.core.approvals.steps import EndConsent, Insert, Move, Note, Notify, Open, PutAnswer, Step
+from pdp.core.approvals.steps import (
+    EndConsent,
+    Move,
+    Open,
+    Step,
+)
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.record.stored import CallRow, ValueRow
 from pdp.store.approvals import tables
@@ -158,8 +163,8 @@ async def test_the_many_of_one_subject_are_one_row(store: AnyStore) -> None:
 
 
 async def test_nobody_sees_what_is_anothers(store: AnyStore) -> None:
-    await keep(store, opened(1), Insert(a_grant(2)), Insert(a_consent(3)), PutAnswer(_answer()))
-    await keep(store, Insert(Delegation(an_id(4), "acme", "bob", "carol", AT, AT + TTL, "")))
+    await keep(store, opened(1), a_grant(2), a_consent(3), _answer())
+    await keep(store, Delegation(an_id(4), "acme", "bob", "carol", AT, AT + TTL, ""))
     assert (
         store.approval("other", an_id(1))
         is store.grant("other", an_id(2))
@@ -188,7 +193,7 @@ async def test_refusals_of_the_judge_are_counted_by_asker(store: AnyStore) -> No
         answer = replace(
             _answer(), requirement_sha256=f"{n:064}", asker=asker, refused=refused, created_ns=AT + after
         )
-        await keep(store, PutAnswer(answer))
+        await keep(store, answer)
     assert [store.judge_refusals("acme", asker, AT) for asker in ("a", "b", "c")] == [2, 1, 0]
     assert store.judge_refusals("other", "a", AT) == 0
 
@@ -217,7 +222,7 @@ async def test_outcomes_are_found_by_their_redemption(store: AnyStore) -> None:
         ReportedOutcome(an_id(n), "acme", "gateway", "digest", redemption, outcome, AT, an_id(20 + n))
         for n, redemption, outcome in ((1, "r-1", "failed"), (2, "", "done"), (3, "r-3", "done"))
     ]
-    await keep(store, *map(Note, rows))
+    await keep(store, *rows)
     assert store.outcomes_of(("r-1", "r-2", "r-3")) == {"r-1": "failed", "r-3": "done"}
     assert store.outcomes_of(()) == store.outcomes_of(("",)) == {}
 
@@ -279,7 +284,7 @@ async def test_grants_are_found(store: AnyStore) -> None:
         a_grant(4, subject=ELSEWHERE),
         a_grant(5, server="mail", agent="robot", subject=BOB),
     ]
-    await keep(store, *(Insert(grant) for grant in grants), Insert(a_grant(6)))
+    await keep(store, *(grant for grant in grants), a_grant(6))
     assert ids(store.grants_for("acme", ALICE, "agent", "git", "git_reset")) == [1, 6]
     assert ids(store.grants_for("acme", ALICE, "agent", "git", "git_push")) == [2]
     found: Callable[..., list[int]] = lambda **q: ids(store.grants(GrantQuery("acme", **q), Page()))  # noqa: E731 - only here
@@ -307,8 +312,8 @@ async def test_votes_and_what_is_shown_of_many_come_at_once(store: AnyStore) -> 
 
 
 async def test_consents_are_their_subjects_alone(store: AnyStore) -> None:
-    await keep(store, *(Insert(a_consent(n)) for n in (1, 2)), Insert(a_consent(3, subject=BOB, agent="robot")))
-    await keep(store, Insert(a_consent(4, subject=ELSEWHERE)), EndConsent(an_id(1), 1, AT))
+    await keep(store, *(a_consent(n) for n in (1, 2)), a_consent(3, subject=BOB, agent="robot"))
+    await keep(store, a_consent(4, subject=ELSEWHERE), EndConsent(an_id(1), 1, AT))
     assert ids(store.consents_for("acme", ALICE, "agent")) == [2]
     assert store.consents_for("acme", ALICE, "robot") == ()
     assert ids(store.consents(ConsentQuery("acme", (ALICE, BOB)), Page())) == [2, 3]
@@ -320,7 +325,7 @@ async def test_consents_are_their_subjects_alone(store: AnyStore) -> None:
 async def test_delegations_and_messages_are_found_by_the_instant(store: AnyStore) -> None:
     made = [Delegation(an_id(n), "acme", "bob", "carol", AT + 5, AT + 10 * n, "") for n in (1, 2)]
     notices = [Notice(an_id(n), "acme", "mail", "opened", an_id(9), AT + 10 - n) for n in (1, 2, 3)]
-    await keep(store, *(Insert(each) for each in made), *(Notify(each) for each in notices))
+    await keep(store, *(each for each in made), *(each for each in notices))
     assert store.delegations("acme", AT) == tuple(made)
     assert store.delegations("acme", AT + 10) == (made[1],)
     assert store.notices(AT + 8, 9) == (notices[2], notices[1])
@@ -349,7 +354,7 @@ async def test_an_erased_subject_has_no_words_left(store: AnyStore) -> None:
     await keep(
         store, *(Move(each.id, 1, Event.FILL, AT, vote=a_vote(n, each)) for n, each in ((11, mine), (13, other)))
     )
-    await keep(store, Insert(a_grant(4)), Insert(a_grant(5, subject_index="bob-index")))
+    await keep(store, a_grant(4), a_grant(5, subject_index="bob-index"))
     assert await erase_subject(store, "other", "alice-index") == 0
     assert await erase_subject(store, "acme", "alice-index") == 5
     assert store.shown(mine.id) is store.value(an_id(3), "input") is store.call("c") is None

@@ -17,7 +17,6 @@ from support.spender import INDEX, UNTIL_NS, amount
 from support.stored import AT, an_id, entry
 
 from pdp.core.approvals.rows import ReportedOutcome
-from pdp.core.approvals.steps import Note
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
 from pdp.core.errors import Conflict
 from pdp.core.record.stored import CallKeys, Commit, RaiseMark, SessionRow
@@ -37,7 +36,7 @@ def taking(
 
 def noting(n: int, of: int, outcome: str) -> Any:
     noted = ReportedOutcome(an_id(of), "acme", "gateway", "c", "", outcome, AT, an_id(n))
-    return entry(n, Note(noted), kind="outcome")
+    return entry(n, noted, kind="outcome")
 
 
 async def figures(store: Any, keys: CallKeys = KEYS) -> list[tuple[str, int, int]]:

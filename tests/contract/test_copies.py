@@ -19,7 +19,9 @@ from support.lives import ISSUER, KEY, MARA, OPERATOR, OTHER, OTTO, VICTIM, WHY,
 from support.stored import AT, a_grant, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.states import GrantState, State
-from pdp.core.approvals.steps import Insert, Open
+from pdp.core.approvals.steps import (
+    Open,
+)
 from pdp.core.bytes.digest import chained
 from pdp.core.call.mandates import MandateState
 from pdp.core.call.sessions import UNOBSERVED, observed
@@ -89,7 +91,7 @@ async def test_a_copy_brings_back_all_records_and_no_permission(
     await lived(store, OTTO, 2000)
     request = an_approval(5000, state=State.APPROVED, index="open", call_digest="other")
     reply = ReplyRow("key", "content", "decide", "allow", b"{}", "", AT + 10**15, AT)
-    await store.commit(entry(5001, Open(request, shown_of(request)), Insert(a_grant(5002)), reply))
+    await store.commit(entry(5001, Open(request, shown_of(request)), a_grant(5002), reply))
     made, size = copy(where, tmp_path / "copy"), store.size()
     assert (made.records, made.origin) == (size, store.origin)
     voided = restored(there, lines(tmp_path / "copy"))

@@ -11,7 +11,11 @@ from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approv
 
 from pdp.core.approvals.rows import Account, Answered, Delegation, LastClaims, ReportedOutcome
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import Insert, Move, Note, Open, PutAnswer, See, Step
+from pdp.core.approvals.steps import (
+    Move,
+    Open,
+    Step,
+)
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import CallKeys, CallRow, PersonRow, SessionRow, StoredCall
@@ -45,11 +49,11 @@ async def filled(store: AnyStore) -> StoredCall:
         Open(asked, shown_of(asked)),
         Open(denied, shown_of(denied)),
         Move(asked.id, 1, Event.VOTE, AT, vote=vote),
-        PutAnswer(REFUSED),
-        Note(UNKNOWN),
-        Insert(stands_in),
-        See(known),
-        See(replace(known, account=ALICE)),
+        REFUSED,
+        UNKNOWN,
+        stands_in,
+        known,
+        replace(known, account=ALICE),
     )
     await store.commit(entry(1, SESSION, ROW, a_reply("kept")))
     await store.commit(entry(2, a_reply("redeemed")))

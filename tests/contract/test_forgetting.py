@@ -9,7 +9,11 @@ from support.stored import ALICE, AT, a_reply, a_vote, an_approval, an_id, entry
 
 from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
 from pdp.core.approvals.states import Event
-from pdp.core.approvals.steps import Move, Note, Notify, Open, PutAnswer, Step
+from pdp.core.approvals.steps import (
+    Move,
+    Open,
+    Step,
+)
 from pdp.core.check import NS
 from pdp.core.record.stored import RaiseMark
 from pdp.store import ledger
@@ -60,7 +64,7 @@ class Writing:
             done = ReportedOutcome(
                 an_id(self.count), "acme", "gateway", "other", "", "done", at_ns, an_id(self.count)
             )
-            await self(at_ns, Note(done))
+            await self(at_ns, done)
 
 
 async def test_messages_that_are_delivered_go(place: Place) -> None:
@@ -68,7 +72,7 @@ async def test_messages_that_are_delivered_go(place: Place) -> None:
     write = Writing(store)
     waiting, sent = a_notice(2, due_ns=AT + 5 * HOUR), [a_notice(n, done_ns=AT + n) for n in (3, 4, 5)]
     young = a_notice(6, done_ns=AT + HOUR)
-    await write(AT, *map(Notify, (waiting, *sent, young)))
+    await write(AT, waiting, *sent, young)
     await write.some(AT + HOUR)
     assert kept(store, "notices") == 5
     await write.some(AT + HOUR + 5)
@@ -82,9 +86,9 @@ async def test_verdicts_that_are_over_go(place: Place) -> None:
     store = place.open(calls_keep_seconds=7200)
     write = Writing(store)
     long = a_verdict(3, expires_ns=AT + 5 * HOUR)
-    await write(AT, *map(PutAnswer, (a_verdict(1), a_verdict(2, redemption_id="spent"), long)))
+    await write(AT, a_verdict(1), a_verdict(2, redemption_id="spent"), long)
     again = a_verdict(4, created_ns=AT + HOUR, expires_ns=AT + 2 * HOUR, refused=True)
-    await write(AT + HOUR, PutAnswer(again))
+    await write(AT + HOUR, again)
     await write.some(AT + 2 * HOUR)
     assert kept(store, "evidence") == 4
     await write.some(AT + 3 * HOUR)  # at which the first ones are over for two hours
@@ -99,7 +103,7 @@ async def test_refusals_stay_while_they_count(place: Place) -> None:
     """A day, however short a time calls are kept: whoever was refused does not begin anew."""
     store = place.open(calls_keep_seconds=3600)
     write = Writing(store)
-    await write(AT, *map(PutAnswer, (a_verdict(1, refused=True), a_verdict(2))))
+    await write(AT, a_verdict(1, refused=True), a_verdict(2))
     await write.some(AT + 24 * HOUR)
     assert store.judge_refusals("acme", "asker", AT) == 1
     assert kept(store, "evidence") == 1
@@ -137,7 +141,7 @@ async def test_as_fast_as_they_come(place: Place, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ledger, "FORGET_EVERY", 6)
     store = place.open(calls_keep_seconds=3600)
     write = Writing(store)
-    await write(AT, *(Notify(a_notice(n, done_ns=AT + 1)) for n in range(1, 31)))
+    await write(AT, *(a_notice(n, done_ns=AT + 1) for n in range(1, 31)))
     left = []
     for hours in range(2, 6):
         await write.some(AT + hours * HOUR)

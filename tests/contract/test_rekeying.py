@@ -18,7 +18,10 @@ from support.postgres import Postgres
 from support.stored import AT, a_consent, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.rows import Answered
-from pdp.core.approvals.steps import BeginMandate, Insert, Open, PutAnswer
+from pdp.core.approvals.steps import (
+    BeginMandate,
+    Open,
+)
 from pdp.core.bytes.digest import chained, keyed_index
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.call.labels import LabelRow
@@ -76,9 +79,9 @@ def made(key: bytes, n: int = 0, session: str = "s") -> Commit:
         ),
         SessionOpening(own, AT, "acme", "gateway", of("in records"), UNTIL),
         Open(approval, shown_of(approval)),
-        Insert(a_grant(n, subject_index=subject)),
-        Insert(a_consent(n, subject_index=subject)),
-        PutAnswer(answered),
+        a_grant(n, subject_index=subject),
+        a_consent(n, subject_index=subject),
+        answered,
         BeginMandate(MandateRow(
             an_id(n), "acme", of(f"planned {n}"), subject, MandateState.ACTIVE, 1, "{}", "[]", AT, UNTIL
         )),

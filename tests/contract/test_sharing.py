@@ -16,7 +16,10 @@ from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.requirement import Seat
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import Insert, Move, Open
+from pdp.core.approvals.steps import (
+    Move,
+    Open,
+)
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
 from pdp.core.record.stored import CallKeys, CallRow, RaiseMark, StoredCall
 from pdp.store.migrations import VERSION
@@ -274,7 +277,7 @@ async def test_a_store_that_cannot_be_read_has_no_size(place: Place) -> None:
 async def test_a_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
     proxy, store = cut
     proxy.cut = "after"
-    refs = await store.commit_all((entry(2), entry(3, Insert(a_grant(1)))))
+    refs = await store.commit_all((entry(2), entry(3, a_grant(1))))
     assert proxy.cuts == 1
     assert [ref.index for ref in refs] == [1, 2]
     assert store.healthy()
@@ -298,7 +301,7 @@ async def test_what_is_looked_for_is_what_was_written_last(cut: Cut) -> None:
 
 
 PLAIN: dict[str, Any] = {}
-WITH_STEPS: dict[str, Any] = {"steps": (Insert(a_grant(2)),)}
+WITH_STEPS: dict[str, Any] = {"steps": (a_grant(2),)}
 
 
 async def test_a_plain_entry_takes_one_round_trip(cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,14 +34,9 @@ from pdp.core.approvals.steps import (
     EndDelegation,
     EndGrant,
     Expect,
-    Insert,
     Mark,
     Move,
-    Note,
-    Notify,
     Open,
-    PutAnswer,
-    See,
     Sign,
     Step,
     TakeAnswer,
@@ -276,7 +271,7 @@ async def test_votes_come_in_the_order_of_commits(book: Book) -> None:
 
 
 async def test_a_grant_is_used_up_by_its_last_use(book: Book) -> None:
-    await book.does(Insert(a_grant(1, uses=2)))
+    await book.does(a_grant(1, uses=2))
     assert book.store.grant("acme", an_id(1)) == a_grant(1, uses=2)
     await book.does(Use(an_id(1), 1, AT + 1))
     assert book.store.grant("acme", an_id(1)) == a_grant(1, uses=2, used=1, version=2, changed_ns=AT + 1)
@@ -290,7 +285,7 @@ async def test_a_grant_is_used_up_by_its_last_use(book: Book) -> None:
 
 
 async def test_a_grant_without_a_number_of_uses_lasts_until_its_instant(book: Book) -> None:
-    await book.does(Insert(a_grant(1, expires_ns=AT + TTL)))
+    await book.does(a_grant(1, expires_ns=AT + TTL))
     for version in (1, 2, 3):
         await book.does(Use(an_id(1), version, AT + TTL - 1))
     await book.conflicts(Use(an_id(1), 4, AT + TTL))
@@ -298,7 +293,7 @@ async def test_a_grant_without_a_number_of_uses_lasts_until_its_instant(book: Bo
 
 @pytest.mark.parametrize("after", [GrantState.REVOKED, GrantState.EXPIRED])
 async def test_a_grant_ends_once(book: Book, after: GrantState) -> None:
-    await book.does(Insert(a_grant(1)))
+    await book.does(a_grant(1))
     await book.conflicts(EndGrant(an_id(1), 2, after, "bob", AT))
     with pytest.raises(Unavailable):
         await book.does(EndGrant(an_id(1), 1, GrantState.ACTIVE, "bob", AT))
@@ -310,7 +305,7 @@ async def test_a_grant_ends_once(book: Book, after: GrantState) -> None:
 
 
 async def test_a_consent_is_used_until_it_ends(book: Book) -> None:
-    await book.does(Insert(a_consent(1)))
+    await book.does(a_consent(1))
     assert book.store.consent("acme", an_id(1)) == a_consent(1)
     await book.does(UseConsent(an_id(1), 1, AT + 5))
     await book.does(UseConsent(an_id(1), 1, AT + 3))
@@ -324,13 +319,13 @@ async def test_a_consent_is_used_until_it_ends(book: Book) -> None:
 
 
 async def test_a_consent_is_not_used_after_its_instant(book: Book) -> None:
-    await book.does(Insert(a_consent(1)))
+    await book.does(a_consent(1))
     await book.does(UseConsent(an_id(1), 1, AT + TTL - 1))
     await book.conflicts(UseConsent(an_id(1), 1, AT + TTL))
 
 
 async def test_an_answer_is_taken_once(book: Book) -> None:
-    await book.does(PutAnswer(answered()))
+    await book.does(answered())
     assert book.store.answers_of("acme", "digest") == (answered(),)
     take = TakeAnswer(answered(), "redemption", AT + 1)
     await book.conflicts(replace(take, answered=answered(requirement_sha256="s" * 64)))
@@ -341,17 +336,17 @@ async def test_an_answer_is_taken_once(book: Book) -> None:
 
 
 async def test_an_answer_is_not_taken_after_its_instant(book: Book) -> None:
-    await book.does(PutAnswer(answered()))
+    await book.does(answered())
     await book.conflicts(TakeAnswer(answered(), "redemption", AT + TTL))
 
 
 @pytest.mark.parametrize("element", [b'{"state":"refused"}', b'{"verdict":"deny"}'])
 async def test_no_kinder_answer_replaces_a_refusal_that_stands(book: Book, element: bytes) -> None:
-    await book.does(PutAnswer(answered("failed")))
-    await book.does(PutAnswer(answered(element=element)))
-    await book.conflicts(PutAnswer(answered("met", created_ns=AT + TTL - 1)))
+    await book.does(answered("failed"))
+    await book.does(answered(element=element))
+    await book.conflicts(answered("met", created_ns=AT + TTL - 1))
     later = answered("met", created_ns=AT + TTL, expires_ns=AT + 2 * TTL)
-    await book.does(PutAnswer(later))
+    await book.does(later)
     assert book.store.answers_of("acme", "digest") == (later,)
 
 
@@ -364,44 +359,44 @@ async def test_no_kinder_answer_to_other_words_joins_a_refusal_that_stands(book:
         return answered(requirement_sha256=f"{digest(wanted)}", element=element, **changes)
 
     refusal = said("deny", 1)
-    await book.does(PutAnswer(refusal))
-    await book.conflicts(PutAnswer(said("allow", 2)))
+    await book.does(refusal)
+    await book.conflicts(said("allow", 2))
     for other in ({"pack": "baseline"}, {"id": "other"}, {"weight": "advice"}):
-        await book.does(PutAnswer(said("allow", 2, wanted=other)))
-    await book.does(PutAnswer(said("allow", 2, call_digest="other")))
-    await book.does(PutAnswer(said("allow", 2, created_ns=AT + TTL, expires_ns=AT + 2 * TTL)))
+        await book.does(said("allow", 2, wanted=other))
+    await book.does(said("allow", 2, call_digest="other"))
+    await book.does(said("allow", 2, created_ns=AT + TTL, expires_ns=AT + 2 * TTL))
 
 
 @pytest.mark.parametrize("other", [{"basis": "another view"}, {"element": b'{"state":"met","n":2}'}])
 async def test_what_replaced_an_answer_is_not_taken_in_its_place(book: Book, other: dict[str, Any]) -> None:
     """One verdict in two hands: the second may not spend the verdict that came after it was spent."""
     mine = answered(basis="a view")
-    await book.does(PutAnswer(mine))
+    await book.does(mine)
     await book.does(TakeAnswer(mine, "first", AT + 1))
-    await book.does(PutAnswer(replace(mine, **other)))
+    await book.does(replace(mine, **other))
     await book.conflicts(TakeAnswer(mine, "second", AT + 2))
     await book.does(TakeAnswer(replace(mine, **other), "second", AT + 2))
 
 
 async def test_a_refusal_that_was_redeemed_as_advice_keeps_nobody_from_asking_again(book: Book) -> None:
     advice = answered(element=b'{"verdict":"deny"}', refused=True)
-    await book.does(PutAnswer(advice))
+    await book.does(advice)
     await book.does(TakeAnswer(advice, "redemption", AT + 1))
-    await book.does(PutAnswer(answered("met", created_ns=AT + 2)))
+    await book.does(answered("met", created_ns=AT + 2))
 
 
 async def test_a_kinder_answer_later_does_not_make_a_refusal_uncounted(book: Book) -> None:
-    await book.does(PutAnswer(answered(element=b'{"verdict":"deny"}', refused=True, asker="a")))
+    await book.does(answered(element=b'{"verdict":"deny"}', refused=True, asker="a"))
     assert book.store.judge_refusals("acme", "a", AT) == 1
     later = answered("met", created_ns=AT + TTL, expires_ns=AT + 2 * TTL, asker="a")
-    await book.does(PutAnswer(later))
+    await book.does(later)
     assert book.store.judge_refusals("acme", "a", AT + TTL) == 1
     assert book.store.answers_of("acme", "digest") == (replace(later, refused=True),)
 
 
 async def test_a_delegation_ends_once(book: Book) -> None:
     made = Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, "away \0")
-    await book.does(Insert(made))
+    await book.does(made)
     assert book.store.delegations("acme", AT) == (made,)
     await book.does(EndDelegation(made.id, AT + 1))
     await book.conflicts(EndDelegation(made.id, AT + 1))
@@ -411,41 +406,41 @@ async def test_a_delegation_ends_once(book: Book) -> None:
 
 async def test_an_older_sight_never_replaces_a_newer_one(book: Book) -> None:
     new, old = LastClaims("acme", BOB, "Bob", ("ops", "dev"), AT + 2), LastClaims("acme", BOB, "Robert", (), AT + 1)
-    await book.does(See(new))
-    await book.does(See(old))
+    await book.does(new)
+    await book.does(old)
     assert book.store.seen("acme", (BOB, ALICE)) == {BOB: new}
     newer = replace(new, groups=(), at_ns=AT + 3)
-    await book.does(See(newer))
+    await book.does(newer)
     assert book.store.seen("acme", (BOB,)) == {BOB: newer}
 
 
 async def test_an_outcome_is_noted_once_unless_nobody_knew(book: Book) -> None:
     unknown = ReportedOutcome(an_id(1), "acme", "gateway", "digest", "redemption", "unknown", AT, an_id(9))
-    await book.does(Note(unknown))
+    await book.does(unknown)
     assert book.store.unknown_outcomes("digest") == 1
     done = replace(unknown, outcome="done", at_ns=AT + 1, record_id=an_id(10))
-    await book.does(Note(done))
+    await book.does(done)
     assert book.store.outcome(an_id(1)) == done
     assert book.store.unknown_outcomes("digest") == 0
     for outcome in ("failed", "unknown", "done"):
-        await book.conflicts(Note(replace(done, outcome=outcome)))
+        await book.conflicts(replace(done, outcome=outcome))
 
 
 async def test_a_message_waits_until_it_is_delivered(book: Book) -> None:
     notice = Notice(an_id(1), "acme", "mail", "opened", an_id(2), AT)
-    await book.does(Notify(notice))
+    await book.does(notice)
     again = replace(notice, attempts=1, due_ns=AT + 5, problem="refused \0")
-    await book.does(Notify(again))
+    await book.does(again)
     assert book.store.notices(AT + 4, 9) == ()
     assert book.store.notices(AT + 5, 9) == (again,)
-    await book.does(Notify(replace(again, done_ns=AT + 6)))
+    await book.does(replace(again, done_ns=AT + 6))
     assert book.store.notices(AT + 9, 9) == ()
 
 
 async def test_one_at_a_time_marks_how_far_a_message_got(book: Book) -> None:
     notice = Notice(an_id(1), "acme", "mail", "opened", an_id(2), AT)
     await book.conflicts(Mark(replace(notice, attempts=1), 0))
-    await book.does(Notify(notice))
+    await book.does(notice)
     mine = replace(notice, attempts=1, due_ns=AT + 5)
     await book.does(Mark(mine, 0))
     await book.conflicts(Mark(mine, 0))
@@ -491,10 +486,10 @@ async def test_a_mark_is_moved_on_by_one_of_two(book: Book) -> None:
 
 async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> None:
     """The latest instant of any committed step counts, also after the store was closed."""
-    await book.does(opening(1), opening(2), Insert(a_grant(3, expires_ns=AT + TTL)), Insert(a_consent(4)))
-    await book.does(PutAnswer(answered()), Move(an_id(1), 1, Event.FILL, AT + TTL - 1))
+    await book.does(opening(1), opening(2), a_grant(3, expires_ns=AT + TTL), a_consent(4))
+    await book.does(answered(), Move(an_id(1), 1, Event.FILL, AT + TTL - 1))
     await book.does(Move(an_id(1), 2, Event.VOTE, AT))  # behind, and nothing expired yet
-    await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + TTL)))
+    await book.does(LastClaims("acme", BOB, "Bob", (), AT + TTL))
     await book.conflicts(Move(an_id(1), 3, Event.REDEEM, AT))
     await book.conflicts(Move(an_id(2), 1, Event.FILL, AT))
     await book.conflicts(Use(an_id(3), 1, AT))
@@ -507,15 +502,15 @@ async def test_a_clock_that_leapt_and_was_put_right_ends_nothing_for_long(book: 
     """The instants of steps outlive a wrong leap by seconds; the clock's own mark does not follow one at all."""
     year = 365 * 24 * 3600 * 10**9
     await book.does(RaiseMark("clock", AT), opening(1))
-    await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + year)))
+    await book.does(LastClaims("acme", BOB, "Bob", (), AT + year))
     await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
-    await book.does(RaiseMark("clock", AT + TTL), See(LastClaims("acme", BOB, "Bob", (), AT + TTL)))
+    await book.does(RaiseMark("clock", AT + TTL), LastClaims("acme", BOB, "Bob", (), AT + TTL))
     await book.conflicts(Move(an_id(1), 2, Event.REDEEM, AT + 2))
 
 
 async def test_when_a_call_ended_is_no_instant_of_ours(book: Book) -> None:
     await book.does(
-        opening(1), Note(ReportedOutcome(an_id(9), "acme", "gateway", "digest", "", "done", AT + 2 * TTL, an_id(1)))
+        opening(1), ReportedOutcome(an_id(9), "acme", "gateway", "digest", "", "done", AT + 2 * TTL, an_id(1))
     )
     await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
 
@@ -523,7 +518,7 @@ async def test_when_a_call_ended_is_no_instant_of_ours(book: Book) -> None:
 async def test_the_latest_instant_is_kept(place: Any) -> None:
     store = place.open()
     book = Book(store)
-    await book.does(opening(1), See(LastClaims("acme", BOB, "Bob", (), AT + TTL)))
+    await book.does(opening(1), LastClaims("acme", BOB, "Bob", (), AT + TTL))
     await store.close()
     again = Book(place.open())
     again.count = book.count
@@ -537,7 +532,7 @@ async def test_a_refused_step_does_not_move_the_latest_instant(book: Book) -> No
 
 
 async def test_a_commit_carries_out_all_of_its_steps_or_none(book: Book) -> None:
-    await book.does(opening(1), Insert(a_grant(2, uses=1)))
+    await book.does(opening(1), a_grant(2, uses=1))
     both = (Move(an_id(1), 1, Event.FILL, AT), Use(an_id(2), 1, AT))
     await book.conflicts(*both, Use(an_id(2), 1, AT))
     assert book.store.approval("acme", an_id(1)) == an_approval(1)
@@ -574,9 +569,9 @@ async def test_entries_that_stand_together_conflict_together(book: Book) -> None
 @pytest.mark.parametrize(
     "step",
     [
-        Insert(a_grant(1)),
-        Insert(a_consent(1)),
-        Insert(Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, "")),
+        a_grant(1),
+        a_consent(1),
+        Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, ""),
         opening(1),
     ],
     ids=lambda step: type(step).__name__,

@@ -27,7 +27,11 @@ from support.postgres import Postgres, quick_folder, running
 from support.stored import Entropy
 
 from pdp.core.approvals.queries import ApprovalQuery, Page
-from pdp.core.approvals.steps import Activate, Open, See, Step
+from pdp.core.approvals.steps import (
+    Activate,
+    Open,
+    Step,
+)
 from pdp.core.errors import Conflict
 from pdp.core.record.stored import Commit
 from pdp.store.opening import open_store
@@ -125,7 +129,7 @@ class ApprovalsMachine(RuleBasedStateMachine):
         """And somebody's commit has the new instant already."""
         self.world = replace(self.world, instant=1)
         at_ns = self.world.at_ns
-        self.write((See(make.seen("dan", at_ns=at_ns)),), (b'{"kind":"seen"}',))
+        self.write((make.seen("dan", at_ns=at_ns),), (b'{"kind":"seen"}',))
         self.world = replace(self.world, store=replace(self.world.store, clock_ns=at_ns))
 
     @rule()

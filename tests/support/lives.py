@@ -12,7 +12,11 @@ from support.stored import AT, Entropy, a_consent, a_grant, a_vote, an_approval,
 
 from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.approvals.states import Event
-from pdp.core.approvals.steps import Insert, Move, Open, See, Step
+from pdp.core.approvals.steps import (
+    Move,
+    Open,
+    Step,
+)
 from pdp.core.bytes.digest import canonical, commitment, keyed_index
 from pdp.core.call.request import Caller, Role
 from pdp.core.record.encoding import Stamp, encode
@@ -67,11 +71,11 @@ async def lived(store: AnyStore, who: Account, n: int) -> None:
         Open(request, shown_of(request, task=f"for {name}")),
         Open(acted, shown_of(acted)),
         Move(request.id, 1, Event.FILL, AT, vote=vote),
-        Insert(a_grant(n + 4, subject=who, subject_index=mine, issued_by=("bob", name))),
-        Insert(a_consent(n + 5, subject=who, subject_index=mine)),
-        Insert(Delegation(an_id(n + 6), "acme", name, "carol", AT, AT + 9, f"{name} is away")),
-        Insert(Delegation(an_id(n + 7), "acme", "carol", name, AT, AT + 9, "")),
-        See(LastClaims("acme", who, name, ("ops",), AT)),
+        a_grant(n + 4, subject=who, subject_index=mine, issued_by=("bob", name)),
+        a_consent(n + 5, subject=who, subject_index=mine),
+        Delegation(an_id(n + 6), "acme", name, "carol", AT, AT + 9, f"{name} is away"),
+        Delegation(an_id(n + 7), "acme", "carol", name, AT, AT + 9, ""),
+        LastClaims("acme", who, name, ("ops",), AT),
     )
     for at, step in enumerate(steps):
         await store.commit(entry(n + 10 + at, step))

@@ -16,7 +16,6 @@ from pdp.core.approvals.steps import (
     EndConsent,
     EndGrant,
     Expect,
-    Insert,
     Move,
     Open,
     Step,
@@ -63,7 +62,7 @@ def _carried_out(store: Memory, step: Step) -> Memory:  # noqa: C901, PLR0911 - 
             return replace(store, approvals={**store.approvals, approval.id: approval})
         case Move():
             return _moved(store, step)
-        case Insert(Grant() as grant):
+        case Grant() as grant:
             return replace(store, grants={**store.grants, grant.id: grant})
         case Use():
             return _used(store, step)
@@ -72,7 +71,7 @@ def _carried_out(store: Memory, step: Step) -> Memory:  # noqa: C901, PLR0911 - 
             _hold((grant.version, grant.state) == (version, GrantState.ACTIVE))
             ended = replace(grant, state=after, version=version + 1, ended_by=by, changed_ns=at_ns)
             return replace(store, grants={**store.grants, grant_id: ended})
-        case Insert(Consent() as consent):
+        case Consent() as consent:
             return replace(store, consents={**store.consents, consent.id: consent})
         case UseConsent(consent_id, version, at_ns):
             consent = store.consents[consent_id]

@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.stored import AT, Entropy, an_id
 
 from pdp.core.approvals.rows import ReportedOutcome
-from pdp.core.approvals.steps import Note
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.errors import Conflict, Unavailable
 from pdp.core.record.stored import Commit
@@ -45,7 +44,7 @@ def report(number: int) -> Commit:
     outcome = OUTCOMES[number % len(OUTCOMES)]
     noted = ReportedOutcome(an_id(number), "acme", "gateway", "c", "", outcome, AT, an_id(number + REPORTS))
     record = json.dumps({"of": number, "outcome": outcome}).encode()
-    return Commit(an_id(number + REPORTS), "outcome", "acme", AT, record, (Note(noted),))
+    return Commit(an_id(number + REPORTS), "outcome", "acme", AT, record, (noted,))
 
 
 async def one(store: AnyStore, number: int, limit: int) -> None:

@@ -23,7 +23,6 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answ
 from devtools.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.states import State
-from pdp.core.approvals.steps import PutAnswer
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound, Outdated, Unavailable
 from pdp.decide.batch import Batch
@@ -597,7 +596,7 @@ async def test_a_verdict_that_this_release_cannot_read_unlocks_nothing(world: Wo
     answer = await answered(world, reset(world, "verdict"))
     now = world.now_ns
     other = Answered(answer.call_digest, "r" * 64, "acme", "judge", b'{"verdict":"allow"}', now + 60 * NS, now)
-    await world.process.store.commit(entry(1, PutAnswer(other), at_ns=now))
+    await world.process.store.commit(entry(1, other, at_ns=now))
     nobody: Any = None  # is asked: it has answered
     judging = Judging(nobody, world.process.store, world.process.recorder, world.process.clock, b"k" * 32)
     decide: Any = replace(world.process.services.decide, evidence=judging)

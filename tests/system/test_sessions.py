@@ -24,7 +24,6 @@ from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import GrantState, State
-from pdp.core.approvals.steps import Insert
 from pdp.core.call.facts import WORST_LABELS
 from pdp.policy.bundle import shipped_rego
 from pdp.sessions.options import SessionOptions
@@ -139,7 +138,7 @@ async def test_grants_of_a_session_end_with_it(world: World) -> None:
         replace(mine, id=an_id(6), subject=Account("else", "alice")),
     ]
     for n, grant in enumerate((mine, *others), 20):
-        await world.process.store.commit(entry(n, Insert(grant)))
+        await world.process.store.commit(entry(n, grant))
     assert (await end(world, ALICE, "s")).record.log
     states = {each.id: each.state for each in world.process.store.grants(GrantQuery("acme"), Page())}
     assert states == {mine.id: GrantState.EXPIRED, **{each.id: GrantState.ACTIVE for each in others}}

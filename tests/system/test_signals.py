@@ -31,7 +31,10 @@ from devtools.sandbox import SandboxPerson as Person
 from pdp.core.approvals.queries import GrantQuery, Page
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import Event, GrantState
-from pdp.core.approvals.steps import Insert, Move, Open
+from pdp.core.approvals.steps import (
+    Move,
+    Open,
+)
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
@@ -452,7 +455,7 @@ async def test_grants_of_the_subject_end(world: World) -> None:
         a_grant(3, subject=account, tenant="acme", expires_ns=0, issued_ns=WEDNESDAY_NS + NS),  # younger
     )
     for n, grant in enumerate((mine, *others), 20):
-        await world.process.store.commit(entry(n, Insert(grant)))
+        await world.process.store.commit(entry(n, grant))
     await Transmitter(world).push(of(ALICE))
     (ended,) = (each for each in records_of(world, "grant") if each.get("by") == "subject.revoked")
     assert check(canonical(ended)) == []
@@ -586,7 +589,7 @@ async def test_a_grant_ends_with_the_sign_in_that_gave_it(world: World) -> None:
     request = an_approval(1, id=grant.approval_id, tenant="acme")
     vote = a_vote(1, request, tenant="acme", human=CAROL.id, account=account, signed_in_ns=world.now_ns)
     opened, filled = Open(request, shown_of(request)), Move(request.id, 1, Event.VOTE, request.opened_ns, vote=vote)
-    await process.store.commit(entry(20, opened, filled, Insert(grant)))
+    await process.store.commit(entry(20, opened, filled, grant))
     await process.approvals.services.sweep.run_once(world.now_ns)
     assert process.store.grant("acme", grant.id).state is GrantState.ACTIVE
     await Transmitter(world).push(of(CAROL))

@@ -14,7 +14,6 @@ from pdp.core.approvals.quorum import deputised
 from pdp.core.approvals.requirement import PEOPLE, Requirement
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.states import OPEN, Event, State, follow
-from pdp.core.approvals.steps import Notify
 from pdp.core.check import NS
 from pdp.core.text.safety import visible
 
@@ -73,20 +72,20 @@ class Notifications:
     routes: tuple[Route, ...] = ()
     new_id: Callable[[int], str] = str
 
-    def opened(self, approval: Approval, at_ns: int) -> tuple[Notify, ...]:
+    def opened(self, approval: Approval, at_ns: int) -> tuple[Notice, ...]:
         """The notices of an opened request."""
         return self._told(approval, OPENED, at_ns)
 
-    def moved(self, approval: Approval, event: Event, at_ns: int) -> tuple[Notify, ...]:
+    def moved(self, approval: Approval, event: Event, at_ns: int) -> tuple[Notice, ...]:
         """The notices of a settled request; none where the state stays, reopens or is redeemed."""
         step = follow(approval.state, event)
         if step is None or step.after not in _TOLD or step.after is approval.state:
             return ()
         return self._told(approval, RESOLVED, at_ns)
 
-    def _told(self, approval: Approval, event: str, at_ns: int) -> tuple[Notify, ...]:
+    def _told(self, approval: Approval, event: str, at_ns: int) -> tuple[Notice, ...]:
         return tuple(
-            Notify(Notice(self.new_id(at_ns), approval.tenant, route.channel, event, approval.id, at_ns))
+            Notice(self.new_id(at_ns), approval.tenant, route.channel, event, approval.id, at_ns)
             for route in self.routes
             if route.takes(approval, event)
         )

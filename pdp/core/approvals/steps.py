@@ -64,13 +64,6 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Insert:
-    """Insert a new row."""
-
-    row: Grant | Consent | Delegation
-
-
-@dataclass(frozen=True, slots=True)
 class Use:
     """Use a grant once; the last use exhausts it. Conflict unless active, at this version, not expired."""
 
@@ -109,14 +102,6 @@ class EndConsent:
 
 
 @dataclass(frozen=True, slots=True)
-class PutAnswer:
-    """Insert or replace the judge's answer to one requirement of one call, unless the stored one is a refusal that is
-    not redeemed. `refused` stays set, by any replacement."""
-
-    answered: Answered
-
-
-@dataclass(frozen=True, slots=True)
 class TakeAnswer:
     """Redeem an answer. Conflict unless it is stored (not replaced), unredeemed and not expired."""
 
@@ -131,28 +116,6 @@ class EndDelegation:
 
     delegation_id: str
     at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class See:
-    """Store the claims of a person's token, unless newer ones are stored."""
-
-    seen: LastClaims
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Insert an outcome, and settle the decision's reservations of budgets. Conflict when the decision has an outcome
-    other than `unknown`."""
-
-    outcome: ReportedOutcome
-
-
-@dataclass(frozen=True, slots=True)
-class Notify:
-    """Insert or update a message of the outbox."""
-
-    notice: Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,20 +206,27 @@ class EndMandates:
     at_ns: int
 
 
+# A row is a step that is written by the rule of its table: a grant, a consent and a delegation are new; a message of
+# the outbox is new or takes the place of the one with its id; of a person's claims an older sight never replaces a
+# newer one; the judge's answer replaces the stored one, unless that is a refusal that is not redeemed, and `refused`
+# stays set; an outcome also settles what its decision reserved of budgets, and is a Conflict where the decision has
+# one, unless that is `unknown`.
 Step: TypeAlias = (
-    Open
+    Grant
+    | Consent
+    | Delegation
+    | Answered
+    | LastClaims
+    | ReportedOutcome
+    | Notice
+    | Open
     | Move
-    | Insert
     | Use
     | EndGrant
     | UseConsent
     | EndConsent
-    | PutAnswer
     | TakeAnswer
     | EndDelegation
-    | See
-    | Note
-    | Notify
     | Mark
     | Sign
     | Expect

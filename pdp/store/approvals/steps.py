@@ -31,7 +31,16 @@ from pdp.core.approvals.assertion import fresh
 from pdp.core.approvals.hourly_limits import WINDOW_NS, too_many
 from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.requirement import read
-from pdp.core.approvals.rows import Approval, Consent, Delegation, Grant
+from pdp.core.approvals.rows import (
+    Answered,
+    Approval,
+    Consent,
+    Delegation,
+    Grant,
+    LastClaims,
+    Notice,
+    ReportedOutcome,
+)
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateEvent, MandateState
@@ -49,11 +58,12 @@ AHEAD_NS = 10 * NS  # that steps may be ahead of the clock's persisted mark, whi
 
 _INSTANTS: Mapping[type, Callable[[Any], int]] = {
     s.Open: lambda step: step.approval.opened_ns,
-    s.Insert: lambda step: _INSERTED[type(step.row)][1](step.row),
+    Grant: attrgetter("issued_ns"),
+    Consent: attrgetter("granted_ns"),
+    ReportedOutcome: lambda _: 0,  # when a call ended is its caller's word
     s.BeginMandate: lambda step: step.row.created_ns,
-    s.PutAnswer: lambda step: step.answered.created_ns,
-    s.See: lambda step: step.seen.at_ns,
-}  # not an outcome's: when a call ended is its caller's word
+    Answered: attrgetter("created_ns"),
+}
 
 
 def carry_out(db: Connection, steps: tuple[s.Step, ...]) -> None:
@@ -164,15 +174,11 @@ def _move(db: Connection, step: s.Move, now: int) -> None:
         db.execute(insert(t.votes).values({**to_row(step.vote), "seq": step.version + 1}))
 
 
-_INSERTED: Mapping[type, tuple[Table, Callable[[Any], int]]] = {  # with the instant from when it counts
-    Grant: (t.grants, attrgetter("issued_ns")),
-    Consent: (t.consents, attrgetter("granted_ns")),
-    Delegation: (t.delegations, lambda _: 0),  # a time to come
-}
+_NEW: Mapping[type, Table] = {Grant: t.grants, Consent: t.consents, Delegation: t.delegations}
 
 
-def _insert(db: Connection, step: s.Insert, _now: int) -> None:
-    db.execute(insert(_INSERTED[type(step.row)][0]).values(to_row(step.row)))
+def _insert(db: Connection, row: Grant | Consent | Delegation, _now: int) -> None:
+    db.execute(insert(_NEW[type(row)]).values(to_row(row)))
 
 
 def _grant(grant_id: str, version: int) -> Update:
@@ -224,11 +230,11 @@ def _end_consent(db: Connection, step: s.EndConsent, _now: int) -> None:
     _one(db, ended, "the consent ended or changed")
 
 
-def _put_answer(db: Connection, step: s.PutAnswer, now: int) -> None:
-    c, row = t.evidence.c, to_row(step.answered)
+def _put_answer(db: Connection, answered: Answered, now: int) -> None:
+    c, row = t.evidence.c, to_row(answered)
     key = {name: row.pop(name) for name in ("call_digest", "requirement_sha256")}
     kept = select(c.requirement_sha256, c.element, c.expires_ns, c.redemption_id, c.refused)
-    wanted = json.loads(step.answered.element).get("for", {})
+    wanted = json.loads(answered.element).get("for", {})
     for old in db.execute(kept.where(c.call_digest == key["call_digest"])).all():
         replaced, element = old.requirement_sha256 == key["requirement_sha256"], json.loads(old.element)
         stands = old.expires_ns > now and not old.redemption_id and _refuses(element)
@@ -263,26 +269,26 @@ def _end_delegation(db: Connection, step: s.EndDelegation, _now: int) -> None:
     _one(db, ended, "the delegation ended")
 
 
-def _see(db: Connection, step: s.See, _now: int) -> None:
-    c, row = t.seen.c, to_row(step.seen)
+def _see(db: Connection, seen: LastClaims, _now: int) -> None:
+    c, row = t.seen.c, to_row(seen)
     key = {name: row.pop(name) for name in ("tenant", "account_issuer", "account_id")}
     at = db.execute(select(c.at_ns).where(*(c[name] == value for name, value in key.items()))).scalar_one_or_none()
-    if at is None or at <= step.seen.at_ns:
+    if at is None or at <= seen.at_ns:
         _put(db, t.seen, key, row)
 
 
-def _note(db: Connection, step: s.Note, _now: int) -> None:
-    c, row = t.outcomes.c, to_row(step.outcome)
+def _note(db: Connection, outcome: ReportedOutcome, _now: int) -> None:
+    c, row = t.outcomes.c, to_row(outcome)
     key = {"decision_id": row.pop("decision_id")}
     known = db.execute(select(c.outcome).where(c.decision_id == key["decision_id"])).scalar_one_or_none()
     if known not in {None, "unknown"}:
         _conflict("the outcome is known")
     _put(db, t.outcomes, key, row)
-    settle(db, step.outcome.decision_id, step.outcome.outcome)
+    settle(db, outcome.decision_id, outcome.outcome)
 
 
-def _notify(db: Connection, step: s.Notify, _now: int) -> None:
-    row = to_row(step.notice)
+def _notify(db: Connection, notice: Notice, _now: int) -> None:
+    row = to_row(notice)
     _put(db, t.notices, {"id": row.pop("id")}, row)
 
 
@@ -373,17 +379,17 @@ def _ended(event: MandateEvent, at_ns: int) -> dict[str, Any]:
 _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Open: _open,
     s.Move: _move,
-    s.Insert: _insert,
+    **dict.fromkeys(_NEW, _insert),
     s.Use: _use,
     s.EndGrant: _end_grant,
     s.UseConsent: _use_consent,
     s.EndConsent: _end_consent,
-    s.PutAnswer: _put_answer,
+    Answered: _put_answer,
     s.TakeAnswer: _take_answer,
     s.EndDelegation: _end_delegation,
-    s.See: _see,
-    s.Note: _note,
-    s.Notify: _notify,
+    LastClaims: _see,
+    ReportedOutcome: _note,
+    Notice: _notify,
     s.Mark: _mark,
     s.Sign: _sign,
     s.Expect: _expect,

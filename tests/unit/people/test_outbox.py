@@ -13,7 +13,6 @@ from support.watching import Watch
 from pdp.core.approvals import records
 from pdp.core.approvals.notices import LEASE_NS, MAX_ATTEMPTS, MAX_DELAY_NS, Message
 from pdp.core.approvals.rows import Approval, Notice
-from pdp.core.approvals.steps import Notify
 from pdp.core.errors import Unavailable
 from pdp.host.outgoing import Post, trusted
 from pdp.people import outbox as outboxes
@@ -59,7 +58,7 @@ async def write(harness: ApprovalHarness, request: Approval, number: int = 9, **
         Notice(make_id(number), TENANT, "team", "opened", request.id, harness.clock.at),
         **fields,  # type: ignore[arg-type] # a field of it
     )
-    await harness.commit("notice", lambda stamp: records.notice(stamp, notice), Notify(notice))
+    await harness.commit("notice", lambda stamp: records.notice(stamp, notice), notice)
     return notice
 
 

@@ -29,7 +29,9 @@ from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.records import outcome as noted
 from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import Insert, Move, Note
+from pdp.core.approvals.steps import (
+    Move,
+)
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.host.fair_limiter import FairQueue
@@ -67,7 +69,7 @@ async def test_each_sees_what_concerns_them(harness: ApprovalHarness) -> None:
 async def test_a_deputy_sees_what_the_absent_would(harness: ApprovalHarness) -> None:
     asked = await harness.open()
     away = delegation("bob", "dan", from_ns=harness.clock.at + NS, until_ns=harness.clock.at + 10 * NS)
-    await harness.commit("delegation", lambda stamp: delegated(stamp, away, "h-bob", b"s" * 32), Insert(away))
+    await harness.commit("delegation", lambda stamp: delegated(stamp, away, "h-bob", b"s" * 32), away)
     assert await listed(harness, "dan") == []
     harness.clock.at += NS
     assert await listed(harness, "dan") == [asked.id]
@@ -301,7 +303,7 @@ async def test_what_became_of_a_call_is_shown(harness: ApprovalHarness, outcome:
     await carried_out(harness, asked, "bob")
     assert await became(harness, asked) == {""}
     note = ReportedOutcome("d-1", TENANT, "gateway", asked.call.digest, "r", outcome, harness.clock.at, "rec-1")
-    await harness.commit("outcome", lambda stamp: noted(stamp, note), Note(note))
+    await harness.commit("outcome", lambda stamp: noted(stamp, note), note)
     assert await became(harness, asked) == {outcome}
 
 

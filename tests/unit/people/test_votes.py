@@ -33,7 +33,9 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import Insert, Move
+from pdp.core.approvals.steps import (
+    Move,
+)
 from pdp.core.approvals.view import ApprovalView, view
 from pdp.core.approvals.view import presented as presented_of
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
@@ -233,7 +235,7 @@ async def test_a_deputy_votes_in_the_place_of_who_is_away(harness: ApprovalHarne
     bob = Account(person("bob").account.issuer, "bob")
     with pytest.raises(NotFound):  # cat has no seat of her own
         await harness.approve("cat", asked, behalf=bob)
-    await harness.commit("delegation", _delegated, Insert(AWAY))
+    await harness.commit("delegation", _delegated, AWAY)
     done = await harness.approve("cat", asked, behalf=bob)
     vote = harness.store.votes(asked.id)[0]
     assert (done.approval.state, vote.human, vote.behalf) == (State.APPROVED, "h-cat", "h-bob")

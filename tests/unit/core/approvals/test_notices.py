@@ -72,7 +72,7 @@ def test_only_routes_that_take_it_are_told() -> None:
         Route("consents", kinds=frozenset({"consent"})),
     )
     told = notifications(*routes).opened(request, AT)
-    assert [step.notice for step in told] == [
+    assert [step for step in told] == [
         Notice(make_id(7), "acme", name, "opened", request.id, AT) for name in ("all", "acme")
     ]
     assert NO_NOTIFICATIONS.opened(request, AT) == ()
@@ -85,7 +85,7 @@ def test_the_end_of_waiting_is_told_and_nothing_else(row: object) -> None:
     step = next(each for each in TRANSITIONS if each is row)
     told = notifications(Route("team", events=BOTH)).moved(approval(state=step.before), step.event, AT)
     ends = {State.APPROVED, State.DENIED, State.EXPIRED, State.CANCELLED, State.REVOKED}
-    assert [each.notice.event for each in told] == (
+    assert [each.event for each in told] == (
         ["resolved"] if step.after in ends and step.after is not step.before else []
     )
 
