@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from pdp.core.approvals.steps import (
-    Expect,
-)
+from pdp.core.approvals.steps import Expect
 from pdp.core.bytes.digest import digest
 from pdp.core.call.revocation import Revocation
 from pdp.core.call.switches import QUARANTINE, Switch, Switches

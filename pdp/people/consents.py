@@ -14,9 +14,7 @@ from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, Page
 from pdp.core.approvals.quorum import binds_of
 from pdp.core.approvals.rows import Account, Approval, Consent
 from pdp.core.approvals.states import OPEN, Event, State
-from pdp.core.approvals.steps import (
-    EndConsent,
-)
+from pdp.core.approvals.steps import EndConsent
 from pdp.core.approvals.view import ApprovalView, ArgumentRow, argument_rows
 from pdp.core.bytes.digest import Json, keyed_index, sha256_hex
 from pdp.core.check import NS

@@ -8,9 +8,7 @@ from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.quorum import deputised
 from pdp.core.approvals.rows import Delegation
-from pdp.core.approvals.steps import (
-    EndDelegation,
-)
+from pdp.core.approvals.steps import EndDelegation
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from pdp.core.ports import Answers, Clock, Directories

@@ -12,11 +12,7 @@ from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, Event, GrantState, State
-from pdp.core.approvals.steps import (
-    EndGrant,
-    EndMandates,
-    Sign,
-)
+from pdp.core.approvals.steps import EndGrant, EndMandates, Sign
 from pdp.core.approvals.view import ApprovalView, presented
 from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import Json, canonical, sha256_hex

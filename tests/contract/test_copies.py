@@ -19,9 +19,7 @@ from support.lives import ISSUER, KEY, MARA, OPERATOR, OTHER, OTTO, VICTIM, WHY,
 from support.stored import AT, a_grant, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.states import GrantState, State
-from pdp.core.approvals.steps import (
-    Open,
-)
+from pdp.core.approvals.steps import Open
 from pdp.core.bytes.digest import chained
 from pdp.core.call.mandates import MandateState
 from pdp.core.call.sessions import UNOBSERVED, observed

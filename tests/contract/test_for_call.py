@@ -11,11 +11,7 @@ from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approv
 
 from pdp.core.approvals.rows import Account, Answered, Delegation, LastClaims, ReportedOutcome
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import (
-    Move,
-    Open,
-    Step,
-)
+from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import CallKeys, CallRow, PersonRow, SessionRow, StoredCall

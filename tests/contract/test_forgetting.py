@@ -9,11 +9,7 @@ from support.stored import ALICE, AT, a_reply, a_vote, an_approval, an_id, entry
 
 from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
 from pdp.core.approvals.states import Event
-from pdp.core.approvals.steps import (
-    Move,
-    Open,
-    Step,
-)
+from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.check import NS
 from pdp.core.record.stored import RaiseMark
 from pdp.store import ledger

@@ -18,10 +18,7 @@ from support.postgres import Postgres
 from support.stored import AT, a_consent, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.rows import Answered
-from pdp.core.approvals.steps import (
-    BeginMandate,
-    Open,
-)
+from pdp.core.approvals.steps import BeginMandate, Open
 from pdp.core.bytes.digest import chained, keyed_index
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.call.labels import LabelRow

@@ -16,10 +16,7 @@ from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.requirement import Seat
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import (
-    Move,
-    Open,
-)
+from pdp.core.approvals.steps import Move, Open
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
 from pdp.core.record.stored import CallKeys, CallRow, RaiseMark, StoredCall
 from pdp.store.migrations import VERSION

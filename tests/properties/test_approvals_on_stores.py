@@ -27,11 +27,7 @@ from support.postgres import Postgres, quick_folder, running
 from support.stored import Entropy
 
 from pdp.core.approvals.queries import ApprovalQuery, Page
-from pdp.core.approvals.steps import (
-    Activate,
-    Open,
-    Step,
-)
+from pdp.core.approvals.steps import Activate, Open, Step
 from pdp.core.errors import Conflict
 from pdp.core.record.stored import Commit
 from pdp.store.opening import open_store

@@ -12,11 +12,7 @@ from support.stored import AT, Entropy, a_consent, a_grant, a_vote, an_approval,
 
 from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.approvals.states import Event
-from pdp.core.approvals.steps import (
-    Move,
-    Open,
-    Step,
-)
+from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.bytes.digest import canonical, commitment, keyed_index
 from pdp.core.call.request import Caller, Role
 from pdp.core.record.encoding import Stamp, encode

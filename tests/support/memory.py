@@ -11,17 +11,7 @@ from support.invariants import Rows
 
 from pdp.core.approvals.rows import Approval, Consent, Grant, Vote
 from pdp.core.approvals.states import OPEN, Event, GrantState, follow
-from pdp.core.approvals.steps import (
-    Activate,
-    EndConsent,
-    EndGrant,
-    Expect,
-    Move,
-    Open,
-    Step,
-    Use,
-    UseConsent,
-)
+from pdp.core.approvals.steps import Activate, EndConsent, EndGrant, Expect, Move, Open, Step, Use, UseConsent
 from pdp.core.errors import Conflict
 
 

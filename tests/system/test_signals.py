@@ -31,10 +31,7 @@ from devtools.sandbox import SandboxPerson as Person
 from pdp.core.approvals.queries import GrantQuery, Page
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import Event, GrantState
-from pdp.core.approvals.steps import (
-    Move,
-    Open,
-)
+from pdp.core.approvals.steps import Move, Open
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated

@@ -24,9 +24,7 @@ from pdp.core.approvals.quorum import (
 from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Approval, Grant, LastClaims, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State, follow
-from pdp.core.approvals.steps import (
-    Move,
-)
+from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.tables import tables
 

@@ -29,9 +29,7 @@ from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.records import outcome as noted
 from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import (
-    Move,
-)
+from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.host.fair_limiter import FairQueue

@@ -33,9 +33,7 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import (
-    Move,
-)
+from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import ApprovalView, view
 from pdp.core.approvals.view import presented as presented_of
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded

@@ -72,9 +72,7 @@ def test_only_routes_that_take_it_are_told() -> None:
         Route("consents", kinds=frozenset({"consent"})),
     )
     told = notifications(*routes).opened(request, AT)
-    assert [step for step in told] == [
-        Notice(make_id(7), "acme", name, "opened", request.id, AT) for name in ("all", "acme")
-    ]
+    assert list(told) == [Notice(make_id(7), "acme", name, "opened", request.id, AT) for name in ("all", "acme")]
     assert NO_NOTIFICATIONS.opened(request, AT) == ()
 
 
