@@ -35,16 +35,6 @@ _KINDS = [kind for kind in KINDS if kind in PEOPLE]
 def approvals() -> None:
     """Calls that wait for people: look at them, approve or deny them.
 
-    \b
-    pdp approvals list          what waits for you
-    pdp approvals show ID       exactly what will happen, and why it needs people
-    pdp approvals approve ID    shows it, then asks for its code
-    pdp approvals deny ID       also ends an approval that was not used yet
-    pdp approvals cancel ID     withdraws your own request
-    pdp approvals watch         prints what changes, as it changes
-    pdp approvals stats         how often, how fast and how people decide
-    pdp approvals canary ID     for operators: asks for what ought to be denied
-
     ID is the id of a request or its code, such as YP-Z2.
 
     --profile, or once PDPCTL_PROFILE, says where the server is and who you are (docs/operate.md#profiles).
@@ -64,7 +54,10 @@ def approvals() -> None:
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @click.option("--each", is_flag=True, help="Each request of a person who has many, as with --person and --json.")
 def list_(*, connection: Connection, each: bool, as_json: bool, **wanted: Any) -> None:
-    """List requests that you may see: the open ones, by risk and then by age, unless told otherwise."""
+    """List requests that you may see.
+
+    The open ones, by risk and then by age, unless options say otherwise.
+    """
     narrowed = Filter(**wanted)
     fold = not (each or as_json or narrowed.person)
     with connection.client() as client:
@@ -120,7 +113,7 @@ def approve(
     grant_session: bool,
     behalf: tuple[str, str] | None,
 ) -> None:
-    """Approve one request. Shows it first and asks for its code, so that it is the one you mean."""
+    """Approve one request: shows it, then asks for its code, so that it is the one you mean."""
     if yes != bool(presented):
         raise click.UsageError("--yes and --presented go together")
     grant = None
@@ -139,7 +132,7 @@ def approve(
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
 def deny(*, connection: Connection, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
-    """Deny one request. Also ends an approval that was not used yet."""
+    """Deny one request, also an approval that was not used yet."""
     with connection.client() as client:
         _print_vote(client.vote(approval_id_of(client, approval_id), Ballot("deny", reason=reason, behalf=behalf)))
 
@@ -157,7 +150,7 @@ def cancel(*, connection: Connection, approval_id: str, reason: str) -> None:
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @click.option("--count", type=click.IntRange(1), help="End after so many changes.")
 def watch(*, connection: Connection, mine: bool, count: int | None) -> None:
-    """Print each change of a request that you may see, until interrupted."""
+    """Print each change of a request, until interrupted."""
     screen, seen = requests.console(), 0
     with connection.client() as client:
         for change in client.watch(Filter(mine=mine)):
@@ -174,7 +167,9 @@ def watch(*, connection: Connection, mine: bool, count: int | None) -> None:
     "--days", type=click.IntRange(1, 366), default=30, show_default=True, help="Opened within so many days."
 )
 def stats(*, connection: Connection, days: int, as_json: bool) -> None:
-    """Say for each group how often it was asked, how fast it decided, what share it approved, and what came again.
+    """Say how often, how fast and how each group decided.
+
+    Also what came again.
 
     Of the requests that you may see: an operator or auditor sees all.
     """
@@ -196,7 +191,9 @@ def stats(*, connection: Connection, days: int, as_json: bool) -> None:
     "--arguments", "file", required=True, type=IN_FILE, help="JSON file with the arguments that ought to be denied."
 )
 def canary(*, connection: Connection, approval_id: str, file: Path) -> None:
-    """Open a request like ID that can never be used, to see whether it is read before it is approved.
+    """Open a request that must be denied, to see whether it is read.
+
+    It is like ID, and can never be used.
 
     For operators. Those who vote are not told; what became of it is in the log and in `pdp.approval.canaries`.
     """

@@ -43,29 +43,29 @@ class Presented:
     cls=Commands,
     lazy={
         "accept-rollback": (
-            "pdp.cli.audit_store:accept_rollback",
-            "Use a store that lacks records of which a checkpoint was signed.",
+            "pdp.cli.store:accept_rollback",
+            "Use a store that lacks records below a checkpoint.",
         ),
         "access": (
             "pdp.cli.audit_access:access",
-            "Show what is granted and unused: tools, scopes, agents, callers, grants and consents of a tenant.",
+            "Show what of a tenant is granted and unused.",
             TOOLS,
         ),
         "archive": (
-            "pdp.cli.audit_store:archive",
-            "Move the oldest records of a store into an archive; receipts and proofs hold as before.",
+            "pdp.cli.store:archive",
+            "Move the oldest records of a store into an archive.",
         ),
         "erase": (
             "pdp.cli.audit_search:erase",
-            "Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.",
+            "Erase a person: its pseudonyms then stand for nobody.",
         ),
         "export": (
             "pdp.cli.audit_export:export",
-            "Write the records of a STORE, oldest first, as JSON lines, CSV, OCSF events or OPA decision-log events.",
+            "Write the records of a store as JSON, CSV or events.",
         ),
         "open": (
             "pdp.cli.audit_verify:open_",
-            "Open what records of STORE are committed to, so that others can evaluate their decisions again.",
+            "Open what records are committed to, for `audit verify`.",
         ),
         "search": (
             "pdp.cli.audit_search:search",
@@ -73,7 +73,7 @@ class Presented:
         ),
         "verify": (
             "pdp.cli.audit_verify:verify",
-            "Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.",
+            "Verify receipts, a log or a store.",
         ),
     },
 )
@@ -85,7 +85,9 @@ def audit() -> None:
 @click.argument("decision_id")
 @click.option("--out", type=FOLDER, default=Path(), help="Folder for the files.")
 def prove(*, decision_id: str, out: Path, connection: Connection) -> None:
-    """Get the record of a decision and its receipt, as DECISION_ID.json and DECISION_ID.tlog-proof.
+    """Get the record of a decision and its receipt.
+
+    They are DECISION_ID.json and DECISION_ID.tlog-proof.
 
     The token is an auditor's. `pdp audit verify` needs the log's key and these two files.
     """
@@ -114,7 +116,9 @@ def prove(*, decision_id: str, out: Path, connection: Connection) -> None:
 @click.argument("key", type=IN_FILE)
 @click.argument("origin")
 def key(key: Path, origin: str) -> None:  # noqa: A002, RUF100 - its name for users
-    """Print the verifier key of a log: its signing KEY (PEM) and its ORIGIN, which `pdp status` shows.
+    """Print the verifier key of a log.
+
+    Of its signing KEY (PEM) and its ORIGIN, which `pdp status` shows.
 
     Give it to auditors by another way than the log.
     """
@@ -125,7 +129,7 @@ def key(key: Path, origin: str) -> None:  # noqa: A002, RUF100 - its name for us
 @click.argument("name")
 @store_options
 def show(*, name: str, store: StorePlace) -> None:
-    """Show a record of a store, by id or index, with the people that its pseudonyms stand for.
+    """Show a record, with the people of its pseudonyms.
 
     Of a switch also its reason, of a configuration what each changed setting was and is. Reads only, while the
     service runs. Who was erased is shown as such.

@@ -88,7 +88,7 @@ def access(
     archive: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what is granted and unused: tools, scopes, agents, callers, grants and consents of a tenant.
+    """Show what of a tenant is granted and unused.
 
     Reads the configuration, what it names, and the store's records, while the service runs. Keep the report (--json)
     and have an auditor record the review: `pdp audit access record`.

@@ -41,7 +41,9 @@ def export(
     until: Timestamp | None,
     first: int,
 ) -> None:
-    """Write the records of a STORE, oldest first, as JSON lines, CSV, OCSF events or OPA decision-log events.
+    """Write the records of a store as JSON, CSV or events.
+
+    Oldest first; events are of OCSF or of OPA decision logs.
 
     Reads only, while the service runs. Records hold pseudonyms and no values. It says at the end with which index
     to continue.

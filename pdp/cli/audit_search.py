@@ -145,7 +145,7 @@ def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> st
 @click.option("--reason", required=True, help="For the record: name a request or ticket, not the person.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(*, person: types_pb2.Principal, reason: str, yes: bool, connection: Connection) -> None:
-    """Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.
+    """Erase a person: its pseudonyms then stand for nobody.
 
     ID is the subject's id at its issuer, or a human's of the directory; 'ISSUER ID' for one issuer's. It cannot be
     undone. The token is an operator's; the erasure is recorded.

@@ -77,7 +77,9 @@ def verify(
     opa: str | None,
     archive: Path | None,
 ) -> None:
-    """Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.
+    """Verify receipts, a log or a store.
+
+    PLACE is a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.
 
     Names what is wrong. Offline: of the log it needs the verifier key alone. A store without its folder of tiles is
     held against --checkpoint. With --execute, decisions are evaluated again with what `pdp audit open` wrote beside
@@ -203,7 +205,7 @@ def open_(
     chosen: ChosenDecisions,
     out: Path,
 ) -> None:
-    """Open what records of STORE are committed to, so that others can evaluate their decisions again.
+    """Open what records are committed to, for `audit verify`.
 
     Writes, for each decision, its record as ID.json and the values and salts behind it as ID.opened.json, and each
     policy bundle as DIGEST.bundle.json. Those files hold arguments and people in clear: give them to whom may see

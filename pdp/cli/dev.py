@@ -44,12 +44,10 @@ def make_keys(folder: Path) -> None:
 @click.option(
     "--aud", "audience", required=True, multiple=True, help="Audience: the server's resource, or the caller audience."
 )
-@click.option("--iss", "issuer", default=development.DEVELOPMENT_ISSUER, show_default=True, help="Issuer.")
 @click.option("--client-id", default=None, help="The agent. Equal to --sub, the token is a service's.")
 @click.option("--scope", "scopes", multiple=True, help="A scope; may be given again.")
 @click.option("--group", "groups", multiple=True, help="A group of the subject; may be given again.")
 @click.option("--act", "actors", multiple=True, help="An actor (RFC 8693), the current one first; repeat.")
-@click.option("--amr", multiple=True, default=("pwd",), show_default=True, help="How a person signed in.")
 @click.option("--service", is_flag=True, help="No traces of a person signing in.")
 @click.option(
     "--expires",
@@ -59,11 +57,12 @@ def make_keys(folder: Path) -> None:
     show_default=True,
     help="Lifetime: 90s, 10m, 1h.",
 )
-def make_token(*, folder: Path, amr: tuple[str, ...], service: bool, lifetime: int, **given: Any) -> None:
+def make_token(*, folder: Path, service: bool, lifetime: int, **given: Any) -> None:
     """Print an access token signed with a development key."""
     try:
         key = development.read_key(folder)
     except ConfigurationFault as fault:
         raise click.UsageError(fault.message) from None
-    claims = development.claims(amr=() if service or given["subject"] == given["client_id"] else amr, **given)
+    person = not service and given["subject"] != given["client_id"]
+    claims = development.claims(amr=("pwd",) if person else (), **given)
     click.echo(development.mint(claims, key, time.time_ns(), lifetime_seconds=lifetime))

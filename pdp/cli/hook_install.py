@@ -63,7 +63,10 @@ _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "waits for you",
     help="What holds for a tool from now on: reads, asks, never, or shipped, which takes back what you said.",
 )
 def tools_(agent: str, state: Path | None, sets: tuple[str, ...]) -> None:
-    """Say what holds for each of an agent's own tools, by whose word and why; or, at a terminal, say otherwise."""
+    """Say what holds for each of an agent's own tools.
+
+    By whose word and why; or, at a terminal, say otherwise.
+    """
     which, folder = AGENTS[agent], state_of(state)
     profile = read_profile(folder, agent)
     if profile.target is not None:
@@ -123,7 +126,10 @@ def _met(folder: Path, agent: Agent, said: Mapping[str, Answer]) -> list[str]:
 @click.command("status", cls=Command)
 @state_option
 def status(state: Path | None) -> None:
-    """Say for each agent that is installed whose words count as the task, and which results are not seen."""
+    """Say what is installed, and what it does not see.
+
+    For each agent whose words count as the task, and which results are not seen.
+    """
     folder = state_of(state)
     found = [agent for agent in AGENTS.values() if profile_file(folder, agent.id).exists()]
     if not found:
@@ -181,8 +187,10 @@ def _task_of(agent: Agent) -> str:
 @click.command("list", cls=Command)
 @click.argument("agent", type=click.Choice(sorted(AGENTS)))
 def list_(agent: str) -> None:
-    """An MCP server (stdio) that lists an agent's own tools and carries none out: `pdp tools pin -- pdp hook list
-    claude-code`."""
+    """List an agent's own tools, as an MCP server over stdio.
+
+    It carries none out: `pdp tools pin -- pdp hook list claude-code`.
+    """
     asyncio.run(_listed(agent))
 
 

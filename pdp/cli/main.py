@@ -21,7 +21,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "approvals": ("pdp.cli.approvals:approvals", "Calls that wait for people: look at them, approve or deny them."),
     "audit": ("pdp.cli.audit:audit", "Find records, prove one, verify receipts and whole logs, look a record up."),
     "backup": (
-        "pdp.cli.backup:backup",
+        "pdp.cli.store:backup",
         "Write an encrypted copy of a store, and read it back; servers go on running.",
     ),
     "bench": ("devtools.bench.cli:bench", "Measure what a decision costs, as ratios within this run.", DEVTOOLS),
@@ -78,7 +78,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
         "pdp.cli.operations:reload",
         "Have a server read policy, registry, keys, directory, secrets again now; it looks every second by itself.",
     ),
-    "restore": ("pdp.cli.backup:restore", "Make a store from COPY, with everything switched off."),
+    "restore": ("pdp.cli.store:restore", "Make a store from COPY, with everything switched off."),
     "serve": ("pdp.cli.serve:serve", "Run the decision point until SIGTERM; SIGHUP is `pdp reload`."),
     "sessions": ("pdp.cli.sessions:sessions", "Whole sessions of agents, and what they have read."),
     "status": (

@@ -34,7 +34,7 @@ _shipped = click.option(
     lazy={
         "dev": (
             "pdp.cli.policy_dev:dev",
-            "Check and test ORG_FOLDER now and whenever a file of it is saved, until Ctrl-C.",
+            "Check and test ORG_FOLDER whenever a file of it is saved.",
         ),
         "diff": (
             "pdp.cli.policy_change:diff",
@@ -175,7 +175,7 @@ def new(name: str, organisation: Path, server: str | None, owner: str, intent: s
 @_shipped
 @click.option("--output", type=FILE, required=True, help="policy.tar.gz")
 def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> None:
-    """Write the policy of ORG_FOLDER as a bundle for an OPA that you run (policy.opa.url).
+    """Write the policy of ORG_FOLDER as a bundle for your own OPA.
 
     Only policy that may become active is written. The revision is its digest, on which the PDP insists.
     """

@@ -24,7 +24,7 @@ _LOOK_SECONDS = 0.2
     "--call", "name", default=None, help="Only tests whose name contains this, with the elements they gave."
 )
 def dev(organisation: Path, name: str | None) -> None:
-    """Check and test ORG_FOLDER now and whenever a file of it is saved, until Ctrl-C.
+    """Check and test ORG_FOLDER whenever a file of it is saved.
 
     A call is saved as a test of its pack (`test_x if ... with input as testing.call({...})`): `--call test_x` shows
     which elements packs gave for it, with their lines.

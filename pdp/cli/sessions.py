@@ -6,7 +6,7 @@ import click
 
 from pdp.cli.commands import DEVTOOLS, Commands
 from pdp.cli.connection import Connection, id_argument, to_json
-from pdp.cli.render import mandates, requests
+from pdp.cli.render import requests, standing
 
 
 @click.group(
@@ -60,7 +60,7 @@ def show(*, connection: Connection, session: str, caller: str, active: bool, as_
     if as_json or not whole.mandates:
         click.echo(to_json(whole) if as_json else "No mandates.")
     else:
-        requests.console().print(mandates.mandates(whole.mandates))
+        requests.console().print(standing.mandates(whole.mandates))
 
 
 @sessions.command()

@@ -101,9 +101,6 @@ def deny(*, connection: Connection, consent_id: str) -> None:
     _end(connection, consent_id, "denied")
 
 
-consent.add_command(deny, "refuse")  # its first name
-
-
 @consent.command("revoke")
 @click.argument("consent_id", metavar="ID", callback=id_argument)
 def revoke_consent(*, connection: Connection, consent_id: str) -> None:

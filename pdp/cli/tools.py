@@ -27,12 +27,10 @@ from pdp.cli.tools_folder import (
     confirm,
     diff,
     prune,
-    quarantine,
-    restore,
     review,
+    state_command,
     verify,
     vet,
-    withdraw,
 )
 from pdp.cli.tools_observe import observe_command
 from pdp.cli.tools_scan import advised, scan_command, shadow
@@ -62,18 +60,7 @@ NOT_SEEN = 10
 
 @click.group(cls=Commands)
 def tools() -> None:
-    """Which tools may be called: pin, sign and verify the registry.
-
-    \b
-    pdp tools keygen alice --out keys                   each signer, once
-    pdp tools pin ... --out registry/acme               reads a live server
-    pdp tools review registry/acme --server git         a review to fill in
-    pdp tools scan registry/acme                        looks for poison
-    pdp tools sign registry/acme --key keys/alice.pem   the author
-    pdp tools sign registry/acme --key keys/bob.pem     the reviewer
-    pdp tools verify registry/acme \\
-        --key author:keys/alice.pub.pem --key reviewer:keys/bob.pub.pem
-    """
+    """Which tools may be called: pin, sign and verify the registry."""
 
 
 for _command in (
@@ -82,14 +69,12 @@ for _command in (
     discover_command,
     observe_command,
     prune,
-    quarantine,
-    restore,
     review,
     scan_command,
     shadow,
     verify,
     vet,
-    withdraw,
+    state_command,
 ):
     tools.add_command(_command)
 
@@ -141,8 +126,9 @@ def pin(
     command: tuple[str, ...],
     live: LiveServer,
 ) -> None:
-    """Read what a live server lists, tools, prompts and resources, or operations from a file, and write manifests and
-    a draft of the set.
+    """Write manifests and a draft set of what a server lists.
+
+    Tools, prompts and resources of a live server, or operations from a file.
 
     COMMAND starts a server that speaks stdio; put it after `--`. It runs confined, without your home and the network
     (docs/mcp-proxy.md). Nothing is usable before it is signed.
@@ -218,7 +204,10 @@ def sign(
 @click.argument("name")
 @click.option("--out", default=Path(), type=FOLDER, help="Folder for the files.")
 def keygen(name: str, out: Path) -> None:
-    """Make an Ed25519 key: NAME.pem (keep it) and NAME.pub.pem (configure it)."""
+    """Make an Ed25519 key.
+
+    NAME.pem is to be kept, NAME.pub.pem to be configured.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise click.UsageError("NAME is letters, digits, `.`, `_` and `-`")
     try:
@@ -233,7 +222,9 @@ def keygen(name: str, out: Path) -> None:
 @click.argument("tool")
 @click.option("--reason", required=True, help="Why, for those who vote.")
 def lift_quarantine(*, connection: Connection, server: str, tool: str, reason: str) -> None:
-    """Ask the configured people that a tool may be used again that did what its manifest does not permit.
+    """Ask people to lift the quarantine of a tool.
+
+    The tool did what its manifest does not permit.
 
     For operators. They see what it was seen to do, and vote on it like on any other request; the last seat that is
     filled lifts the quarantine, unless the tool was seen at it again.
@@ -254,7 +245,7 @@ def lift_quarantine(*, connection: Connection, server: str, tool: str, reason: s
 )
 @click.option("--once", is_flag=True, help="Look once and stop.")
 def watch(plan: Path, key: Path, out: Path, once: bool) -> None:
-    """Look at the servers of PLAN again and again, and sign what they list.
+    """Look at the servers of PLAN, and sign what they list.
 
     Tools whose manifest says `definition_check: watched` may be called while the last sighting is fresh
     (`registry.watch_max_age_seconds`) and shows the pinned definition.

@@ -41,7 +41,7 @@ def discover_command(
     projects: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """List the MCP servers in configurations of agents, and those that no signed set has.
+    """List MCP servers of agents, and those that no set has.
 
     Reads the files that Claude Code and Desktop, Cursor, VS Code, Codex, Gemini CLI, Windsurf and others have in the
     home of this user, or in copies of homes that are given. Prints names, programs and hosts, never variables,

@@ -9,9 +9,9 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -53,7 +53,9 @@ def confirm(question: str, *, yes: bool) -> None:
 def review(
     ctx: click.Context, place: str, server: str | None, out: Path | None, *, template: bool, state: Path | None
 ) -> None:
-    """Review what is pinned of a server in FOLDER, or answer otherwise what you said of SERVER, one of your own.
+    """Review what is pinned of a server.
+
+    In FOLDER; or answer otherwise what you said of SERVER, one of your own.
 
     At a terminal, with --out, each tool that nobody has reviewed is shown with its draft, the gravest and least sure
     first: one key accepts it, and what you change is remembered for the next server. Otherwise a review to fill in is
@@ -100,10 +102,10 @@ def _review_own(server: str, state: Path | None, *, to_file: bool) -> None:
 @click.argument("folder", type=IN_FOLDER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(folder: Path, yes: bool) -> None:
-    """Remove what no set needs from FOLDER: manifests and reports of neither the signed one, the draft, nor the one
-    signed before.
+    """Remove what no set needs from FOLDER.
 
-    They have no effect; only the folder gets smaller.
+    Manifests and reports of neither the signed set, the draft, nor the set signed before. They have no effect; only
+    the folder gets smaller.
     """
     unneeded = orphans(folder)
     if not unneeded:
@@ -121,7 +123,7 @@ def prune(folder: Path, yes: bool) -> None:
 @click.argument("old", type=IN_PATH)
 @click.argument("new", required=False, type=IN_PATH)
 def diff(old: Path, new: Path | None, as_json: bool) -> None:
-    """Say in words what changed between two versions, the worst first. Signatures are not checked.
+    """Say what changed between two versions, the worst first. Signatures are not checked.
 
     OLD and NEW are tenants' folders (what is signed in OLD; in NEW the draft, if it is newer) or signed sets.
     With one folder: its draft against what is signed in it; once that is signed, against what was signed before.
@@ -156,18 +158,19 @@ def show_changes(changes: tuple[Change, ...]) -> None:
         console.print(text, style=style or None)
 
 
-def _of_a_tool(function: Callable[[Path, str, str], None]) -> click.Command:
-    """A command on TOOL of SERVER in the draft of FOLDER."""
-    for argument in (
-        click.argument("tool"),
-        click.argument("server"),
-        click.argument("folder", type=IN_FOLDER),
-    ):
-        function = argument(function)
-    return click.command()(function)
+@click.command("state", cls=Command)
+@click.argument("folder", type=IN_FOLDER)
+@click.argument("server")
+@click.argument("tool")
+@click.argument("state", type=click.Choice(get_args(State)))
+def state_command(*, folder: Path, server: str, tool: str, state: State) -> None:
+    """Set the state of TOOL of SERVER in the draft of FOLDER.
 
-
-def _set_state(folder: Path, server: str, tool: str, state: State) -> None:
+    \b
+    withdrawn    out of use for good; to stop it at once: `pdp switch off tool`
+    quarantined  registered and denied, until somebody has looked at it
+    active       it may be used again
+    """
     draft = set_state(folder, server, tool, state)
     if draft is None:
         click.echo(f"{server}/{tool} is {state} already.")
@@ -178,30 +181,12 @@ def _set_state(folder: Path, server: str, tool: str, state: State) -> None:
         )
 
 
-@_of_a_tool
-def withdraw(folder: Path, server: str, tool: str) -> None:
-    """Take TOOL of SERVER out of use for good, in the draft of FOLDER. To stop it at once: `pdp switch off tool`."""
-    _set_state(folder, server, tool, "withdrawn")
-
-
-@_of_a_tool
-def quarantine(folder: Path, server: str, tool: str) -> None:
-    """Keep TOOL of SERVER registered and denied, in the draft of FOLDER, until somebody has looked at it."""
-    _set_state(folder, server, tool, "quarantined")
-
-
-@_of_a_tool
-def restore(folder: Path, server: str, tool: str) -> None:
-    """Let TOOL of SERVER be used again, in the draft of FOLDER."""
-    _set_state(folder, server, tool, "active")
-
-
 @click.command(cls=Command)
 @click.argument("folder", type=IN_FOLDER)
 @click.argument("listed", metavar="[FILE]", required=False, type=IN_FILE)
 @click.option("--none", "unlisted", is_flag=True, help="No list any more: no agent is unregistered then.")
 def agents(folder: Path, listed: Path | None, *, unlisted: bool) -> None:
-    """Put the agents of FILE, all that the organisation knows, into the draft of FOLDER.
+    """Put the agents that the organisation knows into the draft.
 
     \b
     FILE is YAML:
@@ -226,7 +211,7 @@ def agents(folder: Path, listed: Path | None, *, unlisted: bool) -> None:
 @click.argument("vetting", metavar="[FILE]", required=False, type=IN_FILE)
 @click.option("--none", "unvetted", is_flag=True, help="Its package is vetted no more.")
 def vet(folder: Path, server: str, vetting: Path | None, *, unvetted: bool) -> None:
-    """Put what FILE says of the package that SERVER runs, with the reports it names, into the draft of FOLDER.
+    """Put FILE, on the package of SERVER, into the draft.
 
     \b
     FILE is YAML; paths of reports count from where it lies:
@@ -267,7 +252,7 @@ def before_signing(folder: Path, *, renew: bool, shown: bool) -> None:
 @click.option("--key", "key_specs", multiple=True, required=True, help="author:FILE or reviewer:FILE; repeat.")
 @click.option("--threshold", default=2, show_default=True, type=click.IntRange(2), help="Distinct keys needed.")
 def verify(folder: Path, key_specs: tuple[str, ...], threshold: int, as_json: bool) -> None:
-    """Say what is wrong with the registry in FOLDER, where, and how to fix it."""
+    """Say what is wrong with the registry in FOLDER."""
     keys = KeySet(tuple(_key(spec) for spec in key_specs), threshold)
     report = verify_folder(folder, keys, time.time_ns())
     if as_json:

@@ -23,7 +23,9 @@ from pdp.registry.files import write_file
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, callback=program_first)
 @live_options
 def observe_command(calls_file: Path, out: Path | None, command: tuple[str, ...], live: LiveServer) -> None:
-    """Call reading tools of a server, and print what the results and the server's process say for its review.
+    """Call reading tools of a server, for its review.
+
+    Prints what the results and the server's process say.
 
     CALLS is YAML, {TOOL: [ARGUMENTS, ...]}: your own calls, with data that the server may have. COMMAND starts the
     server, after `--`; it runs confined, and where the machine can tell, what it does is heard. Only tools that read,

@@ -81,7 +81,7 @@ def scan_command(
     as_json: bool,
     live: LiveServer,
 ) -> None:
-    """Look for poison in tool definitions, and accept what is harmless.
+    """Look for poison in definitions, accept what is harmless.
 
     SOURCE is a registry folder (its newest set, draft or signed) or a JSON file with an answer to `tools/list`. A
     finding of severity high keeps a folder from being signed until it is accepted by id with a reason.
@@ -240,7 +240,7 @@ def _show(held: AcceptanceReview, tools: int) -> None:
 @click.option("--since", type=Duration("hd", "7d"), help="Only the last hours or days, like 12h or 7d.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Lines of the table.")
 def shadow(store: StorePlace, tenant: str | None, since: int | None, limit: int, as_json: bool) -> None:
-    """List unknown servers and tools that were asked for, from the records in STORE (the folder of `store.path`).
+    """List unknown servers and tools of recorded calls.
 
     Reads only, while the service runs. Each of these requests was denied. Archived records are read in their archive;
     without it the command refuses, rather than to leave them out.

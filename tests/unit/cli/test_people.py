@@ -186,7 +186,7 @@ async def test_a_subject_and_its_consents(tmp_path: Path) -> None:
         ]
         assert (await terminal.run("bob", "consent", "revoke", consent_id)).exit_code == 1
         assert (await terminal.run("alice", "consent", "revoke", consent_id)).exit_code == 0
-        assert (await terminal.run("alice", "consent", "refuse", consent_id)).exit_code == 1
+        assert (await terminal.run("alice", "consent", "deny", consent_id)).exit_code == 1
         assert (await terminal.run("alice", "consent", "grant", NOBODYS)).exit_code == 1
         assert (await terminal.run("alice", "grants", "list")).output == "No grants.\n"
         assert (await terminal.run("alice", "grants", "revoke", NOBODYS)).output == (

@@ -258,17 +258,17 @@ def test_both_signers_see_what_changed(bench: Bench) -> None:
     assert signed_version(bench.folder, BEFORE_FILE).draft is not None
 
 
-# --- withdraw, quarantine, restore
+# --- withdrawn, quarantined, active again
 
 
-@pytest.mark.parametrize(("command", "state"), [("withdraw", "withdrawn"), ("quarantine", "quarantined")])
-def test_out_of_use_and_back(bench: Bench, command: str, state: str) -> None:
+@pytest.mark.parametrize("state", ["withdrawn", "quarantined"])
+def test_out_of_use_and_back(bench: Bench, state: str) -> None:
     registry = bench.loaded()
-    done = run(command, bench.folder, "files", "read_file")
+    done = run("state", bench.folder, "files", "read_file", state)
     assert (done.exit_code, f"is {state} in the draft with serial 2" in done.stdout) == (0, True)
     bench.reload(registry)
     assert bench.code(registry) == ""  # a draft has no effect
-    assert "already" in run(command, bench.folder, "files", "read_file").stdout
+    assert "already" in run("state", bench.folder, "files", "read_file", state).stdout
     bench.sign()
     bench.reload(registry)
     assert bench.code(registry) == f"tool.{state}"
@@ -276,7 +276,7 @@ def test_out_of_use_and_back(bench: Bench, command: str, state: str) -> None:
     assert (draft := load_draft(bench.folder)) is not None
     assert [t.state for t in draft.tools] == [state]  # pinning again does not bring it back
     bench.pin(definition(), review=review())
-    assert run("restore", bench.folder, "files", "read_file").exit_code == 0
+    assert run("state", bench.folder, "files", "read_file", "active").exit_code == 0
     assert said(bench) == {"files/read_file: may be used again": "danger"}
     bench.sign()
     bench.reload(registry)

@@ -1,4 +1,4 @@
-"""`pdp audit archive` and `accept-rollback`: what operators do to a store."""
+"""What operators do to a store: `pdp backup`, `pdp restore`, `pdp audit archive` and `pdp audit accept-rollback`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,71 @@ from pathlib import Path
 import click
 
 from pdp.cli.audit import WRONG, bar
-from pdp.cli.commands import FOLDER, Command, Duration
+from pdp.cli.commands import FOLDER, IN_FILE, Command, Duration
+from pdp.runtime import copies
 from pdp.runtime.archive import archive as archive_records
 from pdp.runtime.config import settings
 from pdp.runtime.rollback import accept_rollback as accept
+
+
+@click.command(cls=Command)
+@click.option("--to", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option("--recipient", required=True, type=IN_FILE, help="Public key (X25519, PEM) of who may read it.")
+def backup(*, config: Path, to: Path, recipient: Path) -> None:
+    """Write an encrypted copy of a store, and read it back; servers go on running.
+
+    Only the private key of --recipient opens it, which this machine does not need. No key is in it: keep
+    service.index_key apart, without which it cannot be restored.
+
+    Exit codes: 0 written and verified, 2 usage, 1 fault.
+    """
+    try:
+        made = copies.backup(settings.load(config, os.environ), to, recipient)
+    except OSError as error:
+        click.echo(f"--to: cannot be written ({error.strerror or 'there is a file of that name'})", err=True)
+        sys.exit(1)
+    click.echo(f"copied and verified: {made.records} records of {made.origin}, {made.rows} rows")
+
+
+@click.command(cls=Command)
+@click.argument("copy", type=IN_FILE)
+@click.option("--key", required=True, type=IN_FILE, help="The private key (X25519, PEM).")
+@click.option("--erasures", required=True, type=IN_FILE, help="Records of erasures, as JSON lines; may be empty.")
+@click.option("--reason", required=True, help="Why; kept for the record.")
+@click.option("--accept-loss", default="", help="Why records that the copy lacks may be lost, where there are any.")
+def restore(*, copy: Path, config: Path, key: Path, erasures: Path, reason: str, accept_loss: str) -> None:
+    """Make a store from COPY, with everything switched off.
+
+    Requests, grants, consents and mandates of the copy no longer count, sessions end, budgets are spent until their
+    next window, agents are unobserved until a context reset, and people in --erasures are erased again. A copy that
+    lacks records which were signed, or of which nothing tells whether it does, is refused without --accept-loss. All
+    servers of the store must be stopped.
+
+    Exit codes: 0 restored, 2 usage, 1 fault or refused.
+    """
+    if not reason.strip():
+        raise click.UsageError("--reason: is empty; say why, for the record.")
+    loaded = settings.load(config, os.environ)
+    try:
+        done = asyncio.run(copies.restore(loaded, copy, key, erasures=erasures, reason=reason, loss=accept_loss))
+    except OSError as error:
+        click.echo(f"a file cannot be read or written ({error.strerror})", err=True)
+        sys.exit(1)
+    click.echo(f"restored: {done.records} records; everything is switched off")
+    v = done.voided
+    click.echo(
+        f"no longer count: {v.approvals} requests, {v.grants} grants, {v.consents} consents, {v.mandates} mandates"
+    )
+    click.echo(f"erased again: {done.erased}")
+    if done.accepted is not None and done.accepted.folder is not None:
+        click.echo(f"the other log is in {done.accepted.folder.name} of audit.folder")
 
 
 @click.command("archive", cls=Command)
 @click.option("--before", required=True, type=Duration("d", "90d"), help="Records older than so many days, like 90d.")
 @click.option("--to", "folder", type=FOLDER, help="The archive; by default `audit.archive`.")
 def archive(*, config: Path, before: int, folder: Path | None) -> None:
-    """Move the oldest records of a store into an archive; receipts and proofs hold as before.
+    """Move the oldest records of a store into an archive.
 
     Whole bundles of 256 records are written, synced and read back; then a record says so, and only then their bytes
     leave the store. Values of people stay where they are erased. On SQLite the server must be stopped; it archives by
@@ -52,7 +106,7 @@ def archive(*, config: Path, before: int, folder: Path | None) -> None:
 @click.option("--reason", required=True, help="Why; kept for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def accept_rollback(*, config: Path, reason: str, yes: bool) -> None:
-    """Use a store that lacks records of which a checkpoint was signed.
+    """Use a store that lacks records below a checkpoint.
 
     Answers that left with those records are then in no log. The server must be stopped, and audit.key must be a new
     key: the old one signed the records that are gone. Records who was accepted over what, and moves the files of the
