@@ -11,7 +11,7 @@ from typing import Any
 
 @cache
 def tables(module: str, name: str = "") -> Mapping[str, Any]:
-    """What stands in the file `name` beside a module, of which `module` is the `__file__`; without a name in the one
-    that is called like it. Read once."""
+    """The parsed TOML file `name` beside a module (`module` is its `__file__`), by default the one named like the
+    module. Cached."""
     path = Path(module)
     return tomllib.loads((path.with_name(name) if name else path.with_suffix(".toml")).read_text(encoding="utf-8"))

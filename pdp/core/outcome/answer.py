@@ -1,4 +1,4 @@
-"""The answer to a caller, as a value. The reply that is kept for repeats is made of it too."""
+"""The answer to a caller, as a value; also the content of a kept reply (idempotency)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pdp.core.outcome import END_SESSION, EXCHANGE, Effect, Hidden, Outcome, Rea
 from pdp.core.outcome.codes import shown_control
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"  # RFC 8693, section 2.1
-# Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking. Where
-# nothing but the arguments' shape stands against a call, its tool is one that the subject may list with its schema.
+# Messages fit for a model. Denied, hidden and unknown tools have the same, so that nothing can be probed. Where only
+# the arguments' shape is refused (`_SHAPE`), the subject may list the tool with its schema anyway.
 _SHAPE = frozenset({"arguments.schema", "arguments.undeclared"})
 SAFE_MESSAGES: Mapping[Effect, str] = {
     Effect.ALLOW: "",
@@ -28,7 +28,7 @@ SAFE_MESSAGES: Mapping[Effect, str] = {
 
 @frozen
 class PolicyRef:
-    """Which policy answered."""
+    """The policy and engine of an answer."""
 
     revision: str
     digest: str
@@ -40,7 +40,7 @@ ENFORCED, OBSERVED = "enforced", "observed"
 
 @frozen
 class OpenRequirement:
-    """One requirement that is still wanted. `id` names it for this call; `expires_ns` is Unix ns."""
+    """One open requirement. `id` names it for this call; `expires_ns` is Unix ns."""
 
     id: str
     kind: str
@@ -70,15 +70,15 @@ class Answer:
     policy: PolicyRef
     requirements: tuple[OpenRequirement, ...] = ()
     retry_after_ms: int = 0
-    enforcement: str = "enforced"  # or OBSERVED: the caller may proceed whatever the effect
+    enforcement: str = "enforced"  # or "observed": not binding, whatever the effect
     redemption_id: str = ""
     resume_token: str = ""
     session_handle: str = ""
-    hint: str = ""  # of the failed check of its arguments
+    hint: str = ""  # of the arguments' failed check
 
     @property
     def permits(self) -> bool:
-        """Whether the caller may carry the call out."""
+        """Whether the caller may execute the call."""
         return self.effect is Effect.ALLOW or self.enforcement != "enforced"
 
     @property
@@ -93,7 +93,7 @@ class Answer:
 
     @staticmethod
     def from_bytes(data: bytes) -> Answer | None:
-        """The inverse of `to_bytes`; None for what another release kept in another shape."""
+        """The inverse of `to_bytes`; None for another release's shape."""
         fields: dict[str, Any] = json.loads(data)
         try:
             return Answer(
@@ -129,7 +129,7 @@ class Terms:
     retry_after_ms: int = 5_000
 
 
-def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
+def answer_of(  # noqa: PLR0913, PLR0917 - the parts of an answer
     decision_id: str,
     facts: Facts,
     outcome: Outcome,
@@ -138,7 +138,7 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
     terms: Terms,
     at_ns: int,
 ) -> Answer:
-    """The answer that an outcome comes to, before anything is opened or redeemed."""
+    """The answer of an outcome, before requests are opened or redeemed."""
     requirements, obligations, target = outcome.requirements, outcome.obligations, facts.targets[0]
     wanted = tuple([open_requirement(r, facts.call_digest, at_ns) for r in requirements]) if requirements else ()
     ours = obligations and tuple([completed(each, target) for each in obligations if each["kind"] != END_SESSION])
@@ -159,8 +159,8 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
 
 
 def completed(obligation: Mapping[str, Json], target: TargetFact) -> Mapping[str, Json]:
-    """An obligation as the caller carries it out: to exchange a token (RFC 8693), with the audience and scopes that
-    the signed manifest names. Policy writes neither (`conclude`), and no token is ever part of it."""
+    """An obligation completed for the caller: a token exchange (RFC 8693) gets the audience and scopes of the signed
+    manifest. Policy writes neither (`conclude`), and no token is ever part of it."""
     if obligation["kind"] != EXCHANGE:
         return obligation
     return {**obligation, "grant_type": GRANT_TYPE, **target.downstream.fact()}
@@ -172,17 +172,17 @@ def _valid_until(
     evidence: tuple[SourcedEvidence, ...],
     until_ns: int,
 ) -> int:
-    """An allow holds for a short while, and never longer than the token or the evidence behind it. How long a pending
-    answer holds is known when its requests are opened."""
+    """The end of an allow's validity: short, and never beyond that of the token or the evidence. 0 for another
+    effect; a pending answer gets its end when its requests are opened."""
     if outcome.effect is not Effect.ALLOW:
         return 0
-    # vouched claims may have no end of their own; a token always has
+    # vouched claims may have no expiry; a token always has
     until_ns = min(until_ns, facts.identity.subject.expires_ns or until_ns)
     return within(evidence, until_ns) if evidence else until_ns
 
 
 def within(evidence: tuple[SourcedEvidence, ...], until_ns: int) -> int:
-    """An instant, or that at which the first of this evidence has expired."""
+    """The earlier of an instant and the first expiry of evidence."""
     for held in evidence:
         expires_ns = held.element["expires_ns"]
         if isinstance(expires_ns, int):
@@ -201,11 +201,11 @@ class ListAnswer:
     valid_until_ns: int
     policy: PolicyRef
     enforcement: str = "enforced"
-    observed: tuple[tuple[str, Mapping[str, Json]], ...] = ()  # what policy alone hides, where it does not bind
+    observed: tuple[tuple[str, Mapping[str, Json]], ...] = ()  # hidden by a non-binding policy
 
     @property
     def effect(self) -> Effect:
-        """A list without tools that has a reason was denied as a whole."""
+        """The effect: DENY for a list without tools but with a reason."""
         return Effect.DENY if self.reasons and not self.tools else Effect.ALLOW
 
 
@@ -214,7 +214,7 @@ RESULT_WITHHELD = "The result of this call is withheld."
 
 @frozen
 class PutLabel:
-    """A label that a result puts on its session, and which rule of which pack says so; "" for the service."""
+    """A label that a result puts on its session, with the code and pack of its rule; pack "" for the service."""
 
     label: str
     code: str
@@ -223,7 +223,7 @@ class PutLabel:
 
 @frozen
 class ResultAnswer:
-    """The answer about one result. Obligations name places in the result: `pdp.core.record.inspection`."""
+    """The answer about one result. Obligations point into the result (`pdp.core.record.inspection`)."""
 
     decision_id: str
     effect: Effect  # never pending
@@ -257,8 +257,8 @@ class ResultAnswer:
 
 
 def open_requirement(element: Mapping[str, Any], call_digest: str, at_ns: int) -> OpenRequirement:
-    """Show one element of an opened stage. Its id is a digest of the whole element and the call, so the same
-    requirement of the same call has the same id, and a changed quorum has another."""
+    """The open requirement of an element. Its id is a digest of the whole element and the call, so the same
+    requirement of the same call has the same id, and a changed quorum another."""
     return OpenRequirement(
         id=digest([call_digest, element])[:32],
         kind=str(element["kind"]),

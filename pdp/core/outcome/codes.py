@@ -1,4 +1,4 @@
-"""The codes of the service's own denials, and the control that each serves.
+"""The codes of the service's own denials, with the controls that they serve.
 
 Controls are the items of the minimum bar of the OWASP guide for secure MCP servers (MB-1.1 to MB-5.3) and the OWASP
 MCP Top 10 (MCP01 to MCP10). Elements of packs name theirs themselves; gate and service have this table. A code may
@@ -19,19 +19,19 @@ UNSERVED: Mapping[str, str] = _TABLES["unserved"]
 
 
 def controls_in(value: Any) -> tuple[str, ...]:
-    """The controls that `control` of an element or a row names: a text, or a list of texts; none of anything else."""
+    """The controls in the `control` member of an element or row: a text or a list of texts; () for anything else."""
     named = value if isinstance(value, list | tuple) else (value,)
     return tuple(each for each in named if isinstance(each, str) and each)
 
 
 def shown_control(value: Any) -> str:
-    """The first of them, which people and machines are shown."""
+    """The first control, the one shown; "" without one."""
     return next(iter(controls_in(value)), "")
 
 
 SERVED: Mapping[str, tuple[str, ...]] = {code: controls_in(named) for code, named in _TABLES["served"].items()}
 
-# No organisation's pack may use these, so that a code says who denied.
+# Reserved: no organisation's pack may use these, so that a code identifies the source of a denial.
 SERVICE_CODES = frozenset(code for code in SERVED if "." not in code)
 
 
@@ -42,7 +42,7 @@ def is_service_code(code: str) -> bool:
 
 @lru_cache(1024)
 def control_of(code: str) -> str:
-    """The control that a denial by gate or service serves; empty for a code of a pack."""
+    """The control of a denial by gate or service; "" for a code of a pack."""
     return shown_control(SERVED.get(code) or SERVED.get(_first_part(code)))
 
 

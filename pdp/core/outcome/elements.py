@@ -1,7 +1,7 @@
-"""The two steps of an evaluation, and what is told to each.
+"""The two steps of an evaluation, and the input of each.
 
-Step 1 evaluates the packs on facts alone (`policy/query_rules`); elements are what packs say about a call or list.
-Step 2 composes the decision from elements, checks, evidence and waivers, in an engine that holds no pack.
+Step 1 evaluates the packs on facts alone (`policy/query_rules`) to elements about a call, list or result. Step 2
+composes the decision from elements, checks, evidence and waivers, in an engine without packs.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from pdp.core.frozen import frozen
 
 FACTS_SCHEMA = "pdp.facts/1"
 COMPOSITION_SCHEMA = "pdp.composition/1"
-# what packs read; everything else is for the composition alone
+# read by packs; the other members are for the composition alone
 FACTS = (
     "time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session", "budgets",
     "questions", "mandate", "result",
 )  # fmt: skip
-ASSERTED = "asserted"  # likewise, where there is any
+ASSERTED = "asserted"  # read by packs too, if not empty
 COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
-# no more of the facts than names the call: one member of each, and of a target those that name it
+# the facts in the composition: one member of each, and of a target those that identify it
 _EXCERPTS = (("time", "ns"), ("server", "id"), ("call", "digest"), ("session", "task_source"))
 _SEEN = (*dict(_EXCERPTS), "targets")
 _TARGET = ("key", "status", "code", "server", "kind")
 _target = itemgetter(*_TARGET)
 _VARYING = frozenset(VARYING)
-ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with what callers assert
-# JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
+ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with asserted facts
+# JSON text. ASCII keeps a lone surrogate as an escape, which the engine's parser refuses
 _options = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
 encode, encode_all = text_encoder(_options), texts_encoder(_options)
 NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
-SHORT, REMEMBERED = 4_096, 256  # bytes of an answer, and so many of these: what they say is read once
-SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
+SHORT, REMEMBERED = 4_096, 256  # bytes of a short answer, and the cache size for parsed short answers
+SEPARATOR = b"\0"  # between the parts of a query and an answer; no JSON text contains it
 
 
 @frozen
 class Members:
-    """Members of an input document, each with its text (`"name":value`) and that of what the composition sees of it,
-    where this is less. What calls have in common is encoded once, and `joined` with what is a call's own."""
+    """Members of an input document, each with its text (`"name":value`), and in `seen` the shorter text for the
+    composition. Members shared by calls are encoded once, and `joined` with a call's own."""
 
     values: Mapping[str, Any]
     texts: Mapping[str, str]
     seen: Mapping[str, str]
-    # what others made of them; None of what no other call has
+    # derived values, cached by their makers; None for a call's own members
     kept: dict[Any, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, values: Mapping[str, Any], kept: dict[Any, Any] | None = None) -> Members:
-        """Raises EngineFault (`policy.input`) for what is not JSON."""
+        """The encoded members. Raises EngineFault (`policy.input`) for values that are not JSON."""
         seen: dict[str, Any] = {
             name: {member: values[name][member]} for name, member in _EXCERPTS if values.get(name) is not None
         }
@@ -66,13 +66,13 @@ class Members:
             seen["targets"] = [dict(zip(_TARGET, each, strict=True)) for each in map(_target, values["targets"])]
         try:
             texts = tuple(map('"{}":{}'.format, (*values, *seen), encode_all([*values.values(), *seen.values()])))
-        except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
+        except (TypeError, ValueError, RecursionError):  # a schema may admit NaN and deep values
             raise EngineFault("policy.input", "The input document is not JSON.") from None
         own, excerpts = texts[: len(values)], texts[len(values) :]
         return cls(values, dict(zip(values, own, strict=True)), dict(zip(seen, excerpts, strict=True)), kept)
 
     def joined(self, own: Members) -> Members:
-        """The same with a call's own in their places; or a subject's, which keep what others make of them all."""
+        """The members with a call's own in their places; or with a subject's, whose cache then serves all of them."""
         kept = self.kept if own.values.keys() == _VARYING else own.kept
         values, texts = {**self.values, **own.values}, {**self.texts, **own.texts}
         return Members(values, texts, {**self.seen, **own.seen}, kept)
@@ -80,14 +80,14 @@ class Members:
 
 @dataclass(slots=True, eq=False)
 class EngineQuery:
-    """What an engine is asked about a total input document. The engine echoes `sha256` of `payload`, so no answer can
-    belong to another question."""
+    """The engine's query about a whole input document. The engine echoes `sha256` of `payload`, so no answer can
+    belong to another query."""
 
-    members: Members  # of the document, all of them, in order
-    advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
-    fresh: bool = False  # whether it must be evaluated now: no kept answer will do
+    members: Members  # of the whole document, in order
+    advice: Mapping[str, str] = field(default_factory=dict)  # messages of failed checks, by code
+    fresh: bool = False  # whether it must be evaluated, not answered from cache
     phase: str = field(init=False)
-    keys: frozenset[str] = field(init=False)  # the target keys asked about
+    keys: frozenset[str] = field(init=False)  # target keys
     _payload: bytes = field(default=b"", init=False, repr=False)
     _sha256: str = field(default="", init=False, repr=False)
 
@@ -97,25 +97,26 @@ class EngineQuery:
 
     @classmethod
     def of(cls, document: Mapping[str, Any], advice: Mapping[str, str], *, fresh: bool = False) -> EngineQuery:
-        """The query about a document of its own. Raises EngineFault (`policy.input`) for one that is not JSON."""
+        """The query about a whole document. Raises EngineFault (`policy.input`) for one that is not JSON."""
         return cls(Members.of(document), advice, fresh)
 
     @property
     def document(self) -> bytes:
-        """The input document whole, JSON, UTF-8: for records."""
+        """The whole input document (JSON, UTF-8), for records."""
         return _object(self.members.texts.values()).encode()
 
     @property
     def payload(self) -> bytes:
-        """The parts of the question, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the
-        phase, the facts that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call or a
-        result the asserted facts vary: as if nothing were asserted, and where something is, as they are. For a list
-        the target: packs are asked about each by itself, as they would be asked about a call of it, unless
-        `Bundle.together` says that this makes no difference.
-        Without evidence and waivers the composition is told neither the instant nor the call's digest, which it would
-        compare with these alone: calls then have one composition in common.
-        The first part alone, its elements included, asks for the composition only. The answer is the decision, and
-        the elements: of a call without asserted facts and with them, of a list of all targets."""
+        """The parts of the query, with `SEPARATOR` between: the composition's input (`pdp.composition/1`), the phase,
+        the packs' facts (`pdp.facts/1`) without the varying member, and each form of that. For a call or a result the
+        asserted facts vary: none, and the asserted ones if any. For a list the target varies: packs are evaluated for
+        each by itself, as for a call of it, unless `Bundle.together` says that this makes no difference.
+
+        Without evidence and waivers the composition gets neither the instant nor the call's digest, which it compares
+        with these alone: calls then share one composition.
+
+        The first part alone, with elements, asks for the composition only. The answer is the decision and the
+        elements: for a call without asserted facts and with them, for a list of all targets."""
         self._payload = self._payload or self._parts()
         return self._payload
 
@@ -134,16 +135,16 @@ class EngineQuery:
             varied = [_NOTHING_ASSERTED]
             if values[ASSERTED] != NOTHING_ASSERTED:
                 varied.append(texts[ASSERTED].partition(":")[2])
-        else:  # what is listed rests on nothing asserted
+        else:  # lists have no asserted facts
             facts[FACTS.index("targets")] = f'"{ASSERTED}":{_NOTHING_ASSERTED}'
             varied = list(encode_all(values["targets"]))
         return SEPARATOR.decode().join((composed, phase, _object((*facts, _FACTS_SCHEMA)), *varied)).encode()
 
 
 def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
-    """The composition's input, the phase, the facts, and the forms of what varies in them (see `EngineQuery`).
+    """The composition's input, the phase, the facts, and the forms of the varying member (see `EngineQuery`).
 
-    No phase and no facts where only the composition is asked. Raises ValueError.
+    No phase and no facts in a query for the composition only. Raises ValueError.
     """
     composed, *rest = payload.split(SEPARATOR)
     if not rest:
@@ -159,15 +160,15 @@ _VARIED: Mapping[str, bytes] = {"call": _ONE, "list": b'%b,"targets":[%b]}', "re
 
 
 def documents(phase: str, facts: bytes, varied: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """The facts whole, one document for each form of what varies in them."""
+    """The whole facts: one document for each form of the varying member."""
     return tuple(_VARIED[phase] % (facts.removesuffix(b"}"), each) for each in varied or (b"",))
 
 
 def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[bytes, ...]]:
-    """The composition's input, the phase, and the facts that packs are evaluated on.
+    """The composition's input, the phase, and the documents for the packs.
 
-    Of a call without asserted ones, and with them where there are any; of a list for each target by itself, or for
-    all `together`. Raises ValueError.
+    For a call without asserted facts, and with them if any; for a list one for each target, or one for all
+    `together`. Raises ValueError.
     """
     composed, phase, facts, varied = split(payload)
     if not phase:
@@ -184,7 +185,7 @@ def whole(composed: bytes, facts: Sequence[bytes]) -> bytes:
 
 
 def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The elements of a list, from those of each target by itself."""
+    """The elements of a list, joined from those of each target."""
     first = found[0]
     return {
         pack: {
@@ -196,7 +197,7 @@ def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _object(texts: Iterable[str]) -> str:
-    """A JSON object of members that are texts already: each is encoded once."""
+    """A JSON object from encoded members."""
     return "{" + ",".join(texts) + "}"
 
 
@@ -209,7 +210,7 @@ _EARLIER = Members.of(
         "mandate": NO_MANDATE.fact(),
     }
 ).texts  # of a document that an older release kept
-# what the composition compares with evidence and the ends of waivers alone, as it is told where there are none
+# stands in for instant and digest, which the composition compares with evidence and waivers alone
 _STILL = Members.of({"time": {"ns": 0}, "call": {"digest": ""}}).seen
 _COMPOSITION_SCHEMA, _FACTS_SCHEMA = (f'"schema":{encode(each)}' for each in (COMPOSITION_SCHEMA, FACTS_SCHEMA))
 _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
@@ -222,8 +223,8 @@ def decision_of(answer: bytes) -> bytes:
 
 @frozen
 class SaidElement:
-    """One element that a pack said about a call. `asserted` is "without" for one that it said only as long as nothing
-    was asserted, "with" for one only because of what was, empty for all others."""
+    """One element of a pack about a call. `asserted` is "without" for an element only without the asserted facts,
+    "with" for one only because of them, "" for all others."""
 
     pack: str
     kind: str  # of KINDS
@@ -232,14 +233,14 @@ class SaidElement:
 
     @property
     def code(self) -> str:
-        """Empty for an element that breaks its schema so far."""
+        """The element's code; "" for a malformed one."""
         code = self.fields.get("code")
         return code if isinstance(code, str) else ""
 
 
 def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[SaidElement, ...]:
-    """The elements in an engine's answer about a call, in order of pack and kind: those that say something of these
-    target keys, and of grants those that count on the server. Of an answer that is none, nothing."""
+    """The elements in an engine's answer about a call, in order of pack and kind: those about these target keys, and
+    grants of packs for the server. () for a malformed answer."""
     return (_elements_again if len(answer) <= SHORT else _elements_of)(answer, server, frozenset(keys))
 
 
@@ -260,11 +261,11 @@ _elements_again = lru_cache(REMEMBERED)(_elements_of)
 
 
 def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, SaidElement]:
-    """By canonical bytes (`true` is not 1). What is no object says nothing; that it denies is the composition's to
-    say."""
+    """Elements by canonical bytes (`true` is not 1). Malformed ones are skipped here; the composition denies for
+    them."""
     said: dict[bytes, SaidElement] = {}
     for pack, rules in _object_of(elements).items():
-        for kind in filter(_object_of(rules).get, KINDS["call"]):  # most have said nothing
+        for kind in filter(_object_of(rules).get, KINDS["call"]):  # most are empty
             reach = keys if kind != "allow" else _reach(_object_of(rules.get("meta")), server, keys)
             of_kind = rules[kind] if reach and isinstance(rules[kind], list) else ()
             for fields in filter(None, map(_object_of, of_kind)):
@@ -275,7 +276,7 @@ def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, Sai
 
 
 def _reach(meta: Mapping[str, Json], server: str, keys: Collection[str]) -> Collection[str]:
-    """The target keys that a pack may grant: on its servers, of its kinds."""
+    """Target keys that a pack may grant: on its servers, of its kinds."""
     servers, kinds = meta.get("servers"), meta.get("kinds", ["tool"])
     if not isinstance(servers, list) or server not in servers or not isinstance(kinds, list):
         return ()
@@ -285,7 +286,7 @@ def _reach(meta: Mapping[str, Json], server: str, keys: Collection[str]) -> Coll
 def _keyed(said: SaidElement) -> tuple[bytes, SaidElement]:
     try:
         return canonical([said.pack, said.kind, said.fields]), said
-    except InvalidRequest:  # holds a number or text that no record can hold, which denies
+    except InvalidRequest:  # a number or text without canonical bytes, which denies
         return _keyed(replace(said, fields={}))
 
 
@@ -294,8 +295,8 @@ def _object_of(value: Any) -> dict[str, Any]:
 
 
 def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of `pdp.composition/1` with its elements, from that of the input document. It names the paths
-    that the composition may read; what stands in elements is the composition's to look at."""
+    """The JSON Schema of `pdp.composition/1` with its elements, from that of the input document. It lists the
+    paths that the composition may read; elements are unrestricted."""
     properties = document_schema["properties"]
     targets = properties["targets"]
     return {

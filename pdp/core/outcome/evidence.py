@@ -1,9 +1,8 @@
 """Evidence: the answer to one requirement for one call.
 
-An element settles a requirement only if its `for` deeply equals the whole requirement as policy wants it now (so a
-raised quorum drops old votes) and its `call` equals the call digest. It refuses the requirement of the pack and id in
-its `for`, whatever else policy changed in it (`named`). Matching and weighing happen in Rego; this module fixes the
-shape.
+An element meets a requirement only if its `for` deeply equals the present requirement (so a raised quorum drops old
+votes) and its `call` equals the call digest. A refusal holds for the pack and id in its `for`, whatever else of the
+requirement policy changed (`named`). Matching and weighing happen in Rego; this module fixes the shape.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ State = Literal["met", "refused", "failed"]
 
 
 def answer(requirement: Mapping[str, Json], call: str, state: State, expires_ns: int) -> Evidence:
-    """Evidence by people or consent: `requirement` is the element as `Outcome.requirements` shows it."""
+    """Evidence by people or consent: `requirement` is the element of `Outcome.requirements`."""
     return {
         "for": dict(requirement),
         "call": call,
@@ -32,15 +31,15 @@ def answer(requirement: Mapping[str, Json], call: str, state: State, expires_ns:
 
 STATES = frozenset({"met", "refused", "failed"})
 VERDICTS = frozenset({"allow", "deny", "escalate"})
-ASSERTED = "asserted"  # status of an allow on text that nobody vouched for
+ASSERTED = "asserted"  # status of an allow on unvouched text
 _SHARED = {"for", "call", "kind", "expires_ns"}
 _BY_PEOPLE = _SHARED | {"state"}
 _BY_JUDGE = _SHARED | {"status", "verdict", "confidence", "prompt_sha256", "model"}
 
 
 def well_formed(element: Evidence) -> bool:
-    """True for exactly what `answer` and `judged` make. Anything else is a fault of who supplied it, and is
-    neither weighed nor recorded: the call is denied."""
+    """Whether an element has the shape of `answer` or `judged`. Any other is a fault of its source, and is neither
+    weighed nor recorded: the call is denied."""
     wanted = element.get("for")
     kind = element.get("kind")
     if not isinstance(wanted, Mapping) or wanted.get("kind") != kind or kind not in KINDS:
@@ -62,14 +61,14 @@ def _is_verdict(element: Evidence) -> bool:
 
 
 def named(requirement: Mapping[str, Any]) -> tuple[str, str]:
-    """The pack and id of a requirement: what a refusal is for."""
+    """The pack and id of a requirement, by which refusals hold."""
     return str(requirement.get("pack", "")), str(requirement.get("id", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a judge's session. `status` is `ok`, or why there is no verdict, or none that settles anything
-    (`ASSERTED`)."""
+    """The result of a judge's session. `status` is `ok`, the cause of a missing verdict, or `ASSERTED` for one that
+    settles nothing."""
 
     status: str
     verdict: str | None  # "allow" | "deny" | "escalate"

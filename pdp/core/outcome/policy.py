@@ -9,33 +9,33 @@ from typing import Any
 
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
 
-FIXTURES = "lib/testing.rego"  # what tests make inputs from
+FIXTURES = "lib/testing.rego"  # test fixtures of inputs
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One Rego file. `path` is relative to the bundle, with `/`, and is what messages and records show."""
+    """One Rego file. `path` is relative to the bundle, with `/`, and appears in messages and records."""
 
     path: str
     text: str
-    shipped: bool = False  # ours (rego/pdp, rego/baseline, rego/lib), as opposed to an organisation's
+    shipped: bool = False  # the product's own (rego/pdp, rego/baseline, rego/lib)
 
     @property
     def is_test(self) -> bool:
-        """Tests never reach an engine that decides."""
+        """Whether it is a test; tests never reach a deciding engine."""
         return self.path.endswith("_test.rego")
 
     @property
     def composes(self) -> bool:
-        """The composition, which is evaluated apart from packs."""
+        """Whether it belongs to the composition, which is evaluated apart from packs."""
         return self.shipped and self.path.startswith("pdp/")
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as its `meta` tells it. `seats`: of which groups its approvals want how many at most, as far as the text
-    and the organisation's data say it. `requires`: kind, code and assurance of its requirements, if written out.
-    `controls`: kind, code and control of those of its elements that name a control."""
+    """A pack by its `meta`. `seats`: the most seats of each group in its approvals, as far as the text and the
+    organisation's data state it. `requires`: kind, code and assurance of its requirements, if written out.
+    `controls`: kind, code and control of its elements that name a control."""
 
     name: str
     owner: str
@@ -46,43 +46,42 @@ class Pack:
 
 
 _WHOLE_INPUT = '"pdp.input/1"'  # what such a composition compares the schema of its input with
-INSTANTS = ("ns", "minute_of_day")  # of `input.time`: what rules compare with values that the bundle fixes
+INSTANTS = ("ns", "minute_of_day")  # members of `input.time` that rules compare with constants
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What packs read of the input: paths of member names, none below another, `()` for all of it.
-
-    `instants` are those of `INSTANTS` that are only compared, each with all the values that it is compared with,
-    sorted. Where they are, they are not among the paths. `ranges` are the same of arguments, by path: a whole
-    number is known by its place among them, anything else as it is.
+    """The input paths that packs read: tuples of member names, none below another, `()` for the whole input.
+    `instants` are those of `INSTANTS` that are only compared, each with the sorted values of the comparisons; they
+    are not among the paths. `ranges` are the same for arguments, by path: of an integer only its place among the
+    values matters, any other value matters as it is.
     """
 
     paths: tuple[tuple[str, ...], ...]
-    instants: tuple[tuple[str, tuple[int | float, ...]], ...] = ()  # not float: JSON is read by it
+    instants: tuple[tuple[str, tuple[int | float, ...]], ...] = ()  # int and float apart, as JSON has them
     ranges: tuple[tuple[tuple[str, ...], tuple[int | float, ...]], ...] = ()
 
 
-EVERYTHING = Reads(((),))  # of a bundle of which nothing is known
+EVERYTHING = Reads(((),))  # of a bundle that was not analysed
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """One policy revision, whole.
 
-    `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else.
-    `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them. `listed` names the
-    denials, by pack and code, that rest on nothing which only a call has: they hold for lists too. `together` is
-    whether packs say the same of a target whatever others are asked about with it. `results` names the denials and
-    obligations, by pack, kind and code, that may rest on a result. The load gate reads all of that off the modules,
-    so they are no part of the digest.
+    `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else. `input_schema`
+    and `org_schema` are JSON Schemas, for the load gate and the input check. `listed` are the denials (pack, code)
+    that do not depend on a call's own facts, so that they hold for lists too. `together`: packs give the same
+    elements for a target whatever the other targets of the query. `results` are the denials and obligations (pack,
+    kind, code) that may depend on a result. The load gate derives these three from the modules, so they are not in
+    the digest.
     """
 
     modules: tuple[Module, ...]
     org: bytes  # canonical JSON object
     input_schema: bytes
     org_schema: bytes
-    revision: str  # what a person calls it; the digest is what counts
+    revision: str  # a person's name for it; the digest identifies it
     packs: tuple[str, ...]  # names of `package packs.<name>`, sorted
     listed: tuple[tuple[str, str], ...] = ()
     together: bool = False
@@ -107,12 +106,12 @@ class Bundle:
 
     @property
     def reads_asserted(self) -> bool:
-        """Whether packs may read what callers assert, by the word, comments included. Without it they see none."""
+        """Whether packs may read asserted facts: the word occurs, if only in a comment. Else they get none."""
         return self._names("asserted")
 
     @property
     def reads_questions(self) -> bool:
-        """Whether packs may read how often people are asked, likewise. Without it nobody counts."""
+        """Whether packs may read the hourly counts of requests: the word occurs. Else they are not counted."""
         return self._names("questions")
 
     def _names(self, word: str) -> bool:
@@ -132,7 +131,7 @@ class Bundle:
 
     @property
     def rules_digest(self) -> str:
-        """The same without the organisation's data: what a release names as `policy`."""
+        """The digest without the organisation's data: the part `policy` of a release."""
         return digest([self._files, sha256_hex(self.input_schema), sha256_hex(self.org_schema)])
 
     @property
@@ -146,7 +145,7 @@ class Bundle:
         return sha256_hex(self.org)
 
     def to_bytes(self) -> bytes:
-        """The artefact kept by digest, from which a decision can be replayed."""
+        """The artefact kept by digest, for replay."""
         return canonical(
             {
                 "schema": "pdp.bundle/1",

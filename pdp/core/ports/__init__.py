@@ -1,4 +1,4 @@
-"""The ports. Rooms implement these protocols; `runtime.bootstrap` hands them to those that use them.
+"""The ports: protocols that rooms implement and `runtime.bootstrap` injects.
 
 Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
 """
@@ -80,13 +80,13 @@ class Clock(Protocol):
     """The two clocks. Read once per request and pinned."""
 
     def now_ns(self) -> int:
-        """Wall clock, Unix nanoseconds, never before the store's high-water mark. Raises Unavailable while it is not
-        to be believed: nothing may be decided then."""
+        """The wall clock, Unix nanoseconds, never before the store's high-water mark. Raises Unavailable while it is
+        not trusted: nothing may be decided then."""
         ...
 
     def paced_ns(self) -> int:
-        """The same, gone on by the monotonic clock while the wall clock is not to be believed: for what is recorded
-        or told of this process itself, and decides nothing."""
+        """The wall clock, continued by the monotonic clock while it is not trusted: for records and status of the
+        process itself, never for decisions."""
         ...
 
     def monotonic_ns(self) -> int:
@@ -94,7 +94,7 @@ class Clock(Protocol):
         ...
 
     def mark(self) -> int | None:
-        """The high-water mark to persist now; None while the wall clock is not to be believed."""
+        """The high-water mark to persist now; None while the wall clock is not trusted."""
         ...
 
 
@@ -105,11 +105,11 @@ class Entropy(Protocol):
 
 
 class Engine(Protocol):
-    """One loaded, immutable bundle that answers questions. A new bundle is a new engine."""
+    """The engine of one loaded, immutable bundle. A new bundle gets a new engine."""
 
     @property
     def name(self) -> str:
-        """Which engine: `embedded` or `opa`."""
+        """The kind of engine: `embedded` or `opa`."""
         ...
 
     @property
@@ -119,7 +119,7 @@ class Engine(Protocol):
 
     @property
     def workers(self) -> int:
-        """Workers that are up; without any of its own, 1 when it can be asked."""
+        """The number of running workers; without workers of its own, 1 while it is reachable."""
         ...
 
     async def evaluate(self, query: EngineQuery) -> bytes:
@@ -131,10 +131,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptStatus:
-    """The state of kept results of evaluation, and since the start how many were found, and not found."""
+    """The state of the cache of evaluations, with hits and misses since the start."""
 
     on: bool = False
-    differed: bool = False  # one that was evaluated again came out otherwise
+    differed: bool = False  # a repeated evaluation had another result
     hits: int = 0
     misses: int = 0
     size_bytes: int = 0  # in memory
@@ -142,19 +142,19 @@ class KeptStatus:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """One bundle that passed the load gate, with the engine that answers for it."""
+    """One bundle that passed the load gate, with its engine."""
 
     revision: str
     digest: str
     org_digest: str
     packs: tuple[str, ...]
     engine: Engine
-    valid: Callable[[Mapping[str, Json]], bool]  # does an input document match the schema
-    valid_members: Callable[[Mapping[str, Json]], bool]  # do these members of one
-    artefact: bytes  # the bundle, to be kept by digest
+    valid: Callable[[Mapping[str, Json]], bool]  # whether an input document matches the schema
+    valid_members: Callable[[Mapping[str, Json]], bool]  # whether members of one do
+    artefact: bytes  # the bundle's bytes, kept by digest
     about: tuple[Pack, ...] = ()  # for operators; empty for a kept bundle
     budgets: tuple[Budget, ...] = ()  # of the organisation's data
-    reads_questions: bool = False  # whether packs read how often people are asked
+    reads_questions: bool = False  # whether packs read the hourly counts of requests
     personal: tuple[str, ...] | None = None  # countries whose personal data the organisation protects; None: none
     playbooks: Mapping[str, Playbook] = field(default_factory=dict)  # by name, pack/name
 
@@ -163,25 +163,24 @@ class PolicySource(Protocol):
     """The source of bundles: folder, load gate, engine."""
 
     async def load(self, active: str | None) -> LoadedPolicy | None:
-        """Read the bundle, gate it, start its engine. None when its digest equals `active`. Raises BundleFault
-        when it must not become active; the last good one then stays."""
+        """The loaded and gated bundle with its engine; None when its digest equals `active`. Raises BundleFault when
+        it must not become active; the last good one then stays."""
         ...
 
 
 class KeptPolicies(Protocol):
-    """Policies as they were, from what is kept by digest (`LoadedPolicy.artefact`)."""
+    """Earlier policies, from artefacts kept by digest (`LoadedPolicy.artefact`)."""
 
     async def open(self, artefact: bytes) -> LoadedPolicy:
-        """An engine of its own for that bundle, which the caller closes. The bundle passed the load gate when it
-        became active and is not gated again. Raises EngineFault, BundleFault."""
+        """A new engine for a bundle, closed by the caller. The bundle passed the load gate when it became active and
+        is not gated again. Raises EngineFault, BundleFault."""
         ...
 
     async def places(
         self, artefact: bytes, document: bytes, named: tuple[tuple[str, str, str], ...]
     ) -> tuple[tuple[str, int], ...]:
-        """Where each of these stands: an element by pack, rule and code, or a check of the gate that the document did
-        not pass ("", "gate", code). A file of the bundle and a line from 1; "" and 0 where that is not known.
-        Raises EngineFault."""
+        """The source (file of the bundle, line from 1; "" and 0 where unknown) of each named element: pack, rule and
+        code, or ("", "gate", code) for a failed check of the gate. Raises EngineFault."""
         ...
 
 
@@ -189,7 +188,8 @@ class Callers(Protocol):
     """Authentication of callers (identity/principals)."""
 
     async def authenticate(self, peer: Peer, at_ns: int) -> Caller:
-        """Raises Unauthenticated with a stable code (`caller.unauthenticated`, `caller.token_expired`, ...)."""
+        """The authenticated caller. Raises Unauthenticated with a stable code (`caller.unauthenticated`,
+        `caller.token_expired`, ...)."""
         ...
 
 
@@ -199,25 +199,25 @@ class Subjects(Protocol):
     async def identify(
         self, credential: Credential, *, caller: Caller, audiences: tuple[str, ...], at_ns: int
     ) -> Identity:
-        """Verify a credential. Never raises for a bad one: the checks inside say what failed (`subject.*`,
-        `agent.*`). `audiences` are the resources a token may name; empty means no token can pass."""
+        """The identity of a credential. Never raises for a bad one: its checks carry the cause (`subject.*`,
+        `agent.*`). `audiences` are the resources that a token may name; empty means no token can pass."""
         ...
 
     def forget(self, issuer: str, subject: str) -> None:
-        """What is remembered of a subject's tokens goes; the next one is verified whole."""
+        """Drop the cached verifications of a subject's tokens."""
         ...
 
     def forget_before(self, used_ns: int, since_ns: int) -> None:
-        """The same of each token that no call has shown after the first instant, or that is remembered from before
-        the second: sessions in which it was shown are over by time."""
+        """Drop the cached verification of each token that is unused after the first instant, or cached before the
+        second: its sessions have ended by time."""
         ...
 
     def revocations(self) -> str:
-        """Digest of the deny list that is in force; "" without one."""
+        """The digest of the deny list in force; "" without one."""
         ...
 
     def key_status(self, at_ns: int) -> Mapping[str, Mapping[str, Json]]:
-        """Per issuer: its tenant, source kind, number of keys, age in seconds; for GetStatus."""
+        """Key status by issuer, for GetStatus: tenant, kind of source, number of keys, age in seconds."""
         ...
 
 
@@ -226,21 +226,21 @@ class Releases(Protocol):
 
     @property
     def demand(self) -> tuple[str, ...]:
-        """The parts that have to be released."""
+        """The parts that must be released."""
         ...
 
     async def reload(self, at_ns: int) -> ReleaseChange | None:
-        """Look again; returns another release, or why the newest is refused. Nothing of it is in force yet: it is
-        returned again until it is activated. Never raises."""
+        """Read again. Returns a new release, or the refusal of the newest; not yet in force, and returned again until
+        it is activated. Never raises."""
         ...
 
     def activate(self, change: ReleaseChange) -> None:
-        """Put a recorded release into force. One that is refused leaves the one before."""
+        """Put a recorded release into force; a refused one leaves the previous release."""
         ...
 
     async def read(self, at_ns: int) -> ReadReleases:
-        """The release in force and the one that the file has now, for people to read; changes nothing. Of a file that
-        no configured key has signed nothing is read. Never raises."""
+        """The release in force and the one in the file, for people; changes nothing. A file without a configured
+        key's signature is not read. Never raises."""
         ...
 
 
@@ -248,47 +248,48 @@ class RegistryView(Protocol):
     """An immutable view of one verified registry (registry/view); pinned per request."""
 
     def above(self, high_water: Callable[[str], int]) -> RegistryView:
-        """The same, but that nothing below the store's marks is used, which other processes may have raised since
-        (`registry.rollback`); this very view where nothing is."""
+        """The view without sets below the store's high-water marks, which other processes may have raised
+        (`registry.rollback`); this very view where none is."""
         ...
 
     def pins(self, tenant: str) -> RegistryPins:
-        """What the tenant's answers rest on."""
+        """The pinned state of the tenant's registry."""
         ...
 
     def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
-        """`server.unknown`, `server.expired` (set index out of date), ... in the check. `peer` is how the server
-        proved itself to a caller that may vouch for it; None: the caller may not (`server.peer_unchecked`)."""
+        """The server with its check: `server.unknown`, `server.expired` (set index out of date), ... `peer` is the
+        server's proof of identity to a caller that may vouch for it; None: the caller may not
+        (`server.peer_unchecked`)."""
         ...
 
     def registration(self, tenant: str, agent: AgentFact, server: str, at_ns: int) -> AgentRegistration:
-        """The agent in the signed list of agents."""
+        """The agent's entry in the signed list of agents."""
         ...
 
     def resource(self, tenant: str, server: str, at_ns: int) -> str:
-        """The audience of tokens for the server, without a check of its peer; "" when it is not to be used at all."""
+        """The audience of tokens for the server, without a check of its peer; "" for an unusable server."""
         ...
 
     def steady_until(self, tenant: str, server: str, label: str, agent: str, at_ns: int) -> int:
-        """Until which instant, from this one on, a view with the same pins says the same of server, tool and agent; 0
-        where that rests on more than pins and clock (what watchers saw, a set that fails)."""
+        """The instant until which views with the same pins agree on server, tool and agent; 0 where that depends on
+        more than pins and clock (observations of watchers, a failing set)."""
         ...
 
     def servers(self, tenant: str) -> tuple[str, ...]:
-        """Ids of all servers the index lists, sorted."""
+        """Ids of all servers in the index, sorted."""
         ...
 
     def tools(self, tenant: str, server: str, kind: str = "tool") -> tuple[str, ...]:
-        """Names of all tools, prompts or resources the index lists for the server, in any state, sorted. A name of a
-        resource is its URI, or a URI template."""
+        """Names of the server's tools, prompts or resources in the index, in any state, sorted. The name of a
+        resource is its URI or URI template."""
         ...
 
     def located(self, tenant: str, server: str, uri: str) -> tuple[str, Check]:
-        """The name of the resource that a URI is read of, and `target.ambiguous` where several could be meant. What
-        is not known has the URI as its name."""
+        """The name of the resource that matches a URI (the URI itself where none does), and the check
+        (`target.ambiguous` where several match)."""
         ...
 
-    def target(  # noqa: PLR0913 - what is looked up, as whom, how
+    def target(  # noqa: PLR0913 - target, definition and mode
         self,
         tenant: str,
         server: str,
@@ -300,26 +301,26 @@ class RegistryView(Protocol):
         listing: bool = False,
     ) -> TargetFact:
         """The tool with its check: `tool.unknown`, `tool.unsigned`, `tool.expired`, `tool.withdrawn`,
-        `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`. Of a prompt or a
-        resource (of other `kind`) the same with `target.*`.
+        `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`. For a prompt or
+        resource (another `kind`) the same with `target.*`.
 
-        `listing`: the pinned definition itself will be shown, so none needs to be presented; one that is
-        presented is compared all the same."""
+        `listing`: the pinned definition itself will be shown, so none needs to be presented; a presented one is
+        compared all the same."""
         ...
 
     def pinned(self, tenant: str, server: str, name: str, kind: str = "tool") -> PinnedTool | None:
-        """The verified manifest's content; None when there is none that verifies."""
+        """The verified manifest's content; None without a verified one."""
         ...
 
 
 class RenewedSecret(Protocol):
-    """A private key, certificate or set of keys that a running process takes anew from where its setting says."""
+    """A private key, certificate or set of keys that a running process can reload from its setting's place."""
 
     name: str  # of the setting
 
     async def look(self) -> Callable[[], Awaitable[None]] | None:
-        """Read it, if its files changed: what puts it in force, or None. Raises Fault for what cannot be used, each
-        time until that is mended."""
+        """Read it if its files changed: the function that puts it in force, or None. Raises Fault for an unusable
+        one, each time until it is fixed."""
         ...
 
 
@@ -329,8 +330,8 @@ class Registry(Protocol):
     def view(self, at_ns: int) -> RegistryView: ...
 
     async def reload(self, at_ns: int) -> tuple[RegistryChange, ...]:
-        """Read the files again; returns what changed, per tenant. Never raises: a set that cannot be read or
-        does not verify keeps the last good one until `max_stale` has passed."""
+        """Read the files again; returns the changes by tenant. Never raises: after an unreadable or unverified set
+        the last good one stays until `max_stale` has passed."""
         ...
 
     def status(self, at_ns: int) -> Mapping[str, Json]: ...
@@ -341,7 +342,7 @@ class Registry(Protocol):
 
 
 class Content(Protocol):
-    """Looks into arguments (content/)."""
+    """The check of arguments, results and definitions (content/)."""
 
     async def checked(
         self,
@@ -351,16 +352,16 @@ class Content(Protocol):
         whose: str = "",
         personal: tuple[str, ...] | None = None,
     ) -> ArgumentsFact:
-        """Parse strictly, check against the pinned schema (compiled once per manifest digest), collect
-        findings. Raises InvalidRequest for what is not a strict JSON object (duplicate keys, depth, size,
-        integers beyond int64, ill-formed Unicode). `own`: the tokens that the call came with. What may take long is
-        searched in another process, in turns of `whose` they are; where that fails the check is
-        `arguments.unread`. `personal`: the countries of whose people personal data is looked for; None: of none."""
+        """The arguments, strictly parsed, checked against the pinned schema (compiled once per manifest digest), with
+        findings. Raises InvalidRequest for anything but a strict JSON object (duplicate keys, depth, size, integers
+        beyond int64, ill-formed Unicode). `own`: the tokens of the call. Long arguments are searched in another
+        process, fairly between holders (`whose`); where that fails the check is `arguments.unread`. `personal`: the
+        countries whose personal data is searched; None: none."""
         ...
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
-        """Parse an optional strict JSON object (empty bytes give {}), bounded as arguments are; InvalidRequest names
-        `field`."""
+        """An optional strict JSON object (empty bytes: {}), with the limits of arguments. Raises InvalidRequest
+        naming `field`."""
         ...
 
     def inspecting(
@@ -372,14 +373,13 @@ class Content(Protocol):
         own: tuple[OwnToken, ...] = (),
         personal: tuple[str, ...] | None = None,
     ) -> Callable[[bytes], Inspection]:
-        """What inspects one result of this tool: parses it strictly, checks it with the pinned output schema, finds
-        what should not reach a model unseen. `error`: its caller says that it is one. The function is fit for a
-        thread, where it may take seconds."""
+        """The inspector of one result of this tool: strict parsing, the pinned output schema, findings. `error`: an
+        error result, as the caller states. The function is fit for a thread, where it may take seconds."""
         ...
 
     def definitions(self, raws: Iterable[bytes], field: str) -> tuple[Mapping[str, Json], ...]:
-        """Parse tools' definitions, strict JSON objects that are bounded together; InvalidRequest names `field`. Fit
-        for a thread."""
+        """Tools' definitions: strict JSON objects, bounded together. Raises InvalidRequest naming `field`. Fit for a
+        thread."""
         ...
 
 
@@ -387,21 +387,21 @@ class Sessions(Protocol):
     """Session state (sessions/stored)."""
 
     def named(self, caller: Caller, identity: Identity, ask: SessionAsk) -> SessionAsk:
-        """With the id that its handle stands for, in place of the handle; without an id where that does not
+        """The session ask with its handle resolved to the session's id; without an id where the handle does not
         verify."""
         ...
 
     def shared(self, caller: Caller, identity: Identity, target: TargetFact) -> tuple[str, str]:
-        """The keys under which the store knows subject and agent, and what a server may remember of them; empty where
-        these were not verified."""
+        """The keyed indexes of the pair (subject and agent) and of the server's memory of them; "" where they are not
+        verified."""
         ...
 
     def keys(self, caller: Caller, identity: Identity, ask: SessionAsk, shared: tuple[str, str]) -> dict[str, Any]:
-        """The fields of `CallKeys` under which the store knows the session, with what is `shared`; none where subject
-        and agent were not verified."""
+        """The fields of `CallKeys` for the session, with those of `shared`; none where subject and agent are not
+        verified."""
         ...
 
-    def look(  # noqa: PLR0913, PLR0917 - what a session is known by
+    def look(  # noqa: PLR0913, PLR0917 - the parts of a session's look-up
         self,
         caller: Caller,
         identity: Identity,
@@ -411,35 +411,35 @@ class Sessions(Protocol):
         stored: StoredCall,
         address: str | None = None,
     ) -> tuple[SessionFact, SessionRow | None]:
-        """The session's facts, by what the store has; `session.identity_mismatch` when it belongs to someone else.
-        `address` is the client's of a call, "" where its caller tells none; None of what is no call.
-        The row is to become durable with the record of the answer: it counts the call, and binds a new session. None
-        where there is no session of its own."""
+        """The session's facts from the stored rows; `session.identity_mismatch` for another's session. `address` is
+        the client's address of a call, "" where the caller gives none; None outside a call.  The row becomes durable
+        with the record of the answer: it counts the call, and binds a new session. None without a session of its
+        own."""
         ...
 
 
 class Judge(Protocol):
-    """Sessions with a language model, each for one verdict. It holds no key and writes nothing down."""
+    """Sessions with a language model, each for one verdict. It has no key and stores nothing."""
 
     def prompts(self) -> Mapping[str, str]:
-        """Prompt id to SHA-256 of what is loaded now (last good)."""
+        """Prompt id → SHA-256 of the loaded (last good) prompt."""
         ...
 
     async def opine(
         self, tenant: str, subject: str, prompt: str, judge_input: JudgeInput, *, within_s: float
     ) -> Opinion:
-        """An opinion, of status `ok` or with the reason why there is none (`timeout` after `within_s` seconds of
-        trying). It is shared with no other subject (a keyed index). Never raises, unless it is cancelled. The caller
-        decides how long to wait for it."""
+        """An opinion with status `ok`, or the cause of a missing verdict (`timeout` after `within_s` seconds). Never
+        shared with another subject (a keyed index). Never raises, unless it is cancelled. The caller bounds its own
+        wait."""
         ...
 
     def status(self) -> Mapping[str, Json]:
-        """Status for GetStatus: `process` is "up" where it can be asked; model, restarts, parts of its isolation that
-        hold and that do not."""
+        """Status for GetStatus: `process` ("up" while reachable), model, restarts, and the isolation parts that hold
+        or do not."""
         ...
 
     async def reload(self) -> tuple[str, ...]:
-        """Look at the prompts again; problems for the log, empty when all is well. What is broken stays as it was."""
+        """Read the prompts again; returns problems for the log. A broken prompt keeps its last good version."""
         ...
 
     async def close(self) -> None: ...
@@ -450,7 +450,7 @@ class SignedLog(Protocol):
 
     @property
     def cosigning(self) -> Cosigning | None:
-        """How it stands with the witnesses; None before they were asked, and without any."""
+        """The state of the cosignatures; None before the first request, and without witnesses."""
         ...
 
     def latest(self) -> SignedCheckpoint:
@@ -458,27 +458,27 @@ class SignedLog(Protocol):
         ...
 
     async def covering(self, index: int) -> SignedCheckpoint:
-        """The first checkpoint that covers a record, as soon as there is one."""
+        """The first checkpoint that covers a record; waits for it."""
         ...
 
     async def inclusion(self, index: int, size: int = 0) -> Proof:
-        """That a leaf is in the tree of the latest checkpoint. Raises NotFound, and OutOfRange where none covers it
-        yet, or `size` is not the latest one's; 0 is always."""
+        """The inclusion proof of a leaf in the latest checkpoint's tree. Raises NotFound, and OutOfRange where no
+        checkpoint covers it yet, or `size` is not the latest's; 0: the latest."""
         ...
 
     async def consistency(self, first: int, size: int = 0) -> Proof:
-        """That the latest tree extends the one of `first` leaves; faults as of `inclusion`."""
+        """The consistency proof of the latest tree with the one of `first` leaves; faults as for `inclusion`."""
         ...
 
 
 class RecordIndex(Protocol):
-    """Which records a search is about. What it names must be looked at again."""
+    """The search index of records. Its hits are candidates, which the caller verifies."""
 
     async def caught_up(self) -> None:
-        """Cover all that is durable now. Raises Unavailable `search.behind` where that is far."""
+        """Index all durable records. Raises Unavailable `search.behind` where too many are missing."""
         ...
 
     async def find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
-        """At most `most` indexes below `before` of records that seem to match, newest first; and the index below
-        which to go on, 0 at the end. Raises Unavailable."""
+        """At most `most` indexes below `before` of records that may match, newest first; and the index below which to
+        continue, 0 at the end. Raises Unavailable."""
         ...

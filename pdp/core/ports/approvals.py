@@ -36,22 +36,22 @@ _T = TypeVar("_T")
 
 
 class EvidenceSource(Protocol):
-    """Answers to requirements: by people, by what they agreed to before, by the judge. Raises Unavailable when what
-    it would say cannot be known."""
+    """A source of evidence: people's answers, standing answers, the judge. Raises Unavailable when its evidence
+    cannot be read."""
 
     async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
-        """Answers for exactly this call that are already there. One answer for each requirement at most."""
+        """Existing evidence for exactly this call; at most one element for each requirement."""
         ...
 
     async def gather(
         self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
-        """Try to answer the opened stage now; what cannot be answered at once is left out."""
+        """New evidence for the opened stage, as far as it can be had at once."""
         ...
 
 
 class Directories(Protocol):
-    """People and groups by tenant, as loaded now."""
+    """The current directory of each tenant."""
 
     def of(self, tenant: str) -> Directory: ...
 
@@ -60,12 +60,12 @@ class DirectorySource(Directories, Protocol):
     """The source of directories."""
 
     async def reload(self, at_ns: int) -> tuple[DirectoryChange, ...]:
-        """Look again; returns what changed, or cannot be read. Nothing of it is in force yet: it is returned again
-        until it is activated. Never raises."""
+        """Read again. Returns changes and unreadable directories; not yet in force, and returned again until
+        activated. Never raises."""
         ...
 
     def activate(self, change: DirectoryChange) -> None:
-        """Put a recorded directory into force. What cannot be read keeps the last good one, for a while."""
+        """Put a recorded directory into force; an unreadable one keeps the last good one, for a while."""
         ...
 
     def status(self, at_ns: int) -> Mapping[str, Json]:
@@ -74,17 +74,17 @@ class DirectorySource(Directories, Protocol):
 
 
 class ResumeTokens(Protocol):
-    """Seals what a pending call is found again by (approvals/resume)."""
+    """Sealed tokens that identify a pending call (approvals/resume)."""
 
     def seal(self, resume: Resume) -> str: ...
 
     def open(self, token: str, at_ns: int) -> Resume | None:
-        """None for anything but an own, unchanged token whose time is not over."""
+        """The content of a token; None for a foreign, altered or expired one."""
         ...
 
 
 class Passkeys(Protocol):
-    """Verifies what passkeys sign (WebAuthn)."""
+    """Verification of passkey assertions (WebAuthn)."""
 
     def verify(self, person: Person, challenge: bytes, assertion: bytes, /) -> bool:
         """Whether `assertion` (the browser's JSON) is by a passkey of this person over `challenge`, with user
@@ -96,40 +96,40 @@ class Channel(Protocol):
     """A notification channel (approvals/channels)."""
 
     async def send(self, message: Message, /) -> None:
-        """Hand it over. Raises Unavailable `notice.*` when that fails, without an address or a word of the message.
-        Ends within a minute."""
+        """Deliver a message, within a minute. Raises Unavailable `notice.*` on failure, without an address or text of
+        the message."""
         ...
 
 
 class Answers(Protocol):
-    """Reading what people answered; part of the store. The reads are synchronous, from any thread; pages of people
-    and background tasks call them by `in_thread`. Sees every commit that was answered."""
+    """The store's reads of approvals, grants, consents and votes. Synchronous, from any thread; pages and background
+    tasks call them by `in_thread`. They see every acknowledged commit."""
 
     async def in_thread(self, reads: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """The result of `reads`, which calls reads of this store, in one of its few threads for pages and background
-        tasks; decisions have others. Raises Overloaded `store.overloaded` where none is free for seconds."""
+        """The result of `reads` (which reads this store) in one of the few threads for pages and background tasks,
+        apart from those for decisions. Raises Overloaded `store.overloaded` where none is free for seconds."""
         ...
 
     def approval(self, tenant: str, approval_id: str) -> Approval | None: ...
 
     def shown(self, approval_id: str) -> Shown | None:
-        """None once erased."""
+        """The shown content; None once erased."""
         ...
 
     def votes(self, approval_id: str) -> tuple[Vote, ...]:
-        """Oldest first."""
+        """The votes, oldest first."""
         ...
 
     def labels(self, pair: str) -> tuple[LabelRow, ...]:
-        """Of a subject with an agent, by their keyed index, in no order."""
+        """The labels of a pair (subject and agent), by its keyed index, unordered."""
         ...
 
     def votes_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, tuple[Vote, ...]]:
-        """`votes` of many at once; those without any are left out."""
+        """`votes` of many requests; those without votes are left out."""
         ...
 
     def shown_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, Shown]:
-        """`shown` of many at once; those without are left out."""
+        """`shown` of many requests; erased ones are left out."""
         ...
 
     def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
@@ -139,24 +139,24 @@ class Answers(Protocol):
     def approvals(self, query: ApprovalQuery, page: Page) -> tuple[Approval, ...]: ...
 
     def queue(self, query: ApprovalQuery, page: Page, *, fold: bool = False) -> tuple[Queued, ...]:
-        """Requests by risk, then age. With `fold` those of a subject that has `FOLDED_FROM` are one row, but for
-        accounts that are `involved`. Reads all that fit, so ask for open ones."""
+        """Requests by risk, then age. With `fold` the requests of a subject with `FOLDED_FROM` or more are one row,
+        except for `involved` accounts. Reads all matches, so query open ones."""
         ...
 
     def held(self, tenant: str, subject_index: str = "", agent: str = "", group: str = "") -> HeldRequests:
-        """Open requests of the tenant, with a seat for the group where one is named."""
+        """Counts of the tenant's open requests, for a named group of those with a seat for it."""
         ...
 
     def asked_since(self, tenant: str, since_ns: int) -> tuple[Question, ...]:
-        """Requests of the tenant that were opened after an instant, canaries included."""
+        """Requests of the tenant opened after an instant, canaries included."""
         ...
 
     def due(self, at_ns: int, limit: int) -> tuple[Approval, ...]:
-        """Open requests whose time is over."""
+        """Open requests that have expired."""
         ...
 
     def changes(self, tenant: str, after: int, limit: int) -> tuple[tuple[int, Approval], ...]:
-        """Requests that changed after a change number, each as it is now, with the number of its last change."""
+        """Requests changed after a change number, in their current state, with the number of the last change."""
         ...
 
     def last_change(self) -> int:
@@ -164,13 +164,13 @@ class Answers(Protocol):
         ...
 
     def redeemed_before(self, tenant: str, call: Call, limit: int) -> tuple[Approval, ...]:
-        """Redeemed approvals of calls of the same tool by the same agent for the same subject, the latest first."""
+        """Redeemed approvals of the same tool, agent and subject, latest first."""
         ...
 
     def grant(self, tenant: str, grant_id: str) -> Grant | None: ...
 
     def grants_for(self, tenant: str, subject: Account, agent: str, server: str, tool: str) -> tuple[Grant, ...]:
-        """Active ones, oldest first."""
+        """Active grants, oldest first."""
         ...
 
     def grants(self, query: GrantQuery, page: Page) -> tuple[Grant, ...]: ...
@@ -178,13 +178,13 @@ class Answers(Protocol):
     def mandate(self, tenant: str, mandate_id: str) -> MandateRow | None: ...
 
     def mandates(self, tenant: str, *, session: str = "", subject_index: str = "") -> tuple[MandateRow, ...]:
-        """Of a session or a subject, by their indexes, or all of the tenant, newest first, 100 at most."""
+        """Mandates of a session or subject (keyed indexes), or of the tenant; newest first, 100 at most."""
         ...
 
     def consent(self, tenant: str, consent_id: str) -> Consent | None: ...
 
     def consents_for(self, tenant: str, subject: Account, agent: str) -> tuple[Consent, ...]:
-        """Consents that are not ended, oldest first; the caller compares the instant."""
+        """Consents that are not ended, oldest first; the caller checks the expiry."""
         ...
 
     def consents(self, query: ConsentQuery, page: Page) -> tuple[Consent, ...]: ...
@@ -192,7 +192,7 @@ class Answers(Protocol):
     def answers_of(self, tenant: str, call_digest: str) -> tuple[Answered, ...]: ...
 
     def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
-        """The number of the caller's calls that the judge refused since then."""
+        """The number of calls of an asker (keyed index) that the judge refused since an instant."""
         ...
 
     def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
@@ -208,16 +208,15 @@ class Answers(Protocol):
         ...
 
     def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
-        """Counts of refused and withdrawn requests for like calls since then; canaries
-        left out."""
+        """Counts of refused and withdrawn requests for like calls since an instant, without canaries."""
         ...
 
     def waiting_like(self, tenant: str, call: Call, at_ns: int) -> bool:
-        """Whether people are still to answer for another like call; canaries left out."""
+        """Whether another like call waits for people; canaries left out."""
         ...
 
     def last_refused(self, tenant: str, call: Call, since_ns: int) -> Approval | None:
-        """The request for a like call that was refused last."""
+        """The last refused request for a like call."""
         ...
 
     def unknown_outcomes(self, call_digest: str) -> int:

@@ -1,4 +1,4 @@
-"""The one commit port, and what is read back."""
+"""The commit port and the reads of the store."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _T = TypeVar("_T")
 
 
 class SessionState(Protocol):
-    """Sessions and awaited results outside the store, around its reads and commits. All else stays in the commit."""
+    """Sessions and awaited results outside the store, wrapped around its reads and commits."""
 
     async def read(
         self, keys: CallKeys, believed_ns: int, read: Callable[[CallKeys], Awaitable[StoredCall]], /
     ) -> StoredCall:
-        """`read` of the store, with what lies here; with `StoredCall.away` where that cannot be read in time. What
-        is kept until before `believed_ns` is kept no longer."""
+        """The store's `read`, completed with the state here; with `StoredCall.away` where that cannot be read in
+        time. Entries that expire before `believed_ns` are dropped."""
         ...
 
     async def write(
@@ -46,31 +46,31 @@ class SessionState(Protocol):
         write: Callable[[tuple[Commit, ...]], Awaitable[tuple[RecordRef, ...]]],
         /,
     ) -> tuple[RecordRef, ...]:
-        """`write` of the store, for what is the store's. What tightens is written before, what loosens afterwards.
-        Raises Conflict, too, where it cannot be written: then nothing is committed."""
+        """The store's `write`. Tightening state is written before it, loosening state afterwards. Raises Conflict,
+        also where the state cannot be written: then nothing is committed."""
         ...
 
     def problem(self) -> str:
-        """`session.unavailable`, `session.lost` (not long ago); empty while all is well."""
+        """`session.unavailable`, `session.lost` (recently), or ""."""
         ...
 
     async def close(self) -> None: ...
 
 
 class Archive(Protocol):
-    """The place of archived records: full entry bundles, by their numbers."""
+    """The archive of records: full entry bundles by number."""
 
     def keep(self, number: int, records: Sequence[bytes], /) -> None:
-        """Have a full bundle on the disk, and read it back. Raises OSError."""
+        """Write a full bundle to disk and read it back. Raises OSError."""
         ...
 
     def has(self, number: int, leaves: Sequence[bytes], /) -> bool:
-        """Whether the bundle is there, with these leaf hashes."""
+        """Whether the bundle is stored with these leaf hashes."""
         ...
 
 
 class Log(Protocol):
-    """The log, and how far its consumers are: what they need of a store."""
+    """The log and the cursors of its consumers."""
 
     @property
     def origin(self) -> str:
@@ -82,86 +82,85 @@ class Log(Protocol):
         ...
 
     def records_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """At most `count` records from an index on, as (leaf hash, bytes); b"" for one that is archived and cannot be
-        read here."""
+        """At most `count` records from an index on, as (leaf hash, bytes); b"" for an archived one that is unreadable
+        here."""
         ...
 
     def leaves_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """The same as the store alone has them: b"" for each that was emptied."""
+        """`records_from` without the archive: b"" for each emptied record."""
         ...
 
     async def rows(self, start: int, count: int, /, *, archive: bool = True) -> Sequence[LogRow]:
-        """Records from an index on, in their order, read once for all consumers; fewer where the log ends. `archive`:
-        those that are archived as `records_from` has them, else as `leaves_from`. Raises Unavailable, Overloaded."""
+        """Records from an index on, in order, read once for all consumers; fewer at the log's end. `archive`:
+        archived ones as in `records_from`, else as in `leaves_from`. Raises Unavailable, Overloaded."""
         ...
 
     def archived(self) -> int:
-        """Records below this index are archived."""
+        """The index below which records are archived."""
         ...
 
     def read_archive(self, record: Callable[[int, bytes], bytes], /) -> None:
-        """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
+        """Set the reader of archived records (index, leaf hash → bytes, b"" for none). Once, at the start."""
         ...
 
     async def in_thread(self, reads: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """The result of `reads`, which calls the synchronous reads, in one of the threads for pages and background
-        tasks. Raises Overloaded `store.overloaded`."""
+        """The result of `reads` (synchronous reads) in one of the threads for pages and background tasks. Raises
+        Overloaded `store.overloaded`."""
         ...
 
     async def hold_cursor(self, name: str, begin: int, *, at_ns: int, until_ns: int) -> int | None:
-        """The index at which a receiver of the log goes on, held by this process until `until_ns`; None while another
-        one holds it. A new receiver begins at `begin`. It is no record. Raises Unavailable, Overloaded."""
+        """The cursor of a receiver of the log, leased to this process until `until_ns`; None while another process
+        has the lease. A new receiver begins at `begin`. Not recorded. Raises Unavailable, Overloaded."""
         ...
 
     async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
-        """Move forward what this process holds, and hold it until `until_ns`; False where it does not hold it any
-        more. Raises Unavailable, Overloaded."""
+        """Move a leased cursor forward and renew the lease until `until_ns`; False where the lease is lost. Raises
+        Unavailable, Overloaded."""
         ...
 
     def cursor(self, name: str) -> int | None:
-        """The index at which a receiver goes on; None for one that never began."""
+        """The cursor of a receiver; None for a new one."""
         ...
 
 
 class Store(Log, Answers, Protocol):
-    """The one commit port, and the reads. The event loop waits for no database: what a decision needs comes by
-    `for_call`, anything else goes through `read`, or runs in a thread. Reads see every commit that was answered."""
+    """The store: commits and reads. The event loop never waits for a database: a decision reads by `for_call`,
+    anything else goes through `read` or runs in a thread. Reads see every acknowledged commit."""
 
     async def commit(self, entry: Commit) -> RecordRef:
-        """Write durably (fsync'd) and return the position. Raises Unavailable (`record.unavailable`) when it
-        cannot; after a failed sync the store stays failed. Raises Conflict when a step's condition does not hold;
-        nothing of the entry is then written. The write goes on when the waiter is cancelled."""
+        """Write durably (fsync'd) and return the position. Raises Unavailable (`record.unavailable`) on failure;
+        after a failed sync the store stays failed. Raises Conflict when a step's condition does not hold; nothing of
+        the entry is then written. The write continues when the waiter is cancelled."""
         ...
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
-        """As `commit`, for entries that stand together: all of them, at consecutive positions in their order and
-        durable at once, or none."""
+        """As `commit`, atomically for several entries, at consecutive positions in order."""
         ...
 
     async def for_call(self, keys: CallKeys) -> StoredCall:
-        """All that is kept about one call, read at once and consistent. Raises Unavailable (`store.unreadable`)."""
+        """All rows about one call, in one consistent read. Raises Unavailable (`store.unreadable`)."""
         ...
 
     async def read(self, reads: Callable[[], _T]) -> _T:
-        """The result of `reads`, which calls the synchronous reads of this store, for a decision or an operator: in
-        place on a local file; where a server is asked, in one of the store's few threads for that. Raises Overloaded
-        `store.overloaded` where none is free for seconds."""
+        """The result of `reads` (synchronous reads), for a decision or an operator: in place on a local file, for a
+        database server in one of the few threads for that. Raises Overloaded `store.overloaded` where none is free
+        for seconds."""
         ...
 
     def healthy(self) -> bool:
-        """True while it can be written and read."""
+        """Whether it is writable and readable."""
         ...
 
     def problem(self) -> str:
-        """Code of why it is not healthy; empty while it is."""
+        """The code of its problem; "" while healthy."""
         ...
 
     def sessions_problem(self) -> str:
-        """Code of what is wrong with sessions that lie outside the store (`SessionState.problem`); else empty."""
+        """The code of a problem with sessions outside the store (`SessionState.problem`), or ""."""
         ...
 
     def size_bytes(self) -> int:
-        """The size of the store on disk; 0 when that cannot be told."""
+        """The size of the store on disk; 0 where unknown."""
         ...
 
     def record(self, record_id: str) -> StoredRecord | None: ...
@@ -169,21 +168,21 @@ class Store(Log, Answers, Protocol):
     def record_at(self, index: int) -> StoredRecord | None: ...
 
     def archived_tenant(self, record_id: str, index: int | None) -> str | None:
-        """The tenant of a record that is archived, by id, or by index where there is one; None for any other."""
+        """The tenant of an archived record, by id, or by index if given; None for any other."""
         ...
 
     def oldest_needed(self, since_ns: int) -> int:
-        """The index from which on all records stay: of the first at or after an instant, or that something open rests
-        on, whichever is earlier."""
+        """The index from which on all records stay: the first at or after an instant, or an earlier one that an open
+        row depends on."""
         ...
 
     async def empty_archived(self, first: int, until: int) -> int:
-        """Drop the bytes of records that are archived; index, id, kind, tenant, time and leaf hash stay. Returns how
-        many there were. Raises Unavailable, Overloaded."""
+        """Drop the bytes of archived records; index, id, kind, tenant, time and leaf hash stay. Returns their number.
+        Raises Unavailable, Overloaded."""
         ...
 
     def records_at(self, indexes: tuple[int, ...]) -> tuple[StoredRecord, ...]:
-        """Records by index, newest first; without those that are not there."""
+        """Records by index, newest first; missing ones are left out."""
         ...
 
     def value(self, record_id: str, path: str) -> ValueRow | None: ...
@@ -195,11 +194,11 @@ class Store(Log, Answers, Protocol):
         ...
 
     def due_openings(self, at_ns: int, limit: int) -> tuple[SessionOpening, ...]:
-        """Sessions that may be over by time at an instant, and of whose end no record tells."""
+        """Sessions that may have ended by time at an instant, without a record of their end."""
         ...
 
     async def put_off(self, openings: Sequence[SessionOpening]) -> None:
-        """Have these due when they say. Raises Unavailable, Overloaded."""
+        """Store new due times of openings. Raises Unavailable, Overloaded."""
         ...
 
     def reply(self, key: str) -> ReplyRow | None: ...
@@ -209,40 +208,40 @@ class Store(Log, Answers, Protocol):
         ...
 
     def person(self, pseudonym: str) -> PersonRow | None:
-        """Whom a pseudonym stands for: with an empty id somebody who was erased; None for one never written."""
+        """The person of a pseudonym, with an empty id once erased; None for an unknown pseudonym."""
         ...
 
     def people_named(self, tenant: str | None, name: str) -> tuple[PersonRow, ...]:
-        """All people with an id, whatever their issuer and kind; of every tenant where that is None."""
+        """All people with an id, of any issuer and kind; of every tenant for None."""
         ...
 
     async def erase_people(
         self, people: tuple[PersonRow, ...], entries: tuple[Commit, ...]
     ) -> tuple[int, tuple[RecordRef, ...]]:
-        """Delete what is kept of people besides records, and commit `entries` with it where there was anything.
-        Returns the number of rows, and where the entries stand. Raises Unavailable, Overloaded."""
+        """Delete the rows of people apart from records, and commit `entries` with it if there were any. Returns the
+        number of rows, and the entries' positions. Raises Unavailable, Overloaded."""
         ...
 
     def artefact(self, digest: str) -> Artefact | None: ...
 
     def switches(self) -> tuple[SwitchRow, ...]:
-        """All engaged switches; one that has just ended may still be among them."""
+        """All engaged switches; a just ended one may still be included."""
         ...
 
     def revocations(self) -> tuple[RevocationRow, ...]:
-        """All revocations of tokens; one whose `until_ns` has passed goes with a later commit."""
+        """All revocations of tokens; one past its `until_ns` is deleted with a later commit."""
         ...
 
     def switch_epoch(self) -> int:
-        """Grows with every switch change."""
+        """The epoch of the switches; grows with every change."""
         ...
 
     def shared_epoch(self) -> int:
-        """Grows with every change of switches, of marks, and of what is in force anywhere."""
+        """The epoch of switches, marks and versions in force; grows with every change of one."""
         ...
 
     async def put_in_force(self, digests: Mapping[tuple[str, str], str]) -> None:
-        """Tell all processes of the store what one of them has in force: digests by part and tenant. Raises
+        """Announce this process's versions in force to all processes of the store: digests by part and tenant. Raises
         Unavailable."""
         ...
 
@@ -251,21 +250,20 @@ class Store(Log, Answers, Protocol):
         ...
 
     async def transact(self, work: Callable[[Any], _T], /) -> _T:
-        """What `work` returns of the database's connection (SQLAlchemy's), in a transaction of the writer, which may
-        run it again: for rows of a room's own tables. It is no record. Raises Unavailable, Overloaded."""
+        """The result of `work` on the database's connection (SQLAlchemy's), in a transaction of the writer, which may
+        retry it: for a room's own tables. Not recorded. Raises Unavailable, Overloaded."""
         ...
 
     def high_water(self, name: str) -> int:
-        """0 when never set."""
+        """A high-water mark; 0 when never set."""
         ...
 
     def note_refusal(self, tenant: str, caller: str, code: str, at_ns: int) -> bool:
-        """Count a refusal in memory; True when it should get a record of its own, False when it is beyond the
-        quota and only counted."""
+        """Count a refusal in memory; True within the quota of records of their own, False beyond it."""
         ...
 
     def aggregated_refusals(self) -> tuple[RefusalCount, ...]:
-        """Refusals beyond the quota, until a commit that records them (`Commit.refusals`) is durable."""
+        """Counts of refusals beyond the quota, until a commit that records them is durable."""
         ...
 
     async def close(self) -> None: ...

@@ -1,8 +1,7 @@
-"""The port for telemetry: spans, metrics and logs of decisions. It never decides, and never sees a secret.
+"""The port for telemetry: spans, metrics and logs of decisions, without influence on them and without secrets.
 
-Names of stages, attributes and instruments are those of `pdp.runtime.telemetry.catalogue`. Values are what an
-operator may see: codes, digests, counts, names out of signed documents. Never arguments, tokens, subjects or
-messages.
+Names of stages, attributes and instruments are those of `pdp.runtime.telemetry.catalogue`. Values are fit for an
+operator: codes, digests, counts, names from signed documents. Never arguments, tokens, subjects or messages.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from pdp.core.bytes.trace_context import TraceParent
 Value: TypeAlias = "str | int | bool"
 Attributes: TypeAlias = "Mapping[str, Value]"
 NONE: Attributes = {}
-SEVERAL = "several"  # the value of an attribute that was given more than one, as in a batch
+SEVERAL = "several"  # the value of an attribute with several values, as in a batch
 
 
-# Attributes that name what a call is about, by kind; of the conventions for GenAI and MCP.
+# Attributes for a call's target by kind, from the conventions for GenAI and MCP.
 TARGET_NAMES: Mapping[str, str] = {
     "tool": "gen_ai.tool.name",
     "prompt": "gen_ai.prompt.name",
@@ -43,10 +42,10 @@ class Instrument:
 
 
 class Span(Protocol):
-    """Something that takes time."""
+    """A span of time."""
 
     def set(self, name: str, value: Value) -> None:
-        """Give it an attribute."""
+        """Set an attribute."""
         ...
 
     def fail(self, code: str) -> None:
@@ -58,24 +57,25 @@ class Telemetry(Protocol):
     """Spans, counters, histograms and levels."""
 
     def call(self, method: str, parent: TraceParent | None) -> AbstractContextManager[Span]:
-        """One RPC, `method` fully qualified (`pdp.v1.DecisionService/Decide`), below the caller's own span."""
+        """The span of one RPC, `method` fully qualified (`pdp.v1.DecisionService/Decide`), below the caller's
+        span."""
         ...
 
     def stage(self, name: str, attributes: Attributes = NONE) -> AbstractContextManager[Span]:
-        """One stage of the call under way; outside a call only its duration is measured. A fault that leaves it
-        marks it as failed, by its code."""
+        """The span of one stage of the current call; outside a call only its duration is measured. An escaping fault
+        marks it as failed, with its code."""
         ...
 
     def note(self, name: str, value: Value) -> None:
-        """An attribute of the call under way; without effect outside one. Two values make it `SEVERAL`."""
+        """Set an attribute of the current call; without effect outside one. A second value makes it `SEVERAL`."""
         ...
 
     def count(self, name: str, attributes: Attributes = NONE) -> None:
-        """One more."""
+        """Increment a counter."""
         ...
 
     def measure(self, name: str, value: float, attributes: Attributes = NONE) -> None:
-        """One value of a distribution, in the instrument's unit."""
+        """Record a value of a histogram, in the instrument's unit."""
         ...
 
     def level(self, name: str, value: float, attributes: Attributes = NONE) -> None:
@@ -83,12 +83,12 @@ class Telemetry(Protocol):
         ...
 
     def close(self) -> None:
-        """Send what is left, end every thread. Blocks, for seconds when the collector is away."""
+        """Flush and end every thread. Blocks, for seconds when the collector is unavailable."""
         ...
 
 
 class _Nothing(AbstractContextManager["_Nothing"], Span):
-    """Takes everything and keeps nothing."""
+    """A span that is not recorded."""
 
     __slots__ = ()
 
@@ -111,7 +111,7 @@ UNSEEN = _Nothing()  # a span that is not exported
 
 
 class Silent(Telemetry):
-    """Nobody watches: no thread, no import, no allocation."""
+    """Telemetry that is switched off: no thread, no import, no allocation."""
 
     @override
     def call(self, method: str, parent: TraceParent | None) -> AbstractContextManager[Span]:

@@ -1,1 +1,1 @@
-"""Texts: what hides in them, what speaks to a model, whose words they are."""
+"""Analysis of texts: hidden characters, credentials, prompt injection, and the user's own words."""

@@ -1,8 +1,8 @@
-"""Control tokens of chat templates, which begin a turn in another's name in a model's input. Pure.
+"""Control tokens of chat templates, which begin a turn of another role in a model's input. Pure.
 
-An inference server that turns a chat into one text may read these out of data as well, so that data closes the user's
-message and opens a system's. One list, for what a judge is shown and for the scan of tool definitions. By shape where
-a family has one (`<|…|>`: ChatML, Llama 3 and 4, Qwen, Phi, Command R, Granite, GLM, Kimi, harmony, DeepSeek with
+An inference server that turns a chat into one text may also parse these in data, so that data closes the user's
+message and opens a system's. One list, for the judge's input and for the scan of tool definitions. By shape where a
+family has one (`<|…|>`: ChatML, Llama 3 and 4, Qwen, Phi, Command R, Granite, GLM, Kimi, harmony, DeepSeek with
 full-width bars; half of it: Gemma 4; `[|…|]`: EXAONE), by name otherwise.
 
 Sources: `src/llama-chat.cpp` and `models/templates/*.jinja` of ggml-org/llama.cpp (0192c129, 75f1ba73, 9190da22,
@@ -20,7 +20,7 @@ from functools import lru_cache
 
 from pdp.core.tables import tables
 
-# in place of letters: what is drawn like a bracket, bar or blank of a token and does not normalise to it
+# look-alikes of brackets, bars and blanks that do not normalise to them
 _ALIKE = dict.fromkeys("\u01c0\u00a6\u2223\u2502\u2503\u2758\u2759\u2d4f\uffe8", "|")
 _ALIKE |= dict.fromkeys("\u2039\u02c2\u1438\u276e\u29fc\u3008", "<")
 _ALIKE |= dict.fromkeys("\u203a\u02c3\u1433\u276f\u29fd\u3009", ">")
@@ -43,8 +43,8 @@ def control_tokens(text: str) -> Iterator[tuple[int, int]]:
 
 
 def spelled_out(text: str) -> str:
-    """The text in which the first character of every token, also of one that is markup, is `⟨U+003C⟩` or the like: it
-    reads the same and is none. Nothing is taken out, so what is left never joins to another."""
+    """The text with the first character of every token, markup included, spelled out as `⟨U+003C⟩` or the like: it
+    reads the same but is no token. Nothing is removed, so the rest never joins to another token."""
     out, at = [], 0
     for start, _ in _spans(_ANY, folded(text)):
         out += [text[at:start], f"⟨U+{ord(text[start]):04X}⟩"]
@@ -53,7 +53,7 @@ def spelled_out(text: str) -> str:
 
 
 def _spans(tokens: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    """The spans of every token, also of one that begins within another."""
+    """The spans of every token, overlapping ones included."""
     for begins in _BEGINS.finditer(text):
         if (token := tokens.match(text, begins.start())) is not None:
             yield token.span()

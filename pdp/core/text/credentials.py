@@ -1,9 +1,9 @@
-"""The detector of credentials: in arguments, results and definitions, and in whatever is shown or told of them.
+"""The detector of credentials: in arguments, results and definitions, and in all texts shown or sent about them.
 
-A text is searched as it stands and in its readings: without its blanks and hidden characters, unescaped (JSON in
-JSON, percent signs, character references), decoded from base64 and hexadecimal, and readings of those. Layers and
-characters of all readings are bounded by the size of the text; where more is encoded than was read, that is a finding
-too (`unread`). Pure, and nothing that is found is kept: a finding says kind, format and place.
+A text is searched as written and in its decoded readings: without blanks and hidden characters, unescaped (JSON in
+JSON, percent signs, character references), decoded from base64 and hexadecimal, and readings of those. Layers, and
+the characters of all readings, are bounded by the size of the text; beyond the bound, the rest is a finding too
+(`unread`). Pure; a finding has kind, format and place, never the value.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from urllib.parse import unquote
 from pdp.core.text.patterns import ANY_HIDDEN, CONNECTION, KEY_END, PRIVATE_KEY, Pattern, hinted, hinted_among
 
 LAYERS = 4  # of encodings in encodings
-WINDOW, OVERLAP = 32_768, 2_048  # characters; no format is longer than the overlap, keys apart
+WINDOW, OVERLAP = 32_768, 2_048  # characters; no format but keys is longer than the overlap
 UNREAD, OWN = "unread", "own_token"  # kinds, beside those of the formats
-SECRET_KINDS = frozenset({"secret", "bearer_token", OWN, UNREAD})  # of findings whose values nobody is shown
-_TIMES, _AT_LEAST = 6, 16_384  # characters of all readings of a text: so many times its own, or so many
-_SHORTEST, _SHORTEST_ENCODED = 12, 20  # no credential is shorter, and none encoded
-_LONG_RUN = 4_096  # of encoded characters that begin elsewhere than what was encoded
-_PIECE = 8  # characters between blanks, at most, where the format is said of words too
+SECRET_KINDS = frozenset({"secret", "bearer_token", OWN, UNREAD})  # kinds of findings whose values are never shown
+_TIMES, _AT_LEAST = 6, 16_384  # bound of all readings together: a multiple of the text's characters, at least so many
+_SHORTEST, _SHORTEST_ENCODED = 12, 20  # the shortest credential, and the shortest encoded one
+_LONG_RUN = 4_096  # characters; in longer runs an unaligned beginning is not tried
+_PIECE = 8  # longest piece between blanks for a format that words may match
 _TAIL = 20  # characters at the end of a hit
-_MIXED = 0.15  # of the characters of a random run, at least so many are of another class than the one before
+_MIXED = 0.15  # least share of class changes between neighbours in a random run
 
 
 @dataclass(frozen=True, slots=True)
 class OwnToken:
-    """A token that one call came with, and whose it is. Its repr never shows it."""
+    """A token of the call itself, with its holder. Its repr never shows it."""
 
     whose: str  # "subject" | "caller"
     token: str = field(repr=False)
@@ -42,8 +42,8 @@ class OwnToken:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One credential in a text: from `start` to before `end`, in characters. Where it stands encoded in what is not
-    one run, that is the text as a whole."""
+    """One credential in a text: from `start` to before `end`, in characters. For one encoded across several runs, the
+    whole text."""
 
     kind: str  # "secret" | "bearer_token" | "own_token" | "unread"
     name: str
@@ -53,8 +53,8 @@ class Credential:
 
 @dataclass(slots=True)
 class _Reading:
-    """A text as read. `at` and `end` are its place in the text that was given. One without blanks knows what it was
-    made of (`source`), and whether that is the given text; of one that is no text (`data`) nothing is read on."""
+    """A reading of the searched text; `at` and `end` are its place there. A reading without blanks has its `source`;
+    one of binary `data` is not decoded further."""
 
     text: str
     at: int
@@ -62,12 +62,12 @@ class _Reading:
     layer: int = 0
     source: str | None = None
     data: bool = False
-    pieces: tuple[list[int], list[int]] | None = None  # where they begin in it, and stood in its source
-    formats: tuple[Pattern, ...] | None = None  # that may stand in it, where that is known
-    vague: bool = False  # its place is all of the text that was given, though not of it as it stood
+    pieces: tuple[list[int], list[int]] | None = None  # begins of its pieces here, and in its source
+    formats: tuple[Pattern, ...] | None = None  # candidates, if known
+    vague: bool = False  # its place is the whole text
 
     def placed(self, at: int) -> int:
-        """Where a character of a text without blanks stood in its source."""
+        """The source's position of a character of a reading without blanks."""
         starts, places = self.joints()
         piece = bisect_right(starts, at) - 1
         return places[piece] + at - starts[piece]
@@ -85,7 +85,7 @@ class _Reading:
         return self.pieces
 
     def place(self, start: int, end: int) -> tuple[int, int]:
-        """A place in the text that was given."""
+        """The place in the searched text."""
         if self.layer == 0:
             return start, end
         exact = self.source is not None and self.layer == 1
@@ -93,25 +93,25 @@ class _Reading:
 
 
 def credentials(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[Credential, ...]:
-    """Every credential in a text, in no order. `own` are the tokens that the call came with."""
+    """Every credential in a text, unordered. `own` are the call's own tokens."""
     if len(text) < _SHORTEST:
         return ()
     return tuple(_all(text, own))
 
 
 def kinds_in(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[tuple[str, str], ...]:
-    """Kind and name of the credentials in a text, each once."""
+    """Distinct (kind, name) of the credentials in a text."""
     credentials_in = credentials(text, own)
     return tuple(dict.fromkeys([(each.kind, each.name) for each in credentials_in])) if credentials_in else ()
 
 
 def secret_in(text: str) -> str | None:
-    """The name of a credential that stands in a text; "unread" where one may."""
+    """The name of a credential in a text, "encoded" where the text was not read whole; None for none."""
     return next((each.name for each in credentials(text)), None)
 
 
 def windows(text: str, size: int = WINDOW, overlap: int = OVERLAP) -> Iterator[tuple[int, str]]:
-    """Overlapping pieces of a text, each with where it begins."""
+    """Overlapping windows of a text, each with its offset."""
     yield 0, text[:size]
     for offset in range(size - overlap, len(text) - overlap, size - overlap):
         yield offset, text[offset : offset + size]
@@ -142,8 +142,8 @@ def _found(
     seen: dict[str, list[tuple[int, int]]],
     most: Counter[tuple[str, str]],
 ) -> Iterator[Credential]:
-    """What stands in one reading, and was not `seen` at its place in another. Where the place is the text as a whole,
-    that is what stands in it more often than in any before (`most`)."""
+    """The credentials of one reading that were not `seen` at their place in another. With a `vague` place, those that
+    occur more often than in any reading before (`most`)."""
     here: Counter[tuple[str, str]] = Counter()
     for kind, name, hit, start, end in (*_own(reading.text, own), *_hits(reading)):
         first, last = reading.place(start, end)
@@ -158,7 +158,7 @@ def _found(
 
 
 def _meets(places: list[tuple[int, int]], first: int, last: int) -> bool:
-    """Whether a place goes over one of those, which are in order."""
+    """Whether a span overlaps one of the sorted places."""
     at = bisect_left(places, (first, last))
     return any(start < last and first < end for start, end in places[max(at - 1, 0) : at + 1])
 
@@ -172,7 +172,7 @@ def _own(text: str, own: tuple[OwnToken, ...]) -> Iterator[tuple[str, str, str, 
 
 
 def _hits(reading: _Reading) -> Iterator[tuple[str, str, str, int, int]]:
-    """Kind, name, what matched, and from where to where the credential goes."""
+    """Kind, name, matched text, start and end of each credential in a reading."""
     text = reading.text
     ends: dict[str, int] = {}
     formats = hinted(text) if reading.formats is None else reading.formats
@@ -190,7 +190,7 @@ def _hits(reading: _Reading) -> Iterator[tuple[str, str, str, int, int]]:
 
 
 def _end_of(text: str, pattern: Pattern, end: int) -> int:
-    """A private key goes on to its last line, or to the end of the text; a token as far as its characters do."""
+    """The end of a credential: a private key's last line, or the end of the text; a token's last character."""
     if pattern.name == PRIVATE_KEY:
         last = KEY_END.search(text, end)
         return last.end() if last is not None else len(text)
@@ -199,8 +199,8 @@ def _end_of(text: str, pattern: Pattern, end: int) -> int:
 
 
 def _held(reading: _Reading, pattern: Pattern, start: int, end: int) -> bool:
-    """Whether a hit is a credential: it begins where a word did, and without blanks reads like no words, since words
-    run together must not make one."""
+    """Whether a hit is a credential: it begins at a word's beginning, and in a reading without blanks it does not
+    look like joined words."""
     if reading.source is None:
         return pattern.stands(reading.text, start, end)
     if not pattern.stands(reading.source, reading.placed(start), reading.placed(end - 1) + 1):
@@ -213,14 +213,14 @@ def _held(reading: _Reading, pattern: Pattern, start: int, end: int) -> bool:
 
 
 def _longest_piece(reading: _Reading, start: int, end: int) -> int:
-    """Of those that a hit goes over."""
+    """The length of the longest piece within a hit."""
     starts, _ = reading.joints()
     inner = starts[bisect_right(starts, start) : bisect_left(starts, end)]
     return max(after - before for before, after in pairwise((start, *inner, end)))
 
 
 def _mixed(text: str, share: float) -> bool:
-    """Whether small letters are mixed with others, as in no prose."""
+    """Whether lower-case letters are mixed with other characters as in no prose."""
     if not any(char.islower() for char in text) or 2 * sum(char.isdigit() for char in text) >= len(text):
         return True
     classes = [(char.islower(), char.isdigit()) for char in text if char not in "-_"]
@@ -237,13 +237,13 @@ _HEXADECIMAL = re.compile(r"[0-9a-f]{24,}|[0-9A-F]{24,}")
 _STANDARD = str.maketrans("-_", "+/")
 _CONTROLS = {"b": " ", "f": " ", "n": "\n", "r": "\n", "t": "\t"}
 _LETTERS = bytes((*b"\t\n\r", *range(0x20, 0x7F)))
-_READABLE = 0.9  # of the bytes of what was encoded
+_READABLE = 0.9  # least share of readable bytes in a decoded text
 _SAMPLE = 80
-_OF_TEXT = str.maketrans("", "", "CDIJKLMNOPQRSTUVWXYZabcdef")  # what base64 writes first of three characters
+_OF_TEXT = str.maketrans("", "", "CDIJKLMNOPQRSTUVWXYZabcdef")  # base64's first characters for text
 
 
 def _readings(reading: _Reading) -> Iterator[_Reading]:
-    """What a reading says when it is read on."""
+    """The further readings of a reading."""
     text, layer = reading.text, reading.layer + 1
     if len(text) < _SHORTEST_ENCODED or reading.data:
         return
@@ -257,7 +257,7 @@ def _readings(reading: _Reading) -> Iterator[_Reading]:
 
 
 def _plain(reading: _Reading) -> Iterator[_Reading]:
-    """The text without its escapes, which may be of no matter in the last layer."""
+    """The unescaped reading; beyond the last layer only with a hint of a credential."""
     text, layer = reading.text, reading.layer + 1
     if _ESCAPED.search(text) is not None:
         plain = _unescaped(text)
@@ -266,8 +266,8 @@ def _plain(reading: _Reading) -> Iterator[_Reading]:
 
 
 def _joined(text: str) -> tuple[str, tuple[Pattern, ...]] | None:
-    """The text without blanks and hidden characters, where there were some and something may be in it; and the
-    formats that may."""
+    """The text without blanks and hidden characters, with its candidate formats; None without such characters, and
+    without a candidate."""
     joined = "".join(text.split())
     if not joined.isprintable():
         joined = ANY_HIDDEN.sub("", joined)
@@ -278,12 +278,12 @@ def _joined(text: str) -> tuple[str, tuple[Pattern, ...]] | None:
 
 
 def _encodes(run: str) -> bool:
-    """Whether a run of letters and digits, maybe of words, is a text in another encoding."""
+    """Whether a run of letters and digits, perhaps of words, is an encoded text."""
     return not run.islower() and any(True for _ in _decoded(run, aligned=False))
 
 
 def _unescaped(text: str) -> str:
-    """Without escapes of JSON, however often, percent signs and character references."""
+    """The text without (repeated) JSON escapes, percent signs and character references."""
     for _ in range(LAYERS):
         before, text = text, unquote(html.unescape(_ESCAPE.sub(_escaped, text)), errors="replace")
         if text == before:
@@ -297,8 +297,8 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _decoded(run: str, *, aligned: bool) -> Iterator[tuple[str, bool]]:
-    """What a run of letters and digits says in hexadecimal, or in base64 with either alphabet, and whether that is
-    data. A text may begin within the run, after something else; data only where it is `aligned`."""
+    """The decodings of a run of letters and digits (hexadecimal, base64 with either alphabet), each with whether it
+    is binary data. A text may begin within the run; data only where it is `aligned`."""
     run = run.rstrip("=")
     if len(run) % 2 == 0 and _HEXADECIMAL.fullmatch(run) is not None:
         yield from _said(bytes.fromhex(run))
@@ -307,18 +307,18 @@ def _decoded(run: str, *, aligned: bool) -> Iterator[tuple[str, bool]]:
             continue
         whole = run[offset:].translate(_STANDARD)
         missing = -len(whole) % 4
-        # one character more is of no byte
+        # a single trailing character encodes no byte
         yield from _said(base64.b64decode(whole[:-1] if missing == 3 else whole + missing * "="))
 
 
 def _begins_text(run: str, offset: int) -> bool:
-    """Whether base64 from there on may be of a text: of three characters the first has few beginnings."""
+    """Whether the base64 from `offset` on may be of a text, by the few characters that text bytes begin with."""
     firsts = run[offset : offset + _SAMPLE : 4]
     return 4 * len(firsts.translate(_OF_TEXT)) <= len(firsts)
 
 
 def _said(raw: bytes) -> Iterator[tuple[str, bool]]:
-    """What was encoded, if it is a text, or one stands in it."""
+    """The decoded text with whether it is binary data; nothing for data without a hint of a credential."""
     raw = raw.replace(b"\0", b"")
     text, unreadable = raw.decode("latin-1"), len(raw.translate(None, _LETTERS))
     data = unreadable > (1 - _READABLE) * len(text)

@@ -1,13 +1,12 @@
-"""The user's own words in a task statement: what others wrote is left out, and what the user excludes.
+"""The user's own words in a task statement, without text of others and without excluded values.
 
 A statement may carry text that its author only passes on: quoted lines, a fenced or tagged block, a forwarded mail. A
-value there is not the user's. Where nobody tells where such a block ends, it goes on to the end, and to the last mark
-of its kind, since its text may hold one itself.
+value there is not the user's. Such a block extends to the last mark of its kind, since its text may contain one, and
+without an end mark to the end of the statement.
 
-A value under a negation is not asked for: "never let eve@x.example have it". Of a sentence that negates, what stands
-after the negation is left out, and what stands before it as far as that may be meant: up to a word that turns it
-("but"), or to where the negation begins a part of its own (", not"). A condition excludes nothing ("if it is not
-free, take the next"). Languages: English, German, French, Spanish.
+A value under a negation is excluded: "never let eve@x.example have it". In a negating sentence the text after the
+negation is excluded, and before it back to a turning word ("but") or to a clause of the negation's own (", not"). A
+condition excludes nothing ("if it is not free, take the next"). Languages: English, German, French, Spanish.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _LONG_QUOTE = re.compile(
 _TABLES = tables(__file__)
 _FORWARDED = re.compile(rf"\W*(?:{'|'.join(_TABLES['forwarded'])})\W*", re.IGNORECASE)
 _WROTE = re.compile(r".*\b(?:wrote|schrieb|a \u00e9crit|escribi\u00f3)\b.*:\s*", re.IGNORECASE)
-_LONGEST = 500  # line that says who wrote what follows
+_LONGEST = 500  # characters of a line that introduces a quoted mail
 _WHEN = re.compile(r"\s*(?:on|am|le|el)\b", re.IGNORECASE)
 _FIELD = re.compile(r"[\s*]*(?P<name>[^\W\d][\w -]{0,20})[\s*]*:(?P<value>.*)")
 _SENDER = frozenset(("from", "von", "de", "exp\u00e9diteur", "remitente"))
@@ -67,14 +66,14 @@ _OWN_PART = re.compile(
 
 
 class OwnWords(NamedTuple):
-    """The texts in which the user's own values stand, none of which goes on in the next, and what excludes some."""
+    """The user's own texts, separate from each other, and the text of excluded values."""
 
     asked: tuple[str, ...]
     excluded: str
 
 
 def own_words(task: str) -> OwnWords:
-    """What a statement asks for."""
+    """The user's own words of a statement."""
     texts, excluded = [""], list[str]()
     listing = False
     for sentence in _sentences(_own(task)):
@@ -93,7 +92,7 @@ def own_words(task: str) -> OwnWords:
 
 
 def _own(task: str) -> str:
-    """Without what others wrote."""
+    """The statement without text of others."""
     text = task.replace("\r\n", "\n").replace("\r", "\n")
     for fence in _FENCES:
         if (first := text.find(fence)) >= 0:
@@ -104,8 +103,8 @@ def _own(task: str) -> str:
 
 
 def _before_mail(lines: list[str]) -> list[str]:
-    """The lines before a mail that was forwarded or answered."""
-    begin, sender, subject = 0, "", False  # of the fields of a mail's head that stand together
+    """The lines before a forwarded or answered mail."""
+    begin, sender, subject = 0, "", False  # of the current run of mail header fields
     for number, line in enumerate(lines):
         if _FORWARDED.fullmatch(line):
             return lines[:number]
@@ -126,7 +125,7 @@ def _before_mail(lines: list[str]) -> list[str]:
 
 
 def _untagged(text: str) -> str:
-    """Without what stands from the first to the last tag of a name, where it has an end."""
+    """The text without everything from the first to the last tag of a name, if it has an end tag."""
     begins, ends = dict[str, int](), dict[str, int]()
     for tag in _TAG.finditer(text):
         if tag["end"]:
@@ -152,24 +151,24 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _is_short(text: str) -> bool:
-    """Whether a text ends with a word whose full stop ends no sentence: an abbreviation (a known one, a letter, one
-    with a full stop within), or the number of an item."""
+    """Whether the last word's full stop ends no sentence: an abbreviation (a known one, a letter, one with inner full
+    stops), or the number of an item."""
     last = _LAST_WORD.search(text)
     word = last[0].lower() if last else ""
     parts = word.split(".")
     if word.isdigit():
-        return len(word) <= 2  # of a list within the sentence
+        return len(word) <= 2  # a list's number within the sentence
     return f" {word} " in _SHORT or all(part.isalpha() and len(part) <= min(len(parts), 2) for part in parts)
 
 
 def _leads_in(sentence: str, *, item: bool) -> bool:
-    """Whether a list may go on with a sentence."""
+    """Whether a sentence may introduce a list."""
     last = sentence.rstrip()[-1:]
     return last == ":" or (not item and last not in (".", "!", "?"))
 
 
 def _divided(sentence: str) -> tuple[list[str], list[str]]:
-    """What a sentence asks for, around what it excludes."""
+    """The kept and the excluded parts of a sentence."""
     plain = sentence
     for harmless in (_NO_NEGATION, _CONDITION):
         plain = harmless.sub(lambda negation: " " * len(negation[0]), plain)

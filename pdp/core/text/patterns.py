@@ -1,8 +1,8 @@
-"""Formats of credentials, and characters that people cannot see.
+"""Formats of credentials, and invisible characters.
 
-Precision over recall: each format is a documented prefix with a length, or what stands between scheme and host of a
-URI, so a hit is worth a denial. All run in linear time on hostile text: repeats are bounded, or cannot start inside
-their own run. `pdp.core.text.credentials` searches for them.
+Precision over recall: each format is a documented prefix with a length, or the userinfo of a URI, so a hit is worth a
+denial. All run in linear time on hostile text: repeats are bounded, or cannot start inside their own run.
+`pdp.core.text.credentials` searches for them.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from pdp.core.tables import tables
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One format. `kind` is the finding's kind, `name` its detail; `hints`: one of them stands in every hit, in this
-    spelling or (`any_case`) in small letters."""
+    """One format. `kind` is the finding's kind, `name` its detail; every hit contains one of the `hints`, in this
+    spelling or (`any_case`) in lower case."""
 
     kind: str  # "secret" | "bearer_token"
     name: str
     hints: tuple[str, ...]
     text: re.Pattern[str]
-    rest: re.Pattern[str]  # what may still belong to it
-    after: str = ""  # besides letters and digits, what it does not come after; no look-behind, which would be slow
-    until: str | None = None  # likewise, what does not come after it; None: anything may
+    rest: re.Pattern[str]  # the possible continuation of a hit
+    after: str = ""  # characters, besides letters and digits, that must not precede it; a look-behind would be slow
+    until: str | None = None  # likewise characters that must not follow it; None: any may
     any_case: bool = False
-    of_words: bool = False  # reads like words, too
-    within: bool = False  # of a longer word
-    lead: str = ""  # what it begins with, within what `text` matches
+    of_words: bool = False  # may also match words
+    within: bool = False  # may stand within a longer word
+    lead: str = ""  # its beginning within the match of `text`
 
     def stands(self, text: str, start: int, end: int) -> bool:
-        """Whether one can stand there, by the characters around."""
+        """Whether the surrounding characters admit a hit."""
         if start and not self.within and _goes_on(text[start - 1], self.after):
             return False
         return self.until is None or end == len(text) or not _goes_on(text[end], self.until)
@@ -72,13 +72,13 @@ def _within(name: str, hints: str, body: str, *, any_case: bool = False) -> Patt
 
 PRIVATE_KEY, CONNECTION = "private_key", "connection_string"
 KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
-# from the beginning of the run, or each start within it would be tried
+# anchored at the beginning of the run, for linear time
 _RUN = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{11,}\."
 _JWT = _RUN + r"eyJ[A-Za-z0-9_-]{4,}\.(?:[A-Za-z0-9_-]{8}|(?![^\s\"',;]))"
 _ENCRYPTED = _RUN + r"[A-Za-z0-9_-]{0,1000}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{22}"
 # needs a digit: "Bearer authentication-documentation" is prose
 _BEARER = r"(?i:bearer)[ \t]{0,8}(?=[A-Za-z._~+/=-]{0,63}\d)[A-Za-z0-9._~+/-]{16}"
-# a password that stands for one: a template, asterisks, the word itself
+# no placeholder for a password: a template, asterisks, the word itself
 _NO_VALUE = r"(?!(?:[<{$*%\[/]|[xX]{3,}|\.\.\.|(?i:your|pass(?:word|wd)?|pwd|secret|redacted)(?![A-Za-z0-9])))"
 
 _FORMATS = tables(__file__, "credentials.toml")["formats"]
@@ -101,24 +101,24 @@ PATTERNS = (
 
 _EXACT = tuple({hint: None for pattern in PATTERNS if not pattern.any_case for hint in pattern.hints})
 _ANY_CASE = tuple({hint: None for pattern in PATTERNS if pattern.any_case for hint in pattern.hints})
-_LONG = 512  # characters; where looking for each hint by itself takes longer than to know all pairs of characters
+_LONG = 512  # characters; for longer texts a set of character pairs is faster than a search for each hint
 
 
 def _pairs(text: str) -> set[int]:
-    """Every two characters beside each other, as numbers: the bytes by twos, and again one byte on. What is
-    not in Latin-1 is in no hint."""
+    """All pairs of adjacent characters, as numbers: the bytes by twos, from the first and from the second on. Hints
+    are Latin-1."""
     raw = text.encode("latin-1", "replace")
     size = len(raw)
     return set(array("H", raw[: size & ~1])) | set(array("H", raw[1 : size - (size - 1) % 2]))
 
 
-# the first three letters of every hint, in small letters
+# the first three letters of every hint, in lower case
 _BEGINNINGS = frozenset(tuple(hint[:3].lower()) for hint in (*_EXACT, *_ANY_CASE))
 _PAIRS_OF_HINTS = tuple((hint, frozenset(_pairs(hint))) for hint in _EXACT)
 
 
 def hinted(text: str) -> tuple[Pattern, ...]:
-    """The formats that may stand in a text: of most texts none."""
+    """The formats that a text may contain; for most texts none."""
     small = text.lower()
     if _BEGINNINGS.isdisjoint(zip(small, small[1:], small[2:], strict=False)):
         return ()
@@ -127,13 +127,13 @@ def hinted(text: str) -> tuple[Pattern, ...]:
 
 
 def hinted_among(formats: Iterable[Pattern], window: str) -> Iterator[Pattern]:
-    """Those of some formats that may stand in a part of their text."""
+    """The formats, of those given, that a window may contain."""
     small = window.lower()
     return (p for p in formats if any(hint in (small if p.any_case else window) for hint in p.hints))
 
 
 def _possible(text: str) -> Iterable[str]:
-    """The hints of which every pair of characters stands in a long text."""
+    """The hints that a text may contain; for a long text those with all of their character pairs in it."""
     if len(text) < _LONG:
         return _EXACT
     pairs = _pairs(text)

@@ -1,11 +1,11 @@
 # ruff: noqa: RUF001, RUF002 - it is about characters that look like others
 """Untrusted text for display: invisible and confusable characters are spelled out.
 
-One function for page, terminal and notification. What it returns has only characters with a shape of their own, and
-can be read back: two different texts never look the same, as far as characters go. What is drawn like ASCII and is
-not is spelled out, by the tables of Unicode's UTS 39; letters of another script stay where their word has some that
-no ASCII is like, and nothing Latin. What honest prose is full of, curly quotes, dashes, one-letter words in their own
-language, is marked instead, so that it can be read. `isolated` keeps what is written from right to left in its place.
+One function for page, terminal and notification. Its result has only visible, unambiguous characters: two different
+texts never look the same. Look-alikes of ASCII are spelled out (tables of Unicode's UTS 39); letters of another
+script stay in a word without Latin letters that has some letter unlike ASCII. Frequent characters of honest prose
+(curly quotes, dashes, one-letter words in their own language) are marked instead, and stay readable. `isolated` keeps
+right-to-left text in its place.
 
     U+202E → ⟨U+202E⟩    five of them → ⟨U+202E ×5⟩    40 spaces → ⟨space ×40⟩    30 zeros → 0⟨×30⟩
     pаypal, its first a Cyrillic → p⟨U+0430⟩ypal    привет stays    /etc∕passwd → /etc⟨U+2215⟩passwd
@@ -25,7 +25,7 @@ from pdp.core.bytes.digest import sha256_hex
 from pdp.core.tables import tables
 
 MAX_MARKS = 3  # combining marks on one letter; writing systems use up to three
-MAX_RUN = 24  # of one character, before it is counted instead
+MAX_RUN = 24  # of one character; a longer run is counted instead
 
 _TABLES = tables(__file__)
 
@@ -37,27 +37,27 @@ def _ranges(name: str) -> tuple[tuple[int, int], ...]:
 
 DEFAULT_IGNORABLE = _ranges("default_ignorable")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs", "Me"})
-# Blank although they count as symbols, stand-ins for what is not there, and Hangul letters that join into syllables.
+# Blank symbols, replacement characters, and Hangul letters that join into syllables.
 _BLANK = frozenset("\u2800\U0001d159\ufffc\ufffd")
 _JOINING = ((0x1100, 0x11FF), (0xA960, 0xA97F), (0xD7B0, 0xD7FF))
-# What we write ourselves, and what would pass for it.
+# Our own brackets and their look-alikes.
 _BRACKETS = frozenset("⟨⟩〈〉❬❭❰❱⧼⧽‹›︿﹀\u2329\u232a")
-# Scripts, as Unicode names their letters, that have many of the shapes of Latin ones.
+# Scripts (by Unicode's names of letters) with many Latin shapes.
 _ALIKE = frozenset({"ARMENIAN", "CANADIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GEORGIAN", "GREEK", "LISU"})
 _ALSO_ALIKE = _ranges("also_alike")
 _STROKE_LIKE = {char: plain for plain, chars in _TABLES["strokes"].items() for char in chars}
 _SMALL_CAPITAL = re.compile(r"LATIN LETTER SMALL CAPITAL ([A-Z])")
-# Drawn like ASCII, and in honest prose all the same: quotes, apostrophe, dash, ellipsis, minus, number sign.
+# Look-alikes of ASCII in honest prose: quotes, apostrophe, dash, ellipsis, minus, number sign.
 _TYPOGRAPHY = frozenset("‘’‚“”–…−№")
-_EUROPEAN = ("\u00c0", "\u017f")  # Latin letters that languages of today are written with
-# Scripts that set punctuation, letters and digits as wide as their own signs, and have a round zero.
+_EUROPEAN = ("\u00c0", "\u017f")  # Latin letters of present languages
+# Scripts with full-width punctuation, letters and digits, and a round zero.
 _SET_WIDE = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 _IDEOGRAPHIC_ZERO = "\u3007"
 _WIDE_PUNCTUATION = frozenset("，．：；！？（）％～")  # but no slash, quote or dollar
 _AROUND_WORDS = frozenset(' .,;:!?()"«»„') | _TYPOGRAPHY
-# How `unicodedata` calls what is an ASCII character but for its width or font.
+# `unicodedata`'s tags for ASCII characters of another width or font.
 _CLOTHES = frozenset({"<wide>", "<narrow>", "<small>", "<font>", "<compat>"})
-_DOTTED = frozenset("ij")  # which have the dot above already
+_DOTTED = frozenset("ij")  # with a dot above already
 _DOT_ABOVE = "\u0307"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 _FSI, _PDI = "\u2068", "\u2069"
@@ -76,9 +76,9 @@ class _As(Enum):
 
 
 def visible(text: str, *, lines: bool = False, alike: bool = True) -> str:
-    """The text with everything deceptive spelled out. A line break is `⟨U+000A⟩`; with `lines`, up to two in a row
-    are kept as such, for a text that is shown as a block. Without `alike`, for a reader that sees no shapes, what is
-    only drawn like ASCII stays. Never raises; the result is well-formed Unicode."""
+    """The text with every deceptive character spelled out. A line break is `⟨U+000A⟩`; with `lines`, up to two in a
+    row are kept, for a text shown as a block. Without `alike`, for a reader that sees no shapes, look-alikes of ASCII
+    stay. Never raises; the result is well-formed Unicode."""
     if _PLAIN.fullmatch(text) and not text.startswith(" ") and _RUN.search(text) is None:
         return text
     if lines:
@@ -88,8 +88,8 @@ def visible(text: str, *, lines: bool = False, alike: bool = True) -> str:
 
 
 def abridged(text: str, most: int) -> str:
-    """The text as `visible` shows it; of one of more than `most` characters beginning and end, with how many stand
-    between and a digest of the whole, so that no two that differ look the same."""
+    """The text by `visible`; of one longer than `most` characters the beginning and end, with the number of omitted
+    characters and a digest of the whole, so that different texts look different."""
     if len(text) <= most:
         return visible(text)
     begins, left_out = most // 3, len(text) - most
@@ -98,8 +98,8 @@ def abridged(text: str, most: int) -> str:
 
 
 def isolated(shown: str) -> str:
-    """A text that `visible` returned, its order kept wherever it is shown from left to right: each run of letters
-    that are written from right to left, with the spaces between them, turns around within itself and nothing else."""
+    """A result of `visible` with its order kept in left-to-right display: each run of right-to-left letters, with the
+    spaces between, is isolated."""
     if shown.isascii():
         return shown
     out = []
@@ -110,8 +110,8 @@ def isolated(shown: str) -> str:
 
 
 def _runs(shown: str) -> Iterator[tuple[bool, str]]:
-    """Characters with whether they are of a run from right to left: letters, marks on them, single spaces between,
-    and the brackets around letters that are marked."""
+    """Characters with whether they belong to a right-to-left run: letters, their marks, single spaces between, and
+    the brackets around marked letters."""
     turned = False
     for at, char in enumerate(shown):
         kind = unicodedata.bidirectional(char)
@@ -124,7 +124,7 @@ def _runs(shown: str) -> Iterator[tuple[bool, str]]:
 
 @lru_cache(maxsize=4_096)
 def hidden(char: str) -> bool:
-    """Whether a character is spelled out wherever it stands. Marks and spaces may be as well, by what is around."""
+    """Whether a character is spelled out in any context. Marks and spaces may be too, by their context."""
     code = ord(char)
     if unicodedata.category(char) in _HIDDEN_CATEGORIES and char != " ":
         return True
@@ -165,7 +165,8 @@ def _run(char: str, length: int, *, plain: bool, edge: bool) -> str:
 
 
 def _marked(runs: list[tuple[str, int]]) -> str:
-    """One pair of brackets around neighbours, so that words keep their look; around each that is there too often."""
+    """Marked characters: one pair of brackets around neighbours, so that words keep their look; around each one of a
+    too long run."""
     if all(length <= MAX_RUN for _, length in runs):
         return f"⟨{''.join(char * length for char, length in runs)}⟩"
     return "".join(f"⟨{char}{_times(length)}⟩" for char, length in runs)
@@ -176,8 +177,8 @@ def _times(length: int) -> str:
 
 
 def _shown(text: str, *, alike: bool) -> list[_As]:
-    """The rendering of each character. Marks show themselves on a letter, where they are few and no other spelling
-    of the same letter exists; otherwise all marks of that letter are spelled out."""
+    """The rendering of each character. Marks on a letter stay where they are few and the letter has no other
+    spelling; otherwise all marks of that letter are spelled out."""
     shown: list[bool] = []
     start = 0
     while start < len(text):
@@ -205,13 +206,13 @@ def _shown(text: str, *, alike: bool) -> list[_As]:
 
 
 def _told_in(text: str) -> frozenset[str]:
-    """The scripts that a line is evidently written in, besides Latin."""
+    """The evident scripts of a line, besides Latin."""
     return frozenset(_script(char) for char in text if _of_a_word(char) and _tells(char)) - {"LATIN", "COMBINING"}
 
 
 def _in_prose(char: str, part: str, *, bare: bool, told: frozenset[str]) -> bool:
-    """Whether a character that passes for an ASCII one is where honest prose has it: marked, it can still be read.
-    A letter is, in a word of its own script between spaces, in a line that is evidently written in that script."""
+    """Whether a look-alike of ASCII stands where honest prose has it, so that it is only marked. A letter does in a
+    word of its own script between spaces, in a line evidently written in that script."""
     european = _EUROPEAN[0] <= char <= _EUROPEAN[1] and char.isalpha() and not unicodedata.decomposition(char)
     if char in _TYPOGRAPHY or european:
         return True
@@ -226,7 +227,7 @@ def _in_prose(char: str, part: str, *, bare: bool, told: frozenset[str]) -> bool
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether nothing but spaces, and punctuation beside them, is around a word."""
+    """Whether only spaces, and punctuation beside them, surround a word."""
     return _ends_at_space(text[end : end + 4]) and _ends_at_space(text[max(0, start - 4) : start][::-1])
 
 
@@ -242,9 +243,8 @@ def _of_a_word(char: str) -> bool:
 
 
 def _deceptive_in_word(word: str, *, alike: bool) -> Iterator[bool]:
-    """Whether each letter, digit and mark of a word passes for an ASCII one: in a word with Latin letters all
-    of a script that has the same shapes, otherwise what is drawn so where nothing tells its script. Marks go with
-    their letter."""
+    """Whether each letter, digit and mark of a word passes for ASCII: in a word with Latin letters every letter of a
+    script with Latin shapes, otherwise look-alikes without evidence of their script. Marks go with their letter."""
     scripts = [_script(char) for char in word]
     latin = "LATIN" in scripts
     telling_scripts = {script for char, script in zip(word, scripts, strict=True) if _tells(char)}
@@ -257,13 +257,13 @@ def _deceptive_in_word(word: str, *, alike: bool) -> Iterator[bool]:
 
 
 def _tells(char: str) -> bool:
-    """Whether a character shows which script its word is in: no ASCII is like it, nor is it one of another kind."""
+    """Whether a character is evidence of its word's script: unlike ASCII, and no compatibility variant."""
     return not char.isascii() and not _as_ascii(char) and not unicodedata.decomposition(char).startswith("<")
 
 
 @lru_cache(maxsize=16_384)
 def _as_ascii(char: str) -> bool:
-    """Whether a character that is none of ASCII is drawn like one, or like several (UTS 39, confusables)."""
+    """Whether a non-ASCII character looks like one or several ASCII characters (UTS 39, confusables)."""
     if char.isascii():
         return False
     if (
@@ -277,8 +277,8 @@ def _as_ascii(char: str) -> bool:
 
 
 def skeleton(text: str) -> str:
-    """The same for texts that are drawn alike, or nearly: to compare with, never to show. Blanks around a text, a
-    second one in a row, and what is drawn as nothing tell no two apart."""
+    """The skeleton of a text, equal for look-alike texts: for comparison, never for display. Surrounding and repeated
+    blanks and invisible characters make no difference."""
     drawn = (" " if char in _BLANK else char for char in unicodedata.normalize("NFKC", text) if not _undrawn(char))
     return "".join(map(_first_alike, " ".join("".join(drawn).split())))
 
@@ -292,20 +292,20 @@ def _undrawn(char: str) -> bool:
 
 @lru_cache(maxsize=16_384)
 def _first_alike(char: str) -> str:
-    """The first of the ASCII characters that one is drawn like, itself among them."""
+    """The first ASCII character among a character and its look-alikes."""
     plain = _plain_of(char) or char
     alike = [each for each in (plain, *_drawn_like(plain)) if each.isascii() and len(each) == 1]
     return min(alike, default=char)
 
 
 def _plain_of(char: str) -> str:
-    """The ASCII character that one of our own list is drawn like; "" for others."""
+    """The ASCII look-alike by our own list; "" for others."""
     small = _SMALL_CAPITAL.fullmatch(unicodedata.name(char, ""))
     return small[1].lower() if small else _STROKE_LIKE.get(char, "")
 
 
 def _drawn_like(char: str) -> tuple[str, ...]:
-    """The characters that one is confusable with (UTS 39)."""
+    """The confusables of a character (UTS 39)."""
     from confusable_homoglyphs.confusables import is_confusable  # noqa: PLC0415 - a megabyte of tables
 
     confusable = is_confusable(char, greedy=True)

@@ -1,9 +1,8 @@
-"""Values in a text, verbatim: what stands between blanks, quotes and brackets, apart from the marks of a sentence.
+"""Verbatim values in a text: between blanks, quotes and brackets, apart from the marks of a sentence.
 
-Nothing is folded but the composition of characters (NFC) and the width of blanks in the text, which a line break
-changes. A value with other letters, marks or blanks is another value. Two things compare by what they say: a JSON
-number is a number in whatever spelling the text has, and an instant (`2024-05-19 12:00`) may be put together from
-a date and its own time, side by side.
+Only the composition of characters (NFC) and the width of blanks are normalised; a value with other letters, marks or
+blanks is another value. Two kinds compare by meaning: a JSON number equals a number in any spelling of the text, and
+an instant (`2024-05-19 12:00`) may be joined from a date and its own time, side by side.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from functools import cached_property
 from typing import NamedTuple
 
 Scalar = str | Decimal  # a text or a number of JSON
-_Edges = tuple[tuple[int, ...], tuple[int, ...]]  # where a value may begin, and end
+_Edges = tuple[tuple[int, ...], tuple[int, ...]]  # possible begins and ends of a value
 _START, _END = 1, 2
 MAX_TEXT = 262_144  # characters of one text that are read
-_MARKS = 3  # of one edge that may or may not belong to a value
+_MARKS = 3  # optional marks at one edge of a value
 _OPENING, _CLOSING = "'([{\u2018\u00bf\u00a1", "')]}.,;:!?\u2026\u2019"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _APOSTROPHES = "'\u2019"
 _CURRENCY = "$\u20ac\u00a3\u00a5"
 _APART = r"\s\"`<>\u00ab\u00bb\u201c-\u201f"
-# a comma divides neither a number nor an address
+# a comma within a number or an address divides nothing
 _SEGMENT = re.compile(rf"[A-Za-z][\w+.-]*://[^{_APART}]+|(?:[^{_APART};,]|(?<=\d),(?=\d))+")
 _DIVIDED = re.compile(rf"[{_APART};,]")
 _BLANKS = re.compile(r"\s+")
@@ -35,7 +34,7 @@ _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3}){1,5}(?:\.\d{1,18})?", re.ASCI
 _INSTANT_PART = re.compile(
     r"(?<![\w.:/-])(?:(?P<date>\d{4}-\d\d-\d\d)(?![\w/-])|(?P<time>\d\d?:\d\d(?::\d\d)?)(?![\w:/-]))"
 )
-# between a date and its own time; "to" or "not" tell two apart
+# between a date and its own time; not "to" or "not"
 _BESIDE = re.compile(r",?[ \t]+(?:(?:at|on|from|um|am|ab|von|\u00e0|le|de|a las?|el)[ \t]+)?", re.IGNORECASE)
 
 
@@ -46,7 +45,7 @@ class _Index(NamedTuple):
 
 
 class Wording:
-    """A text as values stand in it."""
+    """A text indexed for the look-up of values."""
 
     def __init__(self, text: str) -> None:
         text = unicodedata.normalize("NFC", text)
@@ -55,11 +54,11 @@ class Wording:
 
     @property
     def numbers(self) -> frozenset[Decimal]:
-        """The numbers that stand here, each in one segment."""
+        """The numbers in the text, each in one segment."""
         return self._index.numbers
 
     def holds(self, value: str) -> bool:
-        """Whether a value stands here, of any length."""
+        """Whether the text contains a value, of any length."""
         value, index = unicodedata.normalize("NFC", value), self._index
         if value in index.words:
             return True
@@ -71,12 +70,12 @@ class Wording:
         return at >= 0
 
     def edges(self) -> Iterator[_Edges]:
-        """Where a value may begin and end in each segment: with the marks around it, and without."""
+        """The possible begins and ends of a value in each segment, with and without marks."""
         for segment in _SEGMENT.finditer(self.text):
             yield self._found(*segment.span())
 
     def phrases(self, first: _Edges, last: _Edges) -> Iterator[str]:
-        """What stands here from one segment to another."""
+        """The values from one segment to another."""
         for start in first[0]:
             for end in last[1]:
                 if start < end and _SAYS.search(self.text, start, end):
@@ -84,7 +83,7 @@ class Wording:
 
     @cached_property
     def _index(self) -> _Index:
-        """All that is asked about a text which many values are looked for in."""
+        """The index of a text, for many look-ups."""
         bounds, words, numbers = bytearray(len(self.text) + 1), set[str](), set[Decimal]()
         for edges in self.edges():
             for starts_or_ends, bound in zip(edges, (_START, _END), strict=True):
@@ -123,17 +122,17 @@ def _divides(mark: str) -> bool:
 
 
 def _opened(text: str, start: int, end: int) -> bool:
-    """Whether the first mark of a segment is none of a value's."""
+    """Whether the first character of a segment is a mark, not part of a value."""
     mark, before = text[start], text[start - 1 : start]
     if start + 1 == end:
         return False
     if mark in _CURRENCY:
         return text[start + 1].isdigit()
-    return mark in _OPENING or (mark == ":" and before == '"')  # a member of JSON without blanks
+    return mark in _OPENING or (mark == ":" and before == '"')  # a JSON member without blanks
 
 
 def _ended(text: str, start: int, end: int) -> int:
-    """The end of a segment without its last mark; the same where that belongs to it."""
+    """The end of a segment without its last mark; unchanged where the mark belongs to the value."""
     if end - start > 2 and text[end - 1] == "s" and text[end - 2] in _APOSTROPHES:
         return end - 2
     last, rest = text[end - 1], text[start : end - 1]
@@ -143,13 +142,13 @@ def _ended(text: str, start: int, end: int) -> int:
         return end
     if last in _PAIRS and rest.count(_PAIRS[last]) > rest.count(last):
         return end
-    if last == "." and rest.endswith("."):  # `..` is a folder, three dots are a mark
+    if last == "." and rest.endswith("."):  # `..` is a folder, `...` a mark
         return end - 3 if rest.endswith("..") and not rest.endswith("...") and len(rest) > 2 else end
     return end - 1
 
 
 def number_in(text: str) -> Decimal | None:
-    """The number that a text is, in decimal digits, with or without commas between thousands."""
+    """The number spelled by a text, in decimal digits, with or without thousands commas; None for another text."""
     if not text[-1:].isdigit():
         return None
     if _THOUSANDS.fullmatch(text):
@@ -158,7 +157,7 @@ def number_in(text: str) -> Decimal | None:
 
 
 def atoms(texts: Iterable[str], longest: int) -> Iterator[str]:
-    """The atoms of all values of up to `longest` segments that stand in texts, the short ones first."""
+    """The atoms of all values of up to `longest` segments in texts, short ones first."""
     read: list[tuple[Wording, list[_Edges]]] = []
     for wording in map(Wording, texts):
         read.append((wording, []))
@@ -176,7 +175,7 @@ def atoms(texts: Iterable[str], longest: int) -> Iterator[str]:
 
 
 def atom(value: Scalar) -> str:
-    """A value as it is compared. A line break tells a number from a text that says the same."""
+    """The comparison form of a value. A leading line break distinguishes a number from an equal text."""
     if not isinstance(value, str):
         return f"\n{text_of(value)}"
     text = unicodedata.normalize("NFC", value)
@@ -184,15 +183,15 @@ def atom(value: Scalar) -> str:
 
 
 def text_of(value: Scalar) -> str:
-    """A value as a text; a number in its one spelling."""
+    """The text of a value; a number in its one spelling."""
     if isinstance(value, str):
         return value
     return f"{value.normalize():f}" if value else "0"
 
 
 def _instants(text: str) -> Iterator[str]:
-    """Dates with their own times. A time between two dates is either's: then it is neither's, unless all that
-    stand side by side make pairs."""
+    """Dates joined with their own times. A time between two dates belongs to neither, unless the whole run makes
+    pairs."""
     run: list[re.Match[str]] = []
     for part in (*_INSTANT_PART.finditer(text), None):
         if (

@@ -1,1 +1,1 @@
-"""Text that speaks to a model: its rules (`rules.toml`) and their matching, for tools and what they return."""
+"""Prompt injection: rules (`rules.toml`) and their matching, for tools and their results."""

@@ -1,23 +1,23 @@
-"""Display-safe excerpts of text that nobody has vouched for."""
+"""Display-safe excerpts of untrusted text."""
 
 from __future__ import annotations
 
 import unicodedata
 
 _BEFORE, _AFTER = 24, 96
-_SHOWN = "\n\t"  # known to everybody, and shown as a space
+_SHOWN = "\n\t"  # shown as a space
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
 
 
 def excerpt_of(text: str, start: int = 0, end: int = 0) -> str:
-    """At most some 120 characters of `text` around a match, with everything unseen spelled out."""
+    """At most some 120 characters of `text` around a match, with invisible characters spelled out."""
     first, last = max(0, start - _BEFORE), min(len(text), max(end, start) + _AFTER, start + _BEFORE + _AFTER)
     shown = visible(text[first:last]).strip()
     return f"{'…' if first else ''}{shown}{'…' if last < len(text) else ''}"
 
 
 def visible(text: str) -> str:
-    """`text` with characters that people cannot see, or that move others about, written as ⟨U+XXXX⟩."""
+    """`text` with invisible and direction-changing characters written as ⟨U+XXXX⟩."""
     return "".join(_visible(char) for char in text)
 
 
@@ -32,7 +32,7 @@ def _visible(char: str) -> str:
 
 
 def is_unseen(char: str) -> bool:
-    """Letters and marks by category that are drawn as nothing: fillers and variation selectors."""
+    """Whether a letter or mark by category is invisible: a filler or variation selector."""
     return (
         char in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
         or "\ufe00" <= char <= "\ufe0e"

@@ -1,12 +1,12 @@
-"""Instruction-like text: what a description says to the model instead of about the tool.
+"""Instruction-like text: descriptions that address the model instead of describing the tool.
 
-Two ways to find it. Phrases: regular expressions of `rules.toml` over `normalize.phrase`, in which `{NAME}` stands
-for a set of words and `~n` for up to n words of the same sentence; words are bounded and separated by exactly one
-space, so nothing backtracks further than n words. `high` is what no honest description needs; `medium` is what
-honest ones say too, and counts for more when several occur (`together`). Tuned as `docs/scan.md` says.
+Phrases: regular expressions of `rules.toml` over `normalize.phrase`, with `{NAME}` for a set of words and `~n` for up
+to n words of the same sentence; words are bounded and separated by exactly one space, so nothing backtracks further
+than n words. `high` phrases are needed by no honest description; `medium` ones occur in honest descriptions too, and
+count for more when several occur (`together`). Tuned as in `docs/scan.md`.
 
-Concepts: a sentence is searched for concepts (a secret, handing over, hiding, people, rules, setting aside, ...), for
-wordings that no list of phrases foresees; some do not occur together in one sentence of an honest description.
+Concepts (a secret, handing over, hiding, people, rules, setting aside, ...): for wordings that no list of phrases
+foresees; some do not occur together in one sentence of an honest description.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _READ = "A definition describes; it does not give the model orders of its own. R
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """A rule and the phrases that it looks for; `sign` is the kind of sign it is when several come together;
-    `other_script` says that no ASCII text holds any of them."""
+    """A rule and its phrases; `sign` is its kind for `together`; `other_script`: no ASCII text matches any of
+    them."""
 
     rule: Rule
     patterns: tuple[re.Pattern[str], ...]
@@ -72,7 +72,7 @@ _PAIRS = (
 
 
 def instructions(folded: str) -> Iterator[tuple[Phrases, str]]:
-    """Each rule that holds of a folded text, with an excerpt."""
+    """Each rule that matches a folded text, with an excerpt."""
     first_matches = _PATTERNS.first(folded)
     numbers = itertools.count()
     for phrases in RULES:
@@ -89,7 +89,7 @@ def together(signs: frozenset[str]) -> bool:
 
 
 _SENTENCE = re.compile(r"(?<=[.!?])[\s\"')*_`]+|\n\s*\n|\n\s*[-*•]\s")
-MAX_SENTENCES = 2_000  # of one text that are looked at
+MAX_SENTENCES = 2_000  # of one text that are searched
 _SHORTEST = 12
 
 _NAMES = tuple(CONCEPTS)
@@ -98,7 +98,7 @@ _SHAPES = PatternSet([compiled(CONCEPTS[name]) for name in _NAMES])
 
 @dataclass(frozen=True, slots=True)
 class _Cooccurrence:
-    """Concepts that tell of poison when one sentence holds them all."""
+    """Sets of concepts that indicate poisoning when one sentence has them all."""
 
     rule: Rule
     concepts: tuple[tuple[str, ...], ...]
@@ -112,17 +112,17 @@ def _cooccurrence(table: dict[str, Any]) -> _Cooccurrence:
 
 _EVERYWHERE = tuple(_cooccurrence(table) for table in SENTENCES if not table.get("of_property"))
 _OF_PROPERTIES = tuple(_cooccurrence(table) for table in SENTENCES if table.get("of_property"))
-_DENIAL = compiled(phrase("denial"))  # what a clause denies from its first word on, it does not ask for
+_DENIAL = compiled(phrase("denial"))  # a clause that begins with a denial asks for nothing
 _CLAUSE = re.compile(r"[,:;]|\b(?:but|instead|still|however|rather|yet)\b| [-\u2013\u2014] ")
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text, but for those too short to say anything."""
+    """The sentences of a text, without those of at most `_SHORTEST` characters."""
     return (part for part in _SENTENCE.split(text) if part and len(part) > _SHORTEST)
 
 
 def cooccurrence(folded: str, *, of_property: bool) -> Iterator[tuple[Rule, str]]:
-    """Rules that hold of one folded sentence; a parameter's description asks for what it describes."""
+    """Rules that match one folded sentence. `of_property`: a parameter's description, which has further rules."""
     if _DENIAL.match(folded):
         folded = _CLAUSE.split(folded, maxsplit=1)[-1] if _CLAUSE.search(folded) else ""
     held = {_NAMES[number] for number in _SHAPES.first(folded)}

@@ -1,7 +1,7 @@
-"""Normalisation of text to the one spelling that rules match: as a model reads it, however it looks.
+"""Normalisation of text to the one spelling that rules match, as a model reads it.
 
-A phrase is lower-case ASCII words between single spaces; hidden characters, look-alike letters, markup and
-apostrophes are gone, and text hidden in tag characters stands where it was hidden.
+A phrase is lower-case ASCII words between single spaces, without hidden characters, look-alike letters, markup and
+apostrophes; text in tag characters is decoded in place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FOLDED = {ord(char): latin for latin, chars in LOOKALIKES.items() for char in c
 _CONTROLS = dict.fromkeys((*range(0x9), *range(0xE, 0x20), 0x7F))
 _UNDRAWN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u3164\uffa0")
 _TAGS = range(0xE0020, 0xE007F)
-# how Unicode names what is drawn like a Latin letter and decomposes to none: strokes, small capitals, squares, flags
+# Unicode names of Latin look-alikes without a decomposition: strokes, small capitals, squares, flags
 _NAMED = re.compile(
     r"(?:LATIN|REGIONAL INDICATOR|NEGATIVE|CROSSED|SQUARED)\b.*?"
     r"\b(?:LETTER|CAPITAL|SMALL|SYMBOL) ([A-Z])(?: WITH .*)?"
@@ -59,7 +59,7 @@ class Normalized:
 
 
 def letters(text: str) -> str:
-    """`text` with look-alike letters as the Latin ones they are drawn like, nothing hidden, lower case."""
+    """`text` in lower case, with look-alike letters replaced by Latin ones and hidden characters removed."""
     if text.isascii():
         return text.translate(_CONTROLS).lower()
     folded = unicodedata.normalize("NFKD", text).translate(_FOLDED)
@@ -91,8 +91,8 @@ def words(folded: str) -> str:
 
 
 def decoded(text: str) -> Iterator[Normalized]:
-    """Decoded readings of `text`: character references, percent signs, escapes, base64, base32, hex,
-    letters held apart, digits for letters, words run together, backwards, rotated. Only what reads as text."""
+    """Decoded readings of `text`: character references, percent signs, escapes, base64, base32, hex, spaced letters,
+    digits for letters, joined words, backwards, rotated. Only readable ones."""
     plain = _unescaped(text)
     if plain != text:
         yield Normalized(plain, unusual=False)
@@ -135,7 +135,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _together(match: re.Match[str]) -> str:
-    """Letters held apart as words: what stands between most of them is nothing, what else stands there a blank."""
+    """Spaced letters joined to words: the most frequent separator is removed, any other becomes a blank."""
     parts = _SEPARATOR.split(match[0])
     (usual, _), *_ = Counter(parts[1::2]).most_common(1)
     return "".join(part if i % 2 == 0 else "" if part == usual else " " for i, part in enumerate(parts))

@@ -1,8 +1,8 @@
-"""A search for many patterns at once, which tries each pattern only where a match of it may begin.
+"""A search for many patterns at once, which tries each only where a match may begin.
 
-Of every pattern the parse tree tells how its matches begin: up to `_LENGTH` characters, from a finite set. A text is
-walked through once; at each place that a word may begin, the patterns that begin like it are tried. What is found is
-what the patterns find by themselves, since no place is left out where one matches.
+The parse tree of a pattern gives the beginnings of its matches: up to `_LENGTH` characters, from a finite set. In one
+pass over the text, at each beginning of a word the patterns with that beginning are tried. The matches are those of
+the patterns by themselves, since no place of a match is skipped.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 
 _LENGTH = 5  # characters of a beginning
 _MOST = 4_096  # beginnings of one pattern
-_CLASS = 40  # characters of a class that are told apart
-_KEPT = 1 << 14  # heads of words whose patterns are remembered
+_CLASS = 40  # characters of a class that are enumerated
+_KEPT = 1 << 14  # cached heads of words
 WORD_START = r"(?<![a-z0-9])"
-_Begun = set[tuple[str, bool]]  # a beginning, and whether what follows is known, too
+_Begun = set[tuple[str, bool]]  # a beginning, and whether its continuation is known
 
 
 class PatternSet:
-    """Patterns that begin with `WORD_START`, by their place in a sequence."""
+    """Patterns that begin with `WORD_START`, numbered by their place in a sequence."""
 
     def __init__(self, patterns: Sequence[re.Pattern[str]]) -> None:
         self._patterns = patterns
-        self._anywhere: list[int] = []  # those of which it is not known how they begin
+        self._anywhere: list[int] = []  # patterns with unknown beginnings
         self._starting: dict[str, list[int]] = {}
         for number, pattern in enumerate(patterns):
             starts = beginnings(pattern)
@@ -54,13 +54,13 @@ class PatternSet:
         return first_matches
 
     def _with_head(self, head: str) -> tuple[int, ...]:
-        """The patterns that may match where a text goes on like this."""
+        """The patterns that may match at a text with this head."""
         starts = (head[:length] for length in range(1, len(head) + 1))
         return tuple(sorted(number for start in starts for number in self._starting.get(start, ())))
 
 
 def beginnings(pattern: re.Pattern[str]) -> frozenset[str] | None:
-    """Texts with one of which every match of a pattern begins. None where there are too many, or it ignores case."""
+    """The possible beginnings of a pattern's matches; None where there are too many, or it ignores case."""
     if pattern.flags & re.IGNORECASE or not pattern.pattern.startswith(WORD_START):
         return None
     begun = _sequence(parser.parse(pattern.pattern, pattern.flags), {("", True)})
@@ -78,7 +78,7 @@ def _sequence(items: Iterable[tuple[Any, Any]], begun: _Begun) -> _Begun:
 
 
 def _item(code: Any, argument: Any, going: _Begun) -> _Begun:
-    """What begins as `going` and goes on with an item."""
+    """The beginnings of `going` continued by an item."""
     if code in (op.AT, op.ASSERT, op.ASSERT_NOT):  # they take no characters
         return going
     if code is op.SUBPATTERN:
@@ -98,7 +98,7 @@ def _unknown(begun: _Begun) -> _Begun:
 
 
 def _characters(members: Iterable[tuple[Any, Any]]) -> Iterator[str]:
-    """The characters of a class; none of one with many."""
+    """The characters of a class; none for a large one."""
     codes: list[int] = []
     for code, argument in members:
         if code is op.LITERAL:

@@ -1,6 +1,6 @@
 """Patterns of credentials, addresses, sensitive files and chat markers in a text.
 
-Data can leave by an address; a marker of a chat format or prompt makes a description speak in another's name.
+Data can leave by an address; a marker of a chat format or prompt makes a description speak as another role.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PLAIN = (
 
 
 def addresses(text: str) -> Iterator[tuple[Rule, str]]:
-    """Each rule that holds of a text without hidden characters, in lower case."""
+    """Each rule that matches a text (lower case, no hidden characters), with an excerpt."""
     for rule, plain in _PLAIN:
         if (match := plain.search(text)) is not None:
             yield rule, excerpt_of(text, match.start(), match.end())
@@ -85,7 +85,7 @@ _TURN = shape("turn")
 
 
 def markers(bare: str) -> Iterator[tuple[Rule, str]]:
-    """Each rule that holds of a text without hidden characters, in lower case."""
+    """Each rule that matches a text (lower case, no hidden characters), with an excerpt."""
     if (tag := _TAG.search(bare)) is not None:
         yield TAG, excerpt_of(bare, *tag.span())
     turn = _TURN.search(bare)

@@ -1,4 +1,4 @@
-"""Rules of the scan, and their tables: patterns are data in `rules.toml` that reviewers read, not code."""
+"""Rules of the scan, and their tables: patterns are data (`rules.toml`), for reviewers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that is looked for. `help` says what a reviewer should do about it."""
+    """One rule of the scan. `help` is the advice to a reviewer."""
 
     code: str
     severity: Severity
