@@ -15,7 +15,6 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.vote import Cast
 from pdp.core.call.request import ClientAnswer
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.outcome.answer import open_requirement
@@ -24,6 +23,7 @@ from pdp.core.record.stored import Commit
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Decision
 from pdp.people.approver_metrics import ApproverMetrics
+from pdp.people.ballot import Cast
 from pdp.people.visibility import CLIENT, Visibilities
 from pdp.people.votes import BallotInput, Votes
 

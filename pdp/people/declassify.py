@@ -18,7 +18,6 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
-from pdp.core.approvals.vote import Cast
 from pdp.core.bytes.digest import Json
 from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
@@ -26,6 +25,7 @@ from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.record.stored import Commit, RecordRef, Supersede
 from pdp.decide.retry import retry_on_conflict
+from pdp.people.ballot import Cast
 from pdp.people.operator_requests import OperatorRequests, matter
 
 TOOL = "declassify"

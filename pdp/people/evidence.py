@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.core.approvals import binding, consents, grants
+from pdp.core.approvals import consents, grants
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import binds_of, tally, wanted_by
@@ -24,6 +24,7 @@ from pdp.core.check import NS
 from pdp.core.outcome.evidence import answer
 from pdp.core.ports import Directories, Store
 from pdp.core.record.stored import StoredCall
+from pdp.people import binding
 from pdp.people.persons import Revoked, never
 
 GIVEN = ("met", "refused")  # everything else is no answer

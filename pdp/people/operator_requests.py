@@ -18,7 +18,6 @@ from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.rows import Account, Approval, Call, Shown
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open
-from pdp.core.approvals.vote import Cast
 from pdp.core.bytes.digest import Json, canonical, keyed_index, lasting_index, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import Forbidden, Outdated
@@ -28,6 +27,7 @@ from pdp.core.tables import tables
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits
 from pdp.decide.state import ServiceState
+from pdp.people.ballot import Cast
 from pdp.people.canaries import OPERATE
 from pdp.people.requests import short_code
 

@@ -17,7 +17,6 @@ from typing import Any
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery
 from pdp.core.approvals.rows import Account, Approval
-from pdp.core.approvals.vote import Cast
 from pdp.core.bytes.digest import Json
 from pdp.core.call.switches import QUARANTINE
 from pdp.core.check import NS
@@ -26,6 +25,7 @@ from pdp.core.record import events
 from pdp.core.record.stored import Commit, RecordRef, SwitchRow
 from pdp.decide.quarantine import PATH
 from pdp.decide.retry import retry_on_conflict
+from pdp.people.ballot import Cast
 from pdp.people.operator_requests import OperatorRequests, matter
 
 LIFT = matter("quarantine_lift")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdp.core.approvals import binding, planned, records
+from pdp.core.approvals import records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import (
     APPROVER,
@@ -45,6 +45,7 @@ from pdp.core.record.stored import CallKeys, Commit, StoredCall
 from pdp.core.text.credentials import SECRET_KINDS
 from pdp.decide.commit import Recorder
 from pdp.decide.facts import SALT_BYTES
+from pdp.people import binding, planned
 from pdp.people.evidence import GIVEN, Counting
 
 TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that a late caller is told the reason

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person, Standing
-from pdp.core.approvals.novelty import Precedent, novelty
 from pdp.core.approvals.queries import ApprovalQuery, Folded, Page, meant_code
 from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, LastClaims, Shown, Vote
@@ -22,6 +21,7 @@ from pdp.decide.commit import Recorder
 from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.evidence import Counting
+from pdp.people.novelty import Precedent, novelty
 
 CLIENT = "client"  # the surface of a person who is known by a caller's word about its client alone
 UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see

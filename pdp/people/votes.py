@@ -14,7 +14,6 @@ from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, Event, GrantState, State
 from pdp.core.approvals.steps import EndGrant, EndMandates, Sign
 from pdp.core.approvals.view import ApprovalView, presented
-from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.call.mandates import MandateEvent
 from pdp.core.call.sessions import named_session_index
@@ -24,6 +23,7 @@ from pdp.core.record.stored import Commit, RecordRef
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.people.approver_metrics import ApproverMetrics
+from pdp.people.ballot import Ballot, Cast, VoteRefusal, cast
 from pdp.people.declassify import Declassifications
 from pdp.people.quarantines import QuarantineLifts
 from pdp.people.visibility import UNKNOWN, Visibilities, Visibility, claims_step

@@ -28,11 +28,11 @@ from pdp.core.approvals.rows import Approval, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Activate, Expect, Move, Open, Step
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import canonical, digest
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.record.encoding import Stamp
+from pdp.people.ballot import Ballot, Cast, VoteRefusal, cast
 
 TTL = 10  # seconds
 INSTANTS = (make.AT + NS, make.AT + TTL * NS)  # before the expiry, and exactly at it

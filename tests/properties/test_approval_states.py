@@ -23,7 +23,7 @@ from pdp.core.approvals.redeem import evidence_state
 from pdp.core.approvals.rows import Approval, Vote
 from pdp.core.approvals.states import FINAL, TRANSITIONS, Event, State
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.vote import Ballot, VoteRefusal, cast
+from pdp.people.ballot import Ballot, VoteRefusal, cast
 
 # whatever needs the same states runs in one process
 # What has happened already, how many happenings follow in every order, and how many states that makes. A change of

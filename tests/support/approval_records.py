@@ -27,9 +27,9 @@ from pdp.core.approvals.grants import GrantTerms, issue
 from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
 from pdp.core.approvals.states import Event, GrantState, State
 from pdp.core.approvals.steps import Move
-from pdp.core.approvals.vote import Cast, cast
 from pdp.core.call.labels import LabelRow
 from pdp.core.record.encoding import Stamp
+from pdp.people.ballot import Cast, cast
 
 HEX = "0123456789abcdef" * 4
 SPENT = records.Spent(make_id(2), make_id(3), "call-7")

@@ -20,7 +20,6 @@ from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Call, Delega
 from pdp.core.approvals.states import State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.vote import Ballot, Cast
 from pdp.core.bytes.digest import canonical, digest, sha256_hex
 from pdp.core.call.facts import (
     Actor,
@@ -34,6 +33,7 @@ from pdp.core.call.facts import (
 from pdp.core.check import NS, OK
 from pdp.core.record.encoding import uuid7
 from pdp.core.record.stored import CallKeys, CallRow, StoredCall
+from pdp.people.ballot import Ballot, Cast
 
 AT = 1_800_000_000 * NS
 ISSUER = "https://idp.example"

@@ -10,9 +10,9 @@ from support.for_each import for_each
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Account, LastClaims
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.vote import MAX_REASON, MESSAGES, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
+from pdp.people.ballot import MAX_REASON, MESSAGES, Cast, VoteRefusal, cast
 
 REQUEST = make.approval()
 

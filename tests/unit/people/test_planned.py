@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from pdp.core.approvals.planned import sentences
 from pdp.core.call.mandates import Binding, Cover, CoveredValue, Mandate, MandateFact, MandateRow, MandateStep
 from pdp.core.call.origins import EXTERNAL, NONE, TASK, OriginsFact, ValueOrigin
+from pdp.people.planned import sentences
 
 STEP = MandateStep("bank", "pay", "aa", 2, {"/to": Binding(slot=("mail/read",)), "/amount": Binding(fixed=(5,))})
 MANDATE = Mandate(

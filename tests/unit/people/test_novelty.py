@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from pdp.core.approvals.novelty import Precedent, novelty
 from pdp.core.approvals.view import ArgumentRow, NewFact, Novelty
+from pdp.people.novelty import Precedent, novelty
 
 
 def rows(**arguments: Any) -> tuple[ArgumentRow, ...]:
