@@ -52,7 +52,9 @@ class Variant:
 
 
 UNSEEN = Known(labels=False, own=False, external=False)  # where nobody inspects results
-PLANNER = Imperfection(forgets=0.1, adds=3, lacks=0.1)  # a planner that errs in the measure of docs/exposure.md
+PLANNER = Imperfection(
+    forgets=0.1, adds=3, lacks=0.1
+)  # a planner that errs in the measure of docs/judge-measure.md#exposure-how-much-rests-on-the-judge
 
 VARIANTS: Mapping[str, Variant] = {
     STRICT: Variant(STRICT),

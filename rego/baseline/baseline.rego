@@ -606,7 +606,7 @@ deny contains {
 
 # METADATA
 # title: A tool that did what it may not do is quarantined
-# description: For the whole tenant, in all processes, until people lift that; see docs/behaviour.md.
+# description: For the whole tenant, in all processes, until people lift that; see docs/changes.md#a-tool-did-what-it-should-not.
 oblige contains {
 	"kind": "quarantine",
 	"code": "result.quarantine",
@@ -681,7 +681,7 @@ label contains {
 
 # METADATA
 # title: No argument acts on the interpreter that reads it
-# description: A command, query, path or address that does more than it says. `finding.detail` says what; see docs/argument-guards.md.
+# description: A command, query, path or address that does more than it says. `finding.detail` says what; see docs/guards.md.
 deny contains {
 	"code": "arguments.injection",
 	"message": "An argument acts on the shell, database, file system or program that reads it. Send a plain value; the findings name place and kind.",
@@ -745,7 +745,7 @@ require contains {
 
 # METADATA
 # title: The subject confirms a change of files that steer agents, shells or pipelines
-# description: What is written there is done later, without a question; `finding.detail` says by what. See docs/argument-guards.md.
+# description: What is written there is done later, without a question; `finding.detail` says by what. See docs/guards.md.
 require contains {
 	"kind": "confirmation",
 	"id": "files.steering",

@@ -1,4 +1,4 @@
-"""How much the scan finds and how much it flags in vain, as the table of `docs/scan.md`.
+"""How much the scan finds and how much it flags in vain, as the table of `docs/review.md`.
 
     python tests/corpora/figures.py [--judge CONFIG] [FOLDER]
 

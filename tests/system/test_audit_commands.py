@@ -114,9 +114,8 @@ def section(title: str, page: str) -> str:
 
 def shown_commands(title: str, page: str = "auditors.md") -> list[str]:
     """The commands that a section of the page shows, without the program's name."""
-    return [
-        line.removeprefix("    $ pdp ") for line in section(title, page).splitlines() if line.startswith("    $ pdp ")
-    ]
+    lines = section(title, page).replace("\\\n        ", "").splitlines()
+    return [line.removeprefix("    $ pdp ") for line in lines if line.startswith("    $ pdp ")]
 
 
 def run_shown(lived: Lived, command: str, **names: str) -> str:

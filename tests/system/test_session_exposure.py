@@ -200,7 +200,7 @@ def test_the_cause_of_a_call() -> None:
 
 @pytest.mark.timeout(1800)
 def test_the_report_is_of_this_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/exposure.md is made from it; `make sessions-exposure` makes both anew, this looks at the profile alone."""
+    """docs/judge-measure.md is made from it, by `make sessions-exposure`; this looks at the profile alone."""
     monkeypatch.setattr("devtools.sessions.cli.VARIANTS", {BALANCED: VARIANTS[BALANCED]})
     monkeypatch.setattr("devtools.sessions.cli.ATTACKERS", {})
     out = tmp_path / "out.json"

@@ -36,7 +36,7 @@ GIT = ServerPlan(
     (tool("git_status"), tool("git_log")),
     {"git_status": reviewed(READING, downstream=BEHIND), "git_log": READING},
 )
-PAGE = Path(__file__).parents[2] / "docs/tokens.md"
+PAGE = Path(__file__).parents[2] / "docs/client.md"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -160,7 +160,8 @@ def issuer() -> Iterator[tuple[type[Issuer], str]]:
 async def test_the_page_shows_how_a_gateway_fulfils_it(world: World, issuer: tuple[type[Issuer], str]) -> None:
     handler, endpoint = issuer
     page: dict[str, Any] = {}
-    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (code,) = (block for block in blocks if "def exchanged(" in block)
     exec(code, page)
     decision = await told(world, kind="sync", supported=(EXCHANGE,))
     issued = {"access_token": "for mail", "token_type": "Bearer"}

@@ -358,7 +358,7 @@ def no_grant(need: types_pb2.Requirement) -> str:
     """Why a request cannot be approved with a grant, and how policy comes to offer one."""
     return (
         f"Policy offers no grant here: its rule {visible(need.code)}, pack {visible(need.pack)}, has no `grant`. "
-        "Approve without --grant-..., or ask who writes policy for a rule that offers one (docs/approvers.md)."
+        "Approve without --grant-..., or ask who writes policy for a rule that offers one (docs/approvals.md)."
     )
 
 

@@ -1,1 +1,1 @@
-"""Guards: what a text does to the interpreter that it goes into. See `docs/argument-guards.md`."""
+"""Guards: what a text does to the interpreter that it goes into. See `docs/guards.md`."""

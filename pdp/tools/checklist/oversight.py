@@ -130,13 +130,13 @@ def witnessed(evidence: SystemEvidence) -> CheckFinding:
     if audit.witnesses is not None:
         why = head.problem or head.unwitnessed if head is not None else "no checkpoint lies in audit.folder"
         return unknown(f"whether witnesses cosign: {why}", "run this where audit.folder lies", "audit.folder")
-    mend = "name witnesses in audit.witnesses (docs/witness.md), or a SIEM in audit.push (docs/audit-push.md)"
+    mend = "name witnesses in audit.witnesses (docs/signed-log.md), or a SIEM in audit.push (docs/auditors.md)"
     return failed("neither audit.witnesses nor audit.push is set", mend, "audit")
 
 
 def _arrived(evidence: SystemEvidence) -> CheckFinding:
     """Whether receivers have what was sent: records that a SIEM gave back, which the store wrote itself."""
-    mend = "export the events of a day from your SIEM and give them: --siem RECEIVER=FILE (docs/audit-push.md)"
+    mend = "export the events of a day from your SIEM and give them: --siem RECEIVER=FILE (docs/auditors.md)"
     held = evidence.records
     known = held.known if held is not None else {}
     lacking, rests_on, shown = list[str](), list[str](), list[str]()

@@ -190,11 +190,12 @@ def packages(evidence: SystemEvidence) -> CheckFinding:
     ]
     if bad:
         return failed(
-            f"packages do not hold: {named(bad)}", "have them examined, `pdp tools vet`, sign (docs/vetting.md)"
+            f"packages do not hold: {named(bad)}",
+            "have them examined, `pdp tools vet`, sign (docs/review.md#vet-the-package)",
         )
     if lacking := [name for name, vetting in servers.items() if vetting is None]:
         why = "a signed manifest pins the definition of a tool, not the program that runs"
-        mend = f"vet and sign its package (docs/vetting.md); of one that is not yours, {STATEMENT}"
+        mend = f"vet and sign its package (docs/review.md#vet-the-package); of one that is not yours, {STATEMENT}"
         return unknown(f"{why} ({named(lacking)})", mend, "registry")
     return passed(f"{counted(len(servers), 'server')} vetted", "signed sets")
 
@@ -211,7 +212,7 @@ def _short_of(vetting: VettingEntry, at_ns: int) -> str:
 @check("agents.registered")
 def agents(evidence: SystemEvidence) -> CheckFinding:
     """A signed list in every tenant, and nobody on it whose registration has ended."""
-    mend = "write the agents into a file, `pdp tools agents`, and sign (docs/agents.md)"
+    mend = "write the agents into a file, `pdp tools agents`, and sign (docs/registry.md#agents)"
     if not evidence.tenants:
         return not_applicable("no tool is registered, so no agent can call one", "registry")
     bad = [f"{tenant.name} has no list" for tenant in evidence.tenants if tenant.agents is None]

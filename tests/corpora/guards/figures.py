@@ -1,4 +1,4 @@
-"""What guards catch and what they flag in vain, by source, for the table of `docs/argument-guards-measured.md`.
+"""What guards catch and what they flag in vain, by source, for the table of `docs/guards.md`.
 
     python tests/corpora/guards/figures.py [FOLDER]
 

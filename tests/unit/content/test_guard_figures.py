@@ -1,4 +1,4 @@
-"""The figures of guards in `docs/argument-guards-measured.md` are those of today's guards."""
+"""The figures of guards in `docs/guards.md` are those of today's guards."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ REASONS = {
     ("devtools/delivery/fresh.py", "uv pip install --python str environment.python f {name}=={locked[name]}"): TRIED,
     ("devtools/delivery/fresh.py", "uv pip install --python str self.python --no-deps -r str self.resolved"): TRIED,
     ("devtools/delivery/installs.py", "uv pip install --python python -c str constraints wanted"): TRIED,
-    ("docs/gateway-client.md", "pip install ."): OWN,
+    ("docs/client.md", "pip install ."): OWN,
     ("docs/install.md", "pip install .[server postgres]"): OWN,
     ("docs/mcp-server.md", "pip install .[mcp]"): OWN,
     ("docs/prove.md", "pip install .[prove]"): OWN,

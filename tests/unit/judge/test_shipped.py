@@ -55,7 +55,7 @@ def sections(target: TargetFact) -> set[str]:
     [("tidy", set()), ("exec_all", {"execution"}), ("pay_bill", {"payments"}), ("share_folder", {"access"})],
 )
 def test_sections_about_a_registered_tool_without_a_review(tool: str, more: set[str]) -> None:
-    """As docs/judge-prompts.md says."""
+    """As docs/judge.md says."""
     server = PinnedServer("acme", "notes", "https://mcp.acme.example/notes", "owner")
     definition: dict[str, Json] = {"name": tool, "inputSchema": {"type": "object"}}
     manifest = manifest_of(server, definition, None, reviewed_by=None, at_ns=0)

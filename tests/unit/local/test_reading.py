@@ -79,7 +79,7 @@ def test_the_figures_are_so() -> None:
     shown = json.loads(measure.FIGURES.read_text(encoding="utf-8"))
     assert shown == measure.figures()
     assert shown["hostile"]["free"] == 0
-    assert measure.table(shown) in (ROOT / "docs/hooks-tools.md").read_text(encoding="utf-8")
+    assert measure.table(shown) in (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
 
 
 def test_a_recorded_command_is_judged_where_all_is_that_it_names() -> None:

@@ -22,7 +22,7 @@ CONCEPT = [compiled(pattern) for pattern in CONCEPTS.values()]
 SETS = [(SPOKEN, instructions._PATTERNS), (CONCEPT, instructions._SHAPES)]
 TEXTS = [
     block
-    for file in (HERE / "cases.yaml", HERE.parents[2] / "docs" / "scan.md", HERE.parents[2] / "docs" / "judge.md")
+    for file in (HERE / "cases.yaml", HERE.parents[2] / "docs" / "review.md", HERE.parents[2] / "docs" / "judge.md")
     for block in re.split(r"\n(?=- |\n)", file.read_text())
 ]
 
