@@ -76,7 +76,7 @@ def replay(
     """
     host = chosen_host(engine, opa, SystemEntropy())
     with store.reader() as reader, bar(chosen.size(reader)) as progress:
-        change = asyncio.run(_again(_of(chosen.read(reader, progress), tenant), reader, host))
+        change = asyncio.run(_compared(_of(chosen.read(reader, progress), tenant), reader, (None, None), host))
         releases = _releases(reader, change)
     if as_json:
         facts = {
@@ -90,11 +90,6 @@ def replay(
     else:
         _show(change, (RECORDED, f"that which decided, on {engine}"), {}, releases)
     sys.exit(_exit(change))
-
-
-async def _again(rows: Rows, reader: StoreReader, host: Callable[[], Host]) -> PolicyChange:
-    async with own_policies(reader.artefact, host) as own:
-        return await PolicyChange().count(rows, recorded, own)
 
 
 def _releases(reader: StoreReader, change: PolicyChange) -> dict[str, list[str]]:
@@ -145,7 +140,7 @@ def diff(
     host = chosen_host(engine, opa, SystemEntropy())
     with store.reader() as reader, bar(reader.size()) as progress:
         rows = reader.since(reader.newest_ns() - since * NS, KINDS, progress)
-        change = asyncio.run(_otherwise(_of(rows, tenant), bundles, host))
+        change = asyncio.run(_compared(_of(rows, tenant), reader, bundles, host))
         subjects = {each.subject for each in change.changed} if names else ()
         people = {subject: str(named(subject, reader)) for subject in subjects}
     digests = (RECORDED if bundles[0] is None else bundles[0].digest, bundles[1].digest)
@@ -157,14 +152,20 @@ def diff(
     sys.exit(_exit(change))
 
 
-async def _otherwise(rows: Rows, bundles: tuple[Bundle | None, Bundle], host: Callable[[], Host]) -> PolicyChange:
+async def _compared(
+    rows: Rows, reader: StoreReader, bundles: tuple[Bundle | None, Bundle | None], host: Callable[[], Host]
+) -> PolicyChange:
+    """Decisions under two policies. Without the first: what was recorded; without the second: those that decided."""
     async with AsyncExitStack() as stack:
 
         async def side(bundle: Bundle) -> Side:
             return answers_of(await stack.enter_async_context(loaded(bundle, host)), people=True)
 
         old, new = bundles
-        return await PolicyChange().count(rows, recorded if old is None else await side(old), await side(new))
+        before = recorded if old is None else await side(old)
+        own = own_policies(reader.artefact, host)
+        after = await stack.enter_async_context(own) if new is None else await side(new)
+        return await PolicyChange().count(rows, before, after)
 
 
 def _bundle(folder: Path) -> Bundle:
