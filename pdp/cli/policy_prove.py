@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +30,7 @@ from pdp.registry.manifest import render
 from pdp.registry.release import PolicyProof, VoteForecast
 from pdp.runtime.config.settings import Settings
 from pdp.tools.authoring.policy_change import DIFF_SCHEMA
+from pdp.tools.authoring.votes import NO_VOTES
 
 if TYPE_CHECKING:
     from pdp.tools.prove.proof import Proof
@@ -158,11 +159,10 @@ def _forecast(report: Mapping[str, Any]) -> VoteForecast:
     asked, old, new = (report["votes_a_day"][name] for name in ("asked", "old", "new"))
     votes = []
     for group in sorted({*asked, *old["groups"], *new["groups"]}):
-        span = new["groups"].get(group, {"mean": 0, "low": 0, "high": 0})
-        then = old["groups"].get(group, {"mean": 0})
-        numbers = (asked.get(group, 0), then["mean"], span["mean"], span["low"], span["high"])
-        votes.append([group, *(f"{float(each):.1f}" for each in numbers)])
-    names = ("group", "asked", "old", "new", "low", "high")
+        before, after = (each["groups"].get(group, asdict(NO_VOTES)) for each in (old, new))
+        figures = {"asked": asked.get(group, 0), "old": before["mean"], "new": after["mean"]}
+        figures |= {"low": after["low"], "high": after["high"]}
+        votes.append({"group": group, **{name: f"{float(each):.1f}" for name, each in figures.items()}})
     return VoteForecast.model_validate(
         {
             "first": render(report["first_ns"]),
@@ -170,7 +170,7 @@ def _forecast(report: Mapping[str, Any]) -> VoteForecast:
             "compared": report["compared"],
             "changed": len(report["changed"]),
             "settled": new["settled_requests"],
-            "votes": [dict(zip(names, each, strict=True)) for each in votes],
+            "votes": votes,
         }
     )
 
