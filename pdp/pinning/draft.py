@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -17,9 +18,7 @@ from pdp.registry.documents import (
     Serial,
     ServerEntry,
     SetIndex,
-    SetSchema,
     ToolEntry,
-    set_schema,
 )
 from pdp.registry.manifest import MAX_BYTES, Closed, Manifest, Name, decode, first_problem, render
 from pdp.registry.signed import decode_document, load_envelope
@@ -28,7 +27,7 @@ from pdp.registry.signed import decode_document, load_envelope
 class Draft(Closed):
     """The content to be signed, without its dates."""
 
-    schema_: SetSchema = Field(alias="schema")
+    schema_: Literal["pdp.set/1"] = Field(alias="schema")
     tenant: Name
     serial: Serial
     servers: list[ServerEntry]
@@ -47,7 +46,6 @@ class Draft(Closed):
         kept = [t for t in self.tools if t.server != entry.id]
         return self.model_copy(
             update={
-                "schema_": set_schema(servers, [*kept, *entries], self.agents),
                 "servers": sorted(servers, key=lambda s: s.id),
                 "tools": sorted([*kept, *entries], key=lambda t: (t.server, t.label)),
             }
@@ -56,7 +54,7 @@ class Draft(Closed):
     def with_agents(self, agents: list[AgentEntry] | None) -> Draft:
         """The draft with another list of agents, or none."""
         listed = None if agents is None else sorted(agents, key=lambda agent: agent.id)
-        return self.model_copy(update={"schema_": set_schema(self.servers, self.tools, listed), "agents": listed})
+        return self.model_copy(update={"agents": listed})
 
     def same_content(self, other: Draft) -> bool:
         return (self.servers, self.tools, self.agents) == (other.servers, other.tools, other.agents)

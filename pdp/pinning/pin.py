@@ -28,6 +28,7 @@ from pdp.registry import files
 from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
 from pdp.registry.files import write_file
 from pdp.registry.manifest import (
+    SCHEMA,
     EffectEntry,
     Hints,
     InterpreterEntry,
@@ -37,7 +38,6 @@ from pdp.registry.manifest import (
     name_at,
     name_of,
     render,
-    schema_of,
     worse,
 )
 from pdp.registry.peer import FORMS, is_peer, is_plaintext
@@ -115,9 +115,7 @@ def manifest_of(
     try:
         return Manifest.model_validate(
             {
-                "schema": schema_of(
-                    kind, values.binds, values.interpreters, values.effects, values.downstream, values.limits
-                ),
+                "schema": SCHEMA,
                 "kind": None if kind == "tool" else kind,
                 "tenant": server.tenant,
                 "server": server.id,

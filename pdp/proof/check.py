@@ -1,4 +1,4 @@
-"""The strict check of one record's bytes against `pdp.record/3` and older ones.
+"""The strict check of one record's bytes against `pdp.record/1`.
 
 A verifier hashes bytes as they are stored; this says whether those bytes are a record that we could have
 written: one canonical encoding, the closed schema, an instant that says the same twice.

@@ -200,8 +200,7 @@ class Search:
         for name, account in ask.people.items():
             rows = await self._store.in_thread(self._named, caller.tenant, account)
             people += rows
-            # records of older releases have the id itself
-            wanted[name] = frozenset({account.id, *(row.pseudonym for row in rows)})
+            wanted[name] = frozenset(row.pseudonym for row in rows)
         if ask.session:
             (named,) = wanted.get("caller") or ("",)
             if not named or caller.tenant == ANY_TENANT:

@@ -1,9 +1,8 @@
-"""The signed documents: the set index (`pdp.set/1`, with prompts or resources `/2`, with agents or vetted servers
-`/3`) and the waivers (`pdp.waivers/1`). Closed schemas."""
+"""The signed documents: the set index (`pdp.set/1`) and the waivers (`pdp.waivers/1`). Closed schemas."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -14,10 +13,7 @@ from pdp.core.call.vetting import EXAMINATIONS, Examination, PackageVetting
 from pdp.registry.manifest import RFC3339, Closed, Digest, Name, Pinnable, ServerId, Word, parse_ns
 from pdp.registry.signed import SignedDocument
 
-# of tools alone, with prompts or resources, and with a list of agents or a vetted server
-SET_SCHEMA, OTHER_SET_SCHEMA, VETTED_SET_SCHEMA = "pdp.set/1", "pdp.set/2", "pdp.set/3"
-SetSchema = Literal["pdp.set/1", "pdp.set/2", "pdp.set/3"]
-WAIVERS_SCHEMA = "pdp.waivers/1"
+SET_SCHEMA, WAIVERS_SCHEMA = "pdp.set/1", "pdp.waivers/1"
 
 Resource = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+$")]
 Serial = Annotated[int, Field(ge=1, le=2**53 - 1)]
@@ -138,7 +134,7 @@ class SetIndex(_TenantDocument):
     """All servers and tools of one tenant; its prompts and resources stand among the tools. Without `agents` there
     is no list of agents, which is another thing than an empty one."""
 
-    schema_: SetSchema = Field(alias="schema")
+    schema_: Literal["pdp.set/1"] = Field(alias="schema")
     servers: list[ServerEntry]
     tools: list[ToolEntry]
     agents: list[AgentEntry] | None = None
@@ -148,11 +144,6 @@ class SetIndex(_TenantDocument):
         ids = [server.id for server in self.servers]
         if len(ids) != len(set(ids)):
             raise ValueError("servers has the same id twice")
-        if self.schema_ != set_schema(self.servers, self.tools, self.agents):
-            raise ValueError(
-                f"schema is {SET_SCHEMA} for tools alone, {OTHER_SET_SCHEMA} with prompts or resources, "
-                f"{VETTED_SET_SCHEMA} with agents or vetted servers"
-            )
         keys = [(tool.server, tool.label) for tool in self.tools]
         if len(keys) != len(set(keys)):
             raise ValueError("tools has the same (server, name) twice")
@@ -164,15 +155,6 @@ class SetIndex(_TenantDocument):
         if not {server for agent in self.agents or () for server in agent.servers} <= set(ids):
             raise ValueError("agents names a server that servers does not list")
         return self
-
-
-def set_schema(
-    servers: Iterable[ServerEntry], tools: Iterable[ToolEntry], agents: Sequence[AgentEntry] | None
-) -> SetSchema:
-    """The version of a set of these entries. One of tools alone keeps the first: older releases read it."""
-    if agents is not None or any(server.vetting is not None for server in servers):
-        return "pdp.set/3"
-    return "pdp.set/1" if all(tool.kind is None for tool in tools) else "pdp.set/2"
 
 
 class WaiverEntry(Closed):

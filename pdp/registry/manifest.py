@@ -1,5 +1,4 @@
-"""Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource, `/3` of either with `binds`, `/4` with
-`interpreters`, `effects` or `downstream`, `/5` with `limits`), and the value types that all registry documents share.
+"""Manifests (`pdp.manifest/1`), and the value types that all registry documents share.
 
 A manifest holds one pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
 bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
@@ -9,7 +8,7 @@ Instants are RFC 3339, UTC, whole seconds, in one spelling only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -61,10 +60,7 @@ def _checked(text: str) -> str:
 RFC3339 = Annotated[str, AfterValidator(_checked)]
 
 
-SCHEMA, OTHER_SCHEMA = "pdp.manifest/1", "pdp.manifest/2"  # of tools, of prompts and resources
-BINDING_SCHEMA = "pdp.manifest/3"  # of any that says which arguments bind
-GUARDED_SCHEMA = "pdp.manifest/4"  # of any that says what reads its arguments, or what it may do
-LIMITED_SCHEMA = "pdp.manifest/5"  # of any that bounds its arguments beyond its server's schema
+SCHEMA = "pdp.manifest/1"
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
 MODEL_FIELDS: Mapping[str, tuple[str, ...]] = {  # by kind
@@ -210,9 +206,7 @@ class Hints(Closed):
 class Manifest(Pinnable):
     """One pinned tool, prompt, resource, resource template or operation."""
 
-    schema_: Literal["pdp.manifest/1", "pdp.manifest/2", "pdp.manifest/3", "pdp.manifest/4", "pdp.manifest/5"] = (
-        Field(alias="schema")
-    )
+    schema_: Literal["pdp.manifest/1"] = Field(alias="schema")
     tenant: Name
     definition: dict[str, Any]  # the whole object of the server's list, without `_meta`
     definition_sha256: Digest
@@ -238,13 +232,6 @@ class Manifest(Pinnable):
     def _holds_together(self) -> Self:
         if "_meta" in self.definition:
             raise ValueError("definition holds `_meta`, which is no part of what is pinned")
-        added = (self.interpreters, self.effects, self.downstream)
-        if self.schema_ != schema_of(self.target_kind, self.binds, *added, self.limits):
-            raise ValueError(
-                f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource, "
-                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters, effects or downstream, "
-                f"{LIMITED_SCHEMA} with limits"
-            )
         name, identity = name_of(self.target_kind, self.definition)
         if name != self.name:
             raise ValueError(f"definition.{identity} is another name than the manifest's")
@@ -328,22 +315,6 @@ class Manifest(Pinnable):
 def name_at(pointer: str) -> str:
     """The argument of a JSON Pointer."""
     return json_pointer.name_of(pointer[1:].split("/", maxsplit=1)[0])
-
-
-def schema_of(
-    kind: str,
-    binds: Sequence[str] | None,
-    interpreters: Sequence[InterpreterEntry] | None,
-    effects: Sequence[EffectEntry] | None,
-    downstream: DownstreamEntry | None,
-    limits: Sequence[LimitEntry] | None,
-) -> str:
-    """The format of a manifest. What a release does not know it refuses, so each addition has one of its own."""
-    if limits is not None:
-        return LIMITED_SCHEMA
-    if not (interpreters is None and effects is None and downstream is None):
-        return GUARDED_SCHEMA
-    return BINDING_SCHEMA if binds is not None else SCHEMA if kind == "tool" else OTHER_SCHEMA
 
 
 def decode(raw: bytes) -> Manifest:

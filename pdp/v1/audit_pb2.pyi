@@ -90,8 +90,7 @@ class GetRecordResponse(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     record_json: _builtins.bytes
-    """The record's exact bytes, as they were hashed: canonical JSON (`pdp-jcs-1`) of schema `pdp.record/3`;
-    of older releases `pdp.record/1` and, of a decision, `pdp.record/2`.
+    """The record's exact bytes, as they were hashed: canonical JSON (`pdp-jcs-1`) of schema `pdp.record/1`.
     Verify these; do not encode them again.
     """
     @_builtins.property

@@ -1,4 +1,4 @@
-"""The record of one answer or event: `pdp.record/3`.
+"""The record of one answer or event: `pdp.record/1`.
 
 One pure constructor per kind (answers here, events in `events`); each returns the exact bytes that are stored,
 hashed and verified: `pdp-jcs-1` JSON, at most `MAX_BYTES`. The closed schema is `pdp/proof/record.schema.json`.
@@ -26,7 +26,7 @@ from pdp.core.outcome import Effect, Outcome, Reason
 from pdp.core.outcome.elements import SaidElement
 from pdp.core.outcome.evidence import Evidence
 
-SCHEMA = "pdp.record/3"
+SCHEMA = "pdp.record/1"
 MAX_BYTES = 60_000
 LIST_BYTES = 20_000  # the most that the names of one list may take; the digest covers all of them
 TEXT_BYTES = 1_024  # the most of one text that comes from outside; beyond, its digest stands for the rest

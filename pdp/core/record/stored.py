@@ -254,7 +254,7 @@ class Commit:
     kind: str
     tenant: str
     at_ns: int
-    record: bytes  # pdp.record/3, canonical; at most 60,000 bytes
+    record: bytes  # pdp.record/1, canonical; at most 60,000 bytes
     steps: tuple[CommitStep, ...] = ()  # all of them, or the entry is refused with Conflict
     epoch: int | None = None  # of the switches that it was decided under; Conflict where there is another by now
 

@@ -91,21 +91,21 @@ def test_what_does_not_hold_together_is_refused_and_nothing_is_written(
     assert load_draft(bench.folder) == before
 
 
-def test_the_format_is_the_first_that_knows_the_list_and_pinning_keeps_it(bench: Bench) -> None:
+def test_pinning_keeps_the_list(bench: Bench) -> None:
     put(bench, KNOWN)
     bench.sign()
     envelope = load_envelope(bench.folder, SET_FILE)
     assert envelope is not None
     index = decode(envelope.payload, SetIndex, "set")
-    assert (index.schema_, [each.id for each in index.agents or ()]) == ("pdp.set/3", ["assistant"])
+    assert [each.id for each in index.agents or ()] == ["assistant"]
     bench.pin(definition(description="another"), review={"read_file": REVIEWED})
     draft = load_draft(bench.folder)
     assert draft is not None
-    assert (draft.schema_, draft.agents) == ("pdp.set/3", index.agents)
+    assert draft.agents == index.agents
     set_agents(bench.folder, None)
     draft = load_draft(bench.folder)
     assert draft is not None
-    assert (draft.schema_, draft.agents) == ("pdp.set/1", None)
+    assert draft.agents is None
 
 
 def agent(name: str | None = "assistant", *, ok: bool = True) -> AgentFact:

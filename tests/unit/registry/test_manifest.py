@@ -61,7 +61,7 @@ def test_review_lowers_and_server_raises() -> None:
 def test_what_a_tool_may_do_is_declared_or_nothing() -> None:
     effects = [{"kind": "network.connect", "object": "*.example.org:443"}]
     manifest = made({**REVIEWED, "effects": effects})
-    assert (manifest.schema_, len(manifest.may_do())) == ("pdp.manifest/4", 1)
+    assert len(manifest.may_do()) == 1
     assert decode(manifest.encoded()) == manifest
     assert made(REVIEWED).may_do() == made({**REVIEWED, "effects": []}).may_do() == ()
     for kind, what in (("network.connect", "https://example.org"), ("file.read", "srv/"), ("connect", "*")):
@@ -75,7 +75,7 @@ def test_what_a_tool_may_do_is_declared_or_nothing() -> None:
 def test_the_service_behind_a_tool_is_declared_or_none() -> None:
     behind = {"audience": "https://mail.example", "scopes": ["mail.read"]}
     manifest = made({**REVIEWED, "downstream": behind})
-    assert (manifest.schema_, manifest.behind().fact()) == ("pdp.manifest/4", behind)
+    assert manifest.behind().fact() == behind
     assert decode(manifest.encoded()) == manifest
     assert made(REVIEWED).behind().fact() == {"audience": "", "scopes": []}
     for bad in (
@@ -172,7 +172,6 @@ def limited_to(*limits: dict[str, Any]) -> Any:
 
 def test_an_argument_may_be_bounded_beyond_its_servers_schema() -> None:
     manifest = limited_to({"argument": "/path", "max_length": 10})
-    assert manifest.schema_ == "pdp.manifest/5"
     assert decode(manifest.encoded()) == manifest
     assert manifest.definition == made(REVIEWED).definition  # what the server says stays as it is
     compiled = Compiled.of(manifest.input_schema)

@@ -54,19 +54,16 @@ def code(view: FileRegistryView, kind: str, name: str, presented: Any = None) ->
     return view.target("acme", "files", name, shown, NOW, kind=kind).check.code
 
 
-def test_a_set_of_tools_alone_keeps_the_first_format(tmp_path: Path) -> None:
+def test_an_entry_of_a_tool_names_no_kind(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.pin(definition(), review={"read_file": REVIEWED})
     bench.sign()
-    assert bench.payload()["schema"] == "pdp.set/1"
     (entry,) = bench.payload()["tools"]
     assert entry.keys() == {"server", "name", "manifest_sha256", "state"}
-    assert json.loads(bench.manifest().read_bytes())["schema"] == "pdp.manifest/1"
     assert "kind" not in json.loads(bench.manifest().read_bytes())
 
 
 def test_each_kind_is_found_by_its_own_name(kinds: Bench) -> None:
-    assert kinds.payload()["schema"] == "pdp.set/2"
     view = view_of(kinds)
     fact = view.target("acme", "files", "summary", None, NOW, kind="prompt")
     assert (fact.check.ok, fact.key, fact.kind, fact.name, fact.risk) == (
@@ -216,8 +213,8 @@ def test_a_manifest_of_one_kind_does_not_pass_for_another(kinds: Bench) -> None:
 @pytest.mark.parametrize("bend", ["schema", "kind", "twins"])
 def test_sets_that_do_not_hold_together(kinds: Bench, bend: str) -> None:
     payload = kinds.payload()
-    if bend == "schema":  # an older release would read prompts as tools
-        payload["schema"] = "pdp.set/1"
+    if bend == "schema":
+        payload["schema"] = "pdp.set/2"
     elif bend == "kind":
         payload["tools"][1]["kind"] = "tool"
     else:

@@ -20,9 +20,8 @@ from pdp.pinning.draft import load_draft
 from pdp.pinning.verify import verify_folder
 from pdp.pinning.vetting import load_vetting, set_vetting
 from pdp.registry import files
-from pdp.registry.documents import FindingCounts, SetIndex, VettingEntry
+from pdp.registry.documents import FindingCounts, VettingEntry
 from pdp.registry.manifest import render
-from pdp.registry.signed import decode_document, load_envelope
 from pdp.tools.authoring.access_review import RegisteredAccess, SeenRequester
 
 PACKAGE = {
@@ -231,9 +230,6 @@ def test_what_is_signed_becomes_a_fact_until_it_ends(bench: Bench) -> None:
     fact = view.server("acme", "files", NOW).vetting
     assert (fact.status, fact.package, fact.sha256) == ("vetted", PACKAGE["package"], PACKAGE["sha256"])
     assert (fact.static.result, fact.dynamic) == ("passed", Examination())
-    envelope = load_envelope(bench.folder, files.SET_FILE)
-    assert envelope is not None
-    assert decode_document(envelope.payload, SetIndex, "set").schema_ == "pdp.set/3"
     put(bench, **{**ALL, "expires": render(NOW)})
     bench.sign()
     fact = bench.loaded().view(NOW).server("acme", "files", NOW).vetting
