@@ -33,7 +33,7 @@ RUN chmod -R go-w /opt/pdp && \
 # the server alone: without tools, what drafts and signs, a developer's own decision point, and what enforces in
 # servers and frameworks
 RUN cp -a /opt/pdp/lib/python3.11/site-packages /opt/server && \
-    rm -r /opt/server/pdp/adapters /opt/server/pdp/client/frameworks /opt/server/pdp/client/mcp /opt/server/pdp/local /opt/server/pdp/pinning /opt/server/pdp/tools
+    rm -r /opt/server/pdp/client/frameworks /opt/server/pdp/client/mcp /opt/server/pdp/local /opt/server/pdp/pinning /opt/server/pdp/tools
 
 FROM gcr.io/distroless/python3-debian12:nonroot@${RUNTIME_DIGEST} AS runtime
 ARG VERSION=""

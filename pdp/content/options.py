@@ -15,8 +15,6 @@ MAX_NESTING = 60  # of what stands in an input document, which itself may nest t
 class ContentOptions(Options):
     """`content:` in the configuration."""
 
-    retired = frozenset({"compiled_schemas"})
-
     max_arguments_bytes: int = Field(default=MAX_BYTES, ge=2, le=4 * MAX_BYTES)
     """Of a call's arguments; more is INVALID_ARGUMENT. With observation, task, extra and client capabilities:
     twice that, and 524288 at least."""

@@ -48,7 +48,7 @@ NOT_REPLAYABLE: Mapping[str, str] = {
     "replay.bundle": "The policy bundle is not the one that the record names.",
     "replay.gate": "The policy bundle does not pass the load gate of this release.",
     "replay.schema": "The input document is not one that this policy reads.",
-    "replay.release": "Its release evaluated policy in another way: take the embedded engine, or that release.",
+    "replay.release": "Its release evaluated policy in another way: take that release.",
     "replay.engine": "The policy could not be evaluated now.",
 }
 """Why a call has no answer: sentences by code."""

@@ -23,7 +23,6 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     own: ClassVar[frozenset[str]] = frozenset()  # keys that differ from machine to machine of a fleet set up alike
-    retired: ClassVar[frozenset[str]] = frozenset()  # of former releases, read past: what they set is fixed
 
     def choices(self) -> Iterator[tuple[str, str]]:
         """Warnings of `pdp config check`: settings of this section that loosen something or lead nowhere, each a key

@@ -187,8 +187,8 @@ class Admin:
             raise InvalidRequest(
                 "request_id", "was used, and the switch was set anew since; use a new id", code="request.reused"
             )
-        epoch, record_id, *checked = json.loads(kept.reply)  # of an older release there are two
-        return SwitchResult(row, epoch, await self.recorder.locate(record_id), *checked)
+        epoch, record_id, checked = json.loads(kept.reply)
+        return SwitchResult(row, epoch, await self.recorder.locate(record_id), checked)
 
     def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
         """The engaged switches; one that has released itself is none, whether or not it was swept out yet."""

@@ -246,7 +246,7 @@ class KeptBundles:
         """See the port."""
         bundle = Bundle.from_bytes(artefact)
         known = any(COMPOSITION_SCHEMA in module.text for module in bundle.live if module.composes)
-        if not known and not (bundle.one_step and isinstance(self._host, EngineHost)):
+        if not known:
             raise BundleFault(OTHER_RELEASE, "The bundle is of a release that evaluated policy in another way.")
         return loaded_policy(bundle, await self._host.load(bundle))
 

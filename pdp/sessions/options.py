@@ -80,8 +80,6 @@ class RedisAddress:
 class SessionOptions(Options):
     """When a session is over; the next call under its id begins another one."""
 
-    retired = frozenset({"max_sessions_per_caller"})
-
     store: Literal["store", "redis"] = "store"
     """Where sessions and awaited results lie: in the store, or on Redis, for several machines."""
     redis: RedisOptions | None = None

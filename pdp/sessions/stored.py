@@ -148,7 +148,7 @@ class StoredSessions:
             task_fields["client_address"] = "same" if row.address == here else "changed"
         if going is None:
             task_fields |= {"calls": 0, "denials": 0}
-        elif going.opened_ns:
+        else:
             task_fields |= {"known": True, "calls": going.calls, "denials": going.denials}
         return self._labelled(caller, ask, keys, stored, row.tree, task_fields), row
 
@@ -167,7 +167,7 @@ class StoredSessions:
         opened_ns, until_ns, parent, tree = at_ns, 0, keys.parent, keys.tree
         if going is not None:
             opened_ns, until_ns, parent, tree = going.opened_ns, going.until_ns, going.parent, going.tree
-            scopes, address = going.scopes or scopes, going.address or address
+            scopes, address = going.scopes, going.address or address
         if until_ns - at_ns < self._idle_ns:
             until_ns = max(until_ns, at_ns + self._idle_ns + self._idle_ns // 4)
         return SessionRow(
@@ -176,7 +176,7 @@ class StoredSessions:
             until_ns,
             opened_ns=opened_ns,
             used_ns=at_ns,
-            over_ns=min(at_ns + self._idle_ns, (opened_ns or at_ns) + self._life_ns),
+            over_ns=min(at_ns + self._idle_ns, opened_ns + self._life_ns),
             calls=1,
             tree=tree or keys.pair,
             task=task,
@@ -323,7 +323,7 @@ def _scopes(scopes: tuple[str, ...]) -> str:
 
 def _grown(scopes: str, began: str) -> bool:
     """Whether a scope is new since the session began."""
-    return began != "" and not set(json.loads(scopes)) <= set(json.loads(began))
+    return not set(json.loads(scopes)) <= set(json.loads(began))
 
 
 def _task(caller: Caller, ask: SessionAsk) -> tuple[str | None, str]:

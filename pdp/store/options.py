@@ -19,7 +19,6 @@ class StoreOptions(Options):
     """The database of the log, and the grouping of commits."""
 
     own = frozenset({"url", "tls"})
-    retired = frozenset({"max_batch"})
 
     path: Path = Path("var/store")
     """For SQLite: a directory of its own on a local disk; created with mode 0700. Not with `url`."""

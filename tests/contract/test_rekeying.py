@@ -233,7 +233,7 @@ async def test_a_process_that_is_killed_meanwhile_has_changed_nothing(place: Any
 
 
 async def test_a_store_whose_key_nobody_knows_is_not_put_under_another(place: Any) -> None:
-    """As one that an earlier release left: its rows would be lost, with all that was revoked."""
+    """As one that lost what says which: its rows would be lost, with all that was revoked."""
     store = place.open()
     await store.recognise(LATER)  # empty: it begins with both
     await store.commit(made(TWO, 1))

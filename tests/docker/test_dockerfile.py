@@ -161,7 +161,7 @@ def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> N
 
 def test_the_server_lacks_what_it_does_not_run(image: Scratch) -> None:
     package = image.image(FINAL) / "opt/pdp/pdp"
-    for name in ("adapters", "client/frameworks", "client/mcp", "local", "pinning", "tools"):
+    for name in ("client/frameworks", "client/mcp", "local", "pinning", "tools"):
         assert (image.image(TOOLS) / "opt/pdp/pdp" / name).is_dir(), name
         assert not (package / name).exists(), name
 

@@ -124,7 +124,7 @@ def test_status_says_what_counts_and_what_stays_open(user: User) -> None:
         assert each.casefold() in said.casefold()
     assert "may_assert" not in said
     config = yaml.safe_load((user.state / "pdp.yaml").read_text())
-    config["identity"]["callers"]["hook"]["may_assert"].pop("task")  # of an earlier release
+    config["identity"]["callers"]["hook"]["may_assert"].pop("task")
     (user.state / "pdp.yaml").write_text(yaml.safe_dump(config))
     assert "may_assert" in user.types("hook", "status", "--state", str(user.state))
     user.says("Build it.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import json
 import os
 import re
@@ -31,8 +30,9 @@ from support.outside import need
 from support.world import PROCESS, Refused, running
 from test_golden import JudgedFacts, run
 
+from pdp import __version__
 from pdp.cli.main import cli
-from pdp.core.bytes.digest import canonical
+from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.check import NS
 from pdp.core.outcome.policy import Bundle
 from pdp.proof import receipt
@@ -215,17 +215,23 @@ def test_usage(proved: Proved, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# by `tests/support/before.py` of that commit, whose composition read the packs itself; it keeps bundles and documents
-ONE_STEP = Path(__file__).parents[1] / "vectors" / "store_fa2d12ea.sql.gz"
-
-
 @pytest.fixture(scope="module")
-def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of a release that evaluated packs and composition together."""
-    folder = tmp_path_factory.mktemp("older") / "store"
-    folder.mkdir(mode=0o700)
-    with contextlib.closing(sqlite3.connect(folder / FILE)) as db:
-        db.executescript(gzip.decompress(ONE_STEP.read_bytes()).decode())
+def foreign(proved: Proved, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose decisions rest on bundles with another composition."""
+    folder = tmp_path_factory.mktemp("foreign")
+    with contextlib.closing(sqlite3.connect(shutil.copy(proved.store / FILE, folder))) as db:
+        db.execute("DROP TRIGGER records_stay_as_written")
+        digests = dict[bytes, bytes]()
+        for (was,) in db.execute("SELECT data FROM artefacts WHERE kind = 'bundle'").fetchall():
+            now = was.replace(b"pdp.composition/1", b"pdp.composition/2")
+            before, after = (Bundle.from_bytes(data).digest for data in (was, now))
+            db.execute("INSERT INTO artefacts VALUES (?, 'bundle', ?)", (after, now))
+            digests[before.encode()] = after.encode()
+        for index, data in db.execute("SELECT idx, bytes FROM records WHERE kind = 'decision'").fetchall():
+            for was, now in digests.items():
+                data = data.replace(was, now)  # noqa: PLW2901 - one after the other
+            db.execute("UPDATE records SET bytes = ?, leaf = ? WHERE idx = ?", (data, leaf_hash(data), index))
+        db.commit()
     return folder
 
 
@@ -233,17 +239,9 @@ def replay(*words: str | Path) -> Result:
     return CliRunner().invoke(cli, ["policy", "replay", *map(str, words), "--since", DAYS])
 
 
-def test_decisions_of_a_release_of_one_step_are_evaluated_again(older: Path) -> None:
-    done = replay(older, "--json")
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert (found["replayed"], found["differ"], found["not_replayable"]) == (11, [], {})
-
-
-def test_what_another_engine_cannot_evaluate_names_the_release_that_wrote_it(older: Path) -> None:
-    done = replay(older, "--engine", "opa", "--opa", str(need("opa")))
-    assert done.exit_code == FAULT
-    assert "11  replay.release  Its release evaluated policy in another way" in done.stdout
-    assert "Written by pdp 0.1.0 (this is " in done.stdout
-    found = json.loads(replay(older, "--engine", "opa", "--opa", str(need("opa")), "--json").stdout)
-    assert found["written_by"] == {"replay.release": ["0.1.0"]}
+def test_what_another_release_evaluated_in_its_own_way_names_that_release(foreign: Path) -> None:
+    done = replay(foreign)
+    assert (done.exit_code, "replay.release  Its release evaluated" in done.stdout) == (FAULT, True), done.output
+    assert f"Written by pdp {__version__} (this is " in done.stdout
+    found = json.loads(replay(foreign, "--json").stdout)
+    assert found["written_by"] == {"replay.release": [__version__]}

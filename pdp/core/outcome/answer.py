@@ -252,7 +252,7 @@ class ResultAnswer:
             tuple(kept["obligations"]),
             tuple(PutLabel(**each) for each in kept["labels"]),
             PolicyRef(*kept["policy"]),
-            kept.get("session_handle", ""),  # an older release kept none
+            kept["session_handle"],
         )
 
 

@@ -178,12 +178,6 @@ def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[
     return composed, phase, documents(phase, facts, varied)
 
 
-def whole(composed: bytes, facts: Sequence[bytes]) -> bytes:
-    """The input document (`pdp.input/1`) again, from both inputs, for a bundle that is evaluated in one step."""
-    document = {**json.loads(composed), **json.loads(facts[-1] if facts else b"{}")}
-    return encode({**document, "schema": "pdp.input/1", "consents": [], "grants": []}).encode()
-
-
 def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The elements of a list, joined from those of each target."""
     first = found[0]

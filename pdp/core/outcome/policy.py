@@ -45,7 +45,6 @@ class Pack:
     controls: tuple[tuple[str, str, str], ...] = ()
 
 
-_WHOLE_INPUT = '"pdp.input/1"'  # what such a composition compares the schema of its input with
 INSTANTS = ("ns", "minute_of_day")  # members of `input.time` that rules compare with constants
 
 
@@ -97,12 +96,6 @@ class Bundle:
     def tests(self) -> tuple[Module, ...]:
         """The modules that only test."""
         return tuple(m for m in self.modules if m.is_test)
-
-    @property
-    def one_step(self) -> bool:
-        """Whether it is of a release whose composition asked for the whole input document, and read the packs itself.
-        Such a bundle may be kept, and is evaluated as it was, on the embedded engine."""
-        return any(_WHOLE_INPUT in module.text for module in self.live if module.composes)
 
     @property
     def reads_asserted(self) -> bool:

@@ -67,7 +67,7 @@ class SessionRow:
     owner: str  # subject and agent, for this session alone
     until_ns: int  # the row is kept until then
     state: str = "open"  # "open" | "ended"
-    opened_ns: int = 0  # 0: by an older release, which counted nothing
+    opened_ns: int = 0
     used_ns: int = 0
     over_ns: int = 0  # an open one is over from then on
     calls: int = 0
@@ -75,7 +75,7 @@ class SessionRow:
     parent: str = ""  # the session that started it
     tree: str = ""  # the pair of the first session of its task: its own, unless another agent started it
     task: str = ""  # keyed digest of the vouched task statement
-    scopes: str = ""  # those of the token that began it, as JSON; "" by an older release
+    scopes: str = ""  # those of the token that began it, as JSON
     address: str = ""  # keyed index of the first client address that was told
 
 

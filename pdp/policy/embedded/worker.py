@@ -12,7 +12,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.outcome.elements import ABOUT_ONE, SEPARATOR, parts, united, whole
+from pdp.core.outcome.elements import ABOUT_ONE, SEPARATOR, parts, united
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, RegorusMachine, places
 from pdp.policy.embedded.wire import NONE, Progress
@@ -48,7 +48,6 @@ class Engines:
     machine: RegorusMachine | None
     asserted: bool  # whether packs are evaluated with what callers assert as well
     together: bool  # whether they are asked about all targets of a list at once
-    one_step: bool = False  # `composition` holds the packs too, and reads the input document (`Bundle.one_step`)
 
 
 class _RefusedError(Exception):
@@ -89,8 +88,6 @@ class Evaluator:
             raise BrokenEngineError from error
 
     def _answer(self, composition: bytes, phase: str, facts: tuple[bytes, ...]) -> bytes:
-        if self._engines.one_step:
-            return self._value(self._engines.composition, RULE, whole(composition, facts))
         elements = [self._value(self._engines.packs, RULES[phase], each) for each in facts]
         if phase == "list" and len(elements) > 1:
             elements = [json.dumps(united(list(map(json.loads, elements)))).encode()]

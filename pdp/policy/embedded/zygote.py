@@ -79,8 +79,6 @@ def build(bundle: Bundle) -> Engines:
     """The engines of the bundle's live modules: the composition in one of its own, everything else, with the
     organisation's data at `data.org`, in the other; both compiled by one evaluation whose result does not matter.
     Raises BundleFault naming module, row and column."""
-    if bundle.one_step:
-        return _one_step(bundle)
     packs, composition = new_engine(), new_engine()
     for live in bundle.live:
         _add(composition if live.composes else packs, live)
@@ -97,15 +95,6 @@ def build(bundle: Bundle) -> Engines:
                 message = f"The bundle has no complete rule {rule}; it must define the decision in one place."
                 raise BundleFault("bundle.load", message) from None
     return Engines(packs, composition, _machine(bundle), bundle.reads_asserted, bundle.together)
-
-
-def _one_step(bundle: Bundle) -> Engines:
-    """One engine for all that a bundle of an older release has."""
-    engine = new_engine()
-    for live in bundle.live:
-        _add(engine, live)
-    _add_data(engine, bundle)
-    return Engines(engine, engine, None, asserted=True, together=True, one_step=True)
 
 
 def _add_data(engine: RegorusEngine, bundle: Bundle) -> None:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar, cast
 from pydantic import (
     BaseModel,
     Field,
-    ModelWrapValidatorHandler,
     ValidationError,
     ValidationInfo,
     create_model,
@@ -108,7 +107,6 @@ class ServiceOptions(Options):
     """Limits and terms of answers."""
 
     own = frozenset({"max_in_flight", "max_waiting", "shares"})
-    retired = frozenset({"retry_after_ms"})
 
     max_in_flight: int = Field(256, ge=1, le=100_000)
     """Calls at once; beyond, RESOURCE_EXHAUSTED."""
@@ -196,7 +194,6 @@ class Settings(Options):
     """The whole configuration. What wiring reads has a field here; sections of features come by `given`."""
 
     own = frozenset({"server", "telemetry", "vault"})
-    _retired: tuple[tuple[str, str], ...] = ()
 
     mode: Literal["production", "development"] = "production"
     """Development allows development keys and gRPC reflection, and says so."""
@@ -223,23 +220,6 @@ class Settings(Options):
     def _consistent(self, info: ValidationInfo) -> Self:
         refuse(self, self.contradictions(), info)
         return self
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _without_retired(cls, values: Any, validate: ModelWrapValidatorHandler[Settings]) -> Settings:
-        given = {name: dict(each) if isinstance(each, dict) else each for name, each in dict(values).items()}
-        sections = {name: each for name, each in given.items() if isinstance(each, dict)}
-        retired = tuple((name, key) for name, key in retired_keys() if key in sections.get(name, ()))
-        for name, key in retired:
-            del sections[name][key]
-        settings = validate(given)
-        settings._retired = retired  # noqa: SLF001 - its own class
-        return settings
-
-    @property
-    def retired_given(self) -> tuple[tuple[str, str], ...]:
-        """Keys that were given and have no effect any more."""
-        return self._retired
 
     def given(self, section: type[_O]) -> _O | None:
         """See `Sections`."""
@@ -313,13 +293,6 @@ class Settings(Options):
         """Digest of the configuration for its record. References to secrets are in it, secrets are not."""
         values: Json = self.model_dump(mode="json")
         return digest(values)
-
-
-def retired_keys() -> Iterator[tuple[str, str]]:
-    """Section and key of what former releases had."""
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
-            yield from ((name, key) for key in sorted(field.annotation.retired))
 
 
 def _shared(value: object) -> Json:

@@ -26,8 +26,6 @@ _MINUTE = 60
 
 def choices(settings: Settings) -> Iterator[Risk]:
     """Settings that are weaker than the default or unusual in production."""
-    for section, key in settings.retired_given:
-        yield Risk((section, key), "has no effect: what it set is fixed; take it out of the configuration")
     yield from _process(settings)
     yield from _below(settings)
     yield from _tenants(settings)

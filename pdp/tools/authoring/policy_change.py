@@ -200,8 +200,6 @@ async def _load(host: Host, bundle: Bundle) -> LoadedPolicy | str:
     """The policy of a bundle, or the code of why there is none. For an OPA, which would let it call out, a bundle
     must pass the load gate first."""
     guarded = not isinstance(host, EngineHost)
-    if guarded and bundle.one_step:
-        return "replay.release"
     if guarded and not (await asyncio.to_thread(process.check, bundle)).ok:
         return "replay.gate"
     try:

@@ -311,17 +311,6 @@ def test_a_session_is_over_however_much_it_is_used() -> None:
     assert store.call(at_ns=T + 100 * S).calls == 0
 
 
-def test_sessions_of_older_releases_have_the_worst_counts() -> None:
-    store = Store()
-    store.call()
-    (left,) = store.commits
-    assert left.session is not None
-    store.commits = [SessionEffects(replace(left.session, opened_ns=0, used_ns=0, calls=0))]
-    for n in range(3):
-        found = store.call(at_ns=T + n * S)
-        assert (found.check.ok, found.known, found.calls, found.denials) == (True, False, WORST_COUNT, WORST_COUNT)
-
-
 def test_labels_are_the_worst_where_nobody_inspects_results() -> None:
     store = Store()
     assert (store.look().observed, store.look().labels) == (False, WORST_LABELS)

@@ -1,4 +1,4 @@
-"""A configuration that another release accepted is accepted by this one, with the same values."""
+"""A configuration with every section and form is accepted, with these values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from pydantic import BaseModel
 from pdp.cli.config import config
 from pdp.core.bytes.digest import canonical
 from pdp.runtime.config import settings
-from pdp.runtime.config.settings import Settings, retired_keys
+from pdp.runtime.config.settings import Settings
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-# every section and form, as each accepted it, with the sections that are younger
-RELEASED = {"b72bf29": {"gateways", "audit", "authzen", "signals", "hooks", "release"}, "97c371d7": set[str]()}
 FOLDER = "/etc/pdp"
 # what `pdp config check` says of a file that the configuration names and that is not there
 NOT_THERE = {
@@ -29,15 +27,10 @@ NOT_THERE = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=RELEASED)
-def commit(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
-def file(tmp_path: Path, commit: str) -> Path:
+def file(tmp_path: Path) -> Path:
     copy = tmp_path / "pdp.yaml"
-    copy.write_bytes((VECTORS / f"config_{commit}.yaml").read_bytes())
+    copy.write_bytes((VECTORS / "config.yaml").read_bytes())
     return copy
 
 
@@ -62,19 +55,17 @@ def written(value: Any, text: Any) -> Any:
     return value
 
 
-def test_its_values_are_the_same(file: Path, commit: str) -> None:
-    text, expected = yaml.safe_load(file.read_text()), json.loads((VECTORS / f"config_{commit}.json").read_text())
-    for section, key in retired_keys():
-        del text[section][key], expected[section][key]
+def test_its_values(file: Path) -> None:
+    text, expected = yaml.safe_load(file.read_text()), json.loads((VECTORS / "config.json").read_text())
     loaded = written(plain(settings.load(file, {})), text)
     assert json.loads(json.dumps(loaded).replace(str(file.parent.resolve()), FOLDER)) == expected
 
 
-def test_it_sets_every_section(file: Path, commit: str) -> None:
-    assert set(yaml.safe_load(file.read_text())) == set(Settings.model_fields) - RELEASED[commit]
+def test_it_sets_every_section(file: Path) -> None:
+    assert set(yaml.safe_load(file.read_text())) == set(Settings.model_fields)
 
 
-def test_variables_lie_over_it_as_they_did(file: Path) -> None:
+def test_variables_lie_over_it(file: Path) -> None:
     found = settings.load(file, {"PDP_STORE__MAX_QUEUE": "99", "PDP_JUDGE__BUDGET__TOKENS_PER_DAY": "5"})
     assert (found.store.max_queue, found.judge and found.judge.budget.tokens_per_day) == (99, 5)
 
@@ -87,8 +78,6 @@ def test_check_finds_nothing_wrong_but_the_files_that_it_names(file: Path) -> No
     report = json.loads(done.stdout)
     assert report["problems"]
     assert {problem["code"] for problem in report["problems"]} <= NOT_THERE
-    unused = {each["path"] for each in report["warnings"] if "take it out of the configuration" in each["message"]}
-    assert unused == {".".join(key) for key in retired_keys()}
 
 
 def test_what_is_stated_of_it_names_no_place_of_the_machine(file: Path) -> None:
