@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 from pdp.core.approvals.requirement import PEOPLE
 from pdp.core.bytes.digest import commitment
-from pdp.core.call.facts import completed
 from pdp.core.check import NS
 from pdp.core.errors import EngineFault
 from pdp.core.outcome import Effect, Outcome, conclude, denied, evidence, read
@@ -218,8 +217,6 @@ def under(policy: LoadedPolicy, document: bytes) -> dict[str, Any]:
     document that this policy does not read."""
     exchanged: dict[str, Any] = json.loads(document)
     exchanged["policy"] = {**exchanged["policy"], "revision": policy.revision, "packs": list(policy.packs)}
-    if not policy.valid(exchanged):
-        exchanged = completed(exchanged)
     if not policy.valid(exchanged):
         raise EngineFault("policy.input", "The input document does not match its schema.")
     return exchanged

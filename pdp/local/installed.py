@@ -116,9 +116,8 @@ class LocalServer(Closed):
     limits: dict[Literal["tasks", "memory", "cpu", "open_files", "file_size"], int] = Field(
         default_factory=dict
     )  # of `Confinement`, by its names
-    program: str = ""  # digest of what the command ran when it was read; "" of an earlier release, which did not look
-
-    paths: list[str] = Field(default_factory=list)  # where that was; see `program_files.program_paths`
+    program: str  # digest of what the command ran when it was read
+    paths: list[str]  # where that was; see `program_files.program_paths`
 
     @property
     def started(self) -> tuple[str, ...]:
@@ -385,8 +384,6 @@ def load(folder: Path) -> LocalInstallation:
     private(folder)
     if not (folder / "pdp.yaml").exists():
         raise ConfigurationFault("local.none", "Nothing was pinned here yet.")
-    for name in ("issuer/key.json", *(f"keys/{name}.pem" for name in SIGNERS)):
-        (folder / name).unlink(missing_ok=True)  # private keys, which releases before kept here
     return LocalInstallation(folder.resolve(), _user())
 
 

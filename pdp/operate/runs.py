@@ -55,8 +55,7 @@ class Runs:
         if before == sha256:
             return
         known = self.store.artefact(before) if before else None
-        found = json.loads(known.data) if known is not None else {}
-        old: Mapping[str, str] = found if isinstance(found, dict) else {}  # releases before kept names alone
+        old: Mapping[str, str] = json.loads(known.data) if known is not None else {}
         changes: dict[str, Json] = {
             name: {"old": old.get(name), "new": stated.get(name)}
             for name in sorted({*old, *stated})

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
 
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetFact, standing_of
@@ -557,18 +556,6 @@ def own(facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, shar
     if facts.budgets:
         own_facts["budgets"] = standing_of(facts.budgets)
     return own_facts
-
-
-_ADDED: Mapping[str, Mapping[str, Json]] = {
-    "call": {"judge_configured": False},
-    "session": {"client_address": "none"},
-}
-
-
-def completed(told: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of an earlier release, completed with the worst values of later facts."""
-    members = {name: {**_ADDED[name], **each} if name in _ADDED else each for name, each in told.items()}
-    return {"mandate": _NO_MANDATE, **members}
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,10 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder, texts_encoder
-from pdp.core.call.budgets import standing_of
-from pdp.core.call.facts import NO_RESULT, VARYING, Asserted
-from pdp.core.call.mandates import NO_MANDATE
-from pdp.core.call.questions import UNREAD
+from pdp.core.call.facts import VARYING, Asserted
 from pdp.core.errors import EngineFault, InvalidRequest
 from pdp.core.frozen import frozen
 
@@ -130,7 +127,7 @@ class EngineQuery:
         if not (self.fresh or values["evidence"] or values["waivers"]):
             seen = {**seen, **_STILL}
         composed = _object((*_composed_texts(texts), _COMPOSITION_SCHEMA, *map(seen.__getitem__, _SEEN)))
-        facts = list(_facts_texts(texts if "mandate" in texts else {**_EARLIER, **texts}))
+        facts = list(_facts_texts(texts))
         if phase in ABOUT_ONE:
             varied = [_NOTHING_ASSERTED]
             if values[ASSERTED] != NOTHING_ASSERTED:
@@ -196,14 +193,6 @@ def _object(texts: Iterable[str]) -> str:
 
 
 _NOTHING_ASSERTED = encode(NOTHING_ASSERTED)
-_EARLIER = Members.of(
-    {
-        "result": NO_RESULT.fact(),
-        "budgets": standing_of(()),
-        "questions": UNREAD.fact(),
-        "mandate": NO_MANDATE.fact(),
-    }
-).texts  # of a document that an older release kept
 # stands in for instant and digest, which the composition compares with evidence and waivers alone
 _STILL = Members.of({"time": {"ns": 0}, "call": {"digest": ""}}).seen
 _COMPOSITION_SCHEMA, _FACTS_SCHEMA = (f'"schema":{encode(each)}' for each in (COMPOSITION_SCHEMA, FACTS_SCHEMA))

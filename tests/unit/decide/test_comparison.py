@@ -11,7 +11,7 @@ from support.for_each import for_each
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.outcome import Effect, Outcome, Reason
 from pdp.core.outcome.difference import Answer, Difference
-from pdp.decide.comparison import ComparedCall, opened, under
+from pdp.decide.comparison import ComparedCall, opened
 
 SALT = bytes(range(32))
 DOCUMENT: dict[str, Any] = {
@@ -114,24 +114,3 @@ def test_differences(change: Mapping[str, Any]) -> None:
     difference = Difference.between(RECORD, answer, Answer.recorded({**RECORD, **change}))
     assert difference is not None
     assert difference.part == next(iter(change))
-
-
-class Reading:
-    """A policy that reads documents with all that facts have today."""
-
-    revision, packs = "s", ("baseline",)
-
-    def valid(self, told: Mapping[str, Any]) -> bool:
-        return "judge_configured" in told["call"] and "client_address" in told["session"]
-
-
-def test_a_document_of_an_earlier_release_is_completed() -> None:
-    policy: Any = Reading()
-    told = under(policy, canonical({**DOCUMENT, "session": {"calls": 1}}))
-    assert told["call"] == {**DOCUMENT["call"], "judge_configured": False}
-    assert told["session"] == {"calls": 1, "client_address": "none"}
-    today = {**DOCUMENT, "call": {"judge_configured": True}, "session": {"client_address": "changed"}}
-    assert {name: under(policy, canonical(today))[name] for name in ("call", "session")} == {
-        "call": {"judge_configured": True},
-        "session": {"client_address": "changed"},
-    }
