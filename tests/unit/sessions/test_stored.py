@@ -262,16 +262,6 @@ def test_a_session_has_the_scopes_that_it_began_with() -> None:
     assert store.call(more, another, at_ns=T + 9 * HOUR).check.ok  # by then it was over
 
 
-def test_a_session_of_an_older_release_is_bound_by_its_next_call() -> None:
-    store = Store()
-    store.call(identity(scopes=("read",)))
-    (begun,) = store.commits
-    assert begun.session is not None
-    store.commits = [replace(begun, session=replace(begun.session, scopes="", address=""))]
-    assert store.call(identity(scopes=("read", "write")), address="192.0.2.1").client_address == "same"
-    assert store.call(identity(scopes=("admin",))).check.code == "session.scopes_grown"
-
-
 def test_the_clients_address_is_that_of_the_first_call_which_told_one() -> None:
     store = Store()
     told = ("", "192.0.2.1", "192.0.2.1", "198.51.100.7", "", "192.0.2.1")
