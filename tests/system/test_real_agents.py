@@ -304,7 +304,7 @@ def hooked(**by_event: Mapping[str, Any]) -> str:
 
 
 def test_a_repositorys_hook_answers_what_claude_codes_window_asks(user: User) -> None:
-    """And the event afterwards tells no answer from a person's: so what waits is not asked there (ADR 0353)."""
+    """And the event afterwards tells no answer from a person's: so what waits is not asked there (ADR 0065)."""
     (ways,) = (each for each in WAYS if each.agent is CLAUDE)
     after, repository = user.home / "after", user.work / ".claude" / "settings.json"
     for folder in (user.settings(ways).parent, repository.parent):

@@ -2,7 +2,7 @@
 
 Controls are the items of the minimum bar of the OWASP guide for secure MCP servers (MB-1.1 to MB-5.3) and the OWASP
 MCP Top 10 (MCP01 to MCP10). Elements of packs name theirs themselves; gate and service have this table. A code may
-serve several: answers and records name the first (ADR 0296).
+serve several: answers and records name the first (ADR 0082).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The `regorus` extension module, which has no type stubs: engines, their version, errors, and
 corrected builtins.
 
-JSON in and out (docs/adr/0022-own-regorus-binding.md): `set_input` with Python objects can crash the process.
+JSON in and out (docs/adr/0001-embedded-engine.md): `set_input` with Python objects can crash the process.
 Packs are evaluated by `Engine`, the interpreter, alone: `Rvm`, the virtual machine, drops errors. It
 evaluates our own composition, where it was shown to answer alike. Both belong to the thread that made
 them; use from another raises a PanicException, which is a BaseException.
