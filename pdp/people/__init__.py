@@ -1,2 +1,2 @@
 """Approvals by people: requests, votes, grants, consents and delegations, by the same rules for gRPC, command line
-and console. Every act is by a `Person`, verified for this one act."""
+and console. Every action is by a `Person`, verified for that action."""

@@ -1,6 +1,6 @@
 """Approver metrics: time to decision, approval rate, canary detection.
 
-Only numbers by group leave here. Looks are remembered in this process: a vote through another one has no think time.
+Exported by group only. First looks are kept in this process: a vote through another one has no think time.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from pdp.core.check import NS
 from pdp.core.ports.telemetry import SILENT, Telemetry
 
 MAX_LOOKS = 10_000
-MAX_GROUPS = 200  # of the label; policy names the groups, so there are few
+MAX_GROUPS = 200  # values of the label; policy names the groups, so there are few
 OTHER = "other"
-SUBJECT = "subject"  # of confirmations and consents, which have no group's seat
+SUBJECT = "subject"  # label of confirmations and consents, which have no groups
 
 _CANARY = {Event.FILL: "missed", Event.REFUSE: "caught", Event.EXPIRE: "unanswered", Event.CANCEL: "cancelled"}
 
 
 @dataclass(slots=True)
 class ApproverMetrics:
-    """Measures. Without telemetry it keeps nothing."""
+    """The metrics of approvers; without telemetry nothing is kept."""
 
     telemetry: Telemetry = SILENT
     _looks: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict)
     _groups: set[str] = field(default_factory=set)
 
     def looked(self, person: Person, approval_id: str, at_ns: int) -> None:
-        """A person was shown a request. The first look before a vote counts."""
+        """Note that a person was shown a request. The first look before a vote counts."""
         if self.telemetry is SILENT:
             return
         self._looks.setdefault((person.tenant, person.human, approval_id), at_ns)
@@ -39,7 +39,7 @@ class ApproverMetrics:
             self._looks.popitem(last=False)
 
     def voted(self, vote: Vote) -> None:
-        """A vote is durable."""
+        """Count a durable vote."""
         if self.telemetry is SILENT:
             return
         looked_ns = self._looks.pop((vote.tenant, vote.human, vote.approval_id), None)
@@ -50,7 +50,7 @@ class ApproverMetrics:
                 self.telemetry.measure("pdp.approval.think", max(0, vote.at_ns - looked_ns) / NS, label)
 
     def moved(self, approval: Approval, event: Event) -> None:
-        """A request moved on from `approval`: what came of it counts if it was a canary."""
+        """Count the outcome of a canary. `approval` is the row before the event."""
         outcome = _CANARY.get(event)
         if approval.canary and outcome is not None and approval.state is State.PENDING:
             self.telemetry.count("pdp.approval.canaries", {"pdp.outcome": outcome})

@@ -1,4 +1,4 @@
-"""Wiring of the services for approvals, once for all surfaces."""
+"""Wiring of the approval services, shared by all surfaces."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalServices:
-    """The services for approvals, as every surface gets them."""
+    """The approval services of every surface."""
 
     directories: Directories
     persons: Persons
@@ -61,7 +61,7 @@ class ApprovalServices:
     sweep: Sweep
 
 
-def assemble(  # noqa: PLR0913 - what they rest on
+def assemble(  # noqa: PLR0913 - the dependencies of all services
     store: Store,
     state: ServiceState,
     counting: Counting,
@@ -80,10 +80,10 @@ def assemble(  # noqa: PLR0913 - what they rest on
     notifications: Notifications = NO_NOTIFICATIONS,
     telemetry: Telemetry = SILENT,
 ) -> ApprovalServices:
-    """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
-    whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `declassify` says who approves
-    the removal of labels, `lift` the end of a quarantine; `valid` tells whether arguments satisfy a JSON Schema;
-    `notifications` which channels are told of requests; `telemetry` how people decide."""
+    """The wired services. `counting` is the same as for evidence, so that people see the deciding count; `tenants`
+    are swept for expired requests; `recorder.changed` notifies `changes`; `declassify` and `lift` are the terms for
+    removing labels and ending a quarantine; `valid` checks arguments against a JSON Schema; `notifications` has the
+    routes of messages; `telemetry` gets the approver metrics."""
     directories = counting.directories
     visibilities = Visibilities(store, counting)
     commits = IdempotentCommits(store, recorder, index_key)

@@ -1,7 +1,7 @@
-"""Canaries: requests that can never be used, opened to measure whether approvers read before they approve.
+"""Canaries: unusable requests, opened to measure whether approvers read before they approve.
 
 A canary copies an earlier request with other arguments, for a call that is never made: its digest is random.
-The log names the canary and its operator from the beginning; approvers are not told.
+The log names the canary and its operator from the beginning; approvers do not see it.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ class Canaries:
 
     async def open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
         """Open a canary for the approvers of `like`, with other arguments (a JSON object). Returns the request's id.
-
-        Raises Forbidden `person.not_operator`; NotFound; InvalidRequest; Outdated `approval.erased`, where what the
-        earlier request showed is no longer there; Unavailable.
+        Raises Forbidden `person.not_operator`; NotFound; InvalidRequest; Outdated `approval.erased`, where the
+        content of the earlier request is erased; Unavailable.
         """
         if OPERATE not in person.roles:
             raise Forbidden("person.not_operator", "Only an operator opens canaries.")

@@ -1,8 +1,8 @@
-"""Changes of requests: wake-ups for long polls, and the stream of one person's news.
+"""Changes of requests: wake-ups for long polls, and each person's stream of changes.
 
-One poll of the store serves all waiters of a process: after each commit of this process, and once a second for
-the commits of other processes of a fleet. Without waiters nothing is polled. Every read is made in a thread, since
-a store may take seconds to answer.
+One poll of the store serves all waiters of a process: after each commit of this process, and once a second for the
+commits of other processes of a fleet. Without waiters nothing is polled. Reads run in a thread, since a store may
+take seconds to answer.
 """
 
 from __future__ import annotations
@@ -26,21 +26,20 @@ log = logging.getLogger("pdp.people")
 POLL_SECONDS = 1.0
 PAGE = 500
 MAX_WATCHERS = 256
-MAX_PER_PERSON = 32  # so that one person leaves room for others
-MAX_PER_TENANT = 192  # and so does one tenant
-LIFE_SECONDS = 15.0  # a sign of life after this long without news
+MAX_PER_PERSON = 32  # leaves room for other persons
+MAX_PER_TENANT = 192  # leaves room for other tenants
+LIFE_SECONDS = 15.0  # a keep-alive after so long without changes
 _BACKLOG = 128
 _MAX_DIGITS = 19  # of int64
 
-Change = tuple[int, Approval]  # its number, and the request as it is now
+Change = tuple[int, Approval]  # change number, and the request in its current state
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """A long poll or stream that waits for some requests of a tenant, or for all (`ids` None).
+    """A long poll or stream that waits for requests of a tenant: some, or all (`ids` None).
 
-    `seen` are changes not yet taken, the last one of each request, so a slow waiter holds no more than there are
-    requests.
+    `seen` are the changes not yet taken, the last one of each request, so that a slow waiter holds one per request.
     """
 
     tenant: str
@@ -49,7 +48,7 @@ class Waiter:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def wait(self, seconds: float) -> tuple[Change, ...]:
-        """Changes since the last call, by number; empty when there was none for so long."""
+        """Changes since the last call, by number; empty after `seconds` without one."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.woken.wait()
@@ -59,12 +58,12 @@ class Waiter:
 
 
 class Changes:
-    """Wakes waiters when their requests change."""
+    """The hub that wakes waiters when their requests change."""
 
     def __init__(self, store: Answers) -> None:
         self._store = store
         self._waiters: set[Waiter] = set()
-        self._told: dict[str, int] = {}  # by tenant with waiters: the last change that they were told of
+        self._told: dict[str, int] = {}  # by tenant with waiters: the last published change
         self._nudge = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
 
@@ -73,16 +72,16 @@ class Changes:
         return await self._store.in_thread(self._store.last_change)
 
     def notify(self) -> None:
-        """Poll soon: something was committed. To be called on the event loop."""
+        """Poll soon, after a commit. Called on the event loop."""
         if self._waiters:
             self._nudge.set()
 
     @contextlib.asynccontextmanager
     async def waiting(self, tenant: str, ids: frozenset[str] | None) -> AsyncIterator[Waiter]:
-        """A waiter for everything that changes from here on; earlier changes must be read once inside."""
+        """A waiter for changes from here on; earlier changes must be read once inside."""
         if tenant not in self._told:
             last = await self.last()
-            self._told.setdefault(tenant, last)  # another waiter of the tenant may have begun meanwhile, further back
+            self._told.setdefault(tenant, last)  # a concurrent waiter may have begun earlier
         waiter = Waiter(tenant, ids)
         self._waiters.add(waiter)
         if self._polling is None or self._polling.done():
@@ -113,11 +112,11 @@ class Changes:
                 self._tell(news)
             except Fault as fault:
                 log.error("approval changes cannot be read: %s", fault.code)
-            except Exception:  # a raised error would end all wake-ups; missed changes are announced the next time
+            except Exception:  # an error would end all wake-ups; missed changes are published by the next poll
                 log.exception("approval changes cannot be published: internal error; retrying")
 
     def _read(self, positions: Mapping[str, int]) -> Mapping[str, tuple[int, list[Change]]]:
-        """Changes after a number, by tenant, and the number up to which they are complete. In a thread."""
+        """Changes after a number, by tenant, with the number up to which they are complete. In a thread."""
         last = self._store.last_change()
         news: dict[str, tuple[int, list[Change]]] = {}
         for tenant, after in positions.items():
@@ -130,7 +129,7 @@ class Changes:
         return news
 
     def _tell(self, news: Mapping[str, tuple[int, list[Change]]]) -> None:
-        """Wake the waiters of now. One that began while the changes were read may be told of earlier ones too."""
+        """Wake the present waiters. One that began during the read may get earlier changes too."""
         for waiter in self._waiters:
             _, changes = news.get(waiter.tenant, (0, []))
             own = {
@@ -159,10 +158,9 @@ class Watchers:
     async def watch(
         self, person: Person, query: ApprovalFilter, cursor: str
     ) -> AsyncGenerator[tuple[ApprovalView | None, str], None]:
-        """Each change of a request that the person may see, as in a list, with the cursor to go on from; (None,
-        cursor) is a sign of life. `cursor` "" begins now. A filter without states lets every state through.
-
-        Raises OutOfRange for a cursor that is not this store's; Overloaded at the limit of watchers.
+        """Each change of a visible request, as in a list, with the cursor to continue from; (None, cursor) is a
+        keep-alive. `cursor` "" begins now. A filter without states passes every state.
+        Raises OutOfRange for a cursor of another store; Overloaded at the limit of watchers.
         """
         query = replace(query, states=query.states or frozenset(State))
         number = await self._start(cursor)
@@ -180,7 +178,7 @@ class Watchers:
                     for change, view in await self._visible(person, query, news):
                         yield view, str(change)
                 while True:
-                    # the backlog's changes may come by once more
+                    # the backlog's changes may come once more
                     news = tuple(each for each in await waiter.wait(LIFE_SECONDS) if each[0] > number)
                     if not news:
                         yield None, str(number)
@@ -205,7 +203,7 @@ class Watchers:
     async def _visible(
         self, person: Person, query: ApprovalFilter, news: tuple[Change, ...]
     ) -> list[tuple[int, ApprovalView]]:
-        """The changes that this person may see now."""
+        """The changes that are visible to this person."""
         at_ns = self._clock.now_ns()
 
         def read() -> list[ApprovalView]:

@@ -1,8 +1,8 @@
-"""Elicited answers: what a caller's client says that its user answered, about confirmations of the call asked again.
+"""Elicited answers: answers of a client's user to confirmations of a repeated call, as stated by the caller.
 
-Each is a vote of the subject, of the weakest assurance: so policy says by `min_assurance` where an acceptance
-suffices, and a decline is a refusal as by any person. Only callers that `may_assert.client_answers` are heard; what
-cannot count is left out, and the requirement stays open.
+Each is a vote of the subject with the weakest assurance: policy's `min_assurance` decides where an acceptance
+suffices, and a decline is a refusal as by any person. Only from callers with `may_assert.client_answers`; an answer
+that cannot count is left out, and the requirement stays open.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from pdp.people.visibility import CLIENT, Visibilities
 from pdp.people.votes import BallotInput, Votes
 
 ASSURANCE = "client_asserted"
-_CHOICES = {"accept": "approve", "decline": "deny"}  # "cancel", and what is unknown, answers nothing
-_NO_VOTE = (Forbidden, InvalidRequest, NotFound, Outdated)  # what refuses one; faults of the store go on
+_CHOICES = {"accept": "approve", "decline": "deny"}  # "cancel" and unknown answers are no vote
+_NO_VOTE = (Forbidden, InvalidRequest, NotFound, Outdated)  # refusals of a vote; faults of the store propagate
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAnswers:
-    """Casts them, before the call is evaluated."""
+    """Casts elicited answers as votes, before the call is evaluated."""
 
     store: Store
     directories: Directories
@@ -44,8 +44,8 @@ class ClientAnswers:
     metrics: ApproverMetrics
 
     async def __call__(self, decision: Decision) -> None:
-        """Make the votes of a request durable, and read the call again. Raises Conflict when somebody else has
-        answered meanwhile; Unavailable, Overloaded."""
+        """Commit the votes, and read the call's rows again. Raises Conflict after a concurrent answer; Unavailable,
+        Overloaded."""
         given = _given(decision)
         if not given:
             return
@@ -60,7 +60,7 @@ class ClientAnswers:
         decision.stored = await self.store.for_call(decision.keys)
 
     def _person(self, decision: Decision) -> Person:
-        """The subject, by the caller's word: it has no role, and belongs to no group."""
+        """The subject as the caller states it: without roles and groups."""
         subject, tenant = decision.identity.subject, decision.caller.tenant
         account = Account(subject.issuer or "", subject.id or "")
         human = self.directories.of(tenant).human(account)
@@ -69,7 +69,7 @@ class ClientAnswers:
     def _cast(
         self, person: Person, given: Iterable[tuple[Approval, str]], at_ns: int
     ) -> list[tuple[Approval, Cast, tuple[Commit, ...]]]:
-        """The votes that count. In a thread: it reads the store."""
+        """The votes that count. Reads the store, in a thread."""
         visibility = self.visibilities.of(person, at_ns)
         voted = []
         for approval, choice in given:
@@ -84,7 +84,7 @@ class ClientAnswers:
 
 
 def _given(decision: Decision) -> list[tuple[Approval, str]]:
-    """The choice for each open confirmation of exactly this call that was answered. Both choices are a decline."""
+    """The choice for each answered open confirmation of exactly this call; contradicting answers are a decline."""
     stored, answers = decision.stored, decision.ask.client_answers
     if not answers or stored.row is None or not decision.caller.may_assert.client_answers:
         return []

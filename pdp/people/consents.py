@@ -1,5 +1,5 @@
-"""Consents: what a subject lets an agent use. Given by the subject alone, on its own page: never by an agent, never
-by an approver, and never implied by an approval."""
+"""Consents of subjects to agents. Given by the subject alone, on its own page: never by an agent or an approver, and
+never implied by an approval."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ REQUEST_STATES = {
     State.REVOKED: "refused",
     State.EXPIRED: "expired",
     State.CANCELLED: "revoked",
-}  # one that was agreed to lives on as its consent
+}  # an approved one is shown as its consent
 DEFAULT_STATES = frozenset({"requested", "active"})
 MAX_PER_AGENT = 100
-TASK_NS = 24 * 3600 * NS  # how long a consent for a task holds at most
-_MOST = 2_000  # rows of one human that are looked at
+TASK_NS = 24 * 3600 * NS  # longest life of a consent for a task
+_MOST = 2_000  # rows read for one human
 _OVER = "This consent has ended already."
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentView:
     """One consent, or the open request for one (its id is the request's). Times are Unix nanoseconds, 0: none.
-    `presented` commits to everything that is shown here; send it back to agree."""
+    `presented` is the commitment to the shown content, to be sent back with the agreement."""
 
     id: str
     state: str  # one of STATES
@@ -55,14 +55,14 @@ class ConsentView:
     tool: str  # "": all tools within `scope`
     scope: str
     purpose: str
-    expires_ns: int  # of a request: when it can no longer be answered
+    expires_ns: int  # of a request: the end of its time to answer
     granted_ns: int = 0
     ended_ns: int = 0
     last_used_ns: int = 0
     assurance: str = ""
     presented: str = ""
-    effects: tuple[str, ...] = ()  # of one that was asked for: what the call does, and what agreeing covers
-    rows: tuple[ArgumentRow, ...] = ()  # the arguments of the call that asked
+    effects: tuple[str, ...] = ()  # of a requested one: the call's effects, and the scope of the agreement
+    rows: tuple[ArgumentRow, ...] = ()  # the arguments of the call
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class ConsentTerms:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A subject agrees: to an open request (its id) or to terms of its own. `expires_ns` 0: as long as is allowed."""
+    """A subject's agreement, to an open request (its id) or to terms of its own. `expires_ns` 0: the longest
+    allowed."""
 
     request_id: str
     what: str | ConsentTerms
@@ -105,7 +106,7 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Consents:
-    """`ConsentService`, and the console's page of one's own consents. `longest_ns` bounds each."""
+    """`ConsentService`, and the console's page of a subject's consents. `longest_ns` bounds each consent."""
 
     visibilities: Visibilities
     store: Answers
@@ -120,21 +121,21 @@ class Consents:
     async def list(
         self, person: Person, page: Page, *, states: frozenset[str] = frozenset(), consent_id: str = ""
     ) -> tuple[tuple[ConsentView, ...], str]:
-        """The person's own, open requests first, then newest first, and the `after` of the next page. `states`
-        empty: requested and active ones."""
+        """The person's own consents, open requests first, then newest first, and the `after` of the next page.
+        `states` empty: requested and active ones."""
         views = await self.store.in_thread(self._all, person, states or DEFAULT_STATES, self.clock.now_ns())
         listed = [each for each in views if consent_id in ("", each.id)]
         rest = listed
-        if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
+        if page.after:  # a consent that ended meanwhile leaves a gap; ids are in the order of age
             gap = (i for i, each in enumerate(listed) if each.state != "requested" and each.id < page.after)
             begin = next((i + 1 for i, each in enumerate(listed) if each.id == page.after), None)
             rest = listed[next(gap, len(listed)) if begin is None else begin :]
         return tuple(rest[: page.size]), rest[page.size - 1].id if rest[page.size :] else ""
 
     async def grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
-        """Agree. Raises NotFound; Outdated (`approval.too_late`, `approval.stale`); InvalidRequest (longer than is
-        allowed, incomplete terms); Forbidden (`approval.assurance`)."""
-        async with self._one_at_a_time:  # the same twice at once is one consent
+        """Grant a consent. Raises NotFound; Outdated (`approval.too_late`, `approval.stale`); InvalidRequest (too
+        long, incomplete terms); Forbidden (`approval.assurance`)."""
+        async with self._one_at_a_time:  # two equal agreements at once make one consent
             return await retry_on_conflict(lambda: self._grant(person, given))
 
     async def revoke(self, person: Person, consent_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
@@ -155,7 +156,7 @@ class Consents:
     async def _commit(
         self, key: RequestKey | None, prepared: _Prepared | tuple[ConsentView, RecordRef]
     ) -> tuple[ConsentView, RecordRef]:
-        """Commit what was prepared, unless it was answered before. Raises Conflict."""
+        """Commit the prepared entries; a kept reply is returned as it is. Raises Conflict."""
         if not isinstance(prepared, _Prepared):
             return prepared
         ref = await self.commits.commit(key, prepared.entries, prepared.reply, prepared.visibility.at_ns)
@@ -164,7 +165,7 @@ class Consents:
     def _prepare_grant(
         self, person: Person, given: Agreement, key: RequestKey | None, at_ns: int
     ) -> _Prepared | tuple[ConsentView, RecordRef]:
-        """The consent to be committed, or what was answered before. In a thread."""
+        """The consent to be committed, or the kept reply. In a thread."""
         visibility = self.visibilities.of(person, at_ns)
         if (kept := self.commits.kept(key, 1)) is not None:
             return self._shown(visibility, str(kept[1])), self.commits.record(kept[0])
@@ -176,7 +177,7 @@ class Consents:
             entries = ()
         existing = self.store.consents_for(person.tenant, consent.subject, consent.agent)
         same = [each for each in existing if self._gives_way(each, consent, visibility.at_ns)]
-        if len(existing) - len(same) >= MAX_PER_AGENT:  # each is looked at with every call
+        if len(existing) - len(same) >= MAX_PER_AGENT:  # every call reads all of them
             raise InvalidRequest("terms", f"this agent has {MAX_PER_AGENT} consents of yours already; revoke some")
         agreed = self.recorder.event(
             person.tenant,
@@ -185,17 +186,18 @@ class Consents:
             (consent,),
             visibility.at_ns,
         )
-        ended = tuple(self._ended(visibility, each) for each in same)  # the new one stands in its place
+        ended = tuple(self._ended(visibility, each) for each in same)  # replaced by the new one
         return _Prepared(visibility, consent.id, (agreed, *entries, *ended), (consent.id,))
 
     def _gives_way(self, earlier: Consent, new: Consent, at_ns: int) -> bool:
-        """Whether a consent ends with a new one: the same without a task does, and one for a task that is over."""
+        """Whether a new consent ends an earlier one: of the same terms if neither is for a task, or an expired one
+        for a task."""
         if self._for_task(earlier) is not None:
             return not lasts(earlier, at_ns)
         return _terms(earlier) == _terms(new) and self._for_task(new) is None
 
     def _for_task(self, consent: Consent) -> Approval | None:
-        """The request that a consent for a task answered; None for any other."""
+        """The request of a consent for a task; None for any other consent."""
         approval = self.store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
         return approval if binds_of(approval) else None
 
@@ -258,7 +260,7 @@ class Consents:
     def _prepare_end(
         self, person: Person, consent_id: str, key: RequestKey | None, at_ns: int
     ) -> _Prepared | tuple[ConsentView, RecordRef]:
-        """The end of a consent or request, or what was answered before. In a thread."""
+        """The end of a consent or request, or the kept reply. In a thread."""
         visibility = self.visibilities.of(person, at_ns)
         if (kept := self.commits.kept(key, 0)) is not None:
             return self._shown(visibility, consent_id), self.commits.record(kept[0])
@@ -281,7 +283,7 @@ class Consents:
         return self.votes.entries(approval, cast, visibility.person, visibility.at_ns)
 
     def _unredeemed(self, visibility: Visibility, consent: Consent) -> tuple[Commit, ...]:
-        """The request that the consent answered may not have been used yet: it must not outlive the consent."""
+        """The end of the consent's request, which must not outlive the consent unredeemed."""
         approval = self.store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
         if approval is None or as_of(approval, visibility.at_ns).state not in OPEN:
             return ()
@@ -299,14 +301,14 @@ class Consents:
         )
 
     def _request(self, visibility: Visibility, approval_id: str) -> Approval:
-        """A request for a consent of this person. Raises NotFound, with one message for every reason."""
+        """A consent request of this person. Raises NotFound, with the same message for every cause."""
         approval = self.store.approval(visibility.person.tenant, approval_id)
         if approval is None or approval.kind != "consent" or approval.call.subject not in visibility.accounts:
             raise _unknown()
         return as_of(approval, visibility.at_ns)
 
     def _shown(self, visibility: Visibility, consent_id: str) -> ConsentView:
-        """As it is now. Raises NotFound."""
+        """The current view of a consent or request. Raises NotFound."""
         consent = self.store.consent(visibility.person.tenant, consent_id)
         if consent is not None and consent.subject in visibility.accounts:
             return self._of_consent(consent, visibility.at_ns)
@@ -316,7 +318,7 @@ class Consents:
         return view
 
     def _all(self, person: Person, states: frozenset[str], at_ns: int) -> tuple[ConsentView, ...]:
-        """Requests and consents of one human, in the order of a list. In a thread."""
+        """Requests and consents of one human, in list order. In a thread."""
         visibility = self.visibilities.of(person, at_ns)
         tenant, accounts = visibility.person.tenant, visibility.accounts
         request_states = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
@@ -337,14 +339,14 @@ class Consents:
         return tuple(sorted(listed, key=lambda each: each.state != "requested"))
 
     def _of_consent(self, row: Consent, at_ns: int) -> ConsentView:
-        """A row as it stands; with what was agreed to, where that is for a task alone."""
+        """The view of a consent, for one task with the shown effects and arguments."""
         shown = self.store.shown(row.approval_id) if self._for_task(row) is not None else None
         view = _of_consent(row, at_ns)
         return view if shown is None else replace(view, effects=shown.effects, rows=argument_rows(shown, None))
 
 
 def _of_consent(row: Consent, at_ns: int) -> ConsentView:
-    """A row by itself."""
+    """The view of a consent's row."""
     state = "revoked" if row.ended_ns else "active" if lasts(row, at_ns) else "expired"
     return ConsentView(
         id=row.id,
@@ -365,7 +367,7 @@ def _of_consent(row: Consent, at_ns: int) -> ConsentView:
 
 
 def _of_request(view: ApprovalView) -> ConsentView | None:
-    """A request for a consent; None for one that was agreed to: it lives on as its consent."""
+    """The view of a consent request; None for an approved one, which is shown as its consent."""
     row, call = view.approval, view.approval.call
     state = REQUEST_STATES.get(row.state)
     if state is None:

@@ -1,1 +1,1 @@
-"""The approvers' and subjects' pages: server-rendered, without a build step, and whole without JavaScript."""
+"""The approvers' and subjects' pages: server-rendered, without a build step, complete without JavaScript."""

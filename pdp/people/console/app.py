@@ -72,7 +72,7 @@ STATIC: Mapping[str, str] = {
     "icon.svg": "image/svg+xml",
 }
 _ID_BYTES = 6
-_DRAWN, _WAITING = 2, 64  # pages of requests at once, and that wait
+_DRAWN, _WAITING = 2, 64  # request pages drawn at once, and waiting
 
 
 def application(
@@ -83,7 +83,8 @@ def application(
     providers: Mapping[str, Provider],
     stopping: asyncio.Event,
 ) -> ASGIApp:
-    """The whole of it. `key` seals sessions; replicas share it. Streams end when `stopping` is set."""
+    """The console's application. `key` seals sessions and is shared by replicas. Streams end when `stopping` is
+    set."""
     console = Console(
         options,
         services,
@@ -168,7 +169,7 @@ def _fault(console: Console) -> ExceptionHandler:
 
 
 def _http(console: Console) -> ExceptionHandler:
-    """Errors of the routes themselves: no such path, no such method."""
+    """The handler of routing errors: unknown path or method."""
 
     async def handle(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
@@ -206,7 +207,7 @@ def _problem(console: Console, request: Request, status: int, message: str, code
 
 
 def origin_of(path: str) -> str:
-    """The page that a form's path belongs to: where to go back to."""
+    """The page of a form's path, for the way back."""
     parts = path.split("/")
     if len(parts) == 4 and parts[1] in {"requests", "consents"}:
         return "/".join(parts[:3])

@@ -1,4 +1,4 @@
-"""Pages of a person's own consents: open requests, consents in force, and revoking."""
+"""Pages of a person's own consents: open requests, consents in force, and revocation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OVER = frozenset({"refused", "expired", "revoked"})
 
 
 async def show(visit: Visit) -> Response:
-    """GET /consents: those asked for and in force; `ended=1`: those that are over."""
+    """GET /consents: requested and active consents; `ended=1`: ended ones."""
     params = visit.request.query_params
     ended = params.get("ended") == "1"
     states = _OVER if ended else frozenset(STATES) - _OVER
@@ -28,12 +28,12 @@ async def show(visit: Visit) -> Response:
 
 
 async def one(visit: Visit) -> Response:
-    """GET /consents/ID: read it, then agree, refuse or take it back."""
+    """GET /consents/ID: one consent, with agree, refuse or revoke."""
     return await _one(visit)
 
 
 async def agree(visit: Visit) -> Response:
-    """POST /consents/ID/agree: to an open request, until the day given."""
+    """POST /consents/ID/agree: agree to an open request until the given day."""
     agreement = Agreement(
         request_id=visit.form.get("attempt", ""),
         what=_id(visit),
@@ -55,7 +55,7 @@ async def refuse(visit: Visit) -> Response:
 
 
 async def revoke(visit: Visit) -> Response:
-    """POST /consents/ID/revoke: at once, with no page between."""
+    """POST /consents/ID/revoke: without a page in between."""
     await visit.approvals.consents.revoke(visit.person, _id(visit), visit.form.get("attempt", ""))
     return RedirectResponse("/consents", 303)
 
@@ -63,7 +63,7 @@ async def revoke(visit: Visit) -> Response:
 async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
     view = await _find(visit)
     challenge = ""
-    if view.state == "requested":  # what is to be decided is read as any request is, and on record
+    if view.state == "requested":  # an open request is read, and the reading recorded, like any other
         whole = await visit.approvals.queue.get(visit.person, view.id)
         challenge = visit.console.passkeys.asked(visit.person, whole)
         missing = whole.wanted.min_assurance == "passkey" and not challenge
@@ -89,9 +89,9 @@ _DAYS = (("today", 0), ("a week from now", 7), ("30 days from now", 30), ("90 da
 
 
 def _days(now_ns: int, longest_ns: int) -> tuple[tuple[str, str], ...]:
-    """The days until whose end one may agree: those that a consent may last. The longest is always among them."""
+    """The offered last days of a consent, within the longest allowed, which is always among them."""
     today = datetime.fromtimestamp(now_ns // NS, UTC).date()
-    last = max(0, longest_ns // (24 * 3600 * NS) - 1)  # whose end is within, at any time of day
+    last = max(0, longest_ns // (24 * 3600 * NS) - 1)  # the last day whose end is within the limit
     offered = [(word, days) for word, days in _DAYS if days <= last]
     if offered[-1][1] != last and last < _DAYS[-1][1]:
         offered.append(("the longest allowed", last))

@@ -1,5 +1,5 @@
-"""Drawings as HTML. What is in them is inert already; here it is escaped, line by line, without a template: some have
-thousands of lines."""
+"""Drawings as HTML. Their texts are harmless already and are escaped here, line by line, without a template, because
+some have thousands of lines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def html(drawing: Drawing) -> Markup:
     digits = len(f"{drawing.total}") + 1
     what = f"{drawing.kind}, {counted(drawing.total, 'line')}" + (", which end with CR LF" if drawing.crlf else "")
     rows = "".join(_line(line) for line in drawing.lines)
-    return Markup(  # noqa: S704 - of parts that are escaped
+    return Markup(  # noqa: S704 - of escaped parts
         f'<span class="minor kind">{escape(what)}</span><span class="drawn d{min(digits, 7)}">{rows}</span>'
     )
 
 
 def pieces(spans: Iterable[Span]) -> Markup:
     """Pieces of one line."""
-    return Markup("".join(map(_span, spans)))  # noqa: S704 - of parts that are escaped
+    return Markup("".join(map(_span, spans)))  # noqa: S704 - of escaped parts
 
 
 def _line(line: Line) -> str:

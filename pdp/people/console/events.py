@@ -1,5 +1,5 @@
-"""Telling open pages that something changed, by server-sent events. A page then says so; it never changes under the
-eyes of an approver. An event carries a request's id and nothing else."""
+"""Server-sent events about changed requests for open pages. A page then shows a notice; it never changes under an
+approver's eyes. An event carries a request's id and nothing else."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ Change: TypeAlias = tuple[ApprovalView | None, str]
 _ALIVE_SECONDS = 15.0
 _BEGIN = b"retry: 5000\n\n"
 _ALIVE = b": alive\n\n"
-_ANEW = b"id:\nevent: changed\ndata: {}\n\n"  # forget the cursor: something may have changed
+_ANEW = b"id:\nevent: changed\ndata: {}\n\n"  # drop the cursor, and announce a possible change
 _MAX_CURSOR = 256
 
 
 class Events:
-    """Streams of one console; they end with the session, when the console stops, or when the page is gone."""
+    """The event streams of one console. A stream ends with its session, with the console, or when the page is
+    closed."""
 
     def __init__(self, most: int, per_person: int, stopping: asyncio.Event) -> None:
         self._most = most
@@ -72,7 +73,7 @@ class Events:
                 following = following or asyncio.create_task(_next(changes))
                 ends: set[asyncio.Future[Any]] = {following, stopping, gone}
                 await asyncio.wait(ends, timeout=_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if not await goes_on():  # signed out while it waited
+                if not await goes_on():  # signed out meanwhile
                     break
                 if following.done():
                     event, following = _event(following.result()), None
@@ -92,7 +93,7 @@ _Put: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
 class _Stream(Response):
-    """An answer without end. `tell` is called with what to send by, and what is done when the reader is gone."""
+    """A streaming response. `tell` gets the sender, and a future that is done when the reader has disconnected."""
 
     def __init__(self, tell: Callable[[_Put, asyncio.Future[None]], Awaitable[None]]) -> None:
         super().__init__(media_type="text/event-stream")

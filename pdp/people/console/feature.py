@@ -1,4 +1,4 @@
-"""The feature `console`: its section and its listener. It is an optional extra, imported only where it is set up."""
+"""The feature `console`: its section and its listener. An optional extra, imported only where it is configured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pdp.proof.receipt import text
 
 
 def passkeys(options: ConsoleOptions | None, directories: Directories) -> Passkeys | None:
-    """The verifier of passkeys. They belong to the console's address; None without a console."""
+    """The verifier of passkeys, which are bound to the console's address; None without a console."""
     if options is None:
         return None
     _extra()

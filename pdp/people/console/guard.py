@@ -1,7 +1,7 @@
-"""Middleware for every request and answer: hosts, sizes, headers.
+"""Middleware for every request and response: hosts, sizes, headers.
 
-The headers are written here and nowhere else, on refusals and faults too. `Referrer-Policy` is `same-origin` and not
-`no-referrer`, which would make browsers send `Origin: null` with our own forms; other sites learn nothing either way.
+Headers are set here alone, on refusals and faults too. `Referrer-Policy` is `same-origin`, because `no-referrer`
+would make browsers send `Origin: null` with our own forms; other sites learn nothing either way.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _MAX_TARGET = 4096  # bytes of path and query
 
 
 def headers(options: ConsoleOptions) -> Mapping[str, str]:
-    """The headers of every answer."""
+    """The headers of every response."""
     return {**HEADERS, "strict-transport-security": _HSTS} if options.https else HEADERS
 
 
 class TooLarge(Exception):
-    """The body turned out longer than its length said, or than is allowed."""
+    """The body exceeds its stated or the allowed length."""
 
 
 class Guard:
@@ -103,5 +103,5 @@ class Guard:
 
 
 def too_large() -> PlainTextResponse:
-    """Said before anything is read, or as soon as it is too much."""
+    """The 413 response, sent before reading or as soon as the limit is exceeded."""
     return PlainTextResponse("The form is too large.\n", 413, {"connection": "close"})

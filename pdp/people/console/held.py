@@ -1,9 +1,9 @@
-"""Approvals that wait for the seconds in which they can be taken back, after their page was left.
+"""Held approvals: a vote whose page was left waits out the seconds in which it can be undone.
 
-A held approval is recorded when its time is over, if the session still lasts, the person still may, and the request
-is still as it was shown. It is in this process alone: a process that ends drops it, and nothing was approved. Taking
-it back, and whether it was recorded, are by the store (`Votes.void`, `Votes.recorded`), so both work wherever the
-request for them arrives. Until the store says so, no page says that it is recorded.
+A held approval is recorded after its time, if the session is still valid, the person still may vote, and the request
+is still as shown. It exists in this process alone: a process that ends drops it, and nothing is approved. Undo and
+the question whether it is recorded go through the store (`Votes.void`, `Votes.recorded`), so they work in any
+process. No page shows it as recorded before the store has it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger("pdp.console")
 
 
 class HeldVotes:
-    """The held approvals of one console. They are dropped when it stops."""
+    """The held approvals of one console, dropped when it stops."""
 
     def __init__(self, stopping: asyncio.Event) -> None:
         self._stopping = stopping
@@ -30,7 +30,7 @@ class HeldVotes:
         self._of: Counter[str] = Counter()
 
     def hold(self, session_id: str, milliseconds: int, record: Callable[[], Awaitable[object]]) -> None:
-        """Call `record` after so long. Raises Overloaded, and holds nothing."""
+        """Call `record` after some milliseconds. Raises Overloaded, and holds nothing."""
         if len(self._tasks) >= _MAX_HELD or self._of[session_id] >= _MAX_OF_SESSION:
             raise Overloaded("console.held", "Too many approvals wait to be recorded. Nothing was recorded.")
         self._of[session_id] += 1
@@ -45,7 +45,7 @@ class HeldVotes:
                     await self._stopping.wait()
             if not self._stopping.is_set():
                 await record()
-        except Fault as fault:  # ended, decided or taken back meanwhile: the request says how it stands
+        except Fault as fault:  # ended, decided or undone meanwhile; the request's page shows its state
             log.info("a held approval was dropped: %s", fault.code)
         except Exception:
             log.exception("a held approval was dropped: internal error")

@@ -33,8 +33,8 @@ _MAX_TEXT = 256
 
 
 async def queue(visit: Visit) -> Response:
-    """GET /queue: what waits, by risk and then age, the many of one person as one row; `issuer` and `subject`: each
-    of that person's."""
+    """GET /queue: pending requests by risk and then age, many of one subject as one row; `issuer` and `subject`: all
+    requests of that subject."""
     params = visit.request.query_params
     states, one = (
         _states(params, OPEN) or frozenset({State.PENDING}),
@@ -50,7 +50,7 @@ async def queue(visit: Visit) -> Response:
 
 
 async def history(visit: Visit) -> Response:
-    """GET /history: what is decided or over, newest first."""
+    """GET /history: settled requests, newest first."""
     params = visit.request.query_params
     query = replace(
         _wanted(params),
@@ -113,7 +113,7 @@ def _page(params: QueryParams) -> Page:
 
 
 def text(params: QueryParams, name: str) -> str:
-    """A field of a query, without spaces around it. Raises InvalidRequest."""
+    """A query field, stripped. Raises InvalidRequest."""
     value = params.get(name, "").strip()
     if len(value) > _MAX_TEXT:
         raise InvalidRequest(name, "is too long")
@@ -121,7 +121,7 @@ def text(params: QueryParams, name: str) -> str:
 
 
 def day(params: QueryParams, name: str, *, after: int = 0) -> int:
-    """The beginning of a day, UTC; 0 when none is asked for."""
+    """The beginning of a day (UTC, Unix nanoseconds); 0 without one. Raises InvalidRequest."""
     value = text(params, name)
     if not value:
         return 0
@@ -133,13 +133,13 @@ def day(params: QueryParams, name: str, *, after: int = 0) -> int:
 
 
 def _kept(params: QueryParams) -> Mapping[str, str]:
-    """The values that the form of filters keeps."""
+    """The filter form's values."""
     names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to", "issuer", "subject")
     return {name: params.get(name, "") for name in names}
 
 
 def _next(params: QueryParams, after: str) -> str:
-    """The query of the next page; "" on the last."""
+    """The query string of the next page; "" on the last."""
     kept = {name: value for name, value in _kept(params).items() if value}
     return urlencode({**kept, "after": after}) if after else ""
 
@@ -148,7 +148,7 @@ _MAX_REASON = 2000
 
 
 async def grants(visit: Visit) -> Response:
-    """GET /grants: those in force; `ended=1`: those that are over."""
+    """GET /grants: active grants; `ended=1`: ended ones."""
     params = visit.request.query_params
     ended = params.get("ended") == "1"
     states = frozenset(GrantState) - {GrantState.ACTIVE} if ended else frozenset({GrantState.ACTIVE})
@@ -169,7 +169,7 @@ async def revoke_grant(visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One request. `state` is empty for one that waits, `first` is its page."""
+    """The row of one request. `state` is "" while pending, `first` is its page."""
 
     href: str
     first: str
@@ -197,12 +197,12 @@ class Line:
     voters: tuple[str, ...]
     ended_ns: int
     differs: str
-    folder: str  # where its call would run, by its caller's word
+    folder: str  # as the caller states it
     count: int = 0  # not folded
 
 
 def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
-    """The line of one request for the person whose view it is."""
+    """The row of one request for the view's person."""
     approval, call = view.approval, view.approval.call
     effects = view.shown.effects if view.shown is not None else ()
     return Line(
@@ -240,8 +240,8 @@ def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
 
 @dataclass(frozen=True, slots=True)
 class FoldedLine:
-    """The many requests of one person as one line: what they share, how much differs. `href` leads to all of them,
-    `first` to the first. There is nothing to decide by."""
+    """The row of one subject's many requests: shared values, and counts of differing ones. `href` leads to all of
+    them, `first` to the first."""
 
     href: str
     first: str
@@ -250,7 +250,7 @@ class FoldedLine:
     risk: str
     count: int
     risks: str
-    same: tuple[tuple[str, str], ...]  # of what, and which
+    same: tuple[tuple[str, str], ...]  # (kind, value)
     differ: str
     subject: str
     waits: str
@@ -258,7 +258,7 @@ class FoldedLine:
     left: str
     left_ms: int
     expires: str
-    decides: bool = True  # for all that is known here
+    decides: bool = True  # assumed
 
 
 def _folded(folded: Folded, asked: Mapping[str, str], directory: Directory, now_ns: int) -> FoldedLine:

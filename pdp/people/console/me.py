@@ -22,7 +22,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def add(visit: Visit) -> Response:
-    """POST /me/deputies: name a deputy, from one day's beginning to another's end (UTC)."""
+    """POST /me/deputies: name a deputy from the beginning of one day to the end of another (UTC)."""
     try:
         stand_in = StandIn(
             deputy=visit.form.get("deputy", "")[:_MAX_TEXT],
@@ -43,7 +43,8 @@ async def end(visit: Visit) -> Response:
 
 
 async def make(visit: Visit) -> Response:
-    """POST /me/passkeys: one was just made. Nothing is kept: the page has the lines for the directory."""
+    """POST /me/passkeys: the registration of a new passkey. Nothing is stored: the page shows the lines for the
+    directory."""
     challenge = visit.form.get("challenge", "")
     if not visit.console.sessions.holds(visit.session, _making(challenge), visit.form.get("proof", "")):
         raise InvalidRequest("challenge", "is not of this page; open it again")
@@ -56,7 +57,7 @@ async def make(visit: Visit) -> Response:
 
 
 def _making(challenge: str) -> str:
-    """Names the making of a passkey for which this challenge was given out."""
+    """The purpose of a token for the registration with this challenge."""
     return f"passkey {challenge}"
 
 
@@ -87,7 +88,7 @@ async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Respons
 
 
 def _day(found: str, *, after: int = 0) -> int:
-    """The beginning of a day, UTC, or of one some days later."""
+    """The beginning of the day `after` days later (UTC, Unix nanoseconds). Raises InvalidRequest."""
     try:
         day = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
         return int(day.timestamp()) * NS

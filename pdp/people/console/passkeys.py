@@ -1,8 +1,8 @@
-"""Passkeys (WebAuthn level 2): making one, and checking what one signed for a vote.
+"""Passkeys (WebAuthn level 2): registration, and verification of a vote's assertion.
 
-A passkey counts when the directory lists it. A signed-in person can make one, and gets the lines that an operator
-adds: so a sign-in alone, stolen or forged, never becomes the stronger proof that policy asks for. What a vote's
-assertion signs commits to the request and to all that was shown (`people.votes.challenge`).
+A passkey counts when the directory lists it. A signed-in person can register one, and gets the lines for an operator
+to add: so a stolen or forged sign-in alone never becomes the stronger proof. The challenge of a vote's assertion
+commits to the request and all shown content (`people.votes.challenge`).
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _MAX_JSON = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A passkey that was just made, as a directory lists it."""
+    """A new passkey, as a directory lists it."""
 
     id: str
     key: str
 
 
 class ConsolePasskeys:
-    """The relying party. `bootstrap` hands it to the services as what verifies (`ports.Passkeys`)."""
+    """The relying party, which `bootstrap` injects as `ports.Passkeys`."""
 
     def __init__(self, options: ConsoleOptions, directories: Directories) -> None:
         self._origin = options.public_url
@@ -52,7 +52,7 @@ class ConsolePasskeys:
         return member.passkeys if member is not None else ()
 
     def verify(self, person: Person, challenge_bytes: bytes, assertion: bytes, /) -> bool:
-        """See `ports.Passkeys.verify`. The commit of the vote compares the authenticator's counter."""
+        """As `ports.Passkeys.verify`. The signature counter is compared by the commit of the vote."""
         parsed = _object(assertion)
         passkey = next((each for each in self.of(person) if each.id == parsed.get("id")), None)
         if passkey is None or not challenge_bytes:
@@ -72,8 +72,8 @@ class ConsolePasskeys:
         return True
 
     def asked(self, person: Person, view: ApprovalView) -> str:
-        """The assertion request for the authenticator, JSON; "" where no passkey could vote: policy asks for
-        none, or the person has none."""
+        """The assertion request for the authenticator, JSON; "" where policy requires no passkey, or the person has
+        none."""
         challenge_bytes, listed = challenge(view), self.of(person)
         if not challenge_bytes or not listed:
             return ""
@@ -107,7 +107,7 @@ class ConsolePasskeys:
         )
 
     def made(self, challenge_bytes: bytes, credential: str) -> Made:
-        """The registered credential. Raises InvalidRequest."""
+        """The newly registered passkey. Raises InvalidRequest."""
         try:
             verified = verify_registration_response(
                 credential=dict(_object(credential.encode())),

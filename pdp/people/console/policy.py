@@ -1,8 +1,8 @@
-"""The page of releases of policy, for explainers: what was proved of each change, by whose signatures, and the votes
-that it is forecast to cost. Who looks is recorded before anything is shown.
+"""The page of policy releases, for explainers: proof, signers and forecast votes of each change. The reading is
+recorded before anything is shown.
 
-A release is the whole server's. Its texts may name groups and tools of every tenant, so where there are several a
-person sees the verdict, the dates and the signers, and none of those texts.
+A release is the whole server's, and its texts may name groups and tools of every tenant: on a server with several
+tenants a person sees only the verdict, the dates and the signers.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _draw(visit: Visit, found: ReadReleases) -> Response:
 
 
 def _parts(parts: Mapping[str, str], tenant: str) -> list[tuple[str, str]]:
-    """What a release names of the server, and of this tenant alone."""
+    """The parts of a release for the server and for this tenant alone."""
     named = {part: part for part in parts if not part.startswith(_DIRECTORY)}
     if (own := f"{_DIRECTORY}{tenant}") in parts:
         named["directory"] = own

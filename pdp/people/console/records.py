@@ -1,5 +1,5 @@
-"""Pages of records, for auditors: the search, one record, and its receipt. Who reads is recorded before anything is
-shown, as of the RPCs; a person sees the records of its tenant, and those that belong to none."""
+"""Pages of records, for auditors: search, one record, and its receipt. The reading is recorded before anything is
+shown, as with the RPCs; a person sees the records of its tenant, and those of no tenant."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RecordLine:
 
 
 async def search(visit: Visit) -> Response:
-    """GET /records: the form, and with a query what it finds, newest first."""
+    """GET /records: the search form, and with a query its results, newest first."""
     records, auditor, reader = _auditor(visit)
     params = visit.request.query_params
     kept = {name: params.get(name, "") for name in _FIELDS}
@@ -59,23 +59,23 @@ async def search(visit: Visit) -> Response:
 
 
 async def show(visit: Visit) -> Response:
-    """GET /records/INDEX: one record, whole."""
+    """GET /records/INDEX: one whole record."""
     stored = await _stored(visit)
     fields = json.loads(stored.record)
-    # in ASCII, and spaces of a value are told from those before it: what a caller made up can move no text around
+    # in ASCII, with the indentation apart from a value's own spaces: a caller's text can move nothing around
     texts = json.dumps(fields, indent=1).split("\n")
     rows = [(len(text) - len(text.lstrip(" ")), text.lstrip(" ")) for text in texts]
     return visit.show("record.html", line=_line(Match(stored, fields)), rows=rows, leaf=stored.ref.leaf_hash.hex())
 
 
 async def download(visit: Visit) -> Response:
-    """GET /records/INDEX/record.json: the exact bytes."""
+    """GET /records/INDEX/record.json: the record's exact bytes."""
     stored = await _stored(visit)
     return _file(stored.record, "application/json", f"record-{stored.ref.index}.json")
 
 
 async def receipt(visit: Visit) -> Response:
-    """GET /records/INDEX/receipt: the proof that the record is in the log."""
+    """GET /records/INDEX/receipt: the inclusion proof of the record."""
     records, auditor, _ = _auditor(visit)
     index = _number(str(visit.request.path_params["index"]))
     proof = await records.inclusion(auditor, index, 0)
@@ -93,14 +93,14 @@ async def _stored(visit: Visit) -> StoredRecord:
 
 
 def _auditor(visit: Visit) -> tuple[Records, Caller, Reader]:
-    """What reads, for whom. Raises Forbidden for everybody who is no auditor of its tenant."""
+    """The record service, with the caller and reader for an auditor. Raises Forbidden for others."""
     person = visit.person
     if AUDIT not in person.roles or person.tenant == ANY_TENANT:
         raise Forbidden("console.auditors", "Records are for auditors: members of a group in `auditors`.")
     records = visit.console.services.records
     if records is None:
         raise Unsupported("search.off", "This server shows no records here.")
-    # no caller of the configuration: its tenant is all that counts
+    # not a configured caller: only its tenant counts
     return records, Caller("", person.tenant, frozenset(), frozenset()), Reader("", person.account)
 
 

@@ -1,4 +1,4 @@
-"""The page of one request with its arguments, and the vote. Rights and effects of a vote are of `people.votes`."""
+"""The page of one request with its arguments, and the vote. A vote's rights and effects are in `people.votes`."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from pdp.people.reading.marks import Mark, marks_of
 from pdp.people.visibility import ApprovalFilter, place_to_read
 from pdp.people.votes import BallotInput
 
-Absent: TypeAlias = tuple[tuple[str, str], ...]  # humans who are away, with their names
+Absent: TypeAlias = tuple[tuple[str, str], ...]  # absent humans with their names
 CHOICES = frozenset({"approve", "deny", "cancel"})
-ANSWERED = PEOPLE - {"consent"}  # kinds that are answered on this page
-_NEXT = 8  # requests among which one is looked for that the person has not answered
+ANSWERED = PEOPLE - {"consent"}  # kinds of requests on this page
+_NEXT = 8  # requests that are searched for the next unanswered one
 _MAX_REASON = 4000
-_RECENT_NS = 120 * NS  # for so long a page says first what its reader did
+_RECENT_NS = 120 * NS  # for so long a page begins with its reader's own vote
 _REDRAWN = "Nothing was recorded: the request is not as it was shown to you. This is how it stands now."
 _UNFOLDED = "Nothing was recorded: parts of this request were cut. Here is everything; decide now."
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalReason:
-    """A reason of the policy for a request, with its rule and control, and who is asked."""
+    """The policy's reason for a request, with its rule, control and seats."""
 
     sentence: str
     code: str
@@ -55,7 +55,7 @@ class ApprovalReason:
 
 @dataclass(frozen=True, slots=True)
 class SeatShown:
-    """A seat's group by name, whether the reader is of it, how many it wants and has."""
+    """A seat: its group's name, whether the reader is a member, and wanted and filled places."""
 
     group: str
     mine: bool
@@ -65,7 +65,7 @@ class SeatShown:
 
 @dataclass(frozen=True, slots=True)
 class May:
-    """The actions that this page offers to this person."""
+    """The actions offered to this person."""
 
     approve: bool
     deny: bool
@@ -74,8 +74,8 @@ class May:
 
 
 async def show(visit: Visit) -> Response:
-    """GET /requests/ID; `all=N` is the Nth part of everything, with nothing cut, `seen` the proof that those before
-    it were shown. Raises NotFound."""
+    """GET /requests/ID; `all=N` is the Nth part of the uncut content, `seen` the proof that the parts before were
+    shown. Raises NotFound."""
     params = visit.request.query_params
     part = params.get("all", "0")
     if not (part.isascii() and part.isdigit() and len(part) < 6):
@@ -84,7 +84,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def vote(visit: Visit) -> Response:
-    """POST /requests/ID/vote. What cannot be counted as it was meant leads back to the request as it stands."""
+    """POST /requests/ID/vote. An outdated or invalid vote leads back to the current request."""
     form, request_id = visit.form, str(visit.request.path_params["id"])
     choice, presented = form.get("choice", ""), form.get("presented", "")
     if choice not in CHOICES:
@@ -113,7 +113,7 @@ async def vote(visit: Visit) -> Response:
 
 
 def _hold(visit: Visit, request_id: str, ballot: BallotInput) -> None:
-    """An approval whose page was left before the time to take it back was over."""
+    """Hold an approval whose page was left within the time for undo."""
     milliseconds, console, session = visit.form["hold"], visit.console, visit.session
     if not (milliseconds.isascii() and milliseconds.isdigit() and len(milliseconds) < 6 and ballot.request_id):
         raise InvalidRequest("hold", "is a number of milliseconds, of an attempt that has a name")
@@ -127,14 +127,14 @@ def _hold(visit: Visit, request_id: str, ballot: BallotInput) -> None:
 
 
 async def recorded(visit: Visit) -> Response:
-    """GET /requests/ID/recorded: whether an attempt was recorded, by the store. The process that held it may have
+    """GET /requests/ID/recorded: whether the store has recorded an attempt; the process that held it may have
     ended."""
     request_id, attempt = str(visit.request.path_params["id"]), visit.request.query_params.get("attempt", "")
     return JSONResponse({"recorded": await visit.approvals.votes.recorded(visit.person, request_id, attempt)})
 
 
 async def undo(visit: Visit) -> Response:
-    """POST /requests/ID/undo: an approval that is held is not recorded."""
+    """POST /requests/ID/undo: drop a held approval."""
     attempt = visit.form.get("attempt", "")
     try:
         await visit.approvals.votes.void(visit.person, str(visit.request.path_params["id"]), attempt)
@@ -154,7 +154,7 @@ async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", st
 
 
 async def _next(visit: Visit, view: ApprovalView) -> Line | None:
-    """The first request of the queue that waits for this person, once this one no longer does."""
+    """The next request in the queue that waits for this person; None while this one does."""
     if view.may_vote and not view.mine:
         return None
     waiting = ApprovalFilter(states=frozenset({State.PENDING}), kinds=ANSWERED, mine=True)
@@ -164,7 +164,7 @@ async def _next(visit: Visit, view: ApprovalView) -> Line | None:
     return next((line(each, directory, now) for each in other), None)
 
 
-def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
+def _draw(  # noqa: PLR0913, PLR0917 - the parts of the page
     visit: Visit,
     view: ApprovalView,
     absent: Absent,
@@ -174,7 +174,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
     notice: str,
     status: int,
 ) -> Response:
-    """In a thread: a page of values takes longer than a decision."""
+    """The drawn page. In a thread, because it takes longer than a decision."""
     directory = visit.approvals.directories.of(visit.person.tenant)
     mine = directory.groups(visit.person.human) | visit.person.claimed
     told = view.shown.effects if view.shown else ()
