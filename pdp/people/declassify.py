@@ -1,9 +1,9 @@
-"""Declassification: people remove labels of what an agent has read for a subject, by an ordinary request.
+"""Declassification: people remove labels of a subject and agent, by an ordinary request.
 
-An operator asks, the configured groups vote; neither subject nor requester nor agent has a vote. The vote
-that fills the last seat removes exactly the rows that were shown, in its own commit. What puts the label there again
-after the request was opened leaves another row, which stays. Hashed values (`core.record.atoms`) stay too: a person
-says that what was read may do no harm, not whose each value is.
+An operator asks, the configured groups vote; subject, requester and agent have no vote. The vote that fills the last
+seat removes exactly the shown rows, in its own commit. A result that puts the label there after the request was
+opened leaves another row, which stays. Hashed values (`core.record.atoms`) stay too: people vouch that the content is
+harmless, not for the origin of each value.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from pdp.people.operator_requests import OperatorRequests, matter
 
 TOOL = "declassify"
 DECLASSIFICATION = matter("declassification")
-# These say what nobody knows, so nobody can vouch for it; only a context reset ends them.
+# Labels for unknown content, which nobody can vouch for; only a context reset ends them.
 _NOT_KNOWN = frozenset({UNOBSERVED, ELSEWHERE})
 
 
 @dataclass(frozen=True, slots=True)
 class DeclassifyAsk:
-    """What an operator wants removed, and why. `caller`: whom it asked through."""
+    """An operator's request to remove labels. `caller` is the caller of the RPC."""
 
     request_id: str
     subject: Account
@@ -48,16 +48,16 @@ class DeclassifyAsk:
 
 @dataclass(frozen=True, slots=True)
 class Declassifications:
-    """`ApprovalService.RequestDeclassification`, and what the last vote of such a request does."""
+    """`ApprovalService.RequestDeclassification`, and the effect of such a request's last vote."""
 
     requests: OperatorRequests
 
     async def ask(self, person: Person, ask: DeclassifyAsk) -> tuple[str, RecordRef]:
         """Open a request. Returns its id.
 
-        Raises Forbidden `person.not_operator`; NotFound `declassify.no_label`, where one of the labels is not there;
-        InvalidRequest; Outdated `declassify.not_configured`, `declassify.open` (a request for this subject and agent
-        waits), `approval.unsatisfiable`; Unavailable.
+        Raises Forbidden `person.not_operator`; NotFound `declassify.no_label` for a missing label; InvalidRequest;
+        Outdated `declassify.not_configured`, `declassify.open` (a request for this subject and agent is open),
+        `approval.unsatisfiable`; Unavailable.
         """
         self.requests.admit(person, DECLASSIFICATION)
         return await retry_on_conflict(lambda: self._ask(person, ask))
@@ -73,7 +73,7 @@ class Declassifications:
         at = requests.clock.now_ns()
         rows = await store.in_thread(self._rows, person.tenant, ask)
         calls = await store.in_thread(self._calls, rows)
-        # the requester acts for the subject, so has no vote either
+        # the requester acts for the subject, and so has no vote either
         call = requests.call(TOOL, ask.subject, (person.account,), ask.agent, ask.caller)
         approval = requests.request(person, DECLASSIFICATION, call, (*subject, ask.agent), at)
         shown = requests.shown(approval, DECLASSIFICATION, {"labels": calls, "reason": ask.reason})
@@ -82,7 +82,7 @@ class Declassifications:
             approval.tenant,
             "declassification",
             lambda stamp: records.declassification(stamp, approval, shown, rows, person, "asked"),
-            # a call that was decided before, and found the label there, would not put it there again
+            # a call decided before, with the label there, would not put it there again
             (ShowLabels(approval.id, fresh), Supersede()),
             at,
         )
@@ -90,7 +90,7 @@ class Declassifications:
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
 
     def _rows(self, tenant: str, ask: DeclassifyAsk) -> tuple[LabelRow, ...]:
-        """The labels to remove, the oldest first. In a thread."""
+        """The labels to remove, oldest first. In a thread."""
         unknown = _NOT_KNOWN.intersection(ask.labels)
         if unknown:
             raise InvalidRequest(
@@ -112,7 +112,7 @@ class Declassifications:
         return requests.store.labels(pair_index(requests.index_key, tenant, subject.issuer, subject.id, agent))
 
     def _calls(self, rows: Iterable[LabelRow]) -> list[Json]:
-        """Each label with the call that put it there, as the log has it. In a thread."""
+        """Each label with the call that put it there, from the log. In a thread."""
         calls: list[Json] = []
         for row in rows:
             stored = self.requests.store.record(row.decision_id)
@@ -124,9 +124,8 @@ class Declassifications:
         return calls
 
     def removal(self, approval: Approval, accepted: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
-        """What the vote that fills the last seat does besides, in its commit; nothing of any other. In a thread.
-
-        Raises Outdated where the rows are not there as they were shown, or another quorum is configured by now.
+        """The further entries of the vote that fills the last seat; () for any other vote. In a thread.
+        Raises Outdated where the rows differ from the shown ones, or another quorum is configured by now.
         """
         if not self.requests.fills(approval, DECLASSIFICATION, accepted):
             return ()

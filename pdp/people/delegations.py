@@ -1,4 +1,4 @@
-"""Delegations: deputies of absent approvers, for a bounded time. Recorded, never passed on."""
+"""Delegations: deputies of absent approvers, for a bounded time. Recorded, not transferable."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pdp.decide.commit import Recorder
 from pdp.people.votes import NUL
 
 MAX_REASON = 1_000
-MAX_DEPUTIES = 10  # of one person, over and to come
+MAX_DEPUTIES = 10  # of one person, current and future
 
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """A delegation as it is asked for. `absent` and `deputy` are ids of the directory; `absent` "" is oneself.
+    """A requested delegation. `absent` and `deputy` are human ids of the directory; `absent` "" is the person itself.
     Instants are Unix nanoseconds."""
 
     deputy: str
@@ -34,7 +34,7 @@ class StandIn:
 
 @dataclass(frozen=True, slots=True)
 class Delegations:
-    """The console's page of deputies. `longest_ns` bounds each."""
+    """The service behind the console's page of deputies. `longest_ns` bounds each delegation."""
 
     store: Answers
     directories: Directories
@@ -49,9 +49,10 @@ class Delegations:
         return tuple(each for each in lasting if _concerns(person, each))
 
     async def add(self, person: Person, stand_in: StandIn) -> tuple[Delegation, RecordRef]:
-        """Name a deputy: for oneself, or as an operator for anybody, but no operator and nobody without a group of
-        the absent one's. Raises InvalidRequest (unknown or disabled deputy, oneself, a time that is over, too long);
-        Forbidden `delegation.not_yours`, `delegation.operator`, `delegation.no_seat`."""
+        """Name a deputy: the person's own, or, by an operator, anybody's; an operator's choice must be no operator
+        and share a group with the absent human. Raises InvalidRequest (unknown or disabled deputy, the absent human
+        itself, a past or too long period); Forbidden `delegation.not_yours`, `delegation.operator`,
+        `delegation.no_seat`."""
         at, absent = self.clock.now_ns(), stand_in.absent or person.human
         if absent != person.human:
             if "operate" not in person.roles:
@@ -94,7 +95,7 @@ class Delegations:
         return delegation, ref
 
     async def end(self, person: Person, delegation_id: str) -> RecordRef:
-        """End it at once: the absent, the deputy, or an operator. Raises NotFound."""
+        """End a delegation at once, by the absent human, the deputy, or an operator. Raises NotFound."""
         at = self.clock.now_ns()
         delegation = next((each for each in await self.list(person) if each.id == delegation_id), None)
         if delegation is None:
@@ -111,12 +112,12 @@ class Delegations:
             raise _unknown() from None
 
     def _operates(self, tenant: str, human: str) -> bool:
-        """Whether the directory makes a human an operator: two operators could name each other."""
+        """Whether the directory makes a human an operator; two operators could name each other."""
         directory = self.directories.of(tenant)
         return "operate" in directory.roles_of(directory.groups(human))
 
     async def _lasting(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
-        """Delegations that are in force or to come."""
+        """Current and future delegations."""
         return await self.store.in_thread(self.store.delegations, tenant, at_ns)
 
     def _check(

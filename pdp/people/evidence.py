@@ -1,7 +1,7 @@
-"""Answers by people, for one call: what they said of it, and what they agreed to before.
+"""Evidence by people for one call: their answers to it, and standing answers (consents, grants).
 
-Everything is counted again for each evaluation, by the directory and the delegations of now: a stored APPROVED is a
-hint, never an answer. What only people can settle is left open here; `opening` asks them.
+Votes are counted again for each evaluation, by the current directory and delegations: a stored APPROVED is a hint,
+never an answer. Open requirements are left to `requests`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pdp.core.record.stored import StoredCall
 from pdp.people import binding
 from pdp.people.persons import Revoked, never
 
-GIVEN = ("met", "refused")  # everything else is no answer
+GIVEN = ("met", "refused")  # states that are an answer
 
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The directory and people's answers, as of an instant. `is_revoked`: of what somebody signed in with."""
+    """The count of votes by directory and delegations at an instant. `is_revoked`: whether a sign-in is revoked."""
 
     store: Store
     directories: Directories
@@ -40,7 +40,7 @@ class Counting:
     is_revoked: Revoked = never
 
     def standing(self, tenant: str, votes: Collection[Vote], at_ns: int) -> Standing:
-        """The directory state that these votes are counted with."""
+        """The standing for counting these votes."""
         accounts = tuple(sorted({vote.account for vote in votes if vote.claimed}, key=lambda a: (a.issuer, a.id)))
         return Standing(
             directory=self.directories.of(tenant),
@@ -52,20 +52,20 @@ class Counting:
         )
 
     def revoked(self, votes: Iterable[Vote], at_ns: int) -> frozenset[str]:
-        """Ids of the votes whose sign-in was revoked since."""
+        """Ids of votes whose sign-in is revoked."""
         return frozenset(vote.id for vote in votes if self.is_revoked(vote.tenant, vote.sign_in, at_ns))
 
     def active(self, context: CallContext) -> bool:
-        """False when the directory has disabled the subject of the call."""
+        """Whether the directory has not disabled the call's subject."""
         directory = self.directories.of(context.tenant)
         known = directory.by_account.get(context.call.subject)
         return known is None or directory.active(known)
 
     def stands(self, approval: Approval, call: Call, stored: StoredCall, at_ns: int) -> tuple[str, int]:
-        """The state of a request for a call by its votes, counted now: "met", "refused", "open" or "expired"; and
-        until when."""
+        """The evidence state of a request for a call, with votes counted now ("met", "refused", "open" or "expired"),
+        and its end."""
         wanted = wanted_by(approval.requirement)
-        if wanted is None:  # written by a newer release: it must not count
+        if wanted is None:  # by a newer release; must not count
             return "open", approval.expires_ns
         directory = self.directories.of(approval.tenant)
         votes = stored.votes.get(approval.id, ())
@@ -81,12 +81,12 @@ class Counting:
 
 
 def votes_for(grant: Grant, store: Store) -> tuple[Vote, ...]:
-    """The votes of those who agreed to a grant. In a thread: it reads the store."""
+    """The votes of a grant's issuers. Reads the store, in a thread."""
     return tuple(vote for vote in store.votes(grant.approval_id) if vote.human in grant.issued_by)
 
 
 class ApprovalEvidence:
-    """Implements `ports.EvidenceSource`. `valid` tells whether arguments satisfy a JSON Schema (both as JSON)."""
+    """People's evidence, as `ports.EvidenceSource`. `valid` checks arguments against a JSON Schema."""
 
     def __init__(self, counting: Counting, valid: Callable[[bytes, Mapping[str, Any]], bool]) -> None:
         self._counting = counting
@@ -94,8 +94,8 @@ class ApprovalEvidence:
         self._valid = valid
 
     async def known(self, context: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
-        """People's answers about exactly this call: the latest one for each requirement. Nothing for a
-        subject who is disabled: what is asked in its name is then refused where people would be asked."""
+        """People's answers to exactly this call, the latest for each requirement. () for a disabled subject, whose
+        calls are refused where people would be asked."""
         if not context.stored.approvals or not self._counting.active(context):
             return ()
         by_requirement: dict[bytes, SourcedEvidence] = {}
@@ -112,7 +112,7 @@ class ApprovalEvidence:
     async def gather(
         self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
-        """Standing answers: a consent or a grant that covers this call mints one element for it."""
+        """Standing answers: one element for each requirement that a consent or grant covers."""
         if not self._counting.active(context) or narrowed(context.facts.session, context.keys):
             return ()
         return await self._store.read(lambda: self._standing(context, opened, at_ns))
@@ -142,7 +142,7 @@ class ApprovalEvidence:
         return None
 
     def _for_this(self, consent: Consent, wanted: Requirement, context: CallContext) -> bool:
-        """Whether a consent for a task is for this one, and any other is none for a task."""
+        """Whether a consent's scope fits the requirement: a consent for this task, or one without a task."""
         approval = self._store.approval(context.tenant, consent.approval_id) if consent.approval_id else None
         if binds_of(approval) != wanted.binds:
             return False
@@ -166,20 +166,19 @@ class ApprovalEvidence:
         return None
 
     def _in_folder(self, grant: Grant, context: CallContext) -> bool:
-        """Whether a call would run where the one would that its approver saw."""
+        """Whether the call's working folder is the one that the grant's approver saw."""
         shown = self._store.shown(grant.approval_id)
         return context.working_folder == (shown.working_folder if shown is not None else "")
 
     def _within_task(self, grant: Grant, context: CallContext) -> bool:
-        """Whether a grant for a session binds more than the tool, whatever schema its approver gave."""
+        """Whether a session's grant covers the call by its task binding too, whatever its schema."""
         if not grant.session:
             return True
         approval = self._store.approval(grant.tenant, grant.approval_id)
         return approval is not None and self._same_task(approval, context)
 
     def _upheld(self, grant: Grant, context: CallContext, at_ns: int) -> bool:
-        """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts
-        in a call not for that one."""
+        """Whether the grant's issuers could approve this very call now: not after they left, nor as actors in it."""
         wanted = wanted_by(grant.requirement)
         votes = votes_for(grant, self._store)
         standing = self._counting.standing(context.tenant, votes, at_ns)

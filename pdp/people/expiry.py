@@ -1,4 +1,4 @@
-"""Expiry: records requests and grants that time, switches or the directory have ended."""
+"""Expiry: the sweep that ends requests and grants by time, switches, revocations or the directory."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REVOKED = "subject.revoked"
 _TRIES = 50
 _CHUNK = 200
 _AT_ONCE = 32  # entries that share a commit
-_LOOK_NS = 60 * NS  # everything is looked at this often, and when switches or the directory change
+_LOOK_NS = 60 * NS  # period of a full check, which changes of switches or directory trigger too
 
 
 @dataclass(slots=True)
 class Sweep:
-    """The sweep, a background task of once a second. An expired row counts as expired before it is swept.
+    """The sweep, a background task, once a second. An expired row counts as expired before it is swept.
 
-    `tenants` bound the requests to be swept. In a fleet every process sweeps; one wins each move.
+    Only requests of `tenants` are swept. In a fleet every process sweeps; one wins each transition.
     """
 
     store: Store
@@ -49,26 +49,26 @@ class Sweep:
     _looked_ns: int = field(default=0)
 
     async def run_once(self, at_ns: int) -> int:
-        """Move what is over to EXPIRED; cancel requests, and end grants, whose subject is disabled or whose tenant,
-        server, tool, agent or subject is switched off; end grants whose issuer's sign-in was revoked since. Returns
-        how many moved.
+        """Expire requests and grants; cancel requests, and end grants, with a disabled subject, or with a
+        switched-off tenant, server, tool, agent or subject; end grants with a revoked sign-in of an issuer. Returns
+        the number of changed rows.
 
-        Raises the error of the first move that failed, after all others have been tried."""
+        Raises the error of the first failed change, after all others have been tried."""
         failed: list[BaseException] = []
         moved = 0
         while due := await self.store.in_thread(self.store.due, at_ns, _CHUNK):
             done = await _all((self._move(row, Event.EXPIRE, "approval.expired", at_ns) for row in due), failed)
             moved += done
             if not done:
-                break  # others were quicker, or none can be moved
+                break  # other processes were quicker, or all failed
         moved += await self._look(at_ns, failed)
         if failed:
             raise failed[0]
         return moved
 
     async def revoked(self, tenant: str, subject: Account, until_ns: int, at_ns: int) -> None:
-        """Cancel requests, and end grants, of a subject whose tokens were revoked, that were there at `until_ns`.
-        One that somebody else moved meanwhile is looked at again."""
+        """Cancel requests, and end grants, of a subject with revoked tokens that existed at `until_ns`. A
+        concurrently changed row is tried again. Raises Conflict after `_TRIES` rounds."""
         failed: list[BaseException] = []
         requests = ApprovalQuery(tenant, subject=subject, states=OPEN)
         grants = GrantQuery(tenant, subject=subject, states=frozenset({GrantState.ACTIVE}))
@@ -91,7 +91,7 @@ class Sweep:
         raise Conflict("store.conflict", "requests and grants of the subject change all the time; send it again")
 
     async def _look(self, at_ns: int, failed: list[BaseException]) -> int:
-        """Everything that is open or active, once in a while or when what decides about it has changed."""
+        """The full check of open requests and active grants, periodically and after changes."""
         moved = 0
         switches = self.state.switches
         directories = self.counting.directories
@@ -125,7 +125,7 @@ class Sweep:
         return moved
 
     def _why_not(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
-        """The reason why the request is no longer open to votes; "" while it is."""
+        """The code that ends an open request; "" for none."""
         directory, call = self.counting.directories.of(tenant), row.call
         if not directory.active(directory.human(call.subject)):
             return "person.inactive"
@@ -142,7 +142,7 @@ class Sweep:
         return [(row, end) for row, end in ends if end is not None]
 
     def _end_of(self, tenant: str, row: Grant, switches: Switches, at_ns: int) -> tuple[GrantState, str] | None:
-        """The end of a grant, and its cause; None when it does not. In a thread: it may read votes."""
+        """The end state of a grant and its cause; None while it stays. May read votes, in a thread."""
         directory = self.counting.directories.of(tenant)
         if not lasts(row, at_ns):
             return GrantState.EXPIRED, "time"
@@ -178,8 +178,8 @@ class Sweep:
 
 
 async def _all(moves: Iterable[Awaitable[None]], failed: list[BaseException]) -> int:
-    """Begin and carry them out, some at once, and count those that no other process has carried out; what goes wrong
-    is added to `failed`."""
+    """Carry out the changes, some concurrently. Returns the number that this process made; errors but Conflict are
+    added to `failed`."""
     done, rest = 0, iter(moves)
     while some := tuple(itertools.islice(rest, _AT_ONCE)):
         results = await asyncio.gather(*some, return_exceptions=True)

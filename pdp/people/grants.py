@@ -1,4 +1,4 @@
-"""Grants: listing and revoking standing approvals."""
+"""Grants: listing and revocation of standing approvals."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class GrantFilter:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """`ApprovalService.ListGrants` and `RevokeGrant`. Subjects see their own, approvers those that they could have
-    voted for, operators and auditors all; auditors only look."""
+    """`ApprovalService.ListGrants` and `RevokeGrant`. Subjects see their own, approvers those of requests that
+    they could vote on, operators and auditors all; auditors cannot revoke."""
 
     visibilities: Visibilities
     store: Answers
@@ -43,8 +43,8 @@ class Grants:
     clock: Clock
 
     async def list(self, person: Person, query: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
-        """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
-        expired, even before the store has noted it; a page may be shorter than its size."""
+        """A page, newest first, and the `after` of the next; "" on the last. A grant past its time reads as expired,
+        even before the store has noted it; a page may be shorter than its size."""
         return await self.store.in_thread(self._list, person, query, page, self.clock.now_ns())
 
     def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:
@@ -110,6 +110,6 @@ class Grants:
 
 
 def _as_of(grant: Grant, at_ns: int) -> Grant:
-    """The row as it stands."""
+    """The row at an instant, expired once its bounds are reached."""
     over = grant.state is GrantState.ACTIVE and not lasts(grant, at_ns)
     return replace(grant, state=GrantState.EXPIRED) if over else grant

@@ -1,4 +1,4 @@
-"""Mandates of tasks, for people: whose they may see, and their end at once."""
+"""Mandates, for people: listing and revocation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pdp.people.visibility import Visibilities, Visibility
 @dataclass(frozen=True, slots=True)
 class PersonMandates:
     """`ApprovalService.ListSessionMandates` and `RevokeMandate`. Subjects see and end their own, operators all;
-    auditors only look."""
+    auditors see all."""
 
     visibilities: Visibilities
     store: Answers
@@ -32,7 +32,7 @@ class PersonMandates:
     index_key: bytes
 
     async def list(self, person: Person, caller: str, session: str, *, active: bool) -> tuple[MandateRow, ...]:
-        """Of one session of a caller's, or of all, newest first."""
+        """Mandates of one session of a caller, or of all sessions, newest first."""
         return await self.store.in_thread(self._list, person, caller, session, active)
 
     def _list(self, person: Person, caller: str, session: str, active: bool) -> tuple[MandateRow, ...]:
@@ -48,7 +48,7 @@ class PersonMandates:
         return tuple(row for row in mandates if not active or row.state is MandateState.ACTIVE)
 
     async def revoke(self, person: Person, mandate_id: str, request_id: str) -> tuple[MandateRow, RecordRef]:
-        """End one at once. Raises NotFound, Forbidden `mandate.not_yours`, Outdated `mandate.ended`."""
+        """End a mandate at once. Raises NotFound, Forbidden `mandate.not_yours`, Outdated `mandate.ended`."""
         return await retry_on_conflict(partial(self._revoke, person, mandate_id, request_id))
 
     async def _revoke(self, person: Person, mandate_id: str, request_id: str) -> tuple[MandateRow, RecordRef]:
@@ -78,7 +78,7 @@ class PersonMandates:
         return await self.store.in_thread(self._ended_by, person, mandate_id, at), ref
 
     def _ended_by(self, person: Person, mandate_id: str, at_ns: int) -> MandateRow:
-        """One that the person may end."""
+        """A mandate that the person may end. Raises NotFound, Forbidden."""
         visibility = self.visibilities.of(person, at_ns)
         row = self.store.mandate(person.tenant, mandate_id)
         own = row is not None and row.subject_index in self._own(visibility)

@@ -1,7 +1,7 @@
-"""Requests that an operator opens, about no call: people agree to what no operator may do alone.
+"""Requests opened by an operator, not about a call: people's agreement to an action that no operator may take alone.
 
-An operator asks, the configured groups vote, and the vote that fills the last seat does exactly what was shown, in
-its own commit. Another quorum, configured meanwhile, voids a request.
+An operator asks, the configured groups vote, and the vote that fills the last seat carries out exactly the shown
+action, in its own commit. A changed quorum in the configuration voids a request.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from pdp.people.requests import short_code
 
 @dataclass(frozen=True, slots=True)
 class OperatorTerms:
-    """Whom an operator's request needs, and for how long it waits for them."""
+    """The terms of an operator's request: seats, deny quorum, time to live, assurance."""
 
-    seats: tuple[tuple[str, int], ...]  # group id, how many of it
+    seats: tuple[tuple[str, int], ...]  # (group id, count)
     deny_quorum: int
     ttl_seconds: int
     min_assurance: str
@@ -44,7 +44,7 @@ class OperatorTerms:
     code: str = "session.declassify"
 
     def element(self) -> bytes:
-        """The requirement, as policy would write it."""
+        """The requirement, in the form of a policy's element."""
         seats: list[Json] = [{"group_id": group, "n": n} for group, n in self.seats]
         return canonical(
             {
@@ -63,8 +63,8 @@ class OperatorTerms:
 
 @dataclass(frozen=True, slots=True)
 class OperatorMatter:
-    """What such requests are about. `name` is the operation, the option and the prefix of its codes; `server` no
-    registered server can have, since it has a colon."""
+    """The matter of operators' requests. `name` is the operation and the prefix of its codes; `server` stands in for
+    a server, and has a colon, so that no registered one has the name."""
 
     name: str
     option: str  # below `approvals`
@@ -84,7 +84,7 @@ def matter(name: str) -> OperatorMatter:
 
 @dataclass(frozen=True, slots=True)
 class OperatorRequests:
-    """Such requests of a process. Without `terms` nobody opens one."""
+    """Opens operators' requests. Without `terms` none is possible."""
 
     store: Store
     running: ServiceState
@@ -105,7 +105,8 @@ class OperatorRequests:
             raise Outdated(f"{matter.name}.not_configured", said)
 
     def call(self, tool: str, subject: Account, actors: tuple[Account, ...], agent: str, caller: str) -> Call:
-        """What stands for a call, but for its server: neither `subject` nor `actors` nor `agent` has a vote."""
+        """The stand-in call of a request, without its server. `subject`, `actors` and `agent` are parties without a
+        vote."""
         digest = sha256_hex(self.recorder.new_salt())  # of no call: it settles none
         return Call(digest, subject, actors, agent, caller, "", "", tool, "")
 

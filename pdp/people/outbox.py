@@ -1,7 +1,7 @@
 """Delivery of the outbox: messages are committed with the change that they report, and sent at least once.
 
-A message is taken for a time by a commit of its own, so of several processes one tries it. What becomes of the try is
-committed as well; a process that dies in between leaves a message that is tried again, under the same id.
+A message is leased by a commit of its own, so of several processes one attempts it. The result is committed as well;
+after a crash in between the message is attempted again, under the same id.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """`channels` by name; `url` is the console's address."""
+    """The delivery of the outbox. `channels` by name; `url` is the console's address."""
 
     store: Store
     directories: Directories
@@ -43,11 +43,11 @@ class Outbox:
 
     @property
     def part(self) -> Part:
-        """What a running process does with it."""
+        """The background part of a running process."""
         return Part("outbox", work=self.run if self.channels else None)
 
     async def run(self) -> None:
-        """Deliver until cancelled. A delivery under way then is tried again by the next process."""
+        """Deliver until cancelled. A cancelled attempt is repeated by the next process."""
         while True:
             tried = 0
             try:
@@ -60,7 +60,7 @@ class Outbox:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def run_once(self) -> int:
-        """Try what is due, some at once. Returns how many this process took. Raises Unavailable."""
+        """Attempt due messages, some concurrently. Returns how many this process leased. Raises Unavailable."""
         due = await self.store.in_thread(self.store.notices, self.clock.now_ns(), AT_ONCE)
         results = await asyncio.gather(*map(self._deliver, due), return_exceptions=True)
         for each in results:
@@ -69,7 +69,7 @@ class Outbox:
         return sum(each is True for each in results)
 
     async def _deliver(self, notice: Notice) -> bool:
-        """Whether this process took it."""
+        """Deliver a message; returns whether this process leased it."""
         mine = notices.taken(notice, self.clock.now_ns())
         try:
             await self._mark(mine, notice.attempts)

@@ -1,6 +1,6 @@
-"""Authentication of persons: from a credential, or from a sign-in at the console, to a `Person`.
+"""Authentication of persons, by a credential or by a sign-in at the console.
 
-An agent is never a person: a token with an actor chain is refused, however it is held, and so is one of a service.
+An agent is never a person: a token with an actor chain is refused, and so is a service's.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pdp.core.call.revocation import Revocable
 from pdp.core.errors import Forbidden, Unauthenticated
 from pdp.core.ports import Clock, Directories, Subjects
 
-Revoked = Callable[[str, Revocable, int], bool]  # tenant, and now
-_NO_CLIENT = "agent.missing"  # a token that names no client: there is no agent in it
+Revoked = Callable[[str, Revocable, int], bool]  # (tenant, sign-in, now)
+_NO_CLIENT = "agent.missing"  # of a token without a client, and so without an agent
 _ASSURANCE = {"verified": "signed_in", "vouched": "client_asserted"}
 
 
 def never(*_: object) -> bool:
-    """Nothing is ever revoked."""
+    """The revocation check without revocations."""
     return False
 
 
@@ -30,7 +30,7 @@ def never(*_: object) -> bool:
 class SignedIn:
     """The result of a sign-in at the console (OpenID Connect, authorization code). `groups` are the raw values of
     the groups claim; `authenticated_ns` is its `auth_time`, 0 without one; `assurance` is `signed_in` or `passkey`;
-    `names` by what else than the account it is revoked, by kind of mark."""
+    `names` are further marks for its revocation, by kind."""
 
     tenant: str
     account: Account
@@ -43,7 +43,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Persons:
-    """Makes persons. Groups come from the directory; from claims only those that the directory says may."""
+    """Authenticates persons. Groups come from the directory, and from claims only claimable ones."""
 
     subjects: Subjects
     directories: Directories
@@ -51,11 +51,11 @@ class Persons:
     revoked: Revoked = never
 
     async def identify(self, caller: Caller, credential: Credential, surface: str) -> Person:
-        """The person behind a credential that was made for this caller (`resources` of its configuration).
+        """The person of a credential whose audience is this caller (`resources` of its configuration).
 
-        Raises Unauthenticated (`subject.*`) when it does not verify; Forbidden `person.agent` (it is an agent's),
-        `person.not_human` (it is no human's, as far as can be told), `person.client` (made for a client with which
-        nobody acts here), `person.inactive` (disabled in the directory).
+        Raises Unauthenticated (`subject.*`) when it does not verify; Forbidden `person.agent` (an agent's),
+        `person.not_human` (not known to be a human's), `person.client` (issued to a client outside `person_clients`),
+        `person.inactive` (disabled in the directory).
         """
         identity = await self.subjects.identify(
             credential, caller=caller, audiences=caller.resources, at_ns=self.clock.now_ns()
@@ -85,8 +85,8 @@ class Persons:
         return self._person(sign_in, surface, identity.sign_in)
 
     async def signed_in(self, sign_in: SignedIn) -> Person:
-        """The signed-in person of the console. Raises Forbidden `person.inactive`, and Unauthenticated where the
-        person's tokens were revoked since."""
+        """The signed-in person of the console. Raises Forbidden `person.inactive`, and Unauthenticated after a
+        revocation of the person's tokens."""
         account = sign_in.account
         by = Revocable(account.issuer, account.id, sign_in.authenticated_ns, sign_in.names)
         if self.revoked(sign_in.tenant, by, self.clock.now_ns()):
@@ -115,14 +115,14 @@ class Persons:
 
 
 def _is_agent(identity: Identity) -> bool:
-    """Whether anybody acts in the subject's stead. A chain that could not be read is one."""
+    """Whether an agent acts for the subject; an unreadable actor chain counts as one."""
     agent = identity.agent
     return bool(identity.actors) or agent.kind == "actor" or not (agent.check.ok or agent.check.code == _NO_CLIENT)
 
 
 def _is_permitted(identity: Identity, caller: Caller) -> bool:
-    """Whether the token was made for a client that people act with at this caller. An agent holds tokens of people,
-    but as a client of its own. A caller that vouches for a person need not name a client: it is one."""
+    """Whether the token was issued to a client with which people act at this caller; an agent holds people's tokens
+    as a client of its own. A person vouched for by the caller needs no client."""
     agent = identity.agent
     if not agent.check.ok:
         return identity.subject.source == "vouched"

@@ -1,9 +1,8 @@
-"""Lifting a quarantine: people agree, by an ordinary request, that a tool may be used again.
+"""Lifting a quarantine: people agree to a tool's use again, by an ordinary request.
 
-An operator asks, the configured groups vote; neither the requester has a vote nor the subject of the call in which
-the tool did what it may not do. The vote that fills the last seat lifts exactly the quarantine that was shown, in its
-own commit: where the tool was seen at it again meanwhile, it lifts nothing. What was observed is text of the tool's
-making: people see it as they see arguments, with what cannot be seen made visible.
+An operator asks, the configured groups vote; the requester, and the subject of the call with the forbidden effect,
+have no vote. The vote that fills the last seat lifts exactly the shown quarantine, in its own commit; after another
+forbidden effect it lifts nothing. Observed effects are the tool's text: people see them like arguments, made visible.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from pdp.people.ballot import Cast
 from pdp.people.operator_requests import OperatorRequests, matter
 
 LIFT = matter("quarantine_lift")
-MOST_SEEN = 16  # records of one quarantine that people are shown, the newest first
+MOST_SEEN = 16  # records of one quarantine that are shown, newest first
 
 
 @dataclass(frozen=True, slots=True)
 class LiftAsk:
-    """The tool that an operator wants used again, and why. `caller`: whom it asked through."""
+    """An operator's request to lift a tool's quarantine. `caller` is the caller of the RPC."""
 
     request_id: str
     server: str
@@ -45,7 +44,7 @@ class LiftAsk:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineLifts:
-    """`ApprovalService.RequestQuarantineLift`, and what the last vote of such a request does."""
+    """`ApprovalService.RequestQuarantineLift`, and the effect of such a request's last vote."""
 
     requests: OperatorRequests
 
@@ -53,7 +52,7 @@ class QuarantineLifts:
         """Open a request. Returns its id.
 
         Raises Forbidden `person.not_operator`; NotFound `quarantine.none`; InvalidRequest; Outdated
-        `quarantine.not_configured`, `quarantine.open` (a request for this tool waits), `approval.unsatisfiable`;
+        `quarantine.not_configured`, `quarantine.open` (a request for this tool is open), `approval.unsatisfiable`;
         Unavailable.
         """
         self.requests.admit(person, LIFT)
@@ -68,7 +67,7 @@ class QuarantineLifts:
         at = requests.clock.now_ns()
         row = await store.in_thread(self._row, person.tenant, ask)
         seen, account = await store.in_thread(self._seen, row)
-        # neither the requester has a vote, nor the account for which the tool was called
+        # neither the requester nor the subject of the call has a vote
         actors = () if account in (None, person.account) else (account,)
         call = requests.call(_label(ask.server, ask.tool), person.account, actors, "", ask.caller)
         approval = requests.request(person, LIFT, call, (ask.server, ask.tool), at)
@@ -78,7 +77,7 @@ class QuarantineLifts:
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
 
     def _row(self, tenant: str, ask: LiftAsk) -> SwitchRow:
-        """The quarantine, of which no request is open. In a thread."""
+        """The quarantine; raises NotFound, and Outdated while a request is open. In a thread."""
         row = self._quarantine(tenant, ask.server, ask.tool)
         if row is None:
             raise NotFound(
@@ -93,8 +92,8 @@ class QuarantineLifts:
         return next((row for row in rows if (row.tenant, row.scope, row.server, row.value) == place), None)
 
     def _seen(self, row: SwitchRow) -> tuple[list[Json], Account | None]:
-        """What the tool was seen to do, by the records of its quarantine, the newest first; for whom the first of
-        these calls was made, where that is still kept. In a thread."""
+        """The observed effects from the quarantine's records, newest first, and the subject of the first of these
+        calls, if not erased. In a thread."""
         sightings: list[Json] = []
         account, record_id = None, row.reason
         while record_id and len(sightings) < MOST_SEEN:
@@ -117,15 +116,14 @@ class QuarantineLifts:
         return record
 
     def _subject(self, decision_id: str) -> Account | None:
-        """For whom a call was made; None where that was erased."""
+        """The subject of a call; None once erased."""
         value = self.requests.store.value(decision_id, "input")
         subject = json.loads(value.data)["subject"] if value is not None and value.data else {}
         return Account(subject["issuer"] or "", subject["id"]) if subject.get("id") else None
 
     def lifting(self, approval: Approval, accepted: Cast, at_ns: int) -> tuple[Commit, ...]:
-        """What the vote that fills the last seat does besides, in its commit; nothing of any other. In a thread.
-
-        Raises Outdated where the tool is not in the quarantine that was shown, or another quorum is configured now.
+        """The further entries of the vote that fills the last seat; () for any other vote. In a thread.
+        Raises Outdated where the quarantine differs from the shown one, or another quorum is configured by now.
         """
         if not self.requests.fills(approval, LIFT, accepted):
             return ()

@@ -1,6 +1,6 @@
 """Consumes single-use approvals atomically with the decision record (compare-and-swap).
 
-The commit is conditional on the versions of what was read, on policy, switches and the marks of the registry:
+The commit is conditional on the versions of the rows read, on policy, switches and the registry's high-water marks:
 the first commit wins, and the other call reads and evaluates again.
 """
 
@@ -23,7 +23,7 @@ from pdp.decide.commit import Recorder
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """One redemption: its id is the same however often its answer is told."""
+    """One redemption; its id is the same in every replay of the answer."""
 
     id: str
     entries: tuple[Commit, ...]
@@ -31,7 +31,7 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class Redeem:
-    """Makes the entries that spend what an allow rests on."""
+    """Makes the entries that consume the evidence of an allow."""
 
     recorder: Recorder
     entropy: Entropy
@@ -45,7 +45,7 @@ class Redeem:
         expected: Expect,
         at_ns: int,
     ) -> Redemption | None:
-        """None when the allow rests on nothing that can be spent."""
+        """The redemption; None for an allow without consumable evidence."""
         used = [each for each in held if each.source is not None and _settles(each)]
         if not used:
             return None

@@ -1,6 +1,6 @@
-"""A pending call asks people: one request for each requirement without one, and a resume token.
+"""Requests of a pending call: one for each requirement without an open one, and a resume token.
 
-An identical call attaches to what is open. Nothing is written here: the entries go into the decision's own commit.
+An identical call attaches to open requests. Nothing is written here: the entries go into the decision's own commit.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from pdp.decide.facts import SALT_BYTES
 from pdp.people import binding, planned
 from pdp.people.evidence import GIVEN, Counting
 
-TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that a late caller is told the reason
+TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that a late caller gets the reason
 _CODE_CHARS = 4
 _ANSWERED = frozenset({State.APPROVED, State.DENIED, State.REVOKED})
 
@@ -62,7 +62,7 @@ class Caps:
 
     per_subject: int = 20
     per_tenant: int = 1_000
-    per_group: int = 200  # for each group that has a seat: what people can read in a day has an end
+    per_group: int = 200  # for each group with a seat: people can read only so much in a day
     hourly: HourlyLimits = NO_HOURLY_LIMITS
 
 
@@ -87,7 +87,7 @@ class OpenedRequests:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Asks people. `url` is the console's address, "" where there is none; `telling` knows who is told."""
+    """Opens requests. `url` is the console's address, "" without one; `notifications` makes the messages."""
 
     counting: Counting
     recorder: Recorder
@@ -98,10 +98,10 @@ class Opening:
     url: str = ""
     notifications: Notifications = NO_NOTIFICATIONS
     backoff: Backoff = USUAL
-    longest_ns: int = 0  # of a requirement, for as long as its call is found again; 0: no end
+    longest_ns: int = 0  # longest requirement: the store keeps a call no longer; 0: unlimited
 
     def hour(self, keys: CallKeys, stored: StoredCall) -> QuestionsFact:
-        """How often people were asked within the hour, as a fact of a call."""
+        """The hourly counts of a call, as a fact for policy."""
         if keys.call is None or stored.questions is None:
             return UNREAD
         directory = self.counting.directories.of(keys.tenant)
@@ -116,9 +116,9 @@ class Opening:
         decision_id: str,
         at_ns: int,
     ) -> OpenedRequests | Outcome:
-        """Attach to what is open, open the rest; or the denial that this comes to.
+        """The opened and attached requests, or a denial.
 
-        Raises Conflict when people have answered since the evaluation began: it is to be made again.
+        Raises Conflict when people have answered since the evaluation began, which must then be repeated.
         """
         wanted = outcome.requirements
         if never := self._never(context, wanted):
@@ -165,7 +165,7 @@ class Opening:
         return None
 
     def _unanswered(self, known: tuple[Approval, ...], element: bytes, context: CallContext, at_ns: int) -> None:
-        """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""
+        """Raises Conflict for a requirement with a valid answer, beside which no request is opened or reopened."""
         for approval in known:
             answered = approval.requirement == element and approval.state in _ANSWERED and not approval.canary
             if answered and self.counting.stands(approval, context.call, context.stored, at_ns)[0] in GIVEN:
@@ -221,7 +221,7 @@ class Opening:
         full = too_many(self.caps.hourly, queue.asked, wanted, at_ns)
         return _busy(*full, at_ns) if full is not None else None
 
-    def _new(  # noqa: PLR0913, PLR0917 - what a request is made of
+    def _new(  # noqa: PLR0913, PLR0917 - the parts of a request
         self,
         context: CallContext,
         title: str,
@@ -263,7 +263,7 @@ class Opening:
         at_ns: int,
     ) -> Commit:
         session, directory = context.facts.session, self.counting.directories.of(context.tenant)
-        following = later if need.kind != "consent" else ()  # which outlasts the call
+        following = later if need.kind != "consent" else ()  # a consent outlasts the call
         shown = Shown(
             approval_id=approval.id,
             tenant=approval.tenant,
@@ -327,7 +327,7 @@ class Opening:
 
 
 def short_code(approval_id: str) -> str:
-    """A code to compare on the screens of requester and approver: `7F-K2`. It opens nothing."""
+    """A code for comparing the screens of requester and approver: `7F-K2`. It grants nothing."""
     text = base64.b32encode(hashlib.sha256(approval_id.encode()).digest()).decode()[:_CODE_CHARS]
     return f"{text[:2]}-{text[2:]}"
 
@@ -338,7 +338,7 @@ def _question(need: Requirement, context: CallContext, at_ns: int) -> Question:
 
 
 def _busy(whose: str, until_ns: int, at_ns: int) -> Outcome:
-    """People are asked too often, or a requester asks too often."""
+    """The denial for a full hourly limit."""
     minutes = -(-(until_ns - at_ns) // (60 * NS))
     if whose == APPROVER:
         return denied(
@@ -354,7 +354,7 @@ def _busy(whose: str, until_ns: int, at_ns: int) -> Outcome:
 
 
 def _over(known: tuple[Approval, ...], element: bytes, at_ns: int) -> list[Approval]:
-    """Open requests that have expired but are not swept yet: a new one cannot be opened beside them."""
+    """Expired open requests that are not swept yet; they block a new one."""
     return [a for a in known if a.requirement == element and a.state in OPEN and at_ns >= a.expires_ns]
 
 

@@ -1,8 +1,8 @@
-"""Approvals around an evaluation: before it, the resumed call, by a token or as the repeat of one with a lost answer;
-after it, the requests that a pending answer opens and the answers that an allow spends.
+"""Approvals around an evaluation: before it the resumed call, by a token or as the repeat of a lost answer; after it
+the requests of a pending answer, and the redemption of an allow.
 
-A token proves nothing. It only says which requests the caller means, so that one that has ended is told as ended and
-is never opened again behind people's backs. Another caller's token is indistinguishable from an unknown one.
+A token proves nothing. It only names the caller's requests, so that an ended one is reported as ended and is never
+opened again behind people's backs. Another caller's token is indistinguishable from an unknown one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pdp.people.client_answers import ClientAnswers
 from pdp.people.redeem import Redeem
 from pdp.people.requests import Opening
 
-REPLAY_NS = 60 * NS  # after its deadline, in which a caller that spends a redeemed allow only once is told it again
+REPLAY_NS = 60 * NS  # after the deadline; replay period for callers that deduplicate redemptions
 
 _INVALID = ("resume.invalid", "The resume token is not valid here; ask again without one.")
 _OTHER = ("resume.mismatch", "The resume token belongs to another call: what is asked now is not what people saw.")
@@ -40,7 +40,7 @@ _OVER = {
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Brings people in: `decision.Approvals`."""
+    """People's part of a decision, as `decision.Approvals`."""
 
     store: Store
     client_answers: ClientAnswers
@@ -55,8 +55,8 @@ class Resolve:
         await self.client_answers(decision)
 
     def resume(self, decision: Decision, call: CallContext) -> Answer | Outcome | None:
-        """Resume a call: its kept answer, or a denial. None: it is evaluated like any other call. A call
-        that was about to redeem a request and was overtaken hears that it is used, with a token and without."""
+        """The kept answer of a resumed call, or a denial; None: evaluate it like any other call. A call overtaken in
+        its redemption is denied as already redeemed, with a token and without."""
         ask = decision.ask
         named: tuple[str, ...] = ()
         if ask.resume_token:
@@ -69,10 +69,12 @@ class Resolve:
         return self._past(decision, call, named)
 
     def _past(self, decision: Decision, call: CallContext, named: tuple[str, ...]) -> Answer | Outcome | None:
-        """The answer by the state of the named requests, or of those redeemed by this very call."""
+        """The answer by the state of the named requests, or of those redeemed by this very call; None for neither."""
         ask, snapshot, at_ns = decision.ask, decision.snapshot, decision.at_ns
         approvals, call_id = call.stored.approvals, call_id_of(ask)
-        if not {approval.id for approval in approvals}.issuperset(named):  # so many have come since: it is long over
+        if not {approval.id for approval in approvals}.issuperset(
+            named
+        ):  # no longer among the call's latest requests: long over
             return denied(*_INVALID)
         for approval in approvals:
             meant = approval.id in named
@@ -83,14 +85,14 @@ class Resolve:
             state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state
             if meant and state in _OVER:
                 return denied(*_OVER[state])
-        # a grant's use, or a verdict's, for callers that carry out a redemption only once
+        # a redemption of a grant or verdict, for callers that deduplicate redemptions
         return self.idempotency.redeemed(call, snapshot, at_ns)
 
     async def open(self, decision: Decision, context: CallContext) -> Outcome | None:
         """See `Approvals`."""
         call = decision.call = await self._again(context)
         if self.resume(decision, call) is not None:
-            raise _settled()  # what it came back for was spent or ended while it was evaluated
+            raise _settled()  # its request was redeemed or ended during the evaluation
         answer, outcome = decision.answer, decision.outcome
         try:
             opened = await self.opening(call, _title(call), outcome, answer.policy, decision.id, decision.at_ns)
@@ -108,9 +110,9 @@ class Resolve:
         return None
 
     async def _again(self, context: CallContext) -> CallContext:
-        """The call with what the store holds about it by now. Raises Conflict for one that was erased meanwhile."""
+        """The call with its current rows. Raises Conflict for one erased meanwhile."""
         if not context.repeated:
-            return context  # the commit of its first row is refused where another one came first
+            return context  # the commit of its first row conflicts with a concurrent one
         stored = await self.store.for_call(context.keys)
         if stored.row is None or stored.row.digest != context.call.digest:
             raise _settled()
@@ -127,7 +129,7 @@ class Resolve:
         decision.redeeming |= {each.source.id for each in held if isinstance(each.source, Approval)}
         decision.answer = replace(decision.answer, redemption_id=redemption.id)
         decision.entries = redemption.entries
-        # told again to its execution only, wherever in the fleet: a repeat must not spend the same answer twice
+        # replayed only to the same execution, anywhere in the fleet: a repeat must not spend the answer twice
         left_ns = max(0, call.until_ns - self.clock.monotonic_ns())  # none without a deadline
         until_ns = within(held, at + left_ns + REPLAY_NS)
         decision.reply = self.idempotency.redeemed_entry(call, decision.answer, snapshot, at, until_ns)

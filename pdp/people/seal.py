@@ -1,4 +1,4 @@
-"""Sealed texts (AES-256-GCM), which a browser or a caller keeps for us; replicas with the same keys open them."""
+"""Sealed texts (AES-256-GCM), kept by a browser or a caller; replicas with the same keys open them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.ports import Entropy
 
-MAX_CHARS = 8_192  # nothing longer is looked at
+MAX_CHARS = 8_192  # longer texts are refused
 _ID, _NONCE = 4, 12  # bytes
 
 
@@ -26,12 +26,12 @@ def derive(key: bytes, purpose: str) -> bytes:
 
 
 def base64url(raw: bytes) -> str:
-    """Without padding (RFC 7515)."""
+    """Base64url without padding (RFC 7515)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 class Seal:
-    """Seals JSON for one purpose with the first key, and opens with any, so that a key can be replaced."""
+    """A seal of JSON for one purpose: closes with the first key, opens with any, so that a key can be replaced."""
 
     def __init__(self, keys: Sequence[bytes], purpose: str, entropy: Entropy) -> None:
         derived = [derive(key, purpose) for key in keys]
@@ -39,13 +39,13 @@ class Seal:
         self._entropy = entropy
 
     def close(self, content: Json) -> str:
-        """An opaque text, base64url."""
+        """The sealed content, base64url."""
         key_id, key = next(iter(self._keys.items()))
         nonce = self._entropy.bytes(_NONCE)
         return base64url(key_id + nonce + key.encrypt(nonce, canonical(content), key_id))
 
     def open(self, text: str) -> Any:
-        """The sealed content; None for everything that is not exactly that."""
+        """The content of a sealed text; None for an invalid one."""
         if len(text) > MAX_CHARS:
             return None
         try:

@@ -1,6 +1,6 @@
-"""Figures on what people are asked: how often, how fast and how they decide. Pure.
+"""Statistics of requests by group: frequency, time to decision, approval rate. Pure.
 
-A group that approves nearly everything says that the rule asks in vain, or that nobody looks.
+A group that approves nearly everything means that the rule asks in vain, or that nobody reads.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-RUBBER_STAMP = 0.99  # share approved from which on a group is warned of
-FEW = 30  # decisions below which a share says little
+RUBBER_STAMP = 0.99  # approval rate from which on a warning is shown
+FEW = 30  # decisions, below which a rate says little
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request. `groups` are those asked, by name; `approved` is None where nobody decided; `seconds` are those
-    from its opening to the last vote; `call` names what was asked."""
+    """One request. `groups` are names of asked groups; `approved` is None without a decision; `seconds` from opening
+    to the last vote; `call` identifies the call."""
 
     groups: tuple[str, ...]
     call: str
@@ -26,7 +26,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """The figures of one group. `median_seconds` and `approved` are None where nothing was decided."""
+    """The figures of one group. `median_seconds` and `approved` are None without decisions."""
 
     group: str
     asked: int
@@ -38,7 +38,7 @@ class GroupFigures:
 
     @property
     def rubber_stamp(self) -> bool:
-        """Whether nearly all is approved, of decisions enough to tell."""
+        """Whether nearly all of enough decisions are approvals."""
         return self.decided >= FEW and self.approved is not None and self.approved >= RUBBER_STAMP
 
 

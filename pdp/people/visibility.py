@@ -1,5 +1,5 @@
-"""Visibility: the requests that a person may see, and each as that person sees it now. Lists, pages and streams
-of all surfaces are filtered here."""
+"""Visibility: the requests that a person may see, and the person's current view of each. It filters the lists, pages
+and streams of all surfaces."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.evidence import Counting
 from pdp.people.novelty import Precedent, novelty
 
-CLIENT = "client"  # the surface of a person who is known by a caller's word about its client alone
-UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see
+CLIENT = "client"  # the surface of a person known by the caller's statement alone
+UNKNOWN = ("approval.unknown", "There is no such request.")  # the same for an invisible request
 SEES_ALL = frozenset({"operate", "audit"})
-_MOST_CALLED = 200  # accounts that one search looks for
-_MOST_COMPARED = 16  # earlier calls looked at to compare with
-_MOST_COMPARED_BYTES = 262_144  # of their arguments; the one before is always compared
-MAX_VIEWS = 4  # requests made ready to be read at once
+_MOST_CALLED = 200  # accounts in one search
+_MOST_COMPARED = 16  # earlier calls for comparison
+_MOST_COMPARED_BYTES = 262_144  # of their arguments; the latest is always compared
+MAX_VIEWS = 4  # request views made at once
 MAX_WAITING = 64
-SHARE_OF_ONE = 1 / 8  # a person's, of both
-_MOST_ROWS = 2_000  # looked at for one page; a page may end early, and the next goes on
+SHARE_OF_ONE = 1 / 8  # one person's share of both
+_MOST_ROWS = 2_000  # read for one page, which may then end early
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class ApprovalFilter:
     tool: str = ""
     subject: Account | None = None
     agent: str = ""
-    code: str = ""  # the short one, in any case
+    code: str = ""  # the short code, in any case
     person: str = ""  # part of the subject's name in the directory, or a whole id
     mine: bool = False  # only those on which this person may vote now
     opened_from_ns: int = 0
     opened_to_ns: int = 0
     newest_first: bool = False
-    fold: bool = False  # in a queue: the many of one subject as one row
+    fold: bool = False  # in a queue: many requests of one subject as one row
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Visibility:
 
     person: Person
     at_ns: int
-    base: Standing  # without anybody's claims
+    base: Standing  # without claims
     groups: frozenset[str]
     accounts: tuple[Account, ...]
     sees_all: bool
@@ -84,7 +84,7 @@ class Visibility:
     counting: Counting
 
     def query(self, narrowed_by: ApprovalFilter) -> ApprovalQuery:
-        """The filter, narrowed to what the person may see. Raises InvalidRequest where `person` fits too many."""
+        """The query of a filter, narrowed to visible requests. Raises InvalidRequest where `person` fits too many."""
         return ApprovalQuery(
             tenant=self.person.tenant,
             states=narrowed_by.states,
@@ -114,7 +114,7 @@ class Visibility:
         return tuple(accounts)
 
     def standing(self, votes: tuple[Vote, ...]) -> Standing:
-        """The directory state for counting these votes, and one of this person."""
+        """The standing for counting these votes, and one by this person."""
         person = self.person
         claimants = {vote.account for vote in votes if vote.claimed} - {person.account}
         accounts = tuple(sorted(claimants, key=lambda account: (account.issuer, account.id)))
@@ -124,15 +124,15 @@ class Visibility:
         return replace(self.base, seen=seen, revoked=self.counting.revoked(votes, self.at_ns))
 
     def approval(self, approval_id: str) -> Approval:
-        """The row, as it stands. Raises NotFound, in the same words for unknown and not this person's to see."""
+        """The row at this instant. Raises NotFound, the same for an unknown and an invisible request."""
         approval = self.store.approval(self.person.tenant, approval_id)
         if approval is None or not self._may_see(approval):
             raise NotFound(*UNKNOWN)
         return as_of(approval, self.at_ns)
 
     def listed(self, rows: Iterable[Approval], narrowed_by: ApprovalFilter) -> list[ApprovalView]:
-        """Requests that pass filter and rights, as a list shows them: with effects and the agent's name, without
-        other content. In a few reads, however many there are."""
+        """List views of the visible requests that pass the filter: with effects and the agent's name, without other
+        content. A constant number of reads."""
         called = frozenset(self._called(narrowed_by.person)) if narrowed_by.person else None
         rows = [
             row
@@ -154,7 +154,7 @@ class Visibility:
         return [replace(view, differs=apart.get(view.approval.id, ())) for view in views]
 
     def summary(self, approval: Approval) -> ApprovalView | None:
-        """One request as in a list; None when this release cannot read its requirement."""
+        """The list view of a request; None when this release cannot read its requirement."""
         votes = self.store.votes(approval.id)
         return self._brief(
             approval, self.store.shown(approval.id), votes, self.standing(votes), self._outcome(approval)
@@ -163,7 +163,7 @@ class Visibility:
     def _brief(
         self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing, outcome: str
     ) -> ApprovalView | None:
-        # without what is shown whole nothing is committed to: it is no ground for a vote, and costs no hashing
+        # without the whole content there is no commitment: no ground for a vote, and no hashing
         summary = view(approval, None, votes, self.person, standing)
         if summary is None:
             return None
@@ -175,7 +175,7 @@ class Visibility:
         return self.store.outcomes_of((redemption,)).get(redemption, "") if redemption else ""
 
     def complete(self, approval: Approval) -> ApprovalView:
-        """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
+        """The complete view of a request. Raises NotFound for one that this release cannot read."""
         votes, call = self.store.votes(approval.id), approval.call
         shown, precedents = self.store.shown(approval.id), self._precedents(approval)
         previous = precedents[0][0] if precedents else None
@@ -192,8 +192,8 @@ class Visibility:
         return replace(complete, advice=advice, outcome=self._outcome(approval), earlier=earlier, novelty=new)
 
     def _also(self, complete: ApprovalView) -> tuple[ApprovalView, ...]:
-        """What a vote of this person on a request settles besides: open requests about exactly this call that it may
-        approve as it is signed in, with no further proof."""
+        """The requests that this person's vote settles too: open ones about exactly this call that it may approve
+        with its present assurance."""
         answerable = []
         for row in self.others(complete.approval) if complete.answerable else ():
             votes = self.store.votes(row.id)
@@ -203,7 +203,7 @@ class Visibility:
         return tuple(answerable)
 
     def others(self, approval: Approval) -> tuple[Approval, ...]:
-        """The further open requests about exactly this call, oldest first, but for canaries and consents."""
+        """Other open requests about exactly this call, oldest first, without canaries and consents."""
         if approval.canary:
             return ()
         rows = (as_of(row, self.at_ns) for row in self.store.approvals_of(approval.tenant, approval.call.digest))
@@ -212,8 +212,8 @@ class Visibility:
         return tuple(sorted(others, key=lambda row: row.id))
 
     def _earlier(self, approval: Approval) -> Earlier | None:
-        """Like calls that were turned down lately: counts for every approver; the last refusal only for a person that
-        may see its request."""
+        """Recently turned-down like calls: counts for every approver; the last refusal only for a person that may see
+        its request."""
         since = self.at_ns - REFUSALS_NS
         turned_down = self.store.turned_down(approval.tenant, approval.call, since)
         if turned_down == NEVER:
@@ -224,7 +224,7 @@ class Visibility:
         return Earlier(turned_down.refusals, turned_down.withdrawals, refusal)
 
     def sees(self, subject: Account, requirement: bytes) -> bool:
-        """Whether what concerns this subject and was wanted so is this person's to see."""
+        """Whether this person may see rows of a subject and requirement."""
         if self.sees_all or subject in self.accounts:
             return True
         parsed = wanted_by(requirement)
@@ -232,10 +232,9 @@ class Visibility:
         return not seats.isdisjoint(self.groups)
 
     def _precedents(self, approval: Approval) -> list[tuple[Shown, bool]]:
-        """The content of earlier calls to compare with, the latest first, and whether this person approved them:
-        calls of the same tool, agent and subject that others approved by the same rule, and that are this person's to
-        see. What a subject confirms for itself is no ground for anybody's decision, so only an approval is compared,
-        and only with an approval."""
+        """The shown content of earlier calls for comparison, latest first, each with whether this person approved it:
+        visible calls of the same tool, agent and subject that others approved by the same rule. A subject's own
+        confirmation is no ground for a decision, so only approvals are compared."""
         if approval.kind != "approval":
             return []
         precedents: list[tuple[Shown, bool]] = []
@@ -246,7 +245,7 @@ class Visibility:
             subject = directory.human(row.call.subject)
             approved = [vote for vote in self.store.votes(row.id) if vote.choice == "approve"]
             if any(subject in {vote.human, vote.behalf, directory.human(vote.account)} for vote in approved):
-                continue  # linked to the subject since
+                continue  # meanwhile linked to the subject
             if (shown := self.store.shown(row.id)) is not None:
                 precedents.append((shown, any(self.person.human == vote.human for vote in approved)))
                 size += len(shown.arguments)
@@ -260,14 +259,14 @@ class Visibility:
 
 @dataclass(frozen=True, slots=True)
 class Visibilities:
-    """Makes a `Visibility` for a person."""
+    """Makes a person's `Visibility`."""
 
     store: Answers
     counting: Counting
 
     def of(self, person: Person, at_ns: int) -> Visibility:
-        """The person's current rights, by directory and delegations. Who watches for long may have lost a
-        role since it began, be disabled, or have its sign-in revoked: then it sees nothing any more."""
+        """The person's current rights, by directory and delegations: a long-lived watcher may lose a role. Nothing is
+        visible to a disabled person, or with a revoked sign-in."""
         base, counting = self.counting.standing(person.tenant, (), at_ns), self.counting
         directory = base.directory
         if not directory.active(person.human) or counting.is_revoked(person.tenant, person.sign_in, at_ns):
@@ -299,13 +298,14 @@ def claims_of(person: Person, at_ns: int) -> LastClaims:
 
 
 def claims_step(person: Person, at_ns: int) -> tuple[LastClaims, ...]:
-    """To be committed with any action of the person: votes by claimed groups count as long as they are seen. A token
-    that claims nothing any more is seen too, or what it claimed before would go on counting. A client shows none."""
+    """The step that stores the person's claims with any of its actions: votes by claimed groups count only while
+    claims are fresh. A token without claims is stored too, else its earlier claims would go on counting. None for a
+    client."""
     return () if person.surface == CLIENT else (claims_of(person, at_ns),)
 
 
 def as_of(approval: Approval, at_ns: int) -> Approval:
-    """The row as it stands: an open request whose time is over has expired, whether or not that was written down."""
+    """The row at an instant: an open request past its time is expired, whether or not that is stored yet."""
     if approval.state in OPEN and approval.expires_ns <= at_ns:
         return replace(approval, state=State.EXPIRED, resolved_ns=approval.expires_ns, resolution="approval.expired")
     return approval
@@ -326,8 +326,8 @@ def _matches(narrowed_by: ApprovalFilter, approval: Approval) -> bool:
 
 
 def _once(views: list[ApprovalView]) -> list[ApprovalView]:
-    """Of the requests about a call that the person may answer the first, or one that asks for a further proof: its
-    vote settles those that ask for none, which are beside it."""
+    """One view per call of those that the person may answer: the first, or one that needs a stronger assurance, with
+    the others that its vote settles too as `also`."""
     leads: dict[str, ApprovalView] = {}
     for each in views:
         if each.answerable:
@@ -346,8 +346,8 @@ def _once(views: list[ApprovalView]) -> list[ApprovalView]:
 
 @asynccontextmanager
 async def place_to_read(places: FairQueue, whose: Hashable) -> AsyncIterator[None]:
-    """Wait for a place of a heavy read, and keep it. Raises Overloaded where too many wait already, or too many of
-    the same."""
+    """A slot for a heavy read, after waiting for it. Raises Overloaded where too many wait, in all or of the same
+    holder."""
     try:
         async with places.place(whose):
             yield
@@ -372,18 +372,18 @@ class Queue:
     async def list(
         self, person: Person, narrowed_by: ApprovalFilter, page: Page
     ) -> tuple[tuple[ApprovalView, ...], str]:
-        """`page`, each request by itself: its requests and its `after`."""
+        """`page` without folding: its requests and its `after`."""
         listed = await self.page(person, replace(narrowed_by, fold=False), page)
         return tuple(row for row in listed.rows if isinstance(row, ApprovalView)), listed.after
 
     async def page(self, person: Person, narrowed_by: ApprovalFilter, page: Page) -> Listed:
-        """A page of the requests that the person may see, without what only one at a time shows (`shown` is None,
-        no rows). Open ones are a queue, by risk and then age; others come by age."""
+        """A page of visible requests in list views (without arguments). Open ones are a queue, by risk and then age;
+        others come by age."""
         return await self._store.in_thread(self._list, person, narrowed_by, page, self._clock.now_ns())
 
     async def get(self, person: Person, approval_id: str) -> ApprovalView:
-        """One request, complete; the read is recorded. Raises NotFound, in the same words for unknown and not
-        this person's to see; Overloaded where many are being read at once."""
+        """The complete view of one request; the read is recorded. Raises NotFound, the same for an unknown and an
+        invisible request; Overloaded."""
         at = self._clock.now_ns()
         async with place_to_read(self._room, (person.tenant, person.human)):
             approval, complete = await self._store.in_thread(self._get, person, approval_id, at)
@@ -395,7 +395,7 @@ class Queue:
         return complete
 
     def _get(self, person: Person, approval_id: str, at_ns: int) -> tuple[Approval, ApprovalView]:
-        """In a thread: arguments of a quarter of a megabyte take a while."""
+        """In a thread, because large arguments take a while."""
         visibility = self._visibilities.of(person, at_ns)
         approval = visibility.approval(approval_id)
         return approval, visibility.complete(approval)
@@ -404,7 +404,7 @@ class Queue:
         narrowed_by = replace(narrowed_by, states=narrowed_by.states or OPEN)
         if narrowed_by.states <= OPEN and not narrowed_by.newest_first:
             return self._queue(person, narrowed_by, page, at_ns)
-        # what has expired may not have been written down yet
+        # an expired request may not be swept yet
         own_filter = replace(
             narrowed_by, states=narrowed_by.states | (OPEN if State.EXPIRED in narrowed_by.states else frozenset())
         )
@@ -413,7 +413,7 @@ class Queue:
         views: list[ApprovalView] = []
         after, looked = page.after, 0
         while True:
-            # a list by `mine` leaves out some; all others hardly any
+            # `mine` leaves out some rows; other filters hardly any
             size = (2 if narrowed_by.mine else 1) * (page.size + 1 - len(views))
             rows = self._store.approvals(query, Page(size, after))
             for each in visibility.listed(rows, narrowed_by):

@@ -1,4 +1,4 @@
-"""Votes: the one way in which a person moves a request, on every surface."""
+"""Votes of persons on requests, from every surface."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from pdp.people.quarantines import QuarantineLifts
 from pdp.people.visibility import UNKNOWN, Visibilities, Visibility, claims_step
 
 NUL = "\0"
-MAX_VOTES = 256  # on one request, changes of mind included
-_INVALID = {  # by the field that is wrong
+MAX_VOTES = 256  # on one request, changed votes included
+_INVALID = {  # code → malformed field
     "approval.choice": "choice",
     "approval.reason_required": "reason",
     "approval.reason_too_long": "reason",
@@ -43,19 +43,19 @@ _UNKNOWN = frozenset({"approval.not_found", "approval.unreadable"})
 
 @dataclass(frozen=True, slots=True)
 class BallotInput:
-    """A vote as a person casts it. `request_id` names the attempt: the same id with the same content gets the same
-    answer. `behalf` is an account of the absent human; `passkey` the WebAuthn assertion as JSON."""
+    """A person's vote, as received. `request_id` is the attempt's idempotency key: the same id with the same content
+    gets the same answer. `behalf` is an account of the absent human; `passkey` the WebAuthn assertion as JSON."""
 
     request_id: str
     choice: str  # "approve" | "deny" | "cancel"
     reason: str = ""
-    presented: str = ""  # of the view that the person saw; mandatory with "approve"
+    presented: str = ""  # of the person's view; mandatory with "approve"
     behalf: Account | None = None
     grant: GrantTerms | None = None
     passkey: bytes = field(default=b"", repr=False)
 
     def content(self, approval_id: str) -> tuple[Json, ...]:
-        """The content that the request_key covers."""
+        """The content covered by the idempotency key."""
         behalf = None if self.behalf is None else [self.behalf.issuer, self.behalf.id]
         terms = None if self.grant is None else sha256_hex(self.grant.to_bytes())
         passkey = sha256_hex(self.passkey)
@@ -64,7 +64,7 @@ class BallotInput:
 
 @dataclass(frozen=True, slots=True)
 class Voted:
-    """A vote that is durable. `view` is the request after it, as in a list."""
+    """A durable vote. `view` is the request's list view after it."""
 
     view: ApprovalView
     record: RecordRef
@@ -77,19 +77,19 @@ class Voted:
 
 
 class Proofs:
-    """Raises a person's assurance by a passkey's assertion over what was shown."""
+    """Raises a person's assurance by a passkey's assertion over the shown content."""
 
     def __init__(self, passkeys: Passkeys | None, store: Answers) -> None:
         self._passkeys = passkeys
         self._store = store
 
     def __call__(self, person: Person, view: ApprovalView, assertion: bytes) -> Person:
-        """The person as the assertion proves it to be. Raises Forbidden `person.passkey`."""
+        """The person with assurance `passkey`. Raises Forbidden `person.passkey`."""
         if self._passkeys is None or not self._passkeys.verify(person, challenge(view), assertion):
             raise _unproved()
         signed = read(assertion)
         if signed is None or not fresh(signed.count, self._store.sign_count(person.tenant, signed.passkey_id)):
-            raise _unproved()  # a clone, or an assertion that was used
+            raise _unproved()  # a cloned authenticator, or a replayed assertion
         return replace(person, assurance="passkey")
 
 
@@ -98,7 +98,7 @@ def _unproved() -> Forbidden:
 
 
 def _key_of(person: Person, directory: Directory, assertion: bytes) -> bytes:
-    """The public key of the passkey that signed, as the directory lists it; b"" for one that it does not."""
+    """The public key of the assertion's passkey in the directory; b"" for an unlisted one."""
     member, signed = directory.members.get(person.human), read(assertion)
     if member is None or signed is None:
         return b""
@@ -106,15 +106,15 @@ def _key_of(person: Person, directory: Directory, assertion: bytes) -> bytes:
 
 
 def _signature(vote: Vote) -> tuple[Sign, ...]:
-    """Goes into the vote's commit, so that no counter counts twice."""
+    """The step that stores the signature counter with the vote, so that no assertion counts twice."""
     signed = kept(vote.passkey)
     return () if signed is None else (Sign(vote.tenant, signed.passkey_id, signed.count, vote.at_ns),)
 
 
 def challenge(view: ApprovalView) -> bytes:
-    """The challenge that a passkey signs to approve this request: 32 bytes that commit to the request, its call, all
-    that is shown, and the person's own last vote on it, so that no assertion counts twice; b"" where policy does not
-    ask for one."""
+    """The WebAuthn challenge for approving a request: 32 bytes that commit to the request, its call, all shown
+    content, and the person's own last vote on it, so that no assertion counts twice; b"" where policy requires no
+    passkey."""
     if view.wanted.min_assurance != "passkey" or not view.presented:
         return b""
     approval = view.approval
@@ -124,7 +124,7 @@ def challenge(view: ApprovalView) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A vote that may be committed: the row that it rests on, and all that goes into the commit."""
+    """A vote ready to be committed, with the row that it was cast on."""
 
     key: RequestKey | None
     visibility: Visibility
@@ -152,26 +152,26 @@ class Votes:
     notifications: Notifications = NO_NOTIFICATIONS
 
     async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
-        """Cast one vote; it, the same on the requests about this call that were shown with it, and everything that
-        follows are one commit. A denial is one of the call, and so is a withdrawal: they count wherever they may.
+        """Cast one vote, in one commit with the same vote on the requests about this call that were shown with it,
+        and all effects. A denial or withdrawal is about the call, so it counts on all of its requests where it may.
 
-        Raises NotFound (unknown, or not this person's to see); Forbidden (`approval.own_call`,
+        Raises NotFound (unknown or invisible); Forbidden (`approval.own_call`,
         `approval.not_eligible`, `approval.not_yours`, `approval.assurance`, ...); Outdated (`approval.too_late`,
-        `approval.stale`: read it again); InvalidRequest (a reason is wanted, a grant wider than offered, the
-        request id used for another vote); Unavailable.
+        `approval.stale`: read it again); InvalidRequest (a missing reason, a grant wider than offered, the request id
+        used for another vote); Unavailable.
         """
         return await retry_on_conflict(lambda: self._vote(person, approval_id, given))
 
     async def void(self, person: Person, approval_id: str, attempt: str) -> None:
-        """Take an attempt back before it is cast: no vote under its id counts from now on, on any instance. Raises
+        """Void an attempt before it is cast: no vote under its id counts from now on, in any process. Raises
         NotFound; InvalidRequest `request.reused` where it was cast."""
         if not attempt:
             raise InvalidRequest("attempt", "names what is taken back")
         await retry_on_conflict(lambda: self._void(person, approval_id, attempt))
 
     async def recorded(self, person: Person, approval_id: str, attempt: str) -> bool:
-        """Whether an attempt of this person's was cast, on whatever instance: what nobody took up, or what was taken
-        back, was not. Raises NotFound."""
+        """Whether an attempt of this person was cast, in any process; false for a lost or voided one. Raises
+        NotFound."""
         at = self.clock.now_ns()
 
         def looked_up() -> bool:
@@ -181,7 +181,7 @@ class Votes:
         return await self.visibilities.store.in_thread(looked_up)
 
     def _voided(self, person: Person, approval_id: str, attempt: str) -> RequestKey | None:
-        """The key of an attempt as it is kept when it is taken back."""
+        """The idempotency key of a voided attempt."""
         return self.commits.key("vote", person, attempt, approval_id, "void")
 
     async def _void(self, person: Person, approval_id: str, attempt: str) -> None:
@@ -196,7 +196,7 @@ class Votes:
         await self.commits.commit(key, (looked,), (), at)
 
     def _to_void(self, person: Person, approval_id: str, key: RequestKey | None, at_ns: int) -> Approval | None:
-        """The request; None where the attempt was taken back before. In a thread."""
+        """The request; None where the attempt is voided already. In a thread."""
         approval = self.visibilities.of(person, at_ns).approval(approval_id)
         return approval if self.commits.kept(key, 0) is None else None
 
@@ -217,7 +217,7 @@ class Votes:
         )
 
     def _prepare(self, person: Person, approval_id: str, given: BallotInput, at_ns: int) -> _Prepared | Voted:
-        """The vote to be committed, or what was answered to this attempt before. In a thread."""
+        """The vote to be committed, or the kept reply to this attempt. In a thread."""
         key = self.commits.key("vote", person, given.request_id, *given.content(approval_id))
         visibility = self.visibilities.of(person, at_ns)
         approval = visibility.approval(approval_id)
@@ -242,7 +242,7 @@ class Votes:
     def _together(
         self, visibility: Visibility, approval: Approval, given: BallotInput
     ) -> tuple[BallotInput, tuple[Approval, ...]]:
-        """The vote on this request alone, and the others that it is meant for: an approval for those that were shown
+        """The vote on this request alone, and the other requests that it is meant for: for an approval those shown
         with it. In a thread."""
         if given.choice != "approve":
             return given, visibility.others(approval)
@@ -257,8 +257,8 @@ class Votes:
     def _also(
         self, visibility: Visibility, others: tuple[Approval, ...], given: BallotInput
     ) -> Iterator[tuple[Approval, Cast]]:
-        """The same vote on others, without what is for one request only: a grant, a passkey's assertion. What does
-        not count is left out, but for an approval in the person's own name: the page has promised it."""
+        """The same vote on other requests, without a grant and a passkey's assertion, which are for one request. A
+        refused one is left out, but for an approval in the person's own name, which the page has promised."""
         for row in others:
             shown = visibility.store.shown(row.id)
             seen = presented(row, shown) if given.choice == "approve" and shown is not None else ""
@@ -269,11 +269,11 @@ class Votes:
                     raise
 
     def cast(self, visibility: Visibility, approval: Approval, given: BallotInput) -> Cast:
-        """The vote as it counts. Raises the fault of its refusal. In a thread: it reads the store."""
-        if NUL in given.reason:  # no store keeps it
+        """The valid vote. Raises the fault of its refusal. Reads the store, in a thread."""
+        if NUL in given.reason:  # PostgreSQL cannot store it
             raise InvalidRequest("reason", "holds a NUL character")
         votes, shown = visibility.store.votes(approval.id), visibility.store.shown(approval.id)
-        if len(votes) >= MAX_VOTES:  # each is counted with every evaluation of the call
+        if len(votes) >= MAX_VOTES:  # every evaluation of the call counts all of them
             raise Overloaded(
                 "approval.too_many_votes", "There are too many votes on this request; ask for a new one."
             )
@@ -297,7 +297,7 @@ class Votes:
         return accepted
 
     def entries(self, approval: Approval, cast: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
-        """The vote, and a grant that comes of it, to be committed together."""
+        """The entries of a vote and of the grant that it issues, for one commit."""
         salt, tenant, vote = self.recorder.new_salt(), approval.tenant, cast.vote
         voted = self.recorder.event(
             tenant,
@@ -331,14 +331,14 @@ class Votes:
         return voted, issued
 
     def _refused(self, approval: Approval, cast: Cast, at_ns: int) -> tuple[EndMandates, ...]:
-        """The end of the mandate of a session in which a person said no."""
+        """The end of the session's mandate after a person's refusal."""
         if cast.event is not Event.REFUSE or not approval.call.session:
             return ()
         index = named_session_index(self.index_key, approval.tenant, approval.call.caller, approval.call.session)
         return (EndMandates(index, MandateEvent.PERSON_REFUSED, at_ns),)
 
     def _ended(self, visibility: Visibility, cast: Cast) -> tuple[Commit, ...]:
-        """The ends of grants of a request that is revoked or withdrawn."""
+        """The ends of grants of a revoked or withdrawn request."""
         grants = (visibility.store.grant(visibility.person.tenant, grant_id) for grant_id in cast.ends_grants)
         return tuple(
             self._end(grant, visibility.person.human, visibility.at_ns)
@@ -363,7 +363,7 @@ class Votes:
         return view
 
     def _again(self, visibility: Visibility, approval: Approval, kept: list[str]) -> Voted:
-        """The kept answer: the request as it was then."""
+        """The kept reply, with the request in its state of then."""
         record_id, grant_id, state, resolved_ns, resolution = kept
         then = replace(approval, state=State(state), resolved_ns=int(resolved_ns), resolution=resolution)
         view = visibility.summary(then)
@@ -373,7 +373,7 @@ class Votes:
 
 
 def fault(refused: VoteRefusal) -> Fault:
-    """The fault that a refused vote leaves as."""
+    """The fault for a refused vote."""
     code, message = refused.code, refused.message
     if code in _UNKNOWN:
         return NotFound(*UNKNOWN)

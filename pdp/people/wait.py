@@ -1,7 +1,7 @@
-"""WaitDecision: hold a pending call's caller until asking again is worth it. Decides and redeems nothing.
+"""WaitDecision: a long poll until a pending call is worth repeating. Decides and redeems nothing.
 
-A long poll costs a place of its own, not one of those that decisions are made in, and no look at the store while
-nothing changes (`people/changes`).
+A long poll has a slot of its own, apart from those for decisions, and does not read the store while nothing changes
+(`people/changes`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pdp.decide.state import ServiceState
 from pdp.people.changes import Changes
 
 MAX_SECONDS = 50.0
-JUDGE_NS = NS // 4  # when a verdict is first looked for, then half as often each time
+JUDGE_NS = NS // 4  # first interval of looking for a verdict; doubled each time
 JUDGE_SELDOM_NS = 2 * NS
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """`again`: ask Decide now. Else `requirements` are what the call still waits for."""
+    """The result of a wait. `again`: call Decide now; else `requirements` are still open."""
 
     again: bool
     requirements: tuple[OpenRequirement, ...] = ()
@@ -50,8 +50,8 @@ class Waiting:
     async def __call__(self, token: str, credential: Credential, max_seconds: float, caller: Caller) -> Waited:
         """Wait at most `max_seconds`, and never more than 50.
 
-        Raises NotFound, always in the same words, for a token that does not open, or is another caller's or
-        subject's; Forbidden for a server that the caller no longer fronts.
+        Raises NotFound, always the same, for an invalid token, and for another caller's or subject's; Forbidden for a
+        server that the caller no longer fronts.
         """
         resume = await self._own(token, credential, caller)
         ids = frozenset(resume.approvals)
@@ -71,7 +71,7 @@ class Waiting:
                 look = min(2 * look, JUDGE_SELDOM_NS)
 
     def _kept(self, resume: Resume) -> tuple[list[Approval], tuple[Answered, ...]]:
-        """The requests that are waited for, and the judge's answers."""
+        """The awaited requests, and the judge's answers."""
         approvals = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
         answers = self.store.answers_of(resume.tenant, resume.digest) if resume.judged else ()
         return [approval for approval in approvals if approval is not None], answers
@@ -91,7 +91,7 @@ class Waiting:
 
 
 def _judged(resume: Resume, answers: tuple[Answered, ...], now_ns: int) -> bool:
-    """Whether a judge that was out has come back. What it said before was not enough, or is used."""
+    """Whether an outstanding verdict has come; earlier ones were insufficient or are redeemed."""
     return any(
         each.created_ns >= resume.asked_ns
         and not each.redemption_id
@@ -106,7 +106,7 @@ def _unknown() -> NotFound:
 
 
 def _settled(approval: Approval, now_ns: int) -> bool:
-    """Whether waiting is pointless: it is over, or of a newer release, which this one cannot answer."""
+    """Whether waiting is pointless: the request is settled, expired, or of a newer release."""
     over = approval.state is not State.PENDING or now_ns >= approval.expires_ns
     return over or wanted_by(approval.requirement) is None
 

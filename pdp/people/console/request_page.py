@@ -214,7 +214,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - the parts of the page
 
 
 def _recorded(view: ApprovalView, person: Person, now_ns: int) -> str:
-    """The person's last action on the request, by the votes in the store; "" for nothing."""
+    """The person's recent last choice on the request, by the stored votes; "" for none."""
     mine = [vote for vote in view.votes if vote.human == person.human]
     if not mine or now_ns - mine[-1].at_ns >= _RECENT_NS:
         return ""
@@ -222,18 +222,18 @@ def _recorded(view: ApprovalView, person: Person, now_ns: int) -> str:
 
 
 def _came(visit: Visit, place: str, view: ApprovalView, part: int, seen: str) -> bool:
-    """Whether all before this part was shown in this session, for this state of the request."""
+    """Whether all parts before this one were shown in this session, for this state of the request."""
     before = _seen(place, view.presented, part - 1)
     return part <= 1 or visit.console.sessions.holds(visit.session, before, seen)
 
 
 def _seen(place: str, presented: str, part: int) -> str:
-    """Names the parts up to one, as they were shown for one state of the request."""
+    """The purpose of a token for the shown parts up to one, of one state of the request."""
     return f"{place} seen {part} {presented}"
 
 
 def _whole(place: str, presented: str) -> str:
-    """Names a form that was shown with nothing cut, for one state of the request."""
+    """The purpose of a token for the uncut form of one state of the request."""
     return f"{place} whole {presented}"
 
 
@@ -263,7 +263,7 @@ def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tu
 
 
 def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool) -> May:
-    """The actions to offer; a vote is judged where those of all surfaces are."""
+    """The actions to offer; the vote itself is checked in `people.ballot`, as on all surfaces."""
     open_ = view.approval.state in OPEN and view.approval.kind != "consent"
     code = view.may_not_code
     votes = view.may_vote or (standing_in and code in {"approval.not_eligible", "approval.voted"})
@@ -276,7 +276,7 @@ def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool
 
 
 async def _absent(visit: Visit) -> Absent:
-    """The people for whom this person is a deputy now: human and name."""
+    """The absent humans for whom this person is the current deputy."""
     now = visit.console.services.clock.now_ns()
     members = visit.approvals.directories.of(visit.person.tenant).members
     delegations = await visit.approvals.delegations.list(visit.person)
@@ -295,7 +295,7 @@ async def _behalf(visit: Visit, human: str) -> Account | None:
 
 
 def _grant(visit: Visit) -> GrantTerms | None:
-    """The grant asked for with an approval: exactly these arguments, within the bounds given."""
+    """The grant of an approval's form: exactly these arguments, within the given bounds; None without one."""
     form = visit.form
     if form.get("scope", "once") != "grant":
         return None
@@ -314,13 +314,13 @@ def _count(text: str) -> int:
 
 MAX_TEXT = 480  # characters of one value
 MAX_ROWS = 80
-PAGE_ROWS = 400  # where nothing is cut
+PAGE_ROWS = 400  # of an uncut page
 _HEAD, _TAIL, _MAX_TAIL = 240, 120, 200
 
 
 @dataclass(frozen=True, slots=True)
 class ClippedText:
-    """A text, or its beginning and its end with how much is left out between."""
+    """A text, or its head and tail with the number of hidden characters."""
 
     head: str
     hidden: int = 0
@@ -338,18 +338,17 @@ class ShownArgument:
     value: ClippedText
     change: str
     previous: ClippedText
-    secret: str  # its kind, in place of both texts
-    drawn: Markup | None = None  # the value laid out, where it is a text of a kind or of several lines
+    secret: str  # the kind of secret, in place of both texts
+    drawn: Markup | None = None  # for a text of a known kind or of several lines
     marks: tuple[Mark, ...] = ()
     cut: bool = False
-    before: Markup | None = None  # the value before, its changed words marked, where both are a line of text
+    before: Markup | None = None  # the previous value with its changed words marked, if both are one line
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """Rows of a page: the first ones, with long values cut, or one part of all, whole. `cut`: something is left out
-    of a value, or rows are of which this is not a part. `part` of `parts` begins at row `begin`; parts count from 1,
-    and do not depend on what is compared."""
+    """Rows of a page: the first ones with long values cut (part 0), or one of the uncut parts. `cut`: a value is cut,
+    or rows are left out. `part` of `parts` begins at row `begin`; parts count from 1."""
 
     rows: tuple[ShownArgument, ...]
     total: int
@@ -362,13 +361,12 @@ class Arguments:
 
     @property
     def more(self) -> int:
-        """Rows after these."""
+        """The number of rows after these."""
         return self.total - self.begin - len(self.rows)
 
 
 def arguments(rows: Sequence[ArgumentRow], *, part: int) -> Arguments:
-    """Rows for a page; part 0 is what a page shows at first. Members of a list that are unlike its others are its
-    first."""
+    """The rows of a page; part 0 is the first view. Odd members of a list come first."""
     values = {row.pointer: Value(row.pointer, _value(row)) for row in rows if row.value_json and not row.secret}
     marks = marks_of(tuple(values.values()))
     rows = odd_first(rows, frozenset(mark.pointer for mark in marks))
@@ -387,7 +385,7 @@ def arguments(rows: Sequence[ArgumentRow], *, part: int) -> Arguments:
 
 
 def fold(text: str, *, everything: bool) -> ClippedText:
-    """Cut a long text in the middle. The end begins with the last segment of a path, where that is not too long."""
+    """A long text cut in the middle; the tail begins with the last segment of a path, if that is short enough."""
     if everything or len(text) <= MAX_TEXT:
         return ClippedText(text, length=len(text))
     slash = max(text.rfind("/", -_MAX_TAIL), text.rfind("\\", -_MAX_TAIL))
@@ -425,7 +423,7 @@ def _row(row: ArgumentRow, marks: tuple[Mark, ...], *, everything: bool) -> Show
 
 
 def _before(row: ArgumentRow, previous: ClippedText) -> Markup | None:
-    """The value before, with the words that this call has not."""
+    """The previous value with the words that differ; None where the two are not compared."""
     if row.change != "changed" or row.secret or previous.hidden or len(row.value_json) > MAX_TEXT:
         return None
     words, _ = compare(row.previous_json, row.value_json)

@@ -1,4 +1,4 @@
-"""The console's listener, and what it refuses to listen with."""
+"""The console's listener and the check of its options."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _MIN_KEY_BYTES = 32
 class ConsoleServer(HttpServer):
     """The console. `start`, then `drain`; a new one for a new start.
 
-    `key`: at least 32 secret bytes that replicas share (service.index_key will do: others are derived from it).
-    `secrets`: the client secrets by provider name, for those that have one.
+    `key`: at least 32 secret bytes shared by replicas (service.index_key is fit, since keys are derived from it).
+    `secrets`: client secrets by provider name.
     """
 
     def __init__(
@@ -64,13 +64,14 @@ class ConsoleServer(HttpServer):
 
     @override
     async def drain(self) -> None:
-        """End the streams first."""
+        """End the streams, then drain the listener."""
         self._stopping.set()
         await super().drain()
 
 
 def check(options: ConsoleOptions, *, production: bool) -> ssl.SSLContext | None:
-    """TLS of the console. Raises ConfigurationFault for what it would refuse; nothing is opened."""
+    """The console's TLS context; None for plaintext. Raises ConfigurationFault for unusable options; opens
+    nothing."""
     if production and options.development_accounts:
         raise ConfigurationFault(
             "console.development_accounts",
@@ -94,7 +95,7 @@ def _check_address(options: ConsoleOptions) -> None:
 
 
 def console_tls(options: ConsoleTlsOptions | None) -> ssl.SSLContext | None:
-    """The same, of its section; None for plaintext."""
+    """The TLS context of the section `console.tls`; None for plaintext."""
     if options is None:
         return None
     return server_tls(options.certificate_file, options.key_file, "console.tls: certificate_file and key_file")

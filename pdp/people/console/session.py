@@ -24,13 +24,13 @@ from pdp.people.seal import Seal, base64url, derive
 _MAX_COOKIE = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes
 SameSite: TypeAlias = Literal["lax", "strict"]
 _ID_BYTES = 16
-_SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgotten
+_SIGNED_OUT = 10_000  # ids kept; beyond, the one that ends first is dropped
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSession:
-    """One sign-in, until a fixed instant. Its groups are what the provider's token claimed; `provider` is "" for a
-    local account."""
+    """One sign-in, until a fixed instant. Its groups are the claimed ones of the provider's token; `provider` is ""
+    for a local account."""
 
     id: str
     provider: str
@@ -66,7 +66,7 @@ class ConsoleSessions:
         return True
 
     def read(self, request: Request) -> ConsoleSession | None:
-        """The session of a request; None when there is none that holds now."""
+        """The valid session of a request, or None."""
         content = self._seal.open(request.cookies.get(self.cookie, ""))
         if content is None:
             return None
@@ -74,18 +74,18 @@ class ConsoleSessions:
         return session if self.lasts(session) and self._configured(session) else None
 
     def lasts(self, session: ConsoleSession) -> bool:
-        """Whether a session still holds, as far as this process knows."""
+        """Whether a session is valid, as far as this process knows."""
         return self._clock.now_ns() < session.expires_ns and session.id not in self._ended
 
     def _configured(self, session: ConsoleSession) -> bool:
-        """Whether the configuration still says whose people the provider's are, and that this account may sign in."""
+        """Whether the configuration still has the session's provider with its tenant, or its local account."""
         account, tenant = session.signed_in.account, session.signed_in.tenant
         if session.provider:
             return self._issuers.get(session.provider) == (account.issuer, tenant)
         return (account.issuer, account.id, tenant) in self._local
 
     def end(self, response: Response, session: ConsoleSession) -> None:
-        """End it, here and in the browser."""
+        """End a session, in this process and in the browser."""
         now = self._clock.now_ns()
         self._ended = {key: until for key, until in self._ended.items() if until > now}
         if len(self._ended) >= _SIGNED_OUT:
@@ -98,11 +98,11 @@ class ConsoleSessions:
         return self._clock.now_ns() - session.signed_in.authenticated_ns < self._options.step_up_minutes * 60 * NS
 
     def token(self, session: ConsoleSession, form: str) -> str:
-        """The token of one form of this session. `form` names the form and all that it is about."""
+        """The CSRF token of one form in this session. `form` names the form and its subject matter."""
         return base64url(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
 
     def holds(self, session: ConsoleSession, form: str, token: str) -> bool:
-        """Whether a posted token is that form's."""
+        """Whether a posted token is the form's."""
         return hmac.compare_digest(self.token(session, form).encode(), token.encode())
 
     def set_cookie(self, response: Response, name: str, value: str, *, same_site: SameSite) -> None:

@@ -1,7 +1,7 @@
-"""Signing in and out. What an attempt is bound to lies sealed in a cookie of its own, for ten minutes at most.
+"""Sign-in and sign-out. An attempt's state is sealed in a cookie of its own, for ten minutes at most.
 
-The session's cookie is strict: a browser sends it with no navigation that began elsewhere, so from the provider's
-redirect a page of ours leads on (`onward.html`).
+The session's cookie is SameSite=Strict: browsers do not send it with a navigation from another site, so after the
+provider's redirect a page of ours leads on (`onward.html`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_NEXT = 1024
 
 
 class SignIn:
-    """The pages before there is a session, and the one that ends it."""
+    """The pages of sign-in and sign-out."""
 
     def __init__(self, console: Console, providers: Mapping[str, Provider], key: bytes) -> None:
         self._console = console
@@ -42,7 +42,7 @@ class SignIn:
         self._cookie = f"{'__Host-' if console.options.https else ''}pdp-signin"
 
     async def choose(self, request: Request) -> Response:
-        """GET /signin: where to sign in."""
+        """GET /signin: the choice of providers."""
         return self._console.pages.show(
             "signin.html",
             target=onward(request.query_params.get("next", "")),
@@ -51,7 +51,7 @@ class SignIn:
         )
 
     async def begin(self, request: Request) -> Response:
-        """GET /signin/NAME: to the provider. Raises NotFound, Unavailable."""
+        """GET /signin/NAME: redirect to the provider. Raises NotFound, Unavailable."""
         provider = self._provider(request)
         attempt = SignInAttempt(self._random(16), self._random(16), self._random(32))
         sealed = self._seal.close(
@@ -72,7 +72,7 @@ class SignIn:
         return response
 
     async def callback(self, request: Request) -> Response:
-        """GET /signin/NAME/callback: back from the provider. Raises Unauthenticated, Forbidden, Unavailable."""
+        """GET /signin/NAME/callback: the provider's answer. Raises Unauthenticated, Forbidden, Unavailable."""
         provider = self._provider(request)
         kept, asked = self._kept(request, provider), request.query_params
         attempt = SignInAttempt(kept["state"], kept["nonce"], kept["verifier"])
@@ -82,7 +82,7 @@ class SignIn:
         return await self._open(provider.options.name, signed, kept["next"])
 
     async def local(self, request: Request) -> Response:
-        """POST /signin/development: a local account. Raises NotFound, Forbidden, InvalidRequest."""
+        """POST /signin/development: sign in a local account. Raises NotFound, Forbidden, InvalidRequest."""
         own_origin(self._console.options, request)
         form = await read_form(request)
         account = self._accounts.get(form.get("account", ""))
@@ -103,7 +103,7 @@ class SignIn:
         return response
 
     async def _open(self, provider: str, signed: SignedIn, target: str) -> Response:
-        """A new session, always with a new id. The groups kept are those that the directory lets claims say."""
+        """Open a session, always with a new id. Its groups are the claimable ones."""
         person = await self._console.services.approvals.persons.signed_in(signed)
         response = self._console.pages.show("onward.html", target=target)
         ends = self._clock.now_ns() + self._console.options.session_minutes * 60 * NS
@@ -114,7 +114,7 @@ class SignIn:
         return response
 
     def _kept(self, request: Request, provider: Provider) -> Mapping[str, Any]:
-        """The state of this browser's sign-in attempt. Raises Unauthenticated when the answer is not to it."""
+        """The state of this browser's sign-in attempt. Raises Unauthenticated when the answer belongs to another."""
         kept: Mapping[str, Any] | None = self._seal.open(request.cookies.get(self._cookie, ""))
         fits = (
             kept is not None
@@ -143,6 +143,6 @@ class SignIn:
 
 
 def onward(target: str) -> str:
-    """A path of ours to go on to; the queue for everything that is not exactly one."""
+    """A local path to continue to; the queue for anything else."""
     plain = target.isascii() and target.isprintable() and len(target) <= _MAX_NEXT and "\\" not in target
     return target if plain and target.startswith("/") and not target.startswith("//") else HOME

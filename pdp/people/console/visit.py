@@ -1,6 +1,6 @@
-"""One visit of a signed-in person: from a request to its handler, and the pages that answer it.
+"""One request of a signed-in person: its endpoint, handler and page.
 
-A GET page needs a session; a POST needs, besides, the form's token, our own origin, and a recent sign-in.
+A GET needs a session; a POST also needs the form's token, our own origin, and a recent sign-in.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ class ConsoleServices:
     clock: Clock
     entropy: Entropy
     records: Records | None = None  # for auditors
-    receipt: Callable[[Proof], str] = str  # as verifiers read it
-    marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by issuer: claims that revoke sign-ins
-    releases: Releases | None = None  # for explainers; None where none is demanded
-    tenants: frozenset[str] = frozenset()  # all that this server answers for
+    receipt: Callable[[Proof], str] = str  # in the form for verifiers
+    marks: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # issuer → claims by which sign-ins are revoked
+    releases: Releases | None = None  # for explainers; None where releases are not required
+    tenants: frozenset[str] = frozenset()  # of this server
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,13 @@ class Console:
     sessions: ConsoleSessions
     pages: Pages
     passkeys: ConsolePasskeys
-    drawing: FairQueue  # of pages that are drawn in a thread
+    drawing: FairQueue  # of pages drawn in threads
     held: HeldVotes
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request of a signed-in person. `form` is what was posted, one value for each name."""
+    """A request of a signed-in person. `form` are the posted fields."""
 
     console: Console
     request: Request
@@ -86,15 +88,15 @@ class Visit:
         return self.console.sessions.fresh(self.session)
 
     def token(self, form: str) -> str:
-        """The token that a form posted to this path must carry."""
+        """The CSRF token of a form, named by the path that it posts to."""
         return self.console.sessions.token(self.session, form)
 
     def again(self, back: str = "") -> str:
-        """The URL that authenticates the person again and comes back here."""
+        """The URL of a new sign-in that returns here."""
         return again_url(self.session.provider, back or self.request.url.path)
 
     def show(self, template: str, status: int = 200, **context: object) -> Response:
-        """A page with the frame for a signed-in person."""
+        """The rendered page, with the frame for a signed-in person."""
         return self.console.pages.show(
             template,
             status,
@@ -112,7 +114,7 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def page(console: Console, handler: Handler) -> Endpoint:
-    """An endpoint that shows something."""
+    """A GET endpoint."""
 
     async def endpoint(request: Request) -> Response:
         session = console.sessions.read(request)
@@ -124,8 +126,8 @@ def page(console: Console, handler: Handler) -> Endpoint:
 
 
 def act(console: Console, handler: Handler) -> Endpoint:
-    """An endpoint that changes something. Raises Forbidden (`console.origin`, `console.csrf`, `console.step_up`),
-    Unauthenticated, InvalidRequest."""
+    """A POST endpoint. Raises Forbidden (`console.origin`, `console.csrf`, `console.step_up`), Unauthenticated,
+    InvalidRequest."""
 
     async def endpoint(request: Request) -> Response:
         own_origin(console.options, request)
@@ -155,7 +157,7 @@ def own_origin(options: ConsoleOptions, request: Request) -> None:
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """The posted fields. Raises InvalidRequest for what is no plain form, or names a field twice."""
+    """The posted fields. Raises InvalidRequest for another content type, a malformed form, or a repeated field."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise InvalidRequest("content-type", f"a form is sent as {_FORM}")
@@ -175,19 +177,19 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def again_url(provider: str, back: str) -> str:
-    """The URL that authenticates the person again and goes on to `back`; a local account has no provider."""
+    """The URL of a new sign-in that continues to `back`; a local account has no provider."""
     return f"{SIGN_IN}{f'/{provider}' if provider else ''}?again=1&next={quote(back, safe='')}"
 
 
 async def person_of(console: Console, session: ConsoleSession) -> Person:
-    """The person of a session, as things stand now. Raises Forbidden (`person.inactive`), Unauthenticated
+    """The person of a session, with current rights. Raises Forbidden (`person.inactive`), Unauthenticated
     (`subject.revoked`)."""
     return await console.services.approvals.persons.signed_in(session.signed_in)
 
 
 def _unknown(console: Console, request: Request) -> Response:
-    """Nobody is signed in, or it does not look so: with a link from elsewhere a browser keeps a strict cookie to
-    itself. A page of ours that goes on to the same address brings it along."""
+    """The response without a session: the sign-in, or, after a link from another site, with which browsers do not
+    send the strict cookie, a page of ours that leads on to the same address."""
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.headers.get("sec-fetch-site") == "cross-site":
         return console.pages.show("onward.html", target=here)
@@ -199,7 +201,7 @@ FOLDER = Path(__file__).parent
 
 
 class Pages:
-    """Renders the templates."""
+    """The rendered templates."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -219,33 +221,33 @@ class Pages:
         self._templates.filters["sentence"] = sentence
 
     def show(self, template: str, status: int = 200, **context: object) -> HTMLResponse:
-        """A page. `now_ns` is the service's own clock, which all times left are counted from."""
+        """The rendered page. Remaining times count from `now_ns`, the service's own clock."""
         loaded = self._templates.get_template(template)
         return HTMLResponse(loaded.render(now_ns=self._clock.now_ns(), **context), status)
 
 
 def moment(at_ns: int) -> Markup:
-    """An instant: UTC to read, and for the page's script to add the reader's own time."""
+    """An instant in UTC, in an element to which the page's script adds the reader's own time."""
     return Markup('<time datetime="{}">{}</time>').format(wording.iso(at_ns), wording.instant(at_ns))
 
 
 def block(text: str) -> Markup:
-    """Text of others that is shown as a block: its line breaks are kept."""
+    """Untrusted text as a block, with its line breaks."""
     return escape(visible(text, lines=True))
 
 
 def folder(text: str) -> Markup:
-    """A folder in a list, whose middle may be left out."""
+    """An untrusted folder in a list, cut in the middle."""
     return escape(isolated(abridged(text, wording.LISTED_FOLDER)))
 
 
 def sentence(text: str) -> Markup:
-    """A sentence of others, whose middle may be left out."""
+    """An untrusted sentence, cut in the middle."""
     return escape(isolated(abridged(text, wording.LISTED_SENTENCE)))
 
 
 def exact(text: str) -> Markup:
-    """Text that returns to the console: values of form fields, and typed text. Escaped, and else as it is."""
+    """Text that returns to the console (values of form fields, typed text), escaped and otherwise unchanged."""
     return escape(text)
 
 
@@ -258,5 +260,5 @@ def _inert(value: object) -> object:
 
 @lru_cache(maxsize=4096)
 def _escaped(text: str) -> Markup:
-    """Lists say the same names and words again and again."""
+    """`_inert` for short texts, which lists repeat."""
     return escape(isolated(visible(text)))

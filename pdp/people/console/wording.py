@@ -32,22 +32,22 @@ _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def word(table: Mapping[str, str], key: str) -> str:
-    """The word for a key, or the key itself: what is not known is never left out."""
+    """The word for a key; an unknown key is shown itself."""
     return table.get(key, key)
 
 
 def state(name: str, outcome: str = "") -> str:
-    """The words for a state; of a call that was let through, for what the caller reported of it."""
+    """The words for a state; for a redeemed call, those for its reported outcome."""
     return OUTCOMES.get(outcome, outcome) if name == "redeemed" and outcome else word(STATES, name)
 
 
 def risk_class(risk: str) -> str:
-    """The risk as a part of a style's name; what is not known is shown as the worst."""
+    """The risk in a style's name; an unknown one is shown as the worst."""
     return risk if risk in RISKS else "critical"
 
 
 def why_asked(message: str, code: str) -> str:
-    """Why people are asked: the sentence of the policy's author, or ours for its rule."""
+    """The reason for a request: the policy author's sentence, or ours for its code."""
     return message or REASONS.get(code, f"The rule {code} asks.")
 
 
@@ -72,7 +72,7 @@ def millis(at_ns: int) -> int:
 
 
 def span(from_ns: int, to_ns: int) -> str:
-    """A duration in its largest unit, rounded down: "3 hours". Nothing is "0 seconds"."""
+    """A duration in its largest unit, rounded down: "3 hours", "0 seconds"."""
     seconds = max(0, to_ns - from_ns) // NS
     size, name = next(((s, n) for s, n in _UNITS if seconds >= s), (1, "second"))
     return counted(seconds // size, name)
@@ -85,7 +85,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def new_fact(kind: str, most: str) -> str:
-    """What is new, as in "A new recipient", "A larger amount"."""
+    """The label of a new fact: "A new recipient:", "A larger amount:"."""
     return "A larger amount:" if most else f"A new {kind}:"
 
 
@@ -96,7 +96,7 @@ def turned_down(denials: int, withdrawals: int) -> str:
 
 
 def account(of: Account) -> str:
-    """An account with its issuer: neither part alone names anybody."""
+    """An account with its issuer, since only both identify it."""
     return f"{of.id} at {of.issuer}" if of.issuer else f"{of.id} (issuer not named)"
 
 

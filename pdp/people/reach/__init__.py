@@ -1,1 +1,1 @@
-"""How approvers are reached and known: directory of people, mail, chat, webhooks."""
+"""The directory of people, and notification channels: mail, chat, webhooks."""

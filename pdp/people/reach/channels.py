@@ -27,7 +27,7 @@ _READY = 220
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Sends one mail to all recipients of a message; none of them sees another."""
+    """A mail channel: one mail to all recipients, hidden from each other."""
 
     host: OutgoingHost
     security: str  # "starttls" | "tls" | "none"
@@ -37,7 +37,7 @@ class Mail:
     password: str = field(default="", repr=False)
 
     async def send(self, message: Message) -> None:
-        """Raises Unavailable `notice.*`."""
+        """Send a mail. Raises Unavailable `notice.*`."""
         people = tuple(each for each in message.recipients if _ADDRESS.fullmatch(each))
         if not people:
             raise Unavailable("notice.no_recipient", "Nobody whom it is for has a mail address in the directory.")
@@ -63,14 +63,14 @@ class Mail:
 
 
 class _Session:
-    """One connection, used in a thread of its own."""
+    """One SMTP connection, used in a thread of its own."""
 
     def __init__(self, options: Mail) -> None:
         self._options = options
         self._client: smtplib.SMTP | None = None
 
     def deliver(self, address: str, mail_message: EmailMessage, people: tuple[str, ...]) -> None:
-        """Raises OSError, SMTPException."""
+        """Deliver the mail. Raises OSError, SMTPException."""
         options = self._options
         client = self._client = _Pinned(options.host, address, options.tls if options.security == "tls" else None)
         with client:
@@ -81,16 +81,16 @@ class _Session:
                 client.login(options.user, options.password)
             refused = client.send_message(mail_message, options.sender, people)
         if any(code in _TEMPORARY for code, _ in refused.values()):
-            raise smtplib.SMTPRecipientsRefused(refused)  # again, for all: better twice than never
+            raise smtplib.SMTPRecipientsRefused(refused)  # retried for all: better twice than never
 
     def abort(self) -> None:
-        """Wake the thread."""
+        """Close the connection, which wakes the thread."""
         if self._client is not None and self._client.sock is not None:
             self._client.sock.close()
 
 
 class _Pinned(smtplib.SMTP):
-    """Connects to an address that was looked at; the certificate is checked for the host's name."""
+    """An SMTP client of a checked address; the certificate is verified for the host's name."""
 
     def __init__(self, host: OutgoingHost, address: str, tls: ssl.SSLContext | None) -> None:
         super().__init__(timeout=SECONDS, local_hostname="localhost")
@@ -111,7 +111,7 @@ class _Pinned(smtplib.SMTP):
 
 @dataclass(frozen=True, slots=True)
 class SignedWebhook:
-    """POSTs signed messages. The same message has the same `webhook-id` at every attempt."""
+    """A channel of signed POSTs. A message has the same `webhook-id` at every attempt."""
 
     post: SignedPost
 
@@ -122,7 +122,7 @@ class SignedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class ChatWebhook:
-    """POSTs a message of a chat's own form."""
+    """A channel of POSTs in a chat's own format."""
 
     post: Post = field(repr=False)  # the URL is the credential
     form: Callable[[Message], bytes]
@@ -133,13 +133,13 @@ class ChatWebhook:
 
 
 Resolve = Callable[[str, str], bytes]
-"""Secret reference and the key that holds it to the secret. Raises ConfigurationFault."""
+"""(secret reference, its key) → secret. Raises ConfigurationFault."""
 
 _FORMS = {"slack": messages.slack, "teams": messages.teams}
 
 
 def channel(options: ChannelOptions, resolve: Resolve, where: str) -> Channel:
-    """One channel. Raises ConfigurationFault that names the setting and shows no secret."""
+    """The channel of its options. Raises ConfigurationFault naming the setting, without a secret."""
     tls = trusted(options.ca_file, where)
     if isinstance(options, WebhookOptions):
         post = Post(options.url, tls, internal=options.allow_internal)

@@ -1,4 +1,4 @@
-"""The directory: people and groups by tenant, loaded from files, kept for a while as it last was good."""
+"""The directory: people and groups by tenant, loaded from files; the last good one stays for a while."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _Stamp = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """One tenant's directory as it stands. `good_ns` is when its files were last seen good; 0: never. `sha256` is
-    that of the files as they were read."""
+    """One tenant's loaded directory. `good_ns` is when its files were last good; 0: never. `sha256` is that of the
+    read files."""
 
     directory: Directory = _EMPTY
     sha256: str = ""
@@ -38,14 +38,13 @@ class _Loaded:
 
 
 class LoadedDirectories:
-    """Implements `ports.DirectorySource`. `read` turns a YAML text into a mapping, strictly.
+    """The loaded directories, as `ports.DirectorySource`. `read` parses YAML strictly into a mapping.
 
-    A tenant whose files were never good has no members, and claims add no groups: who is disabled there
-    would not be known.
+    A tenant whose files were never good has no members, and claims add no groups: disabled people would be unknown.
     """
 
     def __init__(self, options: DirectoryOptions, read: Read, admits: Admits | None = None) -> None:
-        """`admits`: what was released; None: nothing has to be."""
+        """`admits` checks for a release; None: not required."""
         self._options = options
         self._read = read
         self._admits = admits
@@ -53,7 +52,7 @@ class LoadedDirectories:
         self._next: dict[str, _Loaded] = {}  # not in force yet
 
     def of(self, tenant: str) -> Directory:
-        """As in force now; empty for a tenant without one."""
+        """The directory in force; empty for a tenant without one."""
         loaded = self._loaded.get(tenant)
         return _EMPTY if loaded is None else loaded.directory
 
@@ -88,7 +87,7 @@ class LoadedDirectories:
         }
 
     def _look(self, tenant: str, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
-        """The directory that the files describe."""
+        """The directory from the files, or the last good one with the problem."""
         try:
             stamp = tuple(_stamp(path) for path in _files(options).values())
             if stamp == now.stamp and not now.problem and now.good_ns:
@@ -110,7 +109,7 @@ class LoadedDirectories:
 
 
 def part_of(tenant: str) -> str:
-    """A tenant's directory as a release names it."""
+    """The name of a tenant's directory among the parts of a release."""
     return f"directory.{tenant}"
 
 
@@ -144,7 +143,7 @@ def _files(options: TenantDirectoryOptions) -> dict[str, Path]:
 
 
 def read_files(options: TenantDirectoryOptions) -> dict[str, bytes]:
-    """The bytes of a tenant's files, by what each is. Raises ConfigurationFault."""
+    """The bytes of a tenant's files by role ("file", "users", "groups"). Raises ConfigurationFault."""
     return {name: _bytes(path) for name, path in _files(options).items()}
 
 
@@ -183,7 +182,7 @@ def _load(options: TenantDirectoryOptions, raw: Mapping[str, bytes], read: Read)
     claimable = frozenset[str]().union(*claims.values())
     named = {"operators": options.operators, "auditors": options.auditors, "explainers": options.explainers}
     roles = {"operate": frozenset(options.operators), "audit": frozenset(options.auditors)}
-    if options.explainers:  # without any the revision is that of releases which know no such role
+    if options.explainers:  # left out when empty: the revision stays that of releases without the role
         roles["explain"] = frozenset(options.explainers)
     names |= {group: group for group in claimable - names.keys()}
     unknown = [

@@ -1,4 +1,4 @@
-"""Directory files: read strictly, then joined into one directory.
+"""Directory files: strict parsing, and the join into one directory.
 
 A file of the organisation's own is YAML or JSON, and closed:
 
@@ -32,7 +32,7 @@ from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 
 CODE = "directory.malformed"
-Read: TypeAlias = "Callable[[str, str], Mapping[str, Any]]"  # text and file name to a mapping; ConfigurationFault
+Read: TypeAlias = "Callable[[str, str], Mapping[str, Any]]"  # (text, file name) → mapping; raises ConfigurationFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ class _File(_Closed):
 
 
 def read_file(text: str, name: str, read: Read) -> Listed:
-    """Read the organisation's own file: JSON by its name, else YAML. Raises ConfigurationFault saying where, never
-    showing what stands there."""
+    """The people and groups of the organisation's own file: JSON by its name, else YAML. Raises ConfigurationFault
+    naming the place, never a value."""
     try:
         parsed = _File.model_validate(_json(text, name) if name.endswith(".json") else read(text, name))
     except ValidationError as error:
@@ -137,8 +137,7 @@ def _json(text: str, name: str) -> Mapping[str, Json]:
 
 
 def join(sources: tuple[Listed, ...]) -> tuple[dict[str, Member], dict[Account, str], dict[str, str]]:
-    """People by id, human by account, group names by id. Raises ConfigurationFault for what stands twice: nobody
-    could say which of the two counts."""
+    """People by id, human by account, group names by id. Raises ConfigurationFault for duplicates."""
     members: dict[str, Member] = {}
     by_account: dict[Account, str] = {}
     groups: dict[str, str] = {}

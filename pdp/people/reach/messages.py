@@ -1,6 +1,6 @@
 """Message content for each channel. No form interprets a name: no markup, mention or link but ours.
 
-The names in a message are visible already (core.approvals.notices).
+Names in a message are already made visible (core.approvals.notices).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def slack(message: Message) -> bytes:
 
 
 def teams(message: Message) -> bytes:
-    """An Adaptive Card of text runs, which are the card's only text that is no Markdown."""
+    """An Adaptive Card of text runs, the card's only text without Markdown."""
     body = [
         _runs({"text": headline(message), "weight": "Bolder", "size": "Medium"}),
         *(_runs({"text": f"{label}: ", "weight": "Bolder"}, {"text": value}) for label, value in facts(message)),
@@ -90,7 +90,7 @@ def teams(message: Message) -> bytes:
 
 
 def mail(message: Message, sender: str) -> EmailMessage:
-    """Plain text. Who else gets it stands nowhere in it."""
+    """A plain-text mail, without its recipients."""
     mail_message = EmailMessage(policy=SMTP)
     mail_message["From"] = sender
     mail_message["To"] = "undisclosed-recipients:;"

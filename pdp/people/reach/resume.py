@@ -13,7 +13,7 @@ from pdp.people.seal import Seal
 
 
 class SealedResumeTokens:
-    """Seals and opens the tokens of pending answers."""
+    """The resume tokens of pending answers, as `ports.ResumeTokens`."""
 
     def __init__(self, secrets: Sequence[bytes], entropy: Entropy) -> None:
         self._seal = Seal(secrets, "resume token 1", entropy)
@@ -36,8 +36,8 @@ class SealedResumeTokens:
         )
 
     def open(self, token: str, at_ns: int) -> Resume | None:
-        """The content of a token; None for anything that we did not seal, that was changed, or whose time is over: a
-        call without a token attaches to what is open all the same."""
+        """The content of a token; None for a foreign, altered or expired one. A call without a token attaches to its
+        open requests all the same."""
         resume = _read(self._seal.open(token))
         return resume if resume is not None and at_ns < resume.expires_ns else None
 

@@ -1,7 +1,7 @@
 """SCIM exports of an identity provider: SCIM 2.0 (RFC 7643, RFC 7644): list responses of Users and Groups.
 
-Only what makes a directory is read; other attributes may be there. A person is active only where `active` is true,
-and is in a group only as a direct member: a group within a group gives its people nothing here.
+Only attributes for the directory are read. A person is active only where `active` is true, and is in a group only as
+a direct member: nested groups are ignored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _MAX_TEXT = 512
 
 
 def read_export(users: bytes, groups: bytes, *, issuer: str, attribute: str, max_bytes: int) -> Listed:
-    """Join the two list responses. `attribute` of a user is its id in the tokens of `issuer`; one without it has no
-    account. Raises ConfigurationFault for what is not a whole list response, or is not plain where it must be."""
+    """The people and groups of the two list responses. `attribute` of a user is its id in the tokens of `issuer`; a
+    user without it has no account. Raises ConfigurationFault for incomplete or malformed list responses."""
     people = {}
     for place, user in _resources(users, "Users", max_bytes):
         user_id = _text(user, "id", place)
@@ -81,7 +81,7 @@ def _member(
 
 
 def _members(group: Mapping[str, Json], place: str) -> Iterator[str]:
-    """Ids of direct members; members that are no users of the export are left out."""
+    """Ids of direct members of type User."""
     members = group.get("members", [])
     if not isinstance(members, list):
         raise ConfigurationFault(CODE, f"{place}.members: is no list")
@@ -102,7 +102,7 @@ def _mail(user: Mapping[str, Json], place: str) -> str:
 
 
 def _text(resource: Mapping[str, Json], key: str, place: str) -> str:
-    """A text, "" when absent. Raises ConfigurationFault for another type, and for one that hides characters."""
+    """A text, "" when absent. Raises ConfigurationFault for another type, and for unprintable characters."""
     value = resource.get(key)
     if value is None:
         return ""

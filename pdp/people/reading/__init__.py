@@ -1,1 +1,1 @@
-"""What a person reads of a call's arguments: each value laid out by its kind, and marks on what hides."""
+"""A call's arguments for people: each value drawn by its kind, with marks on hidden and odd content."""

@@ -1,4 +1,4 @@
-"""Characters that hide or deceive, as `core.text.safety` spells them out, but for what honest prose is full of."""
+"""Hidden and deceptive characters, by `core.text.safety`, except for those frequent in honest prose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pdp.core.text.safety import DEFAULT_IGNORABLE, visible
 _PLAIN = re.compile(r"[\t\n\r -~]*", re.ASCII)
 _RETURN = re.compile(r"\r(?!\n|\Z)")
 _SPELLED = re.compile("\u27e8(?:U\\+([0-9A-F]{4,6}))")
-_MAX_SPELLED = 30_000  # characters of other alphabets that are looked at one by one
+_MAX_SPELLED = 30_000  # characters of non-ASCII lines that are checked one by one
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _OVERT = re.compile(
     "[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e0fff"
@@ -30,7 +30,7 @@ def _honest() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def hiding(text: str) -> Iterator[tuple[int, str]]:
-    """Offsets and codes of characters that deceive; the offset is that of the line."""
+    """Codes of deceptive characters, with the offset of their line."""
     if (alone := _RETURN.search(text)) is not None:
         yield alone.start(), "control"
     if _PLAIN.fullmatch(text) is not None:
@@ -49,7 +49,7 @@ def hiding(text: str) -> Iterator[tuple[int, str]]:
 def _of_line(line: str) -> Iterator[str]:
     for pattern, plain in _honest():
         line = pattern.sub(plain, line)
-    # blanks are marked elsewhere, and a blank at an end would be spelled out here
+    # blanks are marked elsewhere; at an end they would be spelled out here
     for code in _SPELLED.findall(visible(re.sub(r"[ \t\r]+", " ", line).strip(" "))):
         yield _code(chr(int(code, 16)))
 

@@ -1,6 +1,6 @@
-"""Diffs: their lines with the sign of each, and what hides in them. Pure.
+"""Diffs: their lines with signs, and codes of hidden or odd content. Pure.
 
-Lines are told by the counts of their hunk, as a program that applies them tells them, not by how they look.
+Lines are classified by the counts of their hunk, as by a program that applies the diff, not by their look.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _CUSTOMARY = frozenset(_TABLES["words"]["customary_folders"].split())
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
-    """A line without its sign. `sign` is "+", "-", " " for context, "@" of a hunk's head, "h" of a file's, "" for
-    what belongs to nothing."""
+    """A line without its sign. `sign` is "+", "-", " " for context, "@" of a hunk's head, "h" of a file's head,
+    "" for a line outside hunks."""
 
     sign: str
     text: str
@@ -39,7 +39,7 @@ def lines(text: str) -> tuple[DiffLine, ...]:
 
 
 def _parsed(text: str) -> Iterator[tuple[DiffLine, str]]:
-    """Each line, and the code of what is wrong with it or before it."""
+    """Each line, and the code of a problem at it or before it."""
     old = new = offset = 0
     file_head = False
     for raw in text.removesuffix("\n").split("\n"):
@@ -68,7 +68,7 @@ def _parsed(text: str) -> Iterator[tuple[DiffLine, str]]:
             file_head = True
             yield DiffLine("h", line, offset), ""
         else:
-            # what follows a hunk and has a sign looks as if it were part of it
+            # a signed line after a hunk looks like a part of it
             wrong = "diff_counts" if line[:1] in ("+", "-") and line.strip("+-") and not file_head else ""
             yield DiffLine("", line, offset), wrong
         offset += len(raw) + 1
@@ -77,12 +77,12 @@ def _parsed(text: str) -> Iterator[tuple[DiffLine, str]]:
 
 
 def without_removed(text: str) -> str:
-    """The text with what is removed left out, its lines kept: it does nothing any more."""
+    """The text with removed lines emptied, since they have no effect."""
     return "\n".join("" if line.sign == "-" else line.text for line in lines(text))
 
 
 def hiding(text: str) -> Iterator[tuple[int, str]]:
-    """Offsets and codes of what hides in a diff."""
+    """Offsets and codes of hidden or odd content in a diff."""
     parsed = tuple(_parsed(text))
     yield from ((line.offset, code) for line, code in parsed if code)
     heads = [line for line, _ in parsed if line.sign == "h"]
@@ -121,7 +121,7 @@ def _path(line: str, prefix: str) -> str:
 
 
 def _odd_files(files: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Files that run or steer, where the others are others; a folder that no other is of, of many."""
+    """Executable or configuring files among others, and a single file outside the others' folder."""
     if len(files) < 2:
         return
     steering = [(offset, path) for offset, path in files if _STEERING.search(path)]
@@ -137,7 +137,7 @@ def _odd_files(files: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 
 def _odd_change(changed: Sequence[DiffLine]) -> Iterator[tuple[int, str]]:
-    """Of many replaced lines with one and the same change of words the few that change otherwise."""
+    """Among many replaced lines with the same change of words, the few with another change."""
     pairs = [
         (before, after)
         for at, before in enumerate(changed[:-1])

@@ -1,12 +1,12 @@
-"""Values as they are drawn on a page and on a terminal: lines of inert text in pieces, each with its style. Pure.
+"""Drawings of values for page and terminal: lines of harmless text in styled pieces. Pure.
 
     text      numbered lines
     diff      the sign of each line, and the words that changed
     SQL, shell, JSON   by their lexer; one long line is broken between statements, commands and members
     mail      headers, then lines
 
-Characters are drawn as `core.text.safety` spells them out, and so are blanks at an end, tabs and wide gaps: no two
-texts look the same. Only the blanks around members of JSON are ours.
+Characters are spelled out by `core.text.safety`, and so are trailing blanks, tabs and wide gaps: no two texts look
+the same. Only the blanks around JSON members are ours.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from pdp.people.reading import diffs
 from pdp.people.reading.kinds import DIFF, JSON, MAIL, PROSE, SHELL, SQL, kind_of
 from pdp.people.reading.lexing import Token, tokens
 
-FOLD_HEAD, FOLD_TAIL = 24, 6  # lines that are shown of a long text
+FOLD_HEAD, FOLD_TAIL = 24, 6  # lines shown of a long text
 FOLD_OVER = 40
 LINE_OVER, LINE_HEAD, LINE_TAIL = 480, 240, 120  # characters of a line
-MAX_MARKED = 40  # lines that are shown however the rest is folded
+MAX_MARKED = 40  # marked lines that are shown in any case
 MAX_REPEAT = 24
 MAX_INDENT = 60
-MAX_SPELLED = 40_000  # characters of lines that are not plain; those after them have each such sign spelled out
+MAX_SPELLED = 40_000  # characters of non-plain lines; beyond, every non-ASCII character is spelled out
 TAB = "\u21e5"
 _REPEATED = re.compile(r"(\S)\1{24}|(?<=\S) {25}")
 _NOT_ASCII = re.compile(r"([^\x00-\x7f]+)")
 _BLANKS = re.compile(r"(\t+|^ +| {2,}| +$)")
 _BREAKS = {SQL: frozenset({";"}), SHELL: frozenset({";", "&&", "||", "|", "|&", "&"})}
 _MAX_COMPARED, _MAX_PAIRS = 2_000, 300  # characters of a line; lines
-_MAX_WORD_PAIRS = 2_500  # words of one line by those of the other: comparing takes as long
+_MAX_WORD_PAIRS = 2_500  # product of the two lines' words, which bounds the time of comparing
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a line: inert text, or characters that are left out."""
+    """A piece of a line: harmless text, or a number of hidden characters."""
 
     text: str
     style: str = ""
@@ -49,8 +49,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line. `number` is 0 where it goes on with the one before; `sign` that of a diff's line; `gap` stands for so
-    many lines that are left out."""
+    """A line. `number` is 0 for the continuation of a line; `sign` that of a diff's line; `gap` is a number of
+    omitted lines."""
 
     number: int
     spans: tuple[Span, ...] = ()
@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A text laid out. `cut`: something is left out; `crlf`: all lines end with CR LF."""
+    """The drawing of a text. `cut`: something is omitted; `crlf`: all lines end with CR LF."""
 
     kind: str
     lines: tuple[Line, ...]
@@ -71,8 +71,7 @@ class Drawing:
 
 
 def draw(text: str, name: str, *, everything: bool, marked: Collection[int] = ()) -> Drawing | None:
-    """The drawing of a text in an argument of this name; None where a line of text says it all. `marked` are numbers
-    of lines."""
+    """The drawing of a text in an argument of this name; None for one plain line. `marked` are line numbers."""
     kind = kind_of(text, name)
     if kind == PROSE and "\n" not in text:
         return None
@@ -105,12 +104,12 @@ def _laid_out(text: str, kind: str, marked: frozenset[int]) -> tuple[Line, ...]:
 
 
 def inert_row(row: Sequence[Token]) -> tuple[Span, ...]:
-    """One line of tokens, inert."""
+    """The harmless spans of one line of tokens."""
     return next(iter(_inert_rows([row])))
 
 
 def _inert_rows(rows: Iterable[Sequence[Token]]) -> Iterator[tuple[Span, ...]]:
-    """The rows, inert. After so many signs that have to be looked at one by one, all of them are spelled out."""
+    """The harmless spans of each row; beyond `MAX_SPELLED` characters every non-ASCII one is spelled out."""
     spent = 0
     for row in rows:
         line = "".join(token.text for token in row)
@@ -130,7 +129,7 @@ def _spelled(line: str) -> Iterator[Span]:
 
 
 def inert(line: str) -> tuple[Span, ...]:
-    """A line with nothing in it that deceives. It has no styles: letters are judged by what is around them."""
+    """The harmless spans of a line, unstyled, since a letter's rendering depends on its context."""
     spans: list[Span] = []
     for piece in filter(None, _BLANKS.split(line)):
         if piece[0] == "\t":
@@ -185,7 +184,7 @@ def _mail(text: str) -> list[list[Token]]:
 
 
 def _broken(found: Sequence[Token], kind: str) -> Iterator[Line]:
-    """One line in several rows, of which the first has the number."""
+    """One line broken into rows; the first has the number."""
     if kind == JSON:
         rows = list(_members(found))
     else:
@@ -199,7 +198,7 @@ def _broken(found: Sequence[Token], kind: str) -> Iterator[Line]:
 
 
 def _members(found: Sequence[Token]) -> Iterator[list[Token]]:
-    """JSON with a row for each member. Lexers join signs: `}}` is one token."""
+    """JSON with a row for each member. Lexers join punctuation: `}}` is one token."""
     row: list[Token] = []
     depth = 0
     for token in _signs(found):
@@ -224,7 +223,7 @@ def _indent(depth: int) -> Token:
 
 
 def _signs(found: Sequence[Token]) -> Iterator[Token]:
-    """Tokens, each sign of JSON for itself, and without the blanks between."""
+    """Tokens with JSON punctuation separated, and without blanks between."""
     for token in found:
         if token.text[:1] in "{}[],:" or not token.text.strip():
             yield from (Token(sign, "") for sign in token.text if not sign.isspace())
@@ -242,7 +241,7 @@ def _diff(text: str, marked: frozenset[int]) -> Iterator[Line]:
 
 
 def _changed_words(found: Sequence[diffs.DiffLine]) -> dict[int, list[Token]]:
-    """The words that differ between removed lines and the added ones that follow them, one by one."""
+    """Tokens with marked changed words, for removed lines paired with the added ones after them."""
     words: dict[int, list[Token]] = {}
     at = pairs = 0
     while at < len(found) and pairs < _MAX_PAIRS:
@@ -265,7 +264,7 @@ def _run(found: Sequence[diffs.DiffLine], begin: int, sign: str) -> int:
 
 
 def compare(before: str, after: str) -> tuple[list[Token], list[Token]]:
-    """Two lines, with the words that only one of them has in the style "changed"."""
+    """Two lines as tokens, with words of only one of them in the style "changed"."""
     old, new = _WORD.findall(before), _WORD.findall(after)
     if len(old) * len(new) > _MAX_WORD_PAIRS:
         return [Token(before, "changed")], [Token(after, "changed")]
@@ -279,7 +278,7 @@ def compare(before: str, after: str) -> tuple[list[Token], list[Token]]:
 
 
 def _folded(lines: Sequence[Line]) -> Iterator[Line]:
-    """The first and last lines, and those that are marked."""
+    """The first, last and marked lines."""
     if len(lines) <= FOLD_OVER:
         yield from lines
         return

@@ -1,4 +1,4 @@
-"""Kinds of text that a call carries, by its content and the name of its argument. Pure."""
+"""Kinds of text in arguments, by content and the argument's name. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 
 PROSE, DIFF, MAIL, JSON, SQL, SHELL = "text", "diff", "mail", "JSON", "SQL", "shell"
-_LOOKED_AT = 4_000  # characters in which a text shows its kind
+_LOOKED_AT = 4_000  # characters that decide the kind
 
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d{1,9}(?:,\d{1,9})? \+\d{1,9}|--- [^\n]{1,500}\n\+\+\+ )", re.MULTILINE)
 _HEADER = re.compile(r"(?i)(?:from|to|cc|bcc|subject|reply-to|date|message-id|mime-version|content-type):[ \t]")
@@ -23,7 +23,7 @@ _SHEBANG = re.compile(r"#![^\n]{0,60}\b(?:ba|da|z|k)?sh\b")
 
 
 def kind_of(text: str, name: str) -> str:
-    """The kind of a text that stands in an argument of this name."""
+    """The kind of a text in an argument of this name."""
     head, called = text[:_LOOKED_AT], name.lower()
     if _DIFF.search(head):
         return DIFF
@@ -39,7 +39,7 @@ def kind_of(text: str, name: str) -> str:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text is a JSON object or array with something in it."""
+    """Whether a text is a non-empty JSON object or array."""
     try:
         return isinstance(json.loads(text), dict | list) and len(text.strip()) > 2
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Tokens of SQL, shell and JSON, by the lexers of Pygments: what a word is, for its colour and for marks."""
+"""Tokens of SQL, shell and JSON, by Pygments' lexers, for colours and marks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-MAX_LEXED = 40_000  # characters: the lexers' expressions meet text of others
+MAX_LEXED = 40_000  # characters; bounds the lexers' expressions on untrusted text
 _LEXERS = {
     "SQL": ("pygments.lexers.sql", "SqlLexer"),
     "shell": ("pygments.lexers.shell", "BashLexer"),
@@ -23,11 +23,11 @@ class Token:
 
 
 def tokens(text: str, kind: str) -> tuple[Token, ...] | None:
-    """The tokens of a text, which are all of it in its order; None for one that is too long."""
+    """The tokens of a text, complete and in order; None for a text longer than `MAX_LEXED`."""
     if len(text) > MAX_LEXED:
         return None
     lexed = tuple(Token(piece, _style(kind_of)) for _, kind_of, piece in _lexer(kind).get_tokens_unprocessed(text))
-    # a lexer that left something out would hide it
+    # text omitted by a lexer would be hidden
     return lexed if "".join(token.text for token in lexed) == text else (Token(text, ""),)
 
 

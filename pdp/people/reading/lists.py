@@ -1,4 +1,4 @@
-"""Values among the arguments; of lists the members, and which are unlike the others. Pure."""
+"""Values among the arguments; lists with their odd members. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Value:
 
 
 def groups(pointers: Sequence[str]) -> dict[str, list[int]]:
-    """The positions of each list's members, by the pointer of the list, for those of three and more."""
+    """Pointer of a list → positions of its members, for lists of three and more."""
     members_by_folder: dict[str, list[int]] = {}
     for at, pointer in enumerate(pointers):
         folder, _, last = pointer.rpartition("/")
@@ -47,7 +47,7 @@ def groups(pointers: Sequence[str]) -> dict[str, list[int]]:
 
 
 def odd_first(rows: Sequence[ArgumentRow], marked: frozenset[str]) -> list[ArgumentRow]:
-    """The rows, of each list those first that are marked. All else keeps its place."""
+    """The rows with the marked members of each list first; others keep their places."""
     ordered = list(rows)
     for members in groups([row.pointer if row.value_json else "" for row in rows]).values():
         first = sorted(members, key=lambda at: rows[at].pointer not in marked)
@@ -57,7 +57,7 @@ def odd_first(rows: Sequence[ArgumentRow], marked: frozenset[str]) -> list[Argum
 
 
 def odd_ones(values: Sequence[Value]) -> Iterator[tuple[int, str]]:
-    """Position and code of members that are unlike the others of their list."""
+    """Position and code of odd members of lists."""
     for members in groups([each.pointer for each in values]).values():
         some = [values[at].value for at in members]
         if all(isinstance(each, str) for each in some):
@@ -68,7 +68,7 @@ def odd_ones(values: Sequence[Value]) -> Iterator[tuple[int, str]]:
 
 
 def odd_texts(some: Sequence[str]) -> list[int]:
-    """Positions of texts with another host, place, or suffix than nearly all others."""
+    """Positions of texts that differ from nearly all others in host, place, suffix, folder or shape."""
     odd: dict[int, None] = {}
     for aspect in (_host, _place, _runs, _folder, _shape):
         seen = [aspect(text) for text in some]
@@ -79,7 +79,7 @@ def odd_texts(some: Sequence[str]) -> list[int]:
 
 
 def odd_numbers(some: Sequence[float]) -> list[int]:
-    """Positions of numbers a hundred times the middle one, or of another sign than all others."""
+    """Positions of numbers a hundred times the median, or of another sign than all others."""
     if len(some) < 4:
         return []
     middle = sorted(abs(each) for each in some)[len(some) // 2]
@@ -98,7 +98,7 @@ def _host(text: str) -> str | None:
 
 
 def _place(text: str) -> str:
-    """Whether a path stays where it is."""
+    """The place of a path: "up", "hidden", "absolute" or "within"."""
     if ".." in re.split(r"[/\\]", text):
         return "up"
     if _HIDDEN_FOLDER.search(text):
@@ -119,5 +119,5 @@ def _folder(text: str) -> str | None:
 
 
 def _shape(text: str) -> str | None:
-    """A list of addresses or hosts has no patterns for all."""
+    """The shape of a text: "any" for a wildcard, else "one"."""
     return "any" if text.strip() in ("*", "", "all", "everyone", "@everyone", "@channel") else "one"

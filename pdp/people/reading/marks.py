@@ -1,7 +1,6 @@
-"""Marks on what hides in the arguments of a call: for people, no ground of any decision.
+"""Marks on hidden and odd content in a call's arguments: for people, never a ground of a decision.
 
-A mark says where and what; its sentence and the patterns are data (`marks.toml`). Nothing marked does not mean
-harmless.
+A mark has a place and a code; its sentence and the patterns are data (`marks.toml`). No marks do not mean harmless.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from pdp.people.reading.lists import Value, odd_ones
 
 _TABLES = tables(__file__)
 SENTENCES: dict[str, str] = _TABLES["sentences"]
-MAX_READ = 150_000  # characters of one value that are looked through
-_PARAGRAPH = 200  # characters of a line that is no name
-_SHORT = 6  # no pattern is shorter
+MAX_READ = 150_000  # characters of one value that are searched
+_PARAGRAPH = 200  # characters of a line too long for a name
+_SHORT = 6  # length of the shortest pattern
 _MAX_MARKS = 200
 _FAR, _FAR_IN = re.compile(r"\S[ \t]{24,}(?=\S)"), re.compile(r"(?m)^[ \t]{60,}(?=\S)")
 _MANY_BLANK_LINES = 8
@@ -45,7 +44,7 @@ _HEX = re.compile(r"(?i)^[0-9a-f]+$")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One thing that hides: the place of its argument, its line from 1 (0 for no line), and its code."""
+    """One mark: the pointer of its argument, its line from 1 (0 for none), and its code."""
 
     pointer: str
     line: int
@@ -53,12 +52,12 @@ class Mark:
 
     @property
     def sentence(self) -> str:
-        """The words for it, without their subject."""
+        """The sentence of the mark, without its subject."""
         return SENTENCES[self.code]
 
 
 def marks_of(values: Sequence[Value]) -> tuple[Mark, ...]:
-    """The marks of a call's arguments, in their order, at most 200."""
+    """The marks of a call's arguments, in order, at most 200."""
     marks: dict[Mark, None] = {}
     for each in values:
         for line, code in (*_of_name(each), *(_of_text(each) if isinstance(each.value, str) else ())):
@@ -76,7 +75,7 @@ def _of_name(each: Value) -> Iterator[tuple[int, str]]:
 
 
 def _of_text(each: Value) -> Iterator[tuple[int, str]]:
-    """Line and code, each code once, where it is first."""
+    """Line and code of each code's first occurrence."""
     text = str(each.value)
     seen: set[str] = set()
     for offset, code in _places(text, each.name):
@@ -86,7 +85,7 @@ def _of_text(each: Value) -> Iterator[tuple[int, str]]:
 
 
 def _places(text: str, name: str) -> Iterator[tuple[int, str]]:
-    """Offsets and codes."""
+    """Offsets and codes of all marks in a text."""
     if len(text) > MAX_READ:
         yield -1, "unread"
         text = text[:MAX_READ]
@@ -111,7 +110,7 @@ def _places(text: str, name: str) -> Iterator[tuple[int, str]]:
 
 def _blanks(text: str, name: str) -> Iterator[tuple[int, str]]:
     lines = "\n" in text
-    # a sentence may end with a blank; a name that does is another name
+    # a sentence may end with a blank; a name with one is another name
     if text != text.strip(" \t") and not lines and (len(text) < _PARAGRAPH or text[:1] in " \t"):
         yield -1, "blank_edge"
     if lines and name in _SINGLE_LINE:
@@ -125,7 +124,7 @@ def _blanks(text: str, name: str) -> Iterator[tuple[int, str]]:
 
 
 def _after_blank_lines(text: str) -> int:
-    """The offset of what follows many empty lines; -1 for nothing. The signs of a diff's lines count as empty."""
+    """The offset of the text after many empty lines; -1 for none. A line with only a diff's sign counts as empty."""
     offset = empty = 0
     for line in text.split("\n"):
         if line.strip("+- \t\r"):
@@ -142,7 +141,7 @@ def _long_lines(text: str, kind: str) -> Iterator[tuple[int, str]]:
     if len(text) <= _LONG[kind]:
         return
     lengths = [len(line) for line in text.split("\n")]
-    # among short ones a line of prose is long sooner
+    # among short lines of prose the limit is lower
     limit = 600 if kind == PROSE and len(lengths) > 2 and sorted(lengths)[len(lengths) // 2] < 100 else _LONG[kind]
     longest = next((n for n, length in enumerate(lengths) if length > limit), None)
     if longest is not None:
@@ -186,7 +185,7 @@ def _host(url: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def _outline(name: str) -> str:
-    """The same for names that look the same in a narrow font."""
+    """The outline of a name, equal for names that look alike in a narrow font."""
     return skeleton(name).lower().replace("rn", "m").replace("vv", "w")
 
 
@@ -226,7 +225,7 @@ def _mail(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _look_same(values: Sequence[Value]) -> Iterable[int]:
-    """The rarer of names of hosts, or of files, that are drawn alike."""
+    """Positions of the rarer of look-alike host names."""
     hosts: list[tuple[int, str]] = []
     for at, each in enumerate(values):
         if isinstance(each.value, str) and len(each.value) < 20_000:

@@ -1,4 +1,4 @@
-"""Statements of SQL, told apart by a lexer, and what hides in them."""
+"""Statements of SQL, split by a lexer, and codes of hidden or odd content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPEN = re.compile(r"['\"]|/\*")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement without its comments. `bare` has what its strings hold left out, its length the same."""
+    """A statement without its comments. `bare` has the content of strings blanked, at the same length."""
 
     offset: int
     text: str
@@ -31,7 +31,7 @@ class Statement:
 
     @property
     def verb(self) -> str:
-        """Its first word."""
+        """The first word, upper-case."""
         return self.text.split(None, 1)[0].upper().strip("(") if self.text.strip() else ""
 
 
@@ -42,7 +42,7 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def split(found: tuple[Token, ...]) -> tuple[Statement, ...]:
-    """Statements by their semicolons, none of them empty."""
+    """The non-empty statements between semicolons."""
     statements: list[Statement] = []
     parts: list[str] = []
     bare: list[str] = []
@@ -66,7 +66,7 @@ def _without_words(token: Token) -> str:
 
 
 def hiding(text: str) -> Iterator[tuple[int, str]]:
-    """Offsets and codes of what hides in SQL."""
+    """Offsets and codes of hidden or odd content in SQL."""
     lexed = tokens(text, "SQL")
     if lexed is None:
         yield -1, "unread"
@@ -95,7 +95,7 @@ def _of_comments(found: tuple[Token, ...]) -> Iterator[tuple[int, str]]:
 
 
 def _further(statements: tuple[Statement, ...]) -> Iterator[tuple[int, str]]:
-    """Statements after a query that are none, and those that weigh more than what they follow."""
+    """Changing statements after a query, and heavy ones after any other."""
     real = [each for each in statements if each.verb not in _AROUND]
     if not real:
         return
