@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.digest import Json
 from pdp.core.ports import Entropy
 
 MAX_CHARS = 8_192  # longer texts are refused
@@ -42,7 +42,7 @@ class Seal:
         """The sealed content, base64url."""
         key_id, key = next(iter(self._keys.items()))
         nonce = self._entropy.bytes(_NONCE)
-        return base64url(key_id + nonce + key.encrypt(nonce, canonical(content), key_id))
+        return base64url(key_id + nonce + key.encrypt(nonce, json.dumps(content).encode(), key_id))
 
     def open(self, text: str) -> Any:
         """The content of a sealed text; None for an invalid one."""

@@ -254,8 +254,8 @@ def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
     """One requirement of a pending answer."""
     found = types_pb2.Requirement(
         id=wanted.id,
-        kind=REQUIREMENT_KINDS.number(wanted.kind),
-        state=REQUIREMENT_STATES.number(wanted.state),
+        kind=REQUIREMENT_KINDS.numbers[wanted.kind],
+        state=REQUIREMENT_STATES.numbers[wanted.state],
         url=wanted.url,
         short_code=wanted.short_code,
         code=wanted.code,
