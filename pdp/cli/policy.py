@@ -190,7 +190,7 @@ def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> Non
 def _suggest(shipped: Path | None, organisation: Path | None, file: Path | None, *, alone: bool) -> NoReturn:
     if organisation is None or not alone:
         raise click.UsageError("--suggest is of an ORG_FOLDER, and goes with --write and --shipped alone.")
-    from pdp.cli.policy_suggest import suggest  # noqa: PLC0415  # its prover is an extra
+    from pdp.cli.policy_prove import suggest  # noqa: PLC0415  # its prover is an extra
 
     failed = suggest(shipped or shipped_rego(), organisation, file)
     if failed is not None:

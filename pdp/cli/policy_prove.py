@@ -1,4 +1,5 @@
-"""`pdp policy prove`: whether a change of policy widens nothing, and what a policy does, by proofs over all calls.
+"""`pdp policy prove` and `pdp policy test --suggest`: whether a change of policy widens nothing, what a policy does,
+and the tests that it lacks, by proofs over all calls.
 
 Exit codes: 0 proved or nothing found, 10 widens or found, 11 not proved, 2 usage, 1 fault.
 """
@@ -14,9 +15,9 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -25,18 +26,26 @@ from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.core.outcome.policy import Bundle
 from pdp.core.text.safety import visible
+from pdp.people.console.wording import counted
 from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.gate import process
+from pdp.policy.gate.report import TestReport
 from pdp.registry.manifest import render
 from pdp.registry.release import PolicyProof, VoteForecast
 from pdp.runtime.config.settings import Settings
+from pdp.tools.authoring.check import fault_finding
 from pdp.tools.authoring.policy_change import DIFF_SCHEMA
+from pdp.tools.authoring.test import TestRun
 from pdp.tools.authoring.votes import NO_VOTES
 
 if TYPE_CHECKING:
     from pdp.tools.prove.proof import Proof
+    from pdp.tools.prove.suggest import Suggestion, Suggestions
 
 _CODES = {"proved": 0, "widens": 10, "not proved": 11}
 NOT_PROVED = "not proved"
+_SUGGEST_SECONDS = 120.0  # of processor time
+_WRITE = "--write"
 _LONGEST_CALL = 4096  # in a release
 _MAX_REPORT = 256 * 1024 * 1024  # of a comparison, with each decision that is answered otherwise
 _EXTRA = "This needs z3-solver: install the extra `prove` (docs/install.md)."
@@ -95,7 +104,7 @@ def prove(
         bundles = _bundle(old_shipped or ours, before), _bundle(ours, new)
     proof = _compared(*bundles, deep=deep, as_json=as_json)
     if golden is not None and proof.widenings:
-        _write(golden, pack, proof)
+        _write_golden(golden, pack, proof)
     sys.exit(_CODES[proof.verdict])
 
 
@@ -193,16 +202,21 @@ def pack_of(file: Path, option: str) -> str:
     return folder.name
 
 
-def _write(golden: Path, pack: str, proof: Proof) -> None:
+def _write(file: Path, text: str, mode: Literal["a", "x"], option: str) -> None:
+    """Begin a file, or add to it: nothing that stands there is touched."""
+    try:
+        with file.open(mode, encoding="utf-8") as end:
+            end.write(text)
+    except OSError as error:
+        raise click.UsageError(f"{option}: cannot be written ({error.strerror}).") from None
+
+
+def _write_golden(golden: Path, pack: str, proof: Proof) -> None:
     from pdp.tools.prove.golden import golden as tests_of  # noqa: PLC0415  # an extra
 
     text, left = tests_of(proof, pack)
     if left < len(proof.widenings):
-        try:
-            with golden.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise click.UsageError(f"--golden: cannot be written ({error.strerror}).") from None
+        _write(golden, text, "x", "--golden")
     if left:
         click.echo(f"--golden: no test can hold {left} of {len(proof.widenings)}.", err=True)
 
@@ -260,3 +274,61 @@ def _folder(named: str, new: Path) -> Iterator[Path]:
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             archive.extractall(folder, filter="data")
         yield Path(folder)
+
+
+def suggest(shipped: Path, organisation: Path, file: Path | None) -> TestRun | None:
+    """Print the tests that are missing, or write those of a pack into a file of it; where tests fail, or the
+    load gate refuses the rules, that is returned instead."""
+    need_prover()
+    pack = pack_of(file, _WRITE) if file is not None else ""
+    if file is not None and file.resolve().parents[2] != organisation.resolve():
+        raise click.UsageError(f"{_WRITE}: is no file of {organisation.name}.")
+    try:
+        bundle = read_bundle(shipped, organisation)
+    except BundleFault as fault:
+        return TestRun(None, TestReport(faults=(fault_finding(fault),)))
+    report = process.run_tests(_without_ours(bundle), documents=True)
+    if report.faults or not all(result.passed for result in report.results):
+        return TestRun(bundle, report)
+
+    from pdp.tools.prove.proof import Limits  # noqa: PLC0415  # an extra
+    from pdp.tools.prove.suggest import suggest as suggested  # noqa: PLC0415
+
+    suggestions = suggested(bundle, report, Limits(seconds=_SUGGEST_SECONDS))
+    if suggestions.refused:
+        return TestRun(bundle, TestReport(faults=suggestions.refused))
+    _print_suggested(suggestions, file, pack)
+    return None
+
+
+def _print_suggested(suggestions: Suggestions, file: Path | None, pack: str) -> None:
+    from pdp.tools.prove.golden import file_of  # noqa: PLC0415  # an extra
+
+    for each in suggestions.gaps:
+        click.echo(f"{each.place or 'policy'}: {each.why}", err=True)
+    for name, tests in _by_pack(suggestions.tests):
+        if file is None:
+            click.echo(f"# packs/{name}/suggested_test.rego\n{file_of(name, [each.text for each in tests])}")
+        elif name == pack:
+            texts = [each.text for each in tests]
+            # a file that is there is of the package, or the policy could not have been loaded
+            _write(file, "\n".join(["", *texts]) if file.exists() else file_of(pack, texts), "a", _WRITE)
+    left = sum(each.rule.pack != pack for each in suggestions.tests) if file is not None else 0
+    click.echo(_summary(len(suggestions.tests) - left, left, file), err=True)
+
+
+def _without_ours(bundle: Bundle) -> Bundle:
+    """Without the tests of what comes with pdp, which say nothing of the organisation's rules."""
+    return replace(bundle, modules=tuple(m for m in bundle.modules if not (m.shipped and m.is_test)))
+
+
+def _by_pack(tests: list[Suggestion]) -> Iterator[tuple[str, list[Suggestion]]]:
+    for name in sorted({each.rule.pack for each in tests}):
+        yield name, [each for each in tests if each.rule.pack == name]
+
+
+def _summary(number: int, left: int, file: Path | None) -> str:
+    others = f"; {left} more of other packs" if left else ""
+    if not number:
+        return f"nothing to suggest{others}"
+    return f"{counted(number, 'test')} {'suggested' if file is None else f'written to {file.name}'}{others}"
