@@ -215,7 +215,8 @@ def has_at_most_2000_words(page: Path) -> None:
 
 
 def has_lines_of_at_most_120_columns(page: Path) -> None:
-    lines = page.read_text().splitlines() if page.is_relative_to(ROOT / "docs") else []
+    held = page.is_relative_to(ROOT / "docs") or page.is_relative_to(ROOT / "deploy") or page == ROOT / "README.md"
+    lines = page.read_text().splitlines() if held else []
     assert [number for number, line in enumerate(lines, 1) if len(line) > 120] == []
 
 
