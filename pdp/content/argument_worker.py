@@ -52,9 +52,9 @@ def _answered(head: dict[str, object], questions: BinaryIO) -> bytes:
     personal = head["personal"]
     countries = tuple(map(str, personal)) if isinstance(personal, list) else None
     in_texts = text_findings(value, interpreters, own, countries)
-    found = (*in_texts, *guard_findings(value, interpreters, listed))
+    findings = (*in_texts, *guard_findings(value, interpreters, listed))
     signal.alarm(0)
-    return json.dumps([head["id"], [[each.kind, each.pointer, each.detail] for each in found]]).encode() + b"\n"
+    return json.dumps([head["id"], [[each.kind, each.pointer, each.detail] for each in findings]]).encode() + b"\n"
 
 
 def _interpreters(given: object) -> Iterator[Interpreter]:

@@ -185,12 +185,12 @@ class ArgumentWorkers:
     ) -> tuple[Finding, ...]:
         worker = self._idle.pop() if self._idle else await self._started()
         try:
-            found = await worker.read(raw, interpreters, own, personal)
+            findings = await worker.read(raw, interpreters, own, personal)
         except BaseException:  # of a request that was given up, the answer would be the next one's
             self._discard(worker)
             raise
         self._idle.append(worker)
-        return found
+        return findings
 
     async def _started(self) -> ArgumentWorker:
         worker = await ArgumentWorker.start(
@@ -215,17 +215,12 @@ def _ready(line: bytes) -> None:
 def _findings(line: bytes, ident: int) -> tuple[Finding, ...]:
     """Raises WorkerError for what is no list of findings of these arguments."""
     try:
-        answered, found = json.loads(line)
+        answered, rows = json.loads(line)
     except (ValueError, TypeError):
         raise WorkerError from None
-    if (
-        not line.endswith(b"\n")
-        or answered != ident
-        or not isinstance(found, list)
-        or not all(map(_is_finding, found))
-    ):
+    if not line.endswith(b"\n") or answered != ident or not isinstance(rows, list) or not all(map(_is_finding, rows)):
         raise WorkerError
-    return tuple(Finding(*each) for each in found)
+    return tuple(Finding(*each) for each in rows)
 
 
 def _is_finding(said: object) -> bool:

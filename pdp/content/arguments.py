@@ -82,8 +82,8 @@ class ArgumentContent:
         key = (tool.manifest_sha256, digest or sha256(raw).digest())
         if key not in self._guarded:
             self._guarded[key] = guard_findings(fact.value, tool.interpreters, self._options.listed_hosts)
-        found = (*text_findings(fact.value, tool.interpreters, own, personal), *self._guarded[key])
-        return replace(fact, findings=(*fact.findings, *found)) if found else fact
+        findings = (*text_findings(fact.value, tool.interpreters, own, personal), *self._guarded[key])
+        return replace(fact, findings=(*fact.findings, *findings)) if findings else fact
 
     async def checked(
         self,
@@ -96,14 +96,14 @@ class ArgumentContent:
         """See `ports.Content.checked`."""
         interpreters = tool.interpreters if tool is not None else ()
         digest = sha256(raw).digest() if interpreters else b""
-        known = tool is None or not interpreters or (tool.manifest_sha256, digest) in self._guarded
-        if len(raw) <= (INLINE if known else longest_inline(interpreters)):
+        inline = tool is None or not interpreters or (tool.manifest_sha256, digest) in self._guarded
+        if len(raw) <= (INLINE if inline else longest_inline(interpreters)):
             return self.arguments(raw, tool, own, digest=digest, personal=personal)
         fact = self._parsed(raw, tool)
-        found = await self.workers.read(raw, interpreters, own, whose, personal)
-        if found is None:
+        findings = await self.workers.read(raw, interpreters, own, whose, personal)
+        if findings is None:
             return replace(fact, check=_UNREAD if fact.check.ok else fact.check, findings=(*fact.findings, _NOT_READ))
-        return replace(fact, findings=(*fact.findings, *found))
+        return replace(fact, findings=(*fact.findings, *findings))
 
     async def close(self) -> None:
         """End the processes that read arguments. Idempotent."""
@@ -122,8 +122,8 @@ class ArgumentContent:
         check = self._check(value, tool, size=len(raw), depth=depth)
         if tool is not None and check.ok and len(raw) > limit.max_unbounded_text:
             check = _bounded(value, unbounded(tool.input_schema), limit.max_unbounded_text)
-        found = undeclared_findings(value, tool.input_schema) if tool is not None else ()
-        return ArgumentsFact(check=check, value=value, findings=found, size=len(raw), depth=depth)
+        findings = undeclared_findings(value, tool.input_schema) if tool is not None else ()
+        return ArgumentsFact(check=check, value=value, findings=findings, size=len(raw), depth=depth)
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
         """See `ports.Content.object`."""

@@ -48,10 +48,10 @@ def text_findings(
 ) -> tuple[Finding, ...]:
     """What stands in the texts, whatever reads them: credentials, hidden characters, files that steer, and where
     countries are given personal data; at most `MAX_PER_KIND` of a kind. Pure, and may take long."""
-    found = tuple(_of_texts(value, interpreters, own))
+    findings = tuple(_of_texts(value, interpreters, own))
     if personal is not None:
-        found = (*found, *_personal(value, personal))
-    return _distinct(found) if len(found) > 1 else found
+        findings = (*findings, *_personal(value, personal))
+    return _distinct(findings) if len(findings) > 1 else findings
 
 
 def _personal(value: Mapping[str, Json], countries: tuple[str, ...]) -> Iterator[Finding]:

@@ -28,8 +28,8 @@ _ALNUM = re.compile(r"[0-9A-Z]")
 def found_in(text: str, named: str, countries: Sequence[str]) -> tuple[str, ...]:
     """What a text of any length holds."""
     pieces = [piece for _, piece in windows(text)]
-    found = (each for piece in pieces for each in (*accounts(piece), *personal(piece, named, countries)))
-    return tuple(dict.fromkeys(detail for _, _, detail in found))
+    details = (each for piece in pieces for each in (*accounts(piece), *personal(piece, named, countries)))
+    return tuple(dict.fromkeys(detail for _, _, detail in details))
 
 
 def accounts(text: str) -> Iterator[Found]:

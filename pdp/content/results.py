@@ -76,15 +76,15 @@ def inspect(  # noqa: PLR0913 - what one result is looked at with
         check = failed("result.malformed", "The result is not one that can be read in one way only.")
         return Inspection(ResultFact(check, size=len(raw)), None, ())
     is_error = isinstance(value, Mapping) and value.get("isError") is True
-    found: list[Passage] = []
+    passages: list[Passage] = []
     if pinned or output is not None:
-        found += _schema(value if isinstance(value, Mapping) else {}, output, len(raw), depth)
-    found += _types(value)
-    found += _beyond(_texts(value), cap) if cap is not None and len(raw) > cap else ()
-    found += _passages(_texts(value), is_error=is_error or error, own=own, personal=personal)
-    found += _instructions(_texts(value))  # again: a million short ones would take more than the result
-    fact = ResultFact(OK, is_error, _findings(found), len(raw))
-    return Inspection(fact, value, tuple(_bounded(found)))
+        passages += _schema(value if isinstance(value, Mapping) else {}, output, len(raw), depth)
+    passages += _types(value)
+    passages += _beyond(_texts(value), cap) if cap is not None and len(raw) > cap else ()
+    passages += _passages(_texts(value), is_error=is_error or error, own=own, personal=personal)
+    passages += _instructions(_texts(value))  # again: a million short ones would take more than the result
+    fact = ResultFact(OK, is_error, _findings(passages), len(raw))
+    return Inspection(fact, value, tuple(_bounded(passages)))
 
 
 def _parsed(raw: bytes, content_type: str, max_bytes: int) -> tuple[Json, int]:
@@ -121,13 +121,13 @@ def _walked(root: Json) -> Iterator[tuple[list[str | int], Json, Json]]:
     ways: list[tuple[Json, Iterator[tuple[str | int, Json]]]] = [(root, _members(root))]
     while ways:
         around, members = ways[-1]
-        found = next(members, None)
-        if found is None:
+        following = next(members, None)
+        if following is None:
             ways.pop()
             if path:
                 path.pop()
             continue
-        key, value = found
+        key, value = following
         path.append(key)
         yield path, value, around
         if isinstance(value, Mapping | list):
@@ -290,25 +290,25 @@ def _says(text: str) -> set[str]:
     if len(text) < _SHORTEST:
         return set()
     seen: set[str] = set()
-    found = _reading(text, seen)
+    codes = _reading(text, seen)
     for spelled in decoded(text):
-        found |= _reading(spelled.text, seen)
-    return found
+        codes |= _reading(spelled.text, seen)
+    return codes
 
 
 def _reading(text: str, seen: set[str]) -> set[str]:
     """`seen` are sentences that were looked at already: most readings differ in a word or two."""
-    found, signs, folded = set(), set(), letters(text)
+    codes, signs, folded = set(), set(), letters(text)
     for phrases, _ in instructions(words(folded)):
-        found.add(phrases.rule.code)
+        codes.add(phrases.rule.code)
         signs.add(phrases.sign)
     for sentence in {phrase(each) for each in sentences(text)} - seen:
         seen.add(sentence)
-        found |= {rule.code for rule, _ in cooccurrence(sentence, of_property=False)}
-    found |= {rule.code for rule, _ in markers(folded)}
+        codes |= {rule.code for rule, _ in cooccurrence(sentence, of_property=False)}
+    codes |= {rule.code for rule, _ in markers(folded)}
     if together(frozenset(signs - {""})):
-        found.add(TOGETHER.code)
-    return found
+        codes.add(TOGETHER.code)
+    return codes
 
 
 def _findings(found: Iterable[Passage]) -> tuple[Finding, ...]:

@@ -86,8 +86,8 @@ class Visits:
 
     def _target(self, reference: Json) -> Json:
         """The target of a pointer within the schema; the root for anything else."""
-        found = json_pointer.target(self._root, reference) if isinstance(reference, str) else None
-        return self._root if found is None else found
+        target = json_pointer.target(self._root, reference) if isinstance(reference, str) else None
+        return self._root if target is None else target
 
 
 def _several(value: Json) -> Iterator[Json]:

@@ -52,7 +52,7 @@ class AnswerKey:
         longer = sorted(path for path in paths if len(path) != len(_MEMBER))
         self._paths_varying, self._paths_fixed = _apart(longer)
         by_member = groupby(sorted(path for path in paths if len(path) == len(_MEMBER)), itemgetter(0))
-        members = [(name, itemgetter(*[path[1] for path in found])) for name, found in by_member]
+        members = [(name, itemgetter(*[path[1] for path in of_member])) for name, of_member in by_member]
         self._varying, self._fixed = _apart(members)
 
     def of(self, asked: EngineQuery) -> bytes | None:
@@ -103,20 +103,20 @@ def _apart(named: Sequence[_Named]) -> tuple[list[_Named], list[_Named]]:
 
 def _at(document: Any, paths: Iterable[tuple[str, ...]]) -> list[list[Any]]:
     """What is at each path, in a form that differs from that of nothing, and of what has no members."""
-    found: list[list[Any]] = []
+    values: list[list[Any]] = []
     for path in paths:
         value = document
         for depth, name in enumerate(path):
             if not isinstance(value, dict):
-                found.append([depth, value])
+                values.append([depth, value])
                 break
             if name not in value:
-                found.append([])
+                values.append([])
                 break
             value = value[name]
         else:
-            found.append([value])
-    return found
+            values.append([value])
+    return values
 
 
 def _among(found: list[Any], bounds: Sequence[float]) -> list[Any]:

@@ -95,8 +95,8 @@ def _codes(phase: str, pack: str, listed: Listed, results: OfResults) -> dict[st
 
 
 def _set_of(codes: Iterable[str]) -> str:
-    found = ", ".join(map(json.dumps, sorted(codes)))
-    return f"{{{found}}}" if found else ""
+    listed = ", ".join(map(json.dumps, sorted(codes)))
+    return f"{{{listed}}}" if listed else ""
 
 
 def _told(phase: str, kind: str, path: str, codes: Mapping[str, str]) -> str:

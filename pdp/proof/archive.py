@@ -45,10 +45,10 @@ class ArchiveFolder:
     def record(self, index: int, leaf: bytes) -> bytes:
         """The record of that leaf; b"" where the archive does not have it."""
         try:
-            found = self._bundle(index // WIDTH)[index % WIDTH]
+            record = self._bundle(index // WIDTH)[index % WIDTH]
         except (OSError, ValueError, IndexError):
             return b""
-        return found if leaf_hash(found) == leaf else b""
+        return record if leaf_hash(record) == leaf else b""
 
     def records(self) -> Iterator[tuple[int, bytes, bytes]]:
         """All of it from the first record on, as (index, leaf hash, bytes)."""

@@ -36,10 +36,10 @@ def cosigned(note: str, witnesses: Iterable[WitnessKey]) -> dict[str, int]:
     """Which of the witnesses cosigned a note, by the texts of their keys, and when (Unix seconds, the latest). Raises
     NoteFault for a note that is malformed, and for a wrong signature of one of them; others' are ignored."""
     text, signatures = split(note)
-    known = {(key.name, key.id): key for key in witnesses}
-    found: dict[str, int] = {}
+    by_id = {(key.name, key.id): key for key in witnesses}
+    latest: dict[str, int] = {}
     for name, data in signatures:
-        key = known.get((name, data[:ID_BYTES]))
+        key = by_id.get((name, data[:ID_BYTES]))
         if key is None:
             continue
         at = int.from_bytes(data[ID_BYTES : ID_BYTES + _TIME_BYTES])
@@ -47,8 +47,8 @@ def cosigned(note: str, witnesses: Iterable[WitnessKey]) -> dict[str, int]:
             key.public.verify(data[ID_BYTES + _TIME_BYTES :], _message(text, at))
         except InvalidSignature:
             raise NoteFault("log.signature", f"the cosignature of {name} is wrong") from None
-        found[key.text()] = max(at, found.get(key.text(), 0))
-    return found
+        latest[key.text()] = max(at, latest.get(key.text(), 0))
+    return latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,10 @@ class WitnessPolicy:
 
     def demand(self, note: str, since: int = 0) -> None:
         """Raises NoteFault `log.witness` for a checkpoint that is not cosigned as the policy wants."""
-        found = cosigned(note, self.keys)
-        if not self.met(found, since):
-            late = " recently enough" if since and self.met(found) else ""
-            names = ", ".join(each.name for each in self.witnesses if each.key.text() in found) or "none"
+        cosigned_at = cosigned(note, self.keys)
+        if not self.met(cosigned_at, since):
+            late = " recently enough" if since and self.met(cosigned_at) else ""
+            names = ", ".join(each.name for each in self.witnesses if each.key.text() in cosigned_at) or "none"
             raise NoteFault("log.witness", f"the checkpoint is not cosigned by the quorum{late}; cosigned: {names}")
 
 

@@ -92,10 +92,10 @@ class Cosigners:
             status, answer = await self._post(each, submission(0, (), empty))
             return 0 if status == HTTPStatus.OK else _size(status, answer)
 
-        found = await asyncio.gather(*map(ask, self._each))
-        for each, size in zip(self._each, found, strict=True):
+        sizes = await asyncio.gather(*map(ask, self._each))
+        for each, size in zip(self._each, sizes, strict=True):
             each.size = size or 0
-        return {each.entry.name: size for each, size in zip(self._each, found, strict=True) if size is not None}
+        return {each.entry.name: size for each, size in zip(self._each, sizes, strict=True) if size is not None}
 
     async def cosign(self, note: str, checkpoint: Checkpoint, prove: Prove) -> Collected:
         """Ask all that are due. `prove` gives the consistency proof from a smaller tree."""
@@ -147,11 +147,11 @@ class Cosigners:
         line, at = "", 0
         for part in answer.splitlines():  # others' lines are nothing to us
             try:
-                found = cosigned(f"{note}{part}\n", (each.entry.key,))
+                cosigned_at = cosigned(f"{note}{part}\n", (each.entry.key,))
             except NoteFault:
                 continue
-            if found:
-                line, at = f"{part}\n", max(found.values())
+            if cosigned_at:
+                line, at = f"{part}\n", max(cosigned_at.values())
         if not line:
             each.failed("gives no cosignature of its key", self.monotonic())
             return

@@ -230,7 +230,7 @@ class SearchIndex:
 
     def _write(self, block: _Open) -> None:
         """A full block; it is the file's or the open one, at any time."""
-        rows = [(block.number, number, _packed(found)) for number, found in sorted(block.offsets.items())]
+        rows = [(block.number, number, _packed(bits)) for number, bits in sorted(block.offsets.items())]
         with self._lock:
             db = self._connected()
             db.execute("BEGIN IMMEDIATE")
@@ -267,17 +267,17 @@ class SearchIndex:
 
     def _find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
         groups = [frozenset(self._number(name, value) for value in values) for name, values in query.wanted.items()]
-        found: list[int] = []
+        indexes: list[int] = []
         least = max(0, -(-before // BLOCK) - SCANNED)
         for number, bits in self._blocks(groups, query, -(-before // BLOCK), least):
             left = bits & ((1 << max(0, before - number * BLOCK)) - 1)
             while left:
                 offset = left.bit_length() - 1
                 left ^= 1 << offset
-                found.append(number * BLOCK + offset)
-                if len(found) == most:
-                    return tuple(found), found[-1]
-        return tuple(found), least * BLOCK
+                indexes.append(number * BLOCK + offset)
+                if len(indexes) == most:
+                    return tuple(indexes), indexes[-1]
+        return tuple(indexes), least * BLOCK
 
     def _blocks(
         self, groups: Sequence[Collection[int]], query: RecordQuery, end: int, least: int
@@ -309,11 +309,11 @@ class SearchIndex:
 
     def _postings(self, group: Collection[int], first: int, last: int) -> Mapping[int, int]:
         """The bits of each block that has one of the terms."""
-        found: dict[int, int] = {}
+        by_block: dict[int, int] = {}
         for number in group:
             for block, packed in self._connected().execute(_POSTINGS, (number, first, last)).fetchall():
-                found[block] = found.get(block, 0) | _unpacked(packed)
-        return found
+                by_block[block] = by_block.get(block, 0) | _unpacked(packed)
+        return by_block
 
 
 def _meets(query: RecordQuery, first_ns: int, last_ns: int) -> bool:

@@ -78,18 +78,18 @@ def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], expected
     """Whether the path leads from the leaf's hash at `index` to the root of a tree of `size` (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         return False
-    here, last, found = index, size - 1, leaf
+    here, last, node = index, size - 1, leaf
     for sibling in path:
         if not last:
             return False
         if here & 1 or here == last:
-            found = node_hash(sibling, found)
+            node = node_hash(sibling, node)
             while not here & 1 and here:
                 here, last = here >> 1, last >> 1
         else:
-            found = node_hash(found, sibling)
+            node = node_hash(node, sibling)
         here, last = here >> 1, last >> 1
-    return not last and found == expected
+    return not last and node == expected
 
 
 class Frontier:
@@ -102,17 +102,17 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """One more leaf, by its hash."""
-        found, size = leaf, self.size
+        node, size = leaf, self.size
         while size & 1:
-            found, size = node_hash(self._nodes.pop(), found), size >> 1
-        self._nodes.append(found)
+            node, size = node_hash(self._nodes.pop(), node), size >> 1
+        self._nodes.append(node)
         self.size += 1
 
     def root(self) -> bytes:
         """The root over all leaves so far."""
         if not self._nodes:
             return EMPTY
-        found = self._nodes[-1]
+        node_so_far = self._nodes[-1]
         for node in reversed(self._nodes[:-1]):
-            found = node_hash(node, found)
-        return found
+            node_so_far = node_hash(node, node_so_far)
+        return node_so_far

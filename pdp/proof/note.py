@@ -44,13 +44,17 @@ class Checkpoint:
         lines = text.split("\n")
         try:
             origin, size, encoded = lines[:3]
-            found = Checkpoint(origin, int(size), base64.b64decode(encoded, validate=True))
+            checkpoint = Checkpoint(origin, int(size), base64.b64decode(encoded, validate=True))
         except (ValueError, binascii.Error):
             raise NoteFault("log.note", "is no checkpoint: origin, size and root hash are its first lines") from None
-        same = found.text() == "\n".join((*lines[:3], "")) and found.size >= 0 and len(found.root) == HASH_BYTES
+        same = (
+            checkpoint.text() == "\n".join((*lines[:3], ""))
+            and checkpoint.size >= 0
+            and len(checkpoint.root) == HASH_BYTES
+        )
         if not same or not origin:
             raise NoteFault("log.note", "is no checkpoint: a line is not in its one form")
-        return found
+        return checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,12 @@ class LogKey:
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         try:
-            found = cls(name, Ed25519PublicKey.from_public_bytes(base64.b64decode(encoded, validate=True)[1:]))
+            key = cls(name, Ed25519PublicKey.from_public_bytes(base64.b64decode(encoded, validate=True)[1:]))
         except ValueError:
-            found = None
-        if found is None or not name or found.text() != f"{name}+{key_id}+{encoded}":
+            key = None
+        if key is None or not name or key.text() != f"{name}+{key_id}+{encoded}":
             raise ConfigurationFault("log.key", "is no verifier key; `pdp audit key` prints one: NAME+ID+KEY")
-        return found
+        return key
 
 
 def read_private(data: bytes) -> Ed25519PrivateKey:
@@ -118,21 +122,21 @@ def opened(note: str, keys: Iterable[LogKey]) -> Checkpoint:
     """The checkpoint of a note that one of the keys signed for its origin. Raises NoteFault: signatures of unknown
     keys are ignored, a bad one of a known key is not."""
     text, signatures = split(note)
-    known = {(key.name, key.id): key for key in keys}
-    found = Checkpoint.read(text)
+    by_id = {(key.name, key.id): key for key in keys}
+    checkpoint = Checkpoint.read(text)
     good = False
     for name, data in signatures:
-        key = known.get((name, data[:ID_BYTES]))
+        key = by_id.get((name, data[:ID_BYTES]))
         if key is None:
             continue
         try:
             key.public.verify(data[ID_BYTES:], text.encode())
         except InvalidSignature:
             raise NoteFault("log.signature", "the signature of the log's key is wrong") from None
-        good = good or key.name == found.origin
+        good = good or key.name == checkpoint.origin
     if not good:
         raise NoteFault("log.signature", "the checkpoint is not signed by the log's key")
-    return found
+    return checkpoint
 
 
 def split(note: str) -> tuple[str, list[tuple[str, bytes]]]:

@@ -35,12 +35,12 @@ def text(record_id: str, values: Opened) -> bytes:
 def read(data: bytes) -> tuple[str, Opened]:
     """The record's id and the values. Raises OpenedFault."""
     try:
-        found = json.loads(data)
+        fields = json.loads(data)
         values = {
             str(each["path"]): (binascii.unhexlify(each["salt"]), str(each["value"]).encode())
-            for each in found["values"]
+            for each in fields["values"]
         }
-        schema, record_id = found["schema"], str(found["record"])
+        schema, record_id = fields["schema"], str(fields["record"])
     except (ValueError, KeyError, TypeError, RecursionError):
         schema, record_id, values = "", "", {}
     if schema != SCHEMA:

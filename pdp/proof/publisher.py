@@ -155,11 +155,11 @@ class Publisher(PublishedLog):
 
     async def _hand_over(self, following: LogKey, index: int, head: SignedCheckpoint) -> None:
         proof = await self.inclusion(index, head.size)
-        (found,) = await self._store.in_thread(self._store.records_from, index, 1)
+        (row,) = await self._store.in_thread(self._store.records_from, index, 1)
         extension = f"{NEXT_KEY}{following.text()}\n"
         note = sign(Checkpoint(self._store.origin, head.size, head.root), self._key, extension)
         receipt = text(index, proof.hashes, note)
-        await asyncio.to_thread(self._folder.hand_over, following.id.hex(), found[1], receipt)
+        await asyncio.to_thread(self._folder.hand_over, following.id.hex(), row[1], receipt)
 
     async def _advance(self) -> SignedCheckpoint:
         if not self._resumed:
@@ -271,10 +271,10 @@ class Publisher(PublishedLog):
     def _sign(self) -> SignedCheckpoint:
         """Tiles first, so that nothing is signed that cannot be read."""
         self._folder.close_edge()
-        found = Checkpoint(self._store.origin, self._folder.size, self._root())
-        if not found.root:
+        checkpoint = Checkpoint(self._store.origin, self._folder.size, self._root())
+        if not checkpoint.root:
             raise Unavailable("log.folder", "tiles cannot be read back; they are written anew")
-        return SignedCheckpoint(sign(found, self._key), found.size, found.root, self._now_ns())
+        return SignedCheckpoint(sign(checkpoint, self._key), checkpoint.size, checkpoint.root, self._now_ns())
 
     def signed_by_us(self) -> bool:
         """Whether the key of this process signed the checkpoint in the folder. Raises OSError."""

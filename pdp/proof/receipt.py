@@ -45,10 +45,10 @@ def verify(receipt: str, record: bytes, keys: Iterable[LogKey]) -> tuple[int, Ch
     ):
         raise NoteFault("log.proof", "the receipt names no index")
     path = [_hash(line) for line in lines[1:]]
-    found, index = opened(note, keys), int(number)
-    if not included(leaf_hash(record), index, found.size, path, found.root):
+    checkpoint, index = opened(note, keys), int(number)
+    if not included(leaf_hash(record), index, checkpoint.size, path, checkpoint.root):
         raise NoteFault("log.proof", f"the record is not leaf {index} of the log: it, or the receipt, was changed")
-    return index, found
+    return index, checkpoint
 
 
 def successor(receipt: str, record: bytes, keys: Iterable[LogKey]) -> tuple[LogKey, Checkpoint] | None:
@@ -61,11 +61,11 @@ def successor(receipt: str, record: bytes, keys: Iterable[LogKey]) -> tuple[LogK
         if not said.startswith(NEXT_KEY):
             return None
         said = said.removeprefix(NEXT_KEY)
-        found, told = LogKey.read(said), json.loads(record)
+        successor_key, event = LogKey.read(said), json.loads(record)
     except (NoteFault, ConfigurationFault, ValueError):
         return None
-    named = isinstance(told, dict) and (told.get("kind"), told.get("verifier")) == ("log_key", said)
-    return (found, head) if named and found.name == head.origin else None
+    named = isinstance(event, dict) and (event.get("kind"), event.get("verifier")) == ("log_key", said)
+    return (successor_key, head) if named and successor_key.name == head.origin else None
 
 
 def _hash(line: str) -> bytes:

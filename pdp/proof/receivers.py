@@ -87,7 +87,7 @@ class OtlpCollector:
         """An ExportLogsServiceRequest."""
         made = _FORMATS[self.format]
         about = {"service.name": "pdp", "service.version": __version__, "pdp.log": batch.origin}
-        found = {
+        resource_logs = {
             "resource": {"attributes": _attributes(about)},
             "scopeLogs": [
                 {
@@ -96,7 +96,7 @@ class OtlpCollector:
                 }
             ],
         }
-        return json.dumps({"resourceLogs": [found]}).encode()
+        return json.dumps({"resourceLogs": [resource_logs]}).encode()
 
     async def send(self, body: bytes, at_ns: int) -> None:  # noqa: ARG002 - as of a receiver
         """Raises Unavailable `push.*`. `push.partial`: the collector did not take all of them."""

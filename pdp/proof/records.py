@@ -34,9 +34,9 @@ class Records:
     ) -> StoredRecord:
         """One record by decision id or index. Raises NotFound, in the same words for absent and another's. `reader`
         is a person at the console."""
-        found = await self._find(caller, decision_id, index)
-        await self._readings.note(reader or Reader(caller.name), "GetRecord", {found.tenant: 1})
-        return found
+        stored = await self._find(caller, decision_id, index)
+        await self._readings.note(reader or Reader(caller.name), "GetRecord", {stored.tenant: 1})
+        return stored
 
     async def search(
         self, caller: Caller, ask: SearchAsk, size: int, before: int = 0, reader: Reader | None = None
@@ -46,13 +46,13 @@ class Records:
             raise Unsupported(
                 "search.off", "This server keeps no index of its records; its operator sets audit.index."
             )
-        found, people = await self._search.find(caller, ask, size, before)
-        tenants = Counter(match.stored.tenant for match in found.matches)
+        page, people = await self._search.find(caller, ask, size, before)
+        tenants = Counter(match.stored.tenant for match in page.matches)
         if not tenants:
             tenants["" if caller.tenant == ANY_TENANT else caller.tenant] = 0
         fields = {*ask.wanted, *ask.people, *(["session"] if ask.session else ())}
         await self._readings.note(reader or Reader(caller.name), "SearchRecords", tenants, fields, people)
-        return found
+        return page
 
     async def releases(self, tenant: str, reader: Reader, count: int) -> None:
         """Somebody of a tenant is about to see so many releases of policy. Raises Unavailable: then none is shown."""
@@ -64,14 +64,14 @@ class Records:
 
     async def _find(self, caller: Caller, decision_id: str, index: int | None) -> StoredRecord:
         store = self._store
-        found = await store.read(lambda: store.record(decision_id) if index is None else store.record_at(index))
-        tenant = found.tenant if found else await store.read(lambda: store.archived_tenant(decision_id, index))
+        stored = await store.read(lambda: store.record(decision_id) if index is None else store.record_at(index))
+        tenant = stored.tenant if stored else await store.read(lambda: store.archived_tenant(decision_id, index))
         # what belongs to no tenant (start, policy, configuration) concerns every auditor
         if tenant is None or (tenant and caller.tenant not in (ANY_TENANT, tenant)):
             raise NotFound("record.unknown", "There is no such record.")
-        if found is None:
+        if stored is None:
             raise Unsupported(*ARCHIVED)
-        return found
+        return stored
 
     def checkpoint(self) -> SignedCheckpoint:
         """The latest checkpoint. Raises NotFound, Unsupported."""
@@ -90,15 +90,15 @@ class Records:
 
     async def receipts(self, indexes: Collection[int], seconds: float) -> Mapping[int, Proof]:
         """The proofs of records that were just written, by index: those that there are within so many seconds."""
-        found: dict[int, Proof] = {}
+        receipts: dict[int, Proof] = {}
         if self._signed is None or not indexes:
-            return found
+            return receipts
         with suppress(TimeoutError, Fault):  # the answers are durable, and the caller looks for its receipts
             async with asyncio.timeout(min(seconds, RECEIPT_SECONDS)):
                 await self._signed.covering(max(indexes))
                 for index in indexes:
-                    found[index] = await self._signed.inclusion(index)
-        return found
+                    receipts[index] = await self._signed.inclusion(index)
+        return receipts
 
     def _log(self) -> SignedLog:
         if self._signed is None:

@@ -186,9 +186,9 @@ class Search:
         await index.caught_up()
         query, people = await self._query(caller, ask)
         before = before or self._store.size()
-        found, after = await index.find(query, before, size) if before else ((), 0)
-        rows = await self._store.in_thread(self._store.records_at, found) if found else ()
-        if len(rows) < len(found) and self._store.archived():
+        indexes, after = await index.find(query, before, size) if before else ((), 0)
+        rows = await self._store.in_thread(self._store.records_at, indexes) if indexes else ()
+        if len(rows) < len(indexes) and self._store.archived():
             raise Unsupported(*ARCHIVED)  # a list that lacks records would mislead
         matches = [Match(row, json.loads(row.record)) for row in rows]
         seen = [m for m in matches if query.matches(m.fields, m.stored.record)]  # of its tenant, too

@@ -58,15 +58,15 @@ def bundle(records: Sequence[bytes]) -> bytes:
 
 def entries(data: bytes) -> list[bytes]:
     """The records of a bundle. Raises ValueError."""
-    found, at = [], 0
+    records, at = [], 0
     while at < len(data):
         length = int.from_bytes(data[at : at + 2])
         record = data[at + 2 : at + 2 + length]
         if at + 2 > len(data) or len(record) != length:
             raise ValueError("the bundle ends within a record")
-        found.append(record)
+        records.append(record)
         at += 2 + length
-    return found
+    return records
 
 
 def nodes(size: int, read: Read) -> Node:

@@ -50,10 +50,10 @@ def verify_folder(
         width = min(WIDTH, head.size - WIDTH * number)
         records, hashes = _bundle(folder, number, width, archive), _tile(folder, 0, number, width)
         for n, (record, expected) in enumerate(zip(records, hashes, strict=True)):
-            found = leaf_hash(record)
-            if found != expected:
+            leaf = leaf_hash(record)
+            if leaf != expected:
                 raise wrong(f"leaf {WIDTH * number + n}: the record is not the one of its tile")
-            frontier.append(found)
+            frontier.append(leaf)
             seen.look(frontier)
         _keep(levels, 0, hashes)
         progress(width)
@@ -71,9 +71,9 @@ def verify_records(
     for index, expected, record in rows:
         if index != frontier.size:
             raise wrong(f"leaf {frontier.size}: the record is missing")
-        if (found := leaf_hash(record)) != expected:
+        if (leaf := leaf_hash(record)) != expected:
             raise wrong(f"leaf {index}: the record is not the one that was written")
-        frontier.append(found)
+        frontier.append(leaf)
         seen.look(frontier)
         progress(1)
     seen.all_met()

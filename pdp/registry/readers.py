@@ -29,8 +29,8 @@ def readers(manifest: Manifest) -> tuple[Interpreter, ...]:
     declared = tuple(_permitted(each, manifest) for each in manifest.read_by())
     if manifest.interpreters == []:
         return declared
-    found = _undeclared(manifest.input_schema, {each.argument for each in declared})
-    return (*declared, *(Interpreter(_BY_NAME.get(name, UNKNOWN), place) for place, name in found))
+    undeclared = _undeclared(manifest.input_schema, {each.argument for each in declared})
+    return (*declared, *(Interpreter(_BY_NAME.get(name, UNKNOWN), place) for place, name in undeclared))
 
 
 def _permitted(interpreter: Interpreter, manifest: Manifest) -> Interpreter:

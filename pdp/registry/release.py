@@ -421,11 +421,11 @@ def releases_in_force(options: ReleaseOptions | None, high_water: HighWater, at_
 
 
 def _change(signed: SignedRelease | None, problem: Check) -> ReleaseChange:
-    found = ReleaseChange(problem=problem.code, message=problem.message)
+    change = ReleaseChange(problem=problem.code, message=problem.message)
     if signed is None:
-        return found
+        return change
     return replace(
-        found,
+        change,
         serial=signed.release.serial,
         digest=signed.sha256,
         rolls_back_to=signed.release.rolls_back_to,

@@ -98,11 +98,11 @@ class TenantSnapshot:
 
 def templates_of(index: SetIndex) -> dict[str, tuple[str, ...]]:
     """The URI templates of each server that has any."""
-    found: dict[str, tuple[str, ...]] = {}
+    by_server: dict[str, tuple[str, ...]] = {}
     for entry in index.tools:
         if entry.kind == "resource" and is_template(entry.name):
-            found[entry.server] = (*found.get(entry.server, ()), entry.name)
-    return found
+            by_server[entry.server] = (*by_server.get(entry.server, ()), entry.name)
+    return by_server
 
 
 def of_server(tool: VerifiedTool, *, memory: bool) -> VerifiedTool:

@@ -144,10 +144,10 @@ class FileRegistryView:
             return uri, _NO_URI
         if (server, label_of("resource", uri)) in snapshot.tools:
             return uri, OK
-        found = [name for name in snapshot.templates.get(server, ()) if match(name, uri) is not None]
-        if len(found) > 1:
+        matching = [name for name in snapshot.templates.get(server, ()) if match(name, uri) is not None]
+        if len(matching) > 1:
             return uri, _AMBIGUOUS
-        return (found[0] if found else uri), OK
+        return (matching[0] if matching else uri), OK
 
     def target(  # noqa: PLR0913 - see the port
         self,

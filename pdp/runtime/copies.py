@@ -113,17 +113,17 @@ async def restore(  # noqa: PLR0913 - what an operator has to have at hand
 
 def _erased(path: Path, origin: str) -> frozenset[str]:
     """The pseudonyms of those who were erased. Raises ConfigurationFault `backup.erasures`, OSError."""
-    found: set[str] = set()
+    people: set[str] = set()
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
-            found |= _people(json.loads(line), origin)
+            people |= _people(json.loads(line), origin)
     except (ValueError, KeyError, TypeError):
         raise ConfigurationFault(
             "backup.erasures",
             f"--erasures: a line is no whole record of the log {origin!r}; write them with `pdp audit search --kind "
             "erasure --records`",
         ) from None
-    return frozenset(found)
+    return frozenset(people)
 
 
 def _people(record: Any, origin: str) -> frozenset[str]:

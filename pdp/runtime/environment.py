@@ -46,12 +46,12 @@ def index_key_of(settings: Settings, entropy: Entropy) -> bytes:
     """The key of keyed indexes; in development one is made. Raises ConfigurationFault."""
     service = settings.service
     if service.index_key:
-        found = [secret(service.index_key, settings.vault, where="service.index_key")]
+        keys = [secret(service.index_key, settings.vault, where="service.index_key")]
         for i, each in enumerate(service.index_key_before):
-            found.append(secret(each, settings.vault, where=f"service.index_key_before[{i}]"))
-        if len(set(found)) < len(found):
+            keys.append(secret(each, settings.vault, where=f"service.index_key_before[{i}]"))
+        if len(set(keys)) < len(keys):
             raise ConfigurationFault("config.secret", "service.index_key_before: has a key twice; give each once.")
-        return chained(found[::-1])
+        return chained(keys[::-1])
     if service.index_key_before:
         raise ConfigurationFault("config.secret", "service.index_key_before: goes with service.index_key; give both.")
     if settings.production:

@@ -331,10 +331,10 @@ class IndexBeside:
 
     async def find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
         wanted = {name: sorted(values) for name, values in query.wanted.items()}
-        found, after = await self.process.call(
+        indexes, after = await self.process.call(
             "find", wanted=wanted, since_ns=query.since_ns, until_ns=query.until_ns, before=before, most=most
         )
-        return tuple(found), after
+        return tuple(indexes), after
 
 
 async def record_key(key: LogKey, store: AnyStore, recorder: Recorder, at_ns: int) -> int | None:

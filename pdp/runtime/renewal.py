@@ -20,10 +20,10 @@ def server_tls(options: TlsOptions | None, tls: ServerTls | None) -> tuple[Renew
         return ()
 
     def prepare() -> Take:
-        found = tls.read()
+        certificate = tls.read()
 
         async def take() -> None:
-            tls.take(found)
+            tls.take(certificate)
 
         return take
 
@@ -46,10 +46,10 @@ def _of_signers(
     name: str, options: RegistryOptions | ReleaseOptions, verifier: SignedRegistry | SignedReleases
 ) -> RenewedFiles:
     def prepare() -> Take:
-        found = load_keys(options)
+        keys = load_keys(options)
 
         async def take() -> None:
-            verifier.take_keys(found)
+            verifier.take_keys(keys)
 
         return take
 

@@ -16,8 +16,8 @@ from pdp.store.tables import meta
 async def not_recorded(store: AnyStore) -> dict[str, Any] | None:
     """What a restore did of which no record tells yet; None where there is nothing. Raises Unavailable."""
     kept = select(meta.c.value).where(meta.c.name == NOT_RECORDED)
-    found = await store.transact(lambda db: db.execute(kept).scalar_one_or_none())
-    return None if found is None else json.loads(bytes(found))
+    noted = await store.transact(lambda db: db.execute(kept).scalar_one_or_none())
+    return None if noted is None else json.loads(bytes(noted))
 
 
 async def finished(store: AnyStore) -> None:

@@ -34,7 +34,7 @@ def shared_sessions(
     def namespace(key: bytes) -> str:
         return keyed_index(key, "redis", store.origin)[:16]
 
-    found = RedisSessions(
+    sessions = RedisSessions(
         options,
         namespace(index_key),
         environment.entropy,
@@ -42,5 +42,5 @@ def shared_sessions(
         former=tuple((namespace(key), later) for key, later in former_keys(index_key)),
         on_loss=lambda: telemetry.count("pdp.sessions.lost", {}),
     )
-    store.keep_sessions(found)
-    return found
+    store.keep_sessions(sessions)
+    return sessions

@@ -83,12 +83,12 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 def said(error: BaseException) -> str:
     """A database error for logs: its class and the code that the database gave it. Nothing of its
     text, which quotes statements, parameters, rows and addresses."""
-    found: dict[str, None] = {}  # in their order
+    described: dict[str, None] = {}  # in their order
     for cause in causes(getattr(error, "orig", None) or error):
         # a certificate's errors have a code too
         code = getattr(cause, "sqlite_errorname", sqlstate(cause)) or getattr(cause, "verify_code", "")
-        found[f"{type(cause).__name__} {code}".strip()] = None
-    return " from ".join(found)
+        described[f"{type(cause).__name__} {code}".strip()] = None
+    return " from ".join(described)
 
 
 def ours(error: BaseException) -> BaseException | None:

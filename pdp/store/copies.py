@@ -89,8 +89,8 @@ def write_copy(db: Connection, write: Callable[[bytes], None], index_key: bytes,
     paged = db.execution_options(stream_results=True, yield_per=_ROWS)
     for table in _tables(db):
         line({"table": table.name, "columns": table.c.keys()})
-        found = paged.execute(select(table).order_by(*table.primary_key))
-        for row in found:
+        table_rows = paged.execute(select(table).order_by(*table.primary_key))
+        for row in table_rows:
             if table.name == t.meta.name and row.name in _OF_A_RUN:
                 continue
             line([[base64.b64encode(v).decode()] if isinstance(v, bytes) else v for v in row])
@@ -262,9 +262,9 @@ def _mark(db: Connection, at_ns: int) -> None:
 
 
 def _erase(db: Connection, erased: Collection[str]) -> dict[str, list[str]]:
-    p, found = t.people.c, dict[str, list[str]]()
-    known = [PersonRow(*row) for row in db.execute(select(p.pseudonym, p.tenant, p.subject, p.kind, p.issuer, p.id))]
-    for person in known:
+    p, by_tenant = t.people.c, dict[str, list[str]]()
+    people = [PersonRow(*row) for row in db.execute(select(p.pseudonym, p.tenant, p.subject, p.kind, p.issuer, p.id))]
+    for person in people:
         if person.pseudonym not in erased or not person.subject:
             continue
         erase(db, person.tenant, person.subject)
@@ -272,8 +272,8 @@ def _erase(db: Connection, erased: Collection[str]) -> dict[str, list[str]]:
         s = t.switches.c  # it was released before the person was erased
         of_it = delete(t.switches).where(s.scope == "subject", s.value == person.id)
         db.execute(of_it.where(or_(s.tenant == person.tenant, s.tenant == "")))
-        found.setdefault(person.tenant, []).append(person.pseudonym)
-    return found
+        by_tenant.setdefault(person.tenant, []).append(person.pseudonym)
+    return by_tenant
 
 
 def _switch_off(db: Connection, at_ns: int, reason: str) -> None:

@@ -54,8 +54,8 @@ def position_of(value: bytes) -> int:
 
 
 def _read(db: Connection, name: str) -> _Cursor | None:
-    found = db.execute(select(meta.c.value).where(meta.c.name == cursor_key(name))).scalar_one_or_none()
-    return None if found is None else _Cursor(**json.loads(bytes(found)))
+    stored = db.execute(select(meta.c.value).where(meta.c.name == cursor_key(name))).scalar_one_or_none()
+    return None if stored is None else _Cursor(**json.loads(bytes(stored)))
 
 
 def _write(db: Connection, name: str, cursor: _Cursor) -> None:

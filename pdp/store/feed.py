@@ -30,17 +30,17 @@ class LogFeed:
     async def rows(self, start: int, count: int, *, archive: bool = True) -> Sequence[LogRow]:
         """As of `ports.Log`."""
         gone = min(max(0, self._archived() - start), count)
-        found = await _read(self._records if archive else self._leaves, start, gone) if gone else []
-        if len(found) < gone:
-            return found
+        rows = await _read(self._records if archive else self._leaves, start, gone) if gone else []
+        if len(rows) < gone:
+            return rows
         async with self._reading:
-            while len(found) < count and (row := self._held.get(start + len(found))) is not None:
-                found.append(row)
-            if len(found) < count:
-                read = await _read(self._leaves, start + len(found), count - len(found))
-                found += read
+            while len(rows) < count and (row := self._held.get(start + len(rows))) is not None:
+                rows.append(row)
+            if len(rows) < count:
+                read = await _read(self._leaves, start + len(rows), count - len(rows))
+                rows += read
                 self._hold(read)
-        return found
+        return rows
 
     def _hold(self, rows: Sequence[LogRow]) -> None:
         for row in rows:

@@ -58,10 +58,10 @@ class FollowedLog(LogReads):
         """There are so many durable records by now, the first ones archived, and the last one has this leaf hash.
         Raises Unavailable where it is not so here: then nothing of it is consumed."""
         if size > self._size:
-            found = await self.in_thread(self.leaves_from, size - 1, 1)
-            if not found:
+            last = await self.in_thread(self.leaves_from, size - 1, 1)
+            if not last:
                 raise Unavailable("store.unreadable", "records are missing; look at the store")
-            if found[0][0] != leaf:
+            if last[0][0] != leaf:
                 raise Unavailable("store.rollback", "the store is not the one that was written; nothing is signed")
         self._size, self._first = max(size, self._size), max(archived, self._first)
 

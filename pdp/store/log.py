@@ -93,8 +93,8 @@ class LogStore(LogReads, ABC):
         r, a = t.records.c, approvals.approvals.c
         live = select(a.decision_id).where(a.resolved_ns == 0).union_all(select(t.awaited.c.decision_id))
         first = select(func.min(r.idx).label("n"))
-        found = (self._one(first.where(r.time_ns >= since_ns)), self._one(first.where(r.id.in_(live))))
-        return min((int(row["n"]) for row in found if row["n"] is not None), default=self.size())
+        firsts = (self._one(first.where(r.time_ns >= since_ns)), self._one(first.where(r.id.in_(live))))
+        return min((int(row["n"]) for row in firsts if row["n"] is not None), default=self.size())
 
     async def empty_archived(self, first: int, until: int) -> int:
         """Drop the bytes of records that are archived; index, id, kind, tenant, time and leaf hash stay. Returns how
@@ -107,7 +107,7 @@ class LogStore(LogReads, ABC):
         """Records by index, newest first; without those that are not there, or archived where they cannot be read."""
         c = t.records.c
         rows = self._rows(select(t.records).where(c.idx.in_(indexes)).order_by(c.idx.desc()))
-        return tuple(found for row in rows if (found := self._stored_record(row)) is not None)
+        return tuple(record for row in rows if (record := self._stored_record(row)) is not None)
 
     def _record(self, query: Select[Any]) -> StoredRecord | None:
         row = self._one(query)
@@ -149,11 +149,11 @@ class LogStore(LogReads, ABC):
 
     def people_of(self, subjects: tuple[str, ...]) -> tuple[PersonRow, ...]:
         """The pseudonyms of people by their keyed indexes, in the order of the pseudonyms."""
-        c, found = t.people.c, []
+        c, people = t.people.c, []
         for start in range(0, len(subjects), _AT_ONCE):
             some = select(t.people).where(c.subject.in_(subjects[start : start + _AT_ONCE]))
-            found += [PersonRow(**row) for row in self._rows(some)]
-        return tuple(sorted(found, key=lambda row: row.pseudonym))
+            people += [PersonRow(**row) for row in self._rows(some)]
+        return tuple(sorted(people, key=lambda row: row.pseudonym))
 
     def person(self, pseudonym: str) -> PersonRow | None:
         """Whom a pseudonym stands for: with an empty id somebody who was erased; None for one never written."""
@@ -163,8 +163,8 @@ class LogStore(LogReads, ABC):
     def people_named(self, tenant: str | None, name: str) -> tuple[PersonRow, ...]:
         """All people with an id, whatever their issuer and kind; of every tenant where that is None."""
         c = t.people.c
-        found = select(t.people).where(c.id == name, c.kind != "").order_by(c.pseudonym)
-        rows = self._rows(found if tenant is None else found.where(c.tenant == tenant))
+        named = select(t.people).where(c.id == name, c.kind != "").order_by(c.pseudonym)
+        rows = self._rows(named if tenant is None else named.where(c.tenant == tenant))
         return tuple(PersonRow(**row) for row in rows)
 
     def artefact(self, digest: str) -> Artefact | None:

@@ -91,28 +91,28 @@ class StoreReader:
     def record(self, name: str) -> bytes | None:
         """The bytes of a record, by id or index."""
         c, by_index = records.c, name.isascii() and name.isdecimal() and len(name) < _DIGITS
-        found = self._rows(select(c.idx, c.leaf, c.bytes).where(c.idx == int(name) if by_index else c.id == name))
-        return self._record(found[0]) if found else None
+        rows = self._rows(select(c.idx, c.leaf, c.bytes).where(c.idx == int(name) if by_index else c.id == name))
+        return self._record(rows[0]) if rows else None
 
     def decision(self, decision_id: str) -> tuple[bytes, dict[str, tuple[bytes, bytes]]] | None:
         """The record of a decision, and salt and value of each commitment that was not erased, by path."""
         c = records.c
-        found = self._rows(select(c.idx, c.leaf, c.bytes).where(c.id == decision_id))
-        if not found:
+        rows = self._rows(select(c.idx, c.leaf, c.bytes).where(c.id == decision_id))
+        if not rows:
             return None
-        return self._record(found[0]), self._values(found[0].idx, found[0].idx).get(found[0].idx, {})
+        return self._record(rows[0]), self._values(rows[0].idx, rows[0].idx).get(rows[0].idx, {})
 
     def newest_ns(self) -> int:
         """The instant of the last record; 0 without any."""
         c = records.c
-        found = self._rows(select(c.time_ns).where(c.idx == self.size() - 1))
-        return int(found[0].time_ns) if found else 0
+        rows = self._rows(select(c.time_ns).where(c.idx == self.size() - 1))
+        return int(rows[0].time_ns) if rows else 0
 
     def counted(self, since_ns: int) -> dict[str, int]:
         """How many records there are since then, by kind."""
         c = records.c
-        found = self._rows(select(c.kind, func.count().label("n")).where(c.time_ns >= since_ns).group_by(c.kind))
-        return {str(row.kind): int(row.n) for row in found}
+        rows = self._rows(select(c.kind, func.count().label("n")).where(c.time_ns >= since_ns).group_by(c.kind))
+        return {str(row.kind): int(row.n) for row in rows}
 
     def since(
         self, since_ns: int, kinds: tuple[str, ...], progress: Callable[[int], None]
@@ -151,8 +151,8 @@ class StoreReader:
 
     def artefact(self, digest: str) -> bytes | None:
         """A thing kept by digest, such as a policy bundle."""
-        found = self._rows(select(artefacts.c.data).where(artefacts.c.digest == digest))
-        return bytes(found[0].data) if found else None
+        rows = self._rows(select(artefacts.c.data).where(artefacts.c.digest == digest))
+        return bytes(rows[0].data) if rows else None
 
     def marks(self) -> dict[str, int]:
         """The marks that never go back, by name."""
@@ -161,8 +161,8 @@ class StoreReader:
     def in_force(self, part: str, tenant: str = "") -> str:
         """The digest of what a process put in force of a part, and no other has since; "" where none has."""
         c = in_force.c
-        found = self._rows(select(c.digest).where(c.part == part, c.tenant == tenant))
-        return str(found[0].digest) if found else ""
+        rows = self._rows(select(c.digest).where(c.part == part, c.tenant == tenant))
+        return str(rows[0].digest) if rows else ""
 
     def standing(self, tenant: str, at_ns: int) -> dict[str, list[dict[str, Any]]]:
         """Grants and consents in force, with the subject's pseudonym; "" where no record names it. Planted ones are
@@ -183,17 +183,17 @@ class StoreReader:
             .order_by(c.granted_ns, c.id)
         )
         rows = {"grants": self._rows(granted), "consents": self._rows(consented)}
-        once = {name: {row.id: row for row in found} for name, found in rows.items()}  # of several pseudonyms one
+        once = {name: {row.id: row for row in of_kind} for name, of_kind in rows.items()}  # of several pseudonyms one
         return {
-            name: [{**row._asdict(), "subject": row.subject or ""} for row in found.values()]
-            for name, found in once.items()
+            name: [{**row._asdict(), "subject": row.subject or ""} for row in of_kind.values()]
+            for name, of_kind in once.items()
         }
 
     def latest(self, kind: str) -> dict[str, int]:
         """The instant of the newest record of a kind, by tenant."""
         c = records.c
-        found = self._rows(select(c.tenant, func.max(c.time_ns).label("at")).where(c.kind == kind).group_by(c.tenant))
-        return {str(row.tenant): int(row.at) for row in found}
+        rows = self._rows(select(c.tenant, func.max(c.time_ns).label("at")).where(c.kind == kind).group_by(c.tenant))
+        return {str(row.tenant): int(row.at) for row in rows}
 
     def instants(self, ids: Iterable[str]) -> dict[str, int]:
         """When the records of these ids were written, of those that there are."""
@@ -207,8 +207,8 @@ class StoreReader:
 
     def person(self, pseudonym: str) -> str | None:
         """The id of a person; "" for one who was erased, None for a pseudonym that nobody has."""
-        found = self._rows(select(people.c.id).where(people.c.pseudonym == pseudonym))
-        return str(found[0].id) if found else None
+        rows = self._rows(select(people.c.id).where(people.c.pseudonym == pseudonym))
+        return str(rows[0].id) if rows else None
 
 
 @contextmanager

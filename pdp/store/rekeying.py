@@ -52,9 +52,9 @@ def rekey(db: Connection, secrets: Sequence[bytes], portion: int = PORTION) -> i
         count += _change(db, t.atoms, list(_rows(db, t.atoms, portion, own)), secrets)
     for table, columns in INDEXED.items():
         if table is not t.atoms:
-            found = _rows(db, table, portion)
+            rows = _rows(db, table, portion)
             moves = any(table.c[name].primary_key for name in columns)  # then all are read before one is elsewhere
-            count += _change(db, table, list(found) if moves else found, secrets)
+            count += _change(db, table, list(rows) if moves else rows, secrets)
     return count
 
 
@@ -66,11 +66,11 @@ def _rows(
     columns = [*own, *(table.c[name] for name in INDEXED[table] if not table.c[name].primary_key)]
     ordered = select(*columns).order_by(*own).limit(portion)
     ordered = ordered if where is None else ordered.where(where)
-    found = db.execute(ordered).all()
-    while found:
-        yield found
-        last = (literal(value, column.type) for value, column in zip(found[-1], own, strict=False))
-        found = db.execute(ordered.where(tuple_(*own) > tuple_(*last))).all()
+    portion_rows = db.execute(ordered).all()
+    while portion_rows:
+        yield portion_rows
+        last = (literal(value, column.type) for value, column in zip(portion_rows[-1], own, strict=False))
+        portion_rows = db.execute(ordered.where(tuple_(*own) > tuple_(*last))).all()
 
 
 def _change(db: Connection, table: Table, portions: Iterable[Sequence[Any]], secrets: Sequence[bytes]) -> int:

@@ -91,22 +91,22 @@ def damaged() -> ConfigurationFault:
 
 def recipient(path: Path) -> X25519PublicKey:
     """A public key from PEM. Raises ConfigurationFault `backup.key`, OSError."""
-    found = _pem(path, serialization.load_pem_public_key)
-    if not isinstance(found, X25519PublicKey):
+    key = _pem(path, serialization.load_pem_public_key)
+    if not isinstance(key, X25519PublicKey):
         raise ConfigurationFault(
             "backup.key", "--recipient: is no X25519 public key in PEM; `openssl pkey -pubout` gives the one of a key"
         )
-    return found
+    return key
 
 
 def private(path: Path) -> X25519PrivateKey:
     """A private key from PEM. Raises ConfigurationFault `backup.key`, OSError."""
-    found = _pem(path, lambda data: serialization.load_pem_private_key(data, None))
-    if not isinstance(found, X25519PrivateKey):
+    key = _pem(path, lambda data: serialization.load_pem_private_key(data, None))
+    if not isinstance(key, X25519PrivateKey):
         raise ConfigurationFault(
             "backup.key", "--key: is no X25519 key in PEM; `openssl genpkey -algorithm x25519` makes one"
         )
-    return found
+    return key
 
 
 def _pem(path: Path, load: Callable[[bytes], object]) -> object:

@@ -113,8 +113,8 @@ def _replace(db: Connection, later: Sequence[bytes] | None, *, alone: bool) -> i
 
 
 def _meta(db: Connection, name: str) -> str | None:
-    found = db.execute(select(meta.c.value).where(meta.c.name == name)).scalar_one_or_none()
-    return None if found is None else bytes(found).decode()
+    value = db.execute(select(meta.c.value).where(meta.c.name == name)).scalar_one_or_none()
+    return None if value is None else bytes(value).decode()
 
 
 def _set_meta(db: Connection, name: str, value: str) -> None:
@@ -125,14 +125,14 @@ def _set_meta(db: Connection, name: str, value: str) -> None:
 
 def last_record(db: Connection) -> Last | None:
     """The log's last record; None where it is empty."""
-    found = db.execute(select(records.c.idx, records.c.leaf).order_by(records.c.idx.desc()).limit(1)).one_or_none()
-    return None if found is None else Last(found.idx, found.leaf)
+    last = db.execute(select(records.c.idx, records.c.leaf).order_by(records.c.idx.desc()).limit(1)).one_or_none()
+    return None if last is None else Last(last.idx, last.leaf)
 
 
 def is_there(db: Connection, known: Last) -> bool:
     """Whether the log holds that very record."""
-    found = db.execute(select(records.c.leaf).where(records.c.idx == known.index)).scalar_one_or_none()
-    return bool(found == known.leaf)
+    leaf = db.execute(select(records.c.leaf).where(records.c.idx == known.index)).scalar_one_or_none()
+    return bool(leaf == known.leaf)
 
 
 def put_in_force(db: Connection, digests: Mapping[tuple[str, str], str]) -> None:

@@ -70,9 +70,9 @@ def shown(answer: ListAnswer, at_ns: int, *, observe: bool = False) -> tuple[Dec
         0,
         enforcement,
     )
-    found = decision(whole, at_ns, observe=observe)
-    tools = (*answer.tools, *(answer.observed if found.observed else ())) if found.allowed else ()
-    return found, sorted(tools, key=itemgetter(0))
+    list_decision = decision(whole, at_ns, observe=observe)
+    tools = (*answer.tools, *(answer.observed if list_decision.observed else ())) if list_decision.allowed else ()
+    return list_decision, sorted(tools, key=itemgetter(0))
 
 
 def inspected(answer: ResultAnswer, result: Mapping[str, Json]) -> Inspected:

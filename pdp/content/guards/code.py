@@ -507,11 +507,11 @@ def _sign(node: tree_sitter.Node) -> str:
 
 
 def _judged(names: Names, text: str) -> Iterator[str]:
-    found = {code for chain in names.chains for code in _of_chain(chain)}
-    yield from found
+    chain_codes = {code for chain in names.chains for code in _of_chain(chain)}
+    yield from chain_codes
     if names.runs_text or names.unsafe:
         yield "execution"
-    if "execution" in found and any(
+    if "execution" in chain_codes and any(
         link.name in _OTHER["decoding"] for chain in names.chains for link in chain if link.called
     ):
         yield "obfuscated"

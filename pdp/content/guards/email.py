@@ -118,7 +118,7 @@ def _of_header(plain: str, outside: str) -> Iterator[str]:
 
 def _of_address(address: Address) -> Iterator[str]:
     shown = unicodedata.normalize("NFKC", _decoded(address.display_name))
-    if any(address.addr_spec.casefold() != found[0].casefold() for found in _ADDRESS_IN_TEXT.finditer(shown)):
+    if any(address.addr_spec.casefold() != match[0].casefold() for match in _ADDRESS_IN_TEXT.finditer(shown)):
         yield "display_name"
     local, domain = address.username, address.domain
     yield from _of_local(local)

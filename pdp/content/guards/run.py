@@ -34,8 +34,8 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 def guard_of(kind: str) -> Guard:
     """The guard of a kind of interpreter. Parsers are large, so each is loaded with the first text for it."""
     module, _, form = kind.partition("_")
-    found: Guard = getattr(import_module(f"pdp.content.guards.{module}"), form or "whole")
-    return found
+    guard: Guard = getattr(import_module(f"pdp.content.guards.{module}"), form or "whole")
+    return guard
 
 
 def codes(
@@ -46,11 +46,11 @@ def codes(
     if len(text.encode(errors="replace")) > MAX_BYTES[kind]:
         return (UNPARSED,)
     try:
-        known = [hosts] if "knows_hosts" in KINDS[kind] else [effects] if "knows_effects" in KINDS[kind] else []
-        found = set(guard_of(kind)(text, *known))
+        extra = [hosts] if "knows_hosts" in KINDS[kind] else [effects] if "knows_effects" in KINDS[kind] else []
+        guard_codes = set(guard_of(kind)(text, *extra))
     except Exception:  # noqa: BLE001 - a parser that fails, in whatever way, has read nothing
         return (UNPARSED,)
-    return tuple(code for code in CODES[kind] if code in found)
+    return tuple(code for code in CODES[kind] if code in guard_codes)
 
 
 def guarded(
@@ -67,8 +67,8 @@ def guarded(
             if "counts_words" in KINDS[interpreter.kind] and total <= MAX_TOTAL:
                 words += sum(1 for _ in _WORD.finditer(text))
             beyond = counted and (texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS)
-            found = (UNPARSED,) if beyond else codes(interpreter.kind, text, hosts, interpreter.effects)
-            for code in found:
+            guard_codes = (UNPARSED,) if beyond else codes(interpreter.kind, text, hosts, interpreter.effects)
+            for code in guard_codes:
                 places[interpreter.kind, code] += 1
                 if places[interpreter.kind, code] <= MAX_PLACES:
                     yield interpreter.kind, path, code

@@ -290,10 +290,10 @@ def _folder(path: str, where: str) -> str:
 
 
 def _braces(word: str) -> list[str]:
-    found = re.match(r"([^{}]*)\{([^{}]*,[^{}]*)\}(.*)", word)
-    if found is None:
+    braces = re.match(r"([^{}]*)\{([^{}]*,[^{}]*)\}(.*)", word)
+    if braces is None:
         return [word]
-    return [f"{found[1]}{each}{found[3]}" for each in found[2].split(",")[:MAX_BRACES]]
+    return [f"{braces[1]}{each}{braces[3]}" for each in braces[2].split(",")[:MAX_BRACES]]
 
 
 def _deletions(line: ShellLine) -> Iterator[str]:

@@ -62,11 +62,11 @@ def expressions_of(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _in_braces(text: str) -> Iterator[tuple[str, str]]:
-    for found in _CHAIN.finditer(text):
-        names = re.findall(r"\w+", found[1])
+    for chain in _CHAIN.finditer(text):
+        names = re.findall(r"\w+", chain[1])
         severe = any(name.startswith("_") for name in names) or _is_of_engine(names[0])
-        yield ("template" if severe else "field"), found[1]
-    yield from (("template", found[0]) for found in _SUM.finditer(text))
+        yield ("template" if severe else "field"), chain[1]
+    yield from (("template", chain[0]) for chain in _SUM.finditer(text))
 
 
 def _code(opener: str, inner: str) -> str:

@@ -58,4 +58,4 @@ def whole(value: str) -> Iterator[str]:
         yield from _OF_PATHS.intersection(path.whole(value))
     elif ("." in value or "_" in value) and _NAME.fullmatch(value) and path.sensitive(value):
         yield "sensitive"
-    yield from (code for code, found in _SIGNS if found(value))
+    yield from (code for code, is_sign in _SIGNS if is_sign(value))

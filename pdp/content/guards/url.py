@@ -151,7 +151,7 @@ def _nested(within: Iterable[str]) -> Iterator[str]:
     """Authorities within a path or query."""
     for text in within:
         for pattern in (_NESTED, _TARGET):
-            yield from (each for found in pattern.finditer(text) for each in found.groups() if each)
+            yield from (each for match in pattern.finditer(text) for each in match.groups() if each)
 
 
 def _decoded(after: str) -> Iterator[str]:

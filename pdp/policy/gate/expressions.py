@@ -174,10 +174,10 @@ class Expressions(References):
         names = dotted(node) if kind(node)[0] in REFERENCES else None
         if names is None or not (names in _INSTANTS or names[:3] == _ARGUMENT or len(names) == 1):
             return
-        found = options(other)
-        org = [o for o in found if isinstance(o, SchemaValue) and o.label.startswith("data.org")]
-        values = [o.value for o in found if isinstance(o, Scalar) and isinstance(o.value, int | float)]
-        fixed = frozenset(values) if len(org) + len(values) == len(found) else None
+        values_of_other = options(other)
+        org = [o for o in values_of_other if isinstance(o, SchemaValue) and o.label.startswith("data.org")]
+        values = [o.value for o in values_of_other if isinstance(o, Scalar) and isinstance(o.value, int | float)]
+        fixed = frozenset(values) if len(org) + len(values) == len(values_of_other) else None
         self._note_comparison(node, fixed, by_org=bool(org))
 
     def _note_comparison(self, node: Node, values: frozenset[float] | None, *, by_org: bool = False) -> None:
@@ -296,10 +296,10 @@ class Expressions(References):
 
     def _called(self, node: Node, env: Env) -> None:
         """A function stands for a value only where it is called: OPA loads no other use of its name."""
-        found, _ = self.resolve(node, env) if kind(flatten(node)[0])[0] == "Var" else (None, [])
-        if isinstance(found, tuple) and self.policy.groups[found][-1].is_function:
-            hint = f"Call it: {found[1]}(...)."
-            self.note(span_of(node), "rule.call", f"`{found[1]}` is a function, and is not called here.", hint)
+        resolved, _ = self.resolve(node, env) if kind(flatten(node)[0])[0] == "Var" else (None, [])
+        if isinstance(resolved, tuple) and self.policy.groups[resolved][-1].is_function:
+            hint = f"Call it: {resolved[1]}(...)."
+            self.note(span_of(node), "rule.call", f"`{resolved[1]}` is a function, and is not called here.", hint)
 
     def _builtin(self, name: str, body: Body, values: list[Value], context: Context) -> None:
         """Note the defects of a call of a builtin."""

@@ -122,12 +122,12 @@ class Negation(Binding, ABC):
         base, steps = flatten(node)
         if kind(base)[0] != "Var":
             return not steps and self.unsure(base, env, context) is None
-        found, steps = self.resolve(node, env)
-        if isinstance(found, tuple):
-            return self._always(found) and (not steps or _leads(self.analyse(found).value, steps))
-        if found is None:
+        resolved, steps = self.resolve(node, env)
+        if isinstance(resolved, tuple):
+            return self._always(resolved) and (not steps or _leads(self.analyse(resolved).value, steps))
+        if resolved is None:
             return is_pack(self.unit)  # where that is refused
-        return _leads(found, steps)
+        return _leads(resolved, steps)
 
     def _always(self, key: RuleKey) -> bool:
         """Whether a rule has a value for every input: a set, a map, one with a default, or one without conditions
@@ -217,9 +217,9 @@ class Flow(Negation):
     def _named_in(self, nodes: list[Node], env: Env, context: Context) -> tuple[set[str], frozenset[RuleKey]]:
         """The arguments and the rules that expressions name."""
         parts = [part for node in nodes for part in references(node)]
-        found = [self.resolve(part, env)[0] for part in parts if is_name(flatten(part)[0])]
+        resolved = [self.resolve(part, env)[0] for part in parts if is_name(flatten(part)[0])]
         keys = {key for part in parts for key in self._quietly(part, env, context) if key.startswith(ARGUMENT)}
-        return keys, frozenset(each for each in found if isinstance(each, tuple))
+        return keys, frozenset(each for each in resolved if isinstance(each, tuple))
 
     def _head(self, rule: RegoRule, query: Query | None, env: Env, context: Context) -> list[Value]:
         self.keys += [self.evaluate(key, env, context) for key in rule.extra]

@@ -117,8 +117,8 @@ def _known(node: Node, org: Json) -> Json:
 def of_phases(policy: Policy) -> tuple[list[tuple[str, str]], bool, list[tuple[str, str, str]]]:
     """What lists and results rest on: `Bundle.listed`, `Bundle.together` and `Bundle.results`."""
     analyses = Analyses(policy).all()
-    found = (denial.element for denial in denials(policy, analyses))
-    listed = sorted((element.rule.unit.package[1], element.code) for element in found)
+    elements = (denial.element for denial in denials(policy, analyses))
+    listed = sorted((element.rule.unit.package[1], element.code) for element in elements)
     said = ((e.rule.unit.package[1], e.rule.name, e.code) for e in of_results(policy, analyses))
     return listed, together(policy, analyses), sorted(said)
 

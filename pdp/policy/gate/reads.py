@@ -27,11 +27,11 @@ _Read = tuple[tuple[str, ...], _Place]  # a path, and where it stands
 def reads(policy: Policy, org: Json) -> Reads:
     """What packs, and the library, read; `org` is what `data.org` holds."""
     units = [unit for unit in policy.units if not unit.module.composes]
-    found = [read for unit in units for read in _of(unit)]
+    all_reads = [read for unit in units for read in _of(unit)]
     # `with` may put anything in the place of what a value is compared with
     replaced = any(node.get("with_mods") for unit in units for rule in unit.rules for node in walk(trees(rule)))
-    paths = {path for path, _ in found}
-    known = {} if replaced else _known(policy, found, org)
+    paths = {path for path, _ in all_reads}
+    known = {} if replaced else _known(policy, all_reads, org)
     paths -= known.keys()
     instants = tuple((name, known["time", name]) for name in INSTANTS if ("time", name) in known)
     ranges = {path: bounds for path, bounds in known.items() if path[0] != "time" and not _below(path, paths)}
@@ -128,11 +128,11 @@ def _place(unit: Unit, node: Node) -> _Place:
 
 def _compared(analyses: Iterable[Analysis]) -> dict[_Place, list[ComparedMention]]:
     """The comparisons of each mention, by where it stands."""
-    found: dict[_Place, list[ComparedMention]] = {}
+    by_place: dict[_Place, list[ComparedMention]] = {}
     for analysis in analyses:
         for each in analysis.comparisons:
-            found.setdefault((id(each.unit), each.start), []).append(each)
-    return found
+            by_place.setdefault((id(each.unit), each.start), []).append(each)
+    return by_place
 
 
 def _bounds(mentions: list[_Mention], org: Json) -> tuple[float, ...] | None:

@@ -316,16 +316,16 @@ class References(Paths, ABC):
 
     def _base(self, node: Node, env: Env) -> tuple[Value, list[Step]]:
         """The value of that, with what it reads and uses noted."""
-        found, steps = self.resolve(node, env)
+        resolved, steps = self.resolve(node, env)
         root = _root(node)
-        if isinstance(found, SchemaValue) and found.label == "input" and (root == "input" or root not in env):
-            return self._input(found, steps, span_of(node)), steps
-        if isinstance(found, tuple) and self._may_read(found[0]):
+        if isinstance(resolved, SchemaValue) and resolved.label == "input" and (root == "input" or root not in env):
+            return self._input(resolved, steps, span_of(node)), steps
+        if isinstance(resolved, tuple) and self._may_read(resolved[0]):
             short = root != "data" and root not in self.unit.imports
-            return self.use(found, span_of(node), short=short), steps
-        if found is None or isinstance(found, tuple):
+            return self.use(resolved, span_of(node), short=short), steps
+        if resolved is None or isinstance(resolved, tuple):
             return self._unknown(node, env), []
-        return found, steps
+        return resolved, steps
 
     def _unknown(self, node: Node, env: Env) -> Value:
         """Say why a name is nothing that may be read."""
@@ -378,8 +378,8 @@ class References(Paths, ABC):
 
     def function(self, node: Node) -> RuleKey | None:
         """The rule that a call names; None for a builtin, and for what is nowhere defined."""
-        found, _ = self.resolve(node, {})
-        return found if isinstance(found, tuple) else None
+        resolved, _ = self.resolve(node, {})
+        return resolved if isinstance(resolved, tuple) else None
 
     def use(self, key: RuleKey, span: Body, *, short: bool = False) -> Value:
         """The value of a rule, noted as used."""

@@ -242,8 +242,8 @@ _STATED = ("input.arguments.value", "input.asserted")
 
 def stated(value: Value) -> str:
     """The argument or statement of the caller that a value is, holds or is made from; empty if none."""
-    found = (_stated(option) for option in options(value))
-    return next((label for label in found if label), "")
+    labels = (_stated(option) for option in options(value))
+    return next((label for label in labels if label), "")
 
 
 def _stated(value: Value) -> str:

@@ -227,10 +227,10 @@ class Settings(Options):
 
     def of(self, section: type[_O]) -> _O:
         """See `Sections`."""
-        found = self.given(section)
-        if found is None:
+        options = self.given(section)
+        if options is None:
             raise LookupError(section.__name__)
-        return found
+        return options
 
     def _sections(self) -> Iterator[Options]:
         values = (getattr(self, name) for name in type(self).model_fields)

@@ -73,15 +73,15 @@ def _process(settings: Settings) -> Iterator[Risk]:
     yield from (Risk(tuple(path.split(".")), why) for holds, path, why in looser if holds)
 
 
-def _below(found: object, path: Path = ()) -> Iterator[Risk]:
+def _below(options: object, path: Path = ()) -> Iterator[Risk]:
     """What each section says of its own settings."""
-    if isinstance(found, Options):
-        yield from (Risk((*path, *key.split(".")), why) for key, why in found.choices())
-        found = {name: getattr(found, name) for name in type(found).model_fields}
-    if isinstance(found, (tuple, list)):
-        found = dict(enumerate(found))
-    if isinstance(found, Mapping):
-        for name, inner in found.items():
+    if isinstance(options, Options):
+        yield from (Risk((*path, *key.split(".")), why) for key, why in options.choices())
+        options = {name: getattr(options, name) for name in type(options).model_fields}
+    if isinstance(options, (tuple, list)):
+        options = dict(enumerate(options))
+    if isinstance(options, Mapping):
+        for name, inner in options.items():
             yield from _below(inner, (*path, str(name)))
 
 

@@ -140,11 +140,11 @@ def exporting(
 def _forget_variables() -> None:
     """Remove the SDK's own variables from this process's environment. It reads them for each argument that is left
     out or empty: one switches all of it off, another adds headers to what is sent."""
-    found = sorted(name for name in os.environ if name.startswith("OTEL_"))
-    for name in found:
+    variables = sorted(name for name in os.environ if name.startswith("OTEL_"))
+    for name in variables:
         del os.environ[name]
-    if found:
-        log.warning("telemetry: variables have no effect here, the configuration file has: %s", ", ".join(found))
+    if variables:
+        log.warning("telemetry: variables have no effect here, the configuration file has: %s", ", ".join(variables))
 
 
 def collector(options: OtlpOptions, secret: Callable[[str], bytes]) -> Mapping[str, Any]:

@@ -97,8 +97,8 @@ def configure(level: str, form: str) -> None:
 def configured() -> tuple[str, str]:
     """The arguments of `configure` by which another process logs as this one does."""
     level = logging.getLevelName(logging.getLogger("pdp").getEffectiveLevel()).lower()
-    found = [type(each.formatter) for each in logging.getLogger().handlers]
-    return level, next((form for form, kind in FORMATTERS.items() if kind in found), "text")
+    formatters = [type(each.formatter) for each in logging.getLogger().handlers]
+    return level, next((form for form, kind in FORMATTERS.items() if kind in formatters), "text")
 
 
 def handler(form: str) -> logging.Handler:

@@ -103,15 +103,15 @@ class PeopleReads:
 
     def votes_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, tuple[Vote, ...]]:
         """`votes` of many at once; those without any are left out."""
-        c, found = t.votes.c, dict[str, list[Vote]]()
+        c, by_approval = t.votes.c, dict[str, list[Vote]]()
         for vote in self._values(Vote, select(t.votes).where(c.approval_id.in_(approval_ids)).order_by(c.seq)):
-            found.setdefault(vote.approval_id, []).append(vote)
-        return {approval_id: tuple(votes) for approval_id, votes in found.items()}
+            by_approval.setdefault(vote.approval_id, []).append(vote)
+        return {approval_id: tuple(votes) for approval_id, votes in by_approval.items()}
 
     def shown_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, Shown]:
         """`shown` of many at once; those without are left out."""
-        found = self._values(Shown, select(t.shown).where(t.shown.c.approval_id.in_(approval_ids)))
-        return {each.approval_id: each for each in found}
+        shown = self._values(Shown, select(t.shown).where(t.shown.c.approval_id.in_(approval_ids)))
+        return {each.approval_id: each for each in shown}
 
     def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
         """Requests about exactly this call, newest first, 32 at most."""
@@ -145,10 +145,10 @@ class PeopleReads:
         if fold:
             chosen = chosen.where(or_(n.of_subject < FOLDED_FROM, n.nth == 1))
         rows = self._rows(chosen.order_by(n.place).limit(page.size))
-        found = [(from_row(Approval, row), row) for row in rows]
-        many = [each for each, row in found if fold and row["of_subject"] >= FOLDED_FROM]
+        queued = [(from_row(Approval, row), row) for row in rows]
+        many = [each for each, row in queued if fold and row["of_subject"] >= FOLDED_FROM]
         folded = self._folded(many, wanted) if many else {}
-        return tuple(Queued(each, row["place"], int(row["total"]), folded.get(each.id)) for each, row in found)
+        return tuple(Queued(each, row["place"], int(row["total"]), folded.get(each.id)) for each, row in queued)
 
     def _folded(self, firsts: Sequence[Approval], wanted: Sequence[Any]) -> dict[str, Folded]:
         """What stands for all that is wanted of the subjects of some requests."""
@@ -285,9 +285,9 @@ class PeopleReads:
         c = t.approvals.c
         counted = select(c.resolution, func.count().label("n"), func.max(c.resolved_ns).label("last"))
         rows = self._rows(counted.where(*_like(tenant, call, since_ns)).group_by(c.resolution))
-        found = {row["resolution"]: row for row in rows}
-        refusals = sum(int(found[each]["n"]) for each in REFUSED if each in found)
-        withdrawn = int(found[WITHDRAWN]["n"]) if WITHDRAWN in found else 0
+        by_resolution = {row["resolution"]: row for row in rows}
+        refusals = sum(int(by_resolution[each]["n"]) for each in REFUSED if each in by_resolution)
+        withdrawn = int(by_resolution[WITHDRAWN]["n"]) if WITHDRAWN in by_resolution else 0
         return TurnedDown(refusals, withdrawn, max((int(row["last"]) for row in rows), default=0))
 
     def last_refused(self, tenant: str, call: Call, since_ns: int) -> Approval | None:
@@ -308,8 +308,8 @@ class PeopleReads:
 
     def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, LastClaims]:
         theirs = or_(false(), *(and_(*_of(t.seen, "account", account)) for account in accounts))
-        found = self._values(LastClaims, select(t.seen).where(t.seen.c.tenant == tenant, theirs))
-        return {each.account: each for each in found}
+        claims = self._values(LastClaims, select(t.seen).where(t.seen.c.tenant == tenant, theirs))
+        return {each.account: each for each in claims}
 
     def outcome(self, decision_id: str) -> ReportedOutcome | None:
         return _first(
@@ -330,8 +330,8 @@ class PeopleReads:
     def sign_count(self, tenant: str, passkey_id: str) -> int:
         """The counter of a passkey's last signature; 0 before the first."""
         c = t.signatures.c
-        found = self._rows(select(c["count"]).where(c.tenant == tenant, c.passkey_id == passkey_id))
-        return int(found[0]["count"]) if found else 0
+        counts = self._rows(select(c["count"]).where(c.tenant == tenant, c.passkey_id == passkey_id))
+        return int(counts[0]["count"]) if counts else 0
 
     def notices(self, at_ns: int, limit: int) -> tuple[Notice, ...]:
         """Undelivered messages that are due."""

@@ -97,8 +97,8 @@ def _one(db: Connection, change: Update | Delete, what: str) -> None:
 
 def _put(db: Connection, table: Table, key: Mapping[str, Any], rest: Mapping[str, Any]) -> None:
     """Update the row of this key, or insert it."""
-    found = [table.c[name] == value for name, value in key.items()]
-    if db.execute(update(table).where(*found).values(rest)).rowcount == 0:
+    same_key = [table.c[name] == value for name, value in key.items()]
+    if db.execute(update(table).where(*same_key).values(rest)).rowcount == 0:
         db.execute(insert(table).values({**key, **rest}))
 
 

@@ -344,8 +344,8 @@ def held(tenant: str, subject_index: str, agent: str, group: str = "") -> Select
     )
     open_ones: Any = select(*counts).select_from(approvals).where(c.tenant == tenant, OPEN)
     seat = select(seats.c.group_id).where(seats.c.approval_id == c.id, seats.c.group_id == group)
-    found: Select[Any] = open_ones.where(seat.exists()) if group else open_ones
-    return found
+    selected: Select[Any] = open_ones.where(seat.exists()) if group else open_ones
+    return selected
 
 
 def asked_since(tenant: str, since_ns: int) -> Select[Any]:
@@ -353,15 +353,15 @@ def asked_since(tenant: str, since_ns: int) -> Select[Any]:
     with the time, so it goes through these alone."""
     c, first = approvals.c, uuid7(max(0, since_ns), bytes(RANDOM_BYTES))
     columns = (c.id, c.opened_ns, c.call_subject_issuer, c.call_subject_id, c.call_agent, c.canary, seats.c.group_id)
-    found = select(*columns).select_from(approvals.outerjoin(seats, seats.c.approval_id == c.id))
-    return found.where(c.tenant == tenant, c.id >= first, c.opened_ns > since_ns).order_by(c.id)
+    selected = select(*columns).select_from(approvals.outerjoin(seats, seats.c.approval_id == c.id))
+    return selected.where(c.tenant == tenant, c.id >= first, c.opened_ns > since_ns).order_by(c.id)
 
 
 def questions(rows: Iterable[Mapping[Any, Any]]) -> tuple[Question, ...]:
     """The requests that those rows are of."""
-    found: dict[str, tuple[Mapping[Any, Any], set[str]]] = {}
+    by_request: dict[str, tuple[Mapping[Any, Any], set[str]]] = {}
     for row in rows:
-        _, groups = found.setdefault(row["id"], (row, set()))
+        _, groups = by_request.setdefault(row["id"], (row, set()))
         groups |= {row["group_id"]} - {None}
     return tuple(
         [
@@ -372,7 +372,7 @@ def questions(rows: Iterable[Mapping[Any, Any]]) -> tuple[Question, ...]:
                 frozenset(groups),
                 bool(row["canary"]),
             )
-            for row, groups in found.values()
+            for row, groups in by_request.values()
         ]
     )
 

@@ -75,11 +75,11 @@ def _durable(db: Connection) -> None:
 
 
 def _origin(db: Connection, origin: str | None, fresh: str) -> str:
-    found = db.execute(select(meta.c.value).where(meta.c.name == "origin")).scalar_one_or_none()
-    if found is None:
-        found = (origin or fresh).encode()
-        db.execute(insert(meta).values(name="origin", value=found))
-    name = bytes(found).decode()
+    stored = db.execute(select(meta.c.value).where(meta.c.name == "origin")).scalar_one_or_none()
+    if stored is None:
+        stored = (origin or fresh).encode()
+        db.execute(insert(meta).values(name="origin", value=stored))
+    name = bytes(stored).decode()
     if origin not in {None, name}:
         raise ConfigurationFault(
             "store.origin", f"store.origin: this store's log is {name!r}; set that, or use another database"

@@ -170,10 +170,10 @@ class PostgresTransactions:
         return None
 
     def _index(self, record_id: str) -> int | None:
-        found: int | None = self.db.execute(
+        index: int | None = self.db.execute(
             select(records.c.idx).where(records.c.id == record_id)
         ).scalar_one_or_none()
-        return found
+        return index
 
 
 def lock(db: Connection, known: Last | None = None) -> Head:

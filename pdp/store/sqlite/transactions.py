@@ -35,10 +35,10 @@ class SqliteTransactions:
 
     def _place(self) -> tuple[int, int] | None:
         try:
-            found = self._path.stat()  # never opened besides SQLite: closing it again would drop SQLite's locks
+            status = self._path.stat()  # never opened besides SQLite: closing it again would drop SQLite's locks
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     def check_place(self) -> None:
         """Raises FileReplaced while another file than ours, or none, lies where ours was."""

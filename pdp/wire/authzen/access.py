@@ -79,14 +79,14 @@ class AccessRequests:
             answers = await self._services.batch(asks, caller)
             pairs = zip(several.each, answers, strict=True)
             return {"evaluations": [self._answered(one, answered) for one, answered in pairs]}
-        found: list[Json] = []
+        decisions: list[Json] = []
         for one, ask in zip(several.each, asks, strict=True):
             (answered,) = await self._services.batch((ask,), caller)
             decision = self._answered(one, answered)
-            found.append(decision)
+            decisions.append(decision)
             if decision["decision"] is stop:
                 break
-        return {"evaluations": found}
+        return {"evaluations": decisions}
 
     async def search(self, searched: str, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """Who, what or how: see `EntitySearch`."""

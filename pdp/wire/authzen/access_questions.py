@@ -111,14 +111,14 @@ def _item(above: Object, one: Json, path: str) -> AccessQuestion | InvalidReques
 
 
 def _entity(given: Object, name: str, *, searched: bool) -> Entity:
-    found = _mandatory(given, name)
-    kind = _word(found, name, "type")
-    return Entity(kind, "" if searched else _word(found, name, "id"), _object(found, "properties", f"{name}."))
+    entity = _mandatory(given, name)
+    kind = _word(entity, name, "type")
+    return Entity(kind, "" if searched else _word(entity, name, "id"), _object(entity, "properties", f"{name}."))
 
 
 def _action(given: Object) -> Action:
-    found = _mandatory(given, "action")
-    return Action(_word(found, "action", "name"), _object(found, "properties", "action."))
+    action = _mandatory(given, "action")
+    return Action(_word(action, "action", "name"), _object(action, "properties", "action."))
 
 
 def _mandatory(given: Object, name: str) -> Object:
@@ -129,19 +129,19 @@ def _mandatory(given: Object, name: str) -> Object:
 
 def _object(given: Object, name: str, path: str = "") -> Object:
     """An object; an empty one where there is none."""
-    found = given.get(name)
-    if found is None:
+    member = given.get(name)
+    if member is None:
         return {}
-    if not isinstance(found, Mapping):
+    if not isinstance(member, Mapping):
         raise InvalidRequest(f"{path}{name}", "must be an object")
-    return found
+    return member
 
 
 def _word(entity: Object, path: str, name: str) -> str:
-    found = entity.get(name)
-    if not isinstance(found, str | None):
+    word = entity.get(name)
+    if not isinstance(word, str | None):
         raise InvalidRequest(f"{path}.{name}", "must be a string")
-    return fields.name(found or "", f"{path}.{name}", mandatory=True)
+    return fields.name(word or "", f"{path}.{name}", mandatory=True)
 
 
 def ask(asked: AccessQuestion, caller: Caller, options: AuthzenOptions, schema: Schema, until_ns: int) -> Ask:
@@ -198,15 +198,15 @@ def _credential(subject: Entity, agent: str, options: AuthzenOptions) -> Credent
 
 def _properties(schema: Json, entity: str) -> Object:
     """What an operation's schema says of the properties of subject, action or resource."""
-    found = schema
+    member = schema
     for step in ("properties", entity, "properties", "properties"):
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+        member = member.get(step) if isinstance(member, Mapping) else None
+    return member if isinstance(member, Mapping) else {}
 
 
 def _declared(schema: Json, entity: str) -> frozenset[str]:
-    found = _properties(schema, entity).get("properties")
-    return frozenset(found) if isinstance(found, Mapping) else frozenset()
+    properties = _properties(schema, entity).get("properties")
+    return frozenset(properties) if isinstance(properties, Mapping) else frozenset()
 
 
 def _closed(schema: Json) -> bool:

@@ -49,14 +49,14 @@ class Supposition:
         try:
             async with self.explain.turns.place(caller.tenant):
                 snapshot = self.explain.state.snapshot()
-                found: list[bool] = []
+                allowances: list[bool] = []
                 async for allowed in self._each(asks, caller, snapshot):
-                    found.append(allowed)
-                    if sum(found) == most:
+                    allowances.append(allowed)
+                    if sum(allowances) == most:
                         break
         except OverloadedError:
             raise Overloaded("search.busy", "Too many searches wait already; ask again shortly.") from None
-        effect = Effect.ALLOW if any(found) else Effect.DENY
+        effect = Effect.ALLOW if any(allowances) else Effect.DENY
         made = Explained(
             caller=caller.name,
             decision="",
@@ -65,10 +65,10 @@ class Supposition:
             effect=effect.value,
             policy_digest=snapshot.policy.digest,
             reproduced=None,
-            evaluations=len(found),
+            evaluations=len(allowances),
         )
         await self.explain.recorder.explained(caller.tenant, made, self.explain.clock.now_ns())
-        return tuple(found)
+        return tuple(allowances)
 
     async def _each(self, asks: Sequence[Ask], caller: Caller, snapshot: Snapshot) -> AsyncIterator[bool]:
         at_ns = self.explain.clock.now_ns()
@@ -125,12 +125,12 @@ class EntitySearch:
         server = server_of(asked.resource.type)
         bound = self._bound(searched, given, caller, snapshot)
         page = self._page(given.get("page"), bound)
-        found = self._candidates(searched, asked, caller, server, snapshot)[page.offset :]
-        asks = [ask(questions.of_candidate(asked, searched, each), caller) for each in found[: self._most]]
+        candidates = self._candidates(searched, asked, caller, server, snapshot)[page.offset :]
+        asks = [ask(questions.of_candidate(asked, searched, each), caller) for each in candidates[: self._most]]
         target = f"{OPERATION}:{operation_of(asked.resource.type, asked.action.name or '*')}"
         allowed = await self._suppose(asks, caller, server, target, page.limit or len(asks) + 1)
-        results = [_result(searched, asked, one) for one, yes in zip(found, allowed, strict=False) if yes]
-        ended = len(allowed) == len(found)
+        results = [_result(searched, asked, one) for one, yes in zip(candidates, allowed, strict=False) if yes]
+        ended = len(allowed) == len(candidates)
         answer: dict[str, Json] = {"results": results}
         if page.asked or not ended:
             token = "" if ended else self._token(page.offset + len(allowed), page.limit, bound)
@@ -150,11 +150,11 @@ class EntitySearch:
         """Ids by type, sorted; read once for each policy."""
         if self._entities[0] != snapshot.policy.digest:
             listed = json.loads(Bundle.from_bytes(snapshot.policy.artefact).org).get(ENTITIES)
-            found: dict[str, set[str]] = {}
+            by_type: dict[str, set[str]] = {}
             for one in listed if isinstance(listed, list) else ():
                 if isinstance(one, dict) and isinstance(one.get("type"), str) and isinstance(one.get("id"), str):
-                    found.setdefault(one["type"], set()).add(one["id"])
-            self._entities = snapshot.policy.digest, {kind: tuple(sorted(ids)) for kind, ids in found.items()}
+                    by_type.setdefault(one["type"], set()).add(one["id"])
+            self._entities = snapshot.policy.digest, {kind: tuple(sorted(ids)) for kind, ids in by_type.items()}
         return self._entities[1]
 
     @staticmethod

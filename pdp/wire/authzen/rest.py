@@ -101,9 +101,9 @@ class AuthzenRest(HttpListener):
         if url is None:
             return {}
         path = url.partition("://")[2].partition("/")[2]
-        found: dict[str, Json] = {"policy_decision_point": url}
-        found |= {name: f"{url}{at}" for name, at in self._endpoints.items()}
-        return {f"{WELL_KNOWN}/{path}" if path else WELL_KNOWN: found}
+        metadata: dict[str, Json] = {"policy_decision_point": url}
+        metadata |= {name: f"{url}{at}" for name, at in self._endpoints.items()}
+        return {f"{WELL_KNOWN}/{path}" if path else WELL_KNOWN: metadata}
 
 
 def _json(status: int, value: Mapping[str, Json] | str) -> HttpReply:

@@ -61,8 +61,8 @@ class AccessServicer:
             admitted = self._admission.admit(context, Role.DECIDE, f"authzen.{rpc.name}")
             try:
                 async with asyncio.timeout(seconds), admitted as by:
-                    found = await handler(_read(request, options.max_body_bytes), by, seconds)
-                    return ParseDict(dict(found), answer())
+                    response = await handler(_read(request, options.max_body_bytes), by, seconds)
+                    return ParseDict(dict(response), answer())
             except TimeoutError:
                 raise overdue() from None
 
@@ -70,8 +70,8 @@ class AccessServicer:
 
     async def _evaluations(self, given: Object, caller: Any, seconds: float) -> Mapping[str, Json]:
         """As of `AccessRequests`; the answer to a single question is the only one of its list."""
-        found = await self._access.evaluations(given, caller, seconds)
-        return found if "evaluations" in found else {"evaluations": [found]}
+        evaluations = await self._access.evaluations(given, caller, seconds)
+        return evaluations if "evaluations" in evaluations else {"evaluations": [evaluations]}
 
     def _search(self, searched: str) -> Handler:
         return partial(self._access.search, searched) if self._access.options.search_candidates else _no_searches

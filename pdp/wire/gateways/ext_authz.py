@@ -163,8 +163,13 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
             attributes.context_extensions.get(key, "") for key in (SERVER_KEY, PREFIX_KEY, METADATA_KEY, QUERIES_KEY)
         )
         route = _Route(server, prefix, metadata, queries.split())
-        if not route.server and (found := self._deciding.options.route_at(request.host, request.path)) is not None:
-            route = _Route(found.server, found.tool_prefix, found.resource_metadata or "", found.queries)
+        if (
+            not route.server
+            and (configured := self._deciding.options.route_at(request.host, request.path)) is not None
+        ):
+            route = _Route(
+                configured.server, configured.tool_prefix, configured.resource_metadata or "", configured.queries
+            )
         if not route.server:
             raise Forbidden(
                 "gateway.route",
@@ -238,10 +243,10 @@ def _called(message: McpMessage, prefix: str) -> tuple[CallParameters, ...]:
     """What a message asks for, by the server's own names. Raises Malformed."""
     if message.id is None:
         raise Malformed("id", "is missing; a call has one", number=INVALID_PARAMS)
-    found = calls(message.method, message.params, message.id)
-    if not all(call.name.startswith(prefix) and (not prefix or call.kind != "resource") for call in found):
+    named_calls = calls(message.method, message.params, message.id)
+    if not all(call.name.startswith(prefix) and (not prefix or call.kind != "resource") for call in named_calls):
         raise Malformed("params", "name what is not available", id_=message.id, number=INVALID_PARAMS)
-    return tuple(replace(call, name=call.name.removeprefix(prefix)) for call in found)
+    return tuple(replace(call, name=call.name.removeprefix(prefix)) for call in named_calls)
 
 
 def _challenged(reply: Reply, route: _Route) -> Reply:

@@ -196,11 +196,11 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         (server,) = self._servers(response.service_names, 1)
         asked = GatewayCall(server, _credential({}, response.metadata_context))
         result = await asyncio.to_thread(_parsed, response.mcp_response, self._deciding.max_result_bytes)
-        found = await self._deciding.inspected(asked, response.method, decision, result, caller)
-        if not found.passes:
-            told = {"decision_id": found.decision_id} if found.decision_id else {}
-            return _denied(_Code.PERMISSION_DENIED, found.safe_message, {"status": "deny", **told})
-        return None if found.result == result else await asyncio.to_thread(_written, found.result)
+        inspected = await self._deciding.inspected(asked, response.method, decision, result, caller)
+        if not inspected.passes:
+            named = {"decision_id": inspected.decision_id} if inspected.decision_id else {}
+            return _denied(_Code.PERMISSION_DENIED, inspected.safe_message, {"status": "deny", **named})
+        return None if inspected.result == result else await asyncio.to_thread(_written, inspected.result)
 
     def _undecided(self, method: str) -> None:
         """Raises Forbidden for what does not pass without a decision."""
@@ -220,17 +220,17 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         Raises InvalidRequest for a name that stands there twice."""
         mode, by_uri = self._deciding.options.prefix_mode, of.kind == "resource"
         prefixed = several if by_uri else mode == "always" or (mode == "conditional" and several)
-        found: dict[str, Mapping[str, Any]] = {}
+        by_name: dict[str, Mapping[str, Any]] = {}
         for one in listed:
             name = one[of.identity]
             backend, _, rest = name.partition(_URI_DELIMITER if by_uri else _DELIMITER)
-            if name in found:
+            if name in by_name:
                 raise InvalidRequest("mcp_response", f"has two {of.kind}s of one {of.identity}")
             if not prefixed:
-                found[name] = one
+                by_name[name] = one
             elif backend == service and rest:
-                found[name] = {**one, of.identity: rest}
-        return found
+                by_name[name] = {**one, of.identity: rest}
+        return by_name
 
     def _caching(self, listed: Mapping[str, Json], until: float) -> dict[str, Json]:
         """A list of one subject is no other's, and no older than its decision holds."""
@@ -242,10 +242,10 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
 
 def _parsed(raw: bytes, max_bytes: int) -> Mapping[str, Json]:
     """A result. Raises InvalidRequest."""
-    found, _ = parse_object(
+    parsed, _ = parse_object(
         raw, "mcp_response", max_bytes=max_bytes, max_depth=_LIST_DEPTH, max_values=_RESULT_VALUES
     )
-    return found
+    return parsed
 
 
 def _written(result: object) -> bytes:
@@ -257,9 +257,9 @@ def _list(raw: bytes, of: ListMethod) -> dict[str, Any]:
     listed, _ = parse_object(
         raw, "mcp_response", max_bytes=_MAX_LIST_BYTES, max_depth=_LIST_DEPTH, max_values=_MAX_LIST_VALUES
     )
-    found = listed.get(of.member)
-    if not isinstance(found, list) or not all(
-        isinstance(d, dict) and isinstance(d.get(of.identity), str) for d in found
+    items = listed.get(of.member)
+    if not isinstance(items, list) or not all(
+        isinstance(d, dict) and isinstance(d.get(of.identity), str) for d in items
     ):
         raise InvalidRequest("mcp_response", f"is no list of {of.kind}s")
     return dict(listed)
@@ -267,13 +267,13 @@ def _list(raw: bytes, of: ListMethod) -> dict[str, Any]:
 
 def _headers(given: Sequence[ext_mcp_pb2.McpHeader]) -> dict[str, str]:
     """Headers by name in lower case. Raises InvalidRequest for two copies of one that counts."""
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     for header in given:
         name = header.key.lower()
-        if name in (_AUTHORIZATION, MCP_PROTOCOL_VERSION_HEADER) and name in found:
+        if name in (_AUTHORIZATION, MCP_PROTOCOL_VERSION_HEADER) and name in headers:
             raise InvalidRequest("headers", f"{name} stands there more than once")
-        found[name] = header.value.decode("latin-1")
-    return found
+        headers[name] = header.value.decode("latin-1")
+    return headers
 
 
 def _credential(headers: Mapping[str, str], metadata: Struct) -> Credential:

@@ -100,8 +100,8 @@ class McpMessage:
 
     @property
     def meta(self) -> Mapping[str, Json]:
-        found = self.params.get("_meta")
-        return found if isinstance(found, Mapping) else {}
+        meta = self.params.get("_meta")
+        return meta if isinstance(meta, Mapping) else {}
 
 
 def http_request(attributes: ext_authz_pb2.AttributeContext) -> HttpRequest:
@@ -206,9 +206,9 @@ def _agree(request: HttpRequest, body: Mapping[str, Any], message: McpMessage) -
     if message.version or (stated and stated not in HANDSHAKE_PROTOCOL_VERSIONS):
         single = {name: values[0] for name, values in request.headers.items() if len(values) == 1}
         if message.id is not None and isinstance(
-            found := classify_inbound_request(body, headers=single), InboundLadderRejection
+            rejection := classify_inbound_request(body, headers=single), InboundLadderRejection
         ):
-            raise Malformed("request", found.message, id_=message.id, number=found.code)
+            raise Malformed("request", rejection.message, id_=message.id, number=rejection.code)
         if message.version and stated != message.version:
             raise _mismatch(MCP_PROTOCOL_VERSION_HEADER, message)
     name = message.params.get(NAME_BEARING_METHODS.get(message.method, ""), None)
@@ -235,13 +235,13 @@ def _mismatch(header: str, message: McpMessage) -> Malformed:
 
 def _texts(arguments: object) -> set[str | None]:
     """All texts, numbers and booleans of the arguments, as a client writes them into a header."""
-    found, left = set[str | None](), [arguments]
+    texts, left = set[str | None](), [arguments]
     while left:
         value = left.pop()
         if isinstance(value, dict | list):
             left.extend(value.values() if isinstance(value, dict) else value)
         elif isinstance(value, bool):
-            found.add("true" if value else "false")
+            texts.add("true" if value else "false")
         elif value is not None:
-            found.add(str(value))
-    return found
+            texts.add(str(value))
+    return texts

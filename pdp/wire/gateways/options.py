@@ -81,5 +81,5 @@ class GatewayOptions(Options):
 
     def route_at(self, host: str, path: str) -> RouteOptions | None:
         """The entry of an address. One with this host goes before one for any."""
-        found = {route.host: route for route in self.routes if route.path == path}
-        return found.get(host) or found.get(None)
+        by_host = {route.host: route for route in self.routes if route.path == path}
+        return by_host.get(host) or by_host.get(None)

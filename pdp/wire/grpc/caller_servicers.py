@@ -55,10 +55,10 @@ class AuditRpcs(CallerRpcs):
     async def SearchRecords(
         self, request: audit_pb2.SearchRecordsRequest, caller: Caller
     ) -> audit_pb2.SearchRecordsResponse:
-        found = await self._services.records.search(caller, *audit.search_ask(request))
+        page = await self._services.records.search(caller, *audit.search_ask(request))
         return audit_pb2.SearchRecordsResponse(
-            records=(audit.match(each, whole=request.with_records) for each in found.matches),
-            next_page_token=pages.token(str(found.before), request) if found.before else "",
+            records=(audit.match(each, whole=request.with_records) for each in page.matches),
+            next_page_token=pages.token(str(page.before), request) if page.before else "",
         )
 
     async def RecordReview(
@@ -74,8 +74,8 @@ class ExplainRpcs(CallerRpcs):
     service = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"]
 
     async def Explain(self, request: explain_pb2.ExplainRequest, caller: Caller) -> explain_pb2.ExplainResponse:
-        found = await self._services.explain(explain.why(request), caller)
-        return await asyncio.to_thread(explain.response, *found)  # it may hold some ten thousand facts
+        explained = await self._services.explain(explain.why(request), caller)
+        return await asyncio.to_thread(explain.response, *explained)  # it may hold some ten thousand facts
 
 
 class MandateRpcs(CallerRpcs):

@@ -121,8 +121,8 @@ class Listener:
         """Remove our own sockets, not those of a server that has taken the path since."""
         for path, made in self._sockets.items():
             with suppress(OSError):
-                found = path.lstat()
-                if (found.st_dev, found.st_ino) == made:
+                status = path.lstat()
+                if (status.st_dev, status.st_ino) == made:
                     path.unlink()
         self._sockets.clear()
 

@@ -93,10 +93,10 @@ class Agent:
 
     def call(self, event: bytes) -> HookCall:
         """The call of an event. Raises NotAnEventError."""
-        found = self.read(event)
-        if isinstance(found, HookResult):
+        event_read = self.read(event)
+        if isinstance(event_read, HookResult):
             raise NotAnEventError(f"hook_event_name: must be one of {', '.join(self.events)}")
-        return found
+        return event_read
 
     def read(self, event: bytes) -> HookCall | HookResult:
         """The call of an event, or its result. Raises NotAnEventError."""
@@ -132,10 +132,10 @@ def _before_tool(given: Mapping[str, Any]) -> HookCall:
     name = _text(given, "tool_name")
     server, tool = "", name
     if name.startswith("mcp__"):
-        found = _MCP.fullmatch(name)
-        if found is None:
+        named = _MCP.fullmatch(name)
+        if named is None:
             raise NotAnEventError("tool_name: which part is the server's name is unclear; rename the server")
-        server, tool = found[1], found[2]
+        server, tool = named[1], named[2]
     arguments = _arguments(given)
     id_ = _text(given, "tool_use_id") if given.get("tool_use_id") else _same(name, arguments)
     return HookCall(tool, arguments, _text(given, "session_id"), server, folder=_folder(given), id=id_)

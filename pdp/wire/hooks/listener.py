@@ -355,12 +355,12 @@ class HookListener(HttpListener):
 
 def _hooks(options: HookOptions) -> Mapping[str, Webhook]:
     """By path."""
-    found: dict[str, Webhook] = {}
+    by_path: dict[str, Webhook] = {}
     if options.claude_code is not None:
         seconds = options.claude_code.budget_ms / 1000
-        found["/claude-code"] = ClaudeCode(options.claude_code, options.principals_issuer, seconds)
+        by_path["/claude-code"] = ClaudeCode(options.claude_code, options.principals_issuer, seconds)
     if options.copilot_studio is not None:
         seconds, max_bytes = options.copilot_studio.budget_ms / 1000, options.max_body_bytes
         studio = CopilotStudio(options.copilot_studio, options.principals_issuer, seconds, max_bytes)
-        found["/copilot-studio/analyze-tool-execution"] = studio
-    return found
+        by_path["/copilot-studio/analyze-tool-execution"] = studio
+    return by_path

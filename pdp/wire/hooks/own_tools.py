@@ -204,8 +204,8 @@ def reaches(tool: OwnTool, arguments: Mapping[str, Any], at: str, folder: Path, 
 def led(tool: OwnTool, arguments: Mapping[str, Any], at: str) -> Mapping[str, Any] | None:
     """The arguments, in which a path that a link or `..` leads elsewhere is the one where it leads; so what is asked
     about is what is reached. None where readers of paths disagree on that."""
-    found = {name: _led(arguments[name], at) for name in tool.paths if name in arguments}
-    return None if None in found.values() else {**arguments, **found}
+    led_paths = {name: _led(arguments[name], at) for name in tool.paths if name in arguments}
+    return None if None in led_paths.values() else {**arguments, **led_paths}
 
 
 def _led(value: object, at: str) -> object | None:
@@ -258,10 +258,10 @@ def _alternatives(text: str) -> Iterator[str]:
     pending, given = [text], 0
     while pending:
         each = pending.pop()
-        if (found := _braces(each)) is None:
+        if (braces := _braces(each)) is None:
             yield each
             continue
-        start, end, parts = found
+        start, end, parts = braces
         given += len(each) * len(parts)
         if given > _MOST_CHARACTERS:
             raise ValueError("more alternatives than anybody means")
@@ -279,8 +279,8 @@ def _braces(text: str) -> tuple[int, int, list[str]] | None:
 def _with_commas(text: str) -> Iterator[tuple[int, int, list[int]]]:
     """Where each pair of braces with commas of its own starts and ends, and these. Raises ValueError."""
     opened: list[tuple[int, list[int]]] = []
-    for found in re.finditer(r"[{},]", text):
-        at, char = found.start(), found.group()
+    for match in re.finditer(r"[{},]", text):
+        at, char = match.start(), match.group()
         if char == "{":
             opened.append((at, []))
         elif opened and char == ",":

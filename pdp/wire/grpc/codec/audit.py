@@ -126,7 +126,7 @@ def review_ask(request: audit_pb2.RecordReviewRequest) -> tuple[AccessReview, st
             raise InvalidRequest(name, "is missing")
     if request.unused >= _END:
         raise InvalidRequest("unused", "is beyond every report")
-    found = AccessReview(
+    review = AccessReview(
         tenant=fields.name(request.tenant, "tenant", mandatory=True),
         report_sha256=request.report_sha256.hex(),
         from_ns=fields.instant_ns(request.from_time, "from_time"),
@@ -134,7 +134,7 @@ def review_ask(request: audit_pb2.RecordReviewRequest) -> tuple[AccessReview, st
         unused=request.unused,
         decided=REVIEWS.word(request.decided, "decided"),
     )
-    return found, fields.text(request.reason, "reason", fields.MAX_REASON)
+    return review, fields.text(request.reason, "reason", fields.MAX_REASON)
 
 
 def match(found: Match, *, whole: bool) -> audit_pb2.RecordSummary:

@@ -84,7 +84,7 @@ def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
 def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
     """A FilterToolsRequest. Raises InvalidRequest naming the field."""
     context = request.context
-    found = fields.checked_list(
+    ask = fields.checked_list(
         ListAsk(
             request_id=request.request_id,
             server=request.server,
@@ -106,7 +106,7 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
     fields.text(context.observation, "context.observation", fields.MAX_OBSERVATION)
     fields.text(context.working_folder, "context.working_folder", fields.MAX_FOLDER)
     fields.address(context.client_address, "context.client_address")
-    return found
+    return ask
 
 
 def _target(request: decision_pb2.DecideRequest) -> Target:
@@ -138,9 +138,9 @@ def _target(request: decision_pb2.DecideRequest) -> Target:
 
 def credential(given: types_pb2.Credential) -> Credential:
     """On whose behalf, or who acts. Nothing set is NoCredential. Raises InvalidRequest naming the field."""
-    found = credential_of(given)
-    fields.check_subject(found)
-    return found
+    checked = credential_of(given)
+    fields.check_subject(checked)
+    return checked
 
 
 def credential_of(given: types_pb2.Credential) -> Credential:
@@ -157,23 +157,23 @@ def credential_of(given: types_pb2.Credential) -> Credential:
 
 def session(given: types_pb2.Session) -> SessionAsk:
     """The session as the caller names it. Raises InvalidRequest."""
-    found = SessionAsk(*_SESSION(given))
-    fields.check_subject(NoCredential(), found)
-    return found
+    checked = SessionAsk(*_SESSION(given))
+    fields.check_subject(NoCredential(), checked)
+    return checked
 
 
 def _client_answers(answers: Iterable[decision_pb2.ClientAnswer]) -> tuple[ClientAnswer, ...]:
-    found = []
+    client_answers = []
     for i, answer in enumerate(answers):
         if answer.answer and answer.answer not in CLIENT_ANSWERS.words:
             raise InvalidRequest(f"client_answers[{i}].answer", "is not a value of this release")
-        found.append(ClientAnswer(answer.requirement_id, CLIENT_ANSWERS.words.get(answer.answer, "")))
-    return tuple(found)
+        client_answers.append(ClientAnswer(answer.requirement_id, CLIENT_ANSWERS.words.get(answer.answer, "")))
+    return tuple(client_answers)
 
 
 def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
     """The answer to one Decide."""
-    found = decision_pb2.DecideResponse(
+    message = decision_pb2.DecideResponse(
         decision_id=answer.decision_id,
         effect=EFFECTS.numbers[answer.effect],
         reasons=map(reason, answer.reasons),
@@ -188,16 +188,16 @@ def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
         session_handle=answer.session_handle,
     )
     if answer.valid_until_ns and (answer.effect is not Effect.DENY or answer.enforcement == OBSERVED):
-        found.valid_until.FromNanoseconds(answer.valid_until_ns)
+        message.valid_until.FromNanoseconds(answer.valid_until_ns)
     if answer.effect is Effect.PENDING:
-        found.pending.CopyFrom(_pending(answer))
-    return found
+        message.pending.CopyFrom(_pending(answer))
+    return message
 
 
 def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.FilterToolsResponse:
     """The answer to one FilterTools."""
     effect = answer.effect
-    found = decision_pb2.FilterToolsResponse(
+    message = decision_pb2.FilterToolsResponse(
         decision_id=answer.decision_id,
         effect=EFFECTS.numbers[effect],
         reasons=map(reason, answer.reasons) if effect is Effect.DENY else (),
@@ -213,8 +213,8 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
         observed=_views(answer.observed),
     )
     if effect is Effect.ALLOW or answer.enforcement == OBSERVED:
-        found.valid_until.CopyFrom(fields.timestamp(answer.valid_until_ns))
-    return found
+        message.valid_until.CopyFrom(fields.timestamp(answer.valid_until_ns))
+    return message
 
 
 def _views(tools: Iterable[tuple[str, Mapping[str, Json]]]) -> Iterator[decision_pb2.ToolView]:
@@ -243,16 +243,16 @@ def obligation(given: Mapping[str, Json]) -> types_pb2.Obligation:
 
 
 def _pending(answer: Answer) -> types_pb2.Pending:
-    found = types_pb2.Pending(requirements=map(requirement, answer.requirements), resume_token=answer.resume_token)
+    message = types_pb2.Pending(requirements=map(requirement, answer.requirements), resume_token=answer.resume_token)
     if answer.retry_after_ms:
         seconds, ms = divmod(answer.retry_after_ms, 1000)
-        found.retry_after.CopyFrom(Duration(seconds=seconds, nanos=ms * 1_000_000))
-    return found
+        message.retry_after.CopyFrom(Duration(seconds=seconds, nanos=ms * 1_000_000))
+    return message
 
 
 def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
     """One requirement of a pending answer."""
-    found = types_pb2.Requirement(
+    message = types_pb2.Requirement(
         id=wanted.id,
         kind=REQUIREMENT_KINDS.numbers[wanted.kind],
         state=REQUIREMENT_STATES.numbers[wanted.state],
@@ -266,8 +266,8 @@ def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
         approval_id=wanted.approval_id,
     )
     if wanted.state == "open":
-        found.expires_at.CopyFrom(fields.timestamp(wanted.expires_ns))
-    return found
+        message.expires_at.CopyFrom(fields.timestamp(wanted.expires_ns))
+    return message
 
 
 @lru_cache(16)

@@ -82,15 +82,15 @@ def data_at(path: str, limit: int = MAX_JSON_BYTES, *, of: str = "") -> Bound:
 def check(value: object, bounds: tuple[Bound, ...]) -> None:
     """Check fields of a value in this order. Raises InvalidRequest for the first that breaks its bound."""
     for read, path, limit, unit, printable, mandatory in bounds:
-        found = read(value)
-        if not found:
+        content = read(value)
+        if not content:
             if mandatory:
                 raise InvalidRequest(path, _MISSING)
-        elif len(found) > limit:
+        elif len(content) > limit:
             raise InvalidRequest(path, f"is longer than {limit} {unit}")
-        elif printable and not found.isprintable():
+        elif printable and not content.isprintable():
             raise InvalidRequest(path, _INVISIBLE)
-        elif not found.isascii() and isinstance(found, str) and not well_formed(found):
+        elif not content.isascii() and isinstance(content, str) and not well_formed(content):
             raise InvalidRequest(path, "has a lone surrogate; send well-formed Unicode")
 
 

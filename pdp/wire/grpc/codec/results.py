@@ -63,15 +63,15 @@ def _begun(start: decision_pb2.ResultStart) -> ResultAsk:
 
 def _effects(end: decision_pb2.ResultEnd) -> tuple[tuple[str, str, bytes], ...]:
     fields.count(end.observed_effects, "end.observed_effects", MAX_EFFECTS)
-    found = []
+    effects = []
     for i, effect in enumerate(end.observed_effects):
         path = f"end.observed_effects[{i}]"
         kind = fields.name(effect.kind, f"{path}.kind", mandatory=True)
         if "." not in kind:
             raise InvalidRequest(f"{path}.kind", "has no dot; write it like `file.read`")
         what = fields.text(effect.object, f"{path}.object", MAX_OBJECT)
-        found.append((kind, what, fields.data(effect.detail_json, f"{path}.detail_json")))
-    return tuple(found)
+        effects.append((kind, what, fields.data(effect.detail_json, f"{path}.detail_json")))
+    return tuple(effects)
 
 
 def _observed(end: decision_pb2.ResultEnd) -> tuple[tuple[str, ...], str] | None:
