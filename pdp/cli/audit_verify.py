@@ -137,10 +137,9 @@ class _Demanded:
         if self.policy is None:
             return ""
         self.policy.demand(note, self.since)
-        found = cosigned(note, self.policy.keys)
-        return (
-            f", cosigned by {', '.join(e.name for e in self.policy.witnesses if e.key.text() in found) or 'nobody'}"
-        )
+        cosigners = cosigned(note, self.policy.keys)
+        names = [each.name for each in self.policy.witnesses if each.key.text() in cosigners]
+        return f", cosigned by {', '.join(names) or 'nobody'}"
 
 
 def _receipts(place: Path | None) -> list[Path]:
@@ -152,7 +151,7 @@ def _receipts(place: Path | None) -> list[Path]:
 
 def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey], demanded: _Demanded) -> list[Presented]:
     """The records that receipts prove. Raises NoteFault."""
-    presented, told = [], ""
+    presented, proved = [], ""
     for proof in receipts:
         file = record or proof.with_suffix(".json")
         data = file.read_bytes()
@@ -163,8 +162,8 @@ def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey], dem
         except NoteFault as fault:
             raise NoteFault(fault.code, f"{proof.name}: {fault.message}") from None
         presented.append(Presented(data, file.with_suffix(SUFFIX)))
-        told = f"record {index} of {head.size} of {head.origin}{by}"
-    click.echo(f"verified: {told if len(receipts) == 1 else f'{len(receipts)} receipts'}")
+        proved = f"record {index} of {head.size} of {head.origin}{by}"
+    click.echo(f"verified: {proved if len(receipts) == 1 else f'{len(receipts)} receipts'}")
     return presented
 
 

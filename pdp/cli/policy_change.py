@@ -148,7 +148,7 @@ def diff(
         click.echo(json.dumps(change.facts(digests, people), indent=2))
     else:
         _show(change, tuple(each[:12] for each in digests), people)
-        _show_votes(change, told=bundles[0] is not None)
+        _show_votes(change, compared=bundles[0] is not None)
     sys.exit(_exit(change))
 
 
@@ -271,8 +271,8 @@ def _show(
         click.echo(f"  {number}  {code}  {NOT_REPLAYABLE[code]}{writers}")
 
 
-def _show_votes(change: PolicyChange, *, told: bool) -> None:
-    """The forecast; of OLD where that is a policy."""
+def _show_votes(change: PolicyChange, *, compared: bool) -> None:
+    """The forecast for NEW, and for OLD where that is a policy to be compared."""
     before, after = change.votes()
     asked = change.requests.asked
     if not after.groups and not before.groups and not asked:
@@ -281,7 +281,7 @@ def _show_votes(change: PolicyChange, *, told: bool) -> None:
     click.echo("votes a day: asked then, forecast for OLD, forecast for NEW")
     for group in sorted({*after.groups, *before.groups, *asked}):
         old, new = (each.groups.get(group, NO_VOTES) for each in (before, after))
-        then = f"{old.mean:.1f}" if told else "-"
+        then = f"{old.mean:.1f}" if compared else "-"
         span = f" ({new.low:.1f} to {new.high:.1f})" if new is not NO_VOTES else ""
         click.echo(f"  {group}  {asked[group] / change.days:.1f}  {then}  {new.mean:.1f}{span}")
     settled = change.requests.settled

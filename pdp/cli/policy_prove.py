@@ -139,7 +139,7 @@ def release_proof(loaded: Settings, asked: AskedProof, *, quiet: bool) -> Policy
     facts = words.facts(proof)
     calls = [f"{each['call']}{_where(each['places'])}" for each in facts["widenings"]]
     calls += [f"not proved: {each['place']}: {each['why']}" for each in facts["not_proved"]]
-    told = {
+    proved = {
         "old": {"policy": before.rules_digest, "org": before.org_digest},
         "verdict": proof.verdict,
         "found": names,
@@ -147,7 +147,7 @@ def release_proof(loaded: Settings, asked: AskedProof, *, quiet: bool) -> Policy
         "calls": [visible(each)[:_LONGEST_CALL] for each in calls],
         "forecast": votes,
     }
-    return PolicyProof.model_validate(told)
+    return PolicyProof.model_validate(proved)
 
 
 def _votes(file: Path, before: Bundle, after: Bundle) -> VoteForecast:
@@ -240,9 +240,9 @@ def _alone(bundle: Bundle, *, deep: bool, as_json: bool) -> NoReturn:
     from pdp.tools.prove.overview import overview  # noqa: PLC0415
     from pdp.tools.prove.proof import DEEP, Limits  # noqa: PLC0415
 
-    found = overview(bundle, DEEP if deep else Limits())
-    _print(words.overview_facts(found) if as_json else words.overview_lines(found))
-    sys.exit(_CODES[found.verdict])
+    of_policy = overview(bundle, DEEP if deep else Limits())
+    _print(words.overview_facts(of_policy) if as_json else words.overview_lines(of_policy))
+    sys.exit(_CODES[of_policy.verdict])
 
 
 def _print(report: dict[str, Any] | Iterator[str]) -> None:

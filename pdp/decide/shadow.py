@@ -200,8 +200,8 @@ class ShadowPolicies:
             self._count(each, "agreed")
             return
         shadow = events.ShadowPolicy(each.status.name, policy.digest, policy.revision)
-        made = partial(events.shadow_differs, shadow=shadow, decision=call.record, difference=difference)
-        await self.recorder.commit_all((self._event(entry.tenant, "shadow", made),))
+        record = partial(events.shadow_differs, shadow=shadow, decision=call.record, difference=difference)
+        await self.recorder.commit_all((self._event(entry.tenant, "shadow", record),))
         self._count(each, "differed")
 
     def _count(self, each: _Shadow, outcome: str) -> None:

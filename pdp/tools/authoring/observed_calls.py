@@ -59,8 +59,8 @@ class ObservedTool:
 
     def proposals(self) -> tuple[Drafted, ...]:
         """What was seen, as values of a review."""
-        found = [self._labels(), self._effects()]
-        return (*(each for each in found if each is not None), *self._behaviour())
+        proposals = (self._labels(), self._effects())
+        return (*(each for each in proposals if each is not None), *self._behaviour())
 
     @property
     def _returned(self) -> tuple[ObservedCall, ...]:
@@ -112,8 +112,8 @@ def check_calls(calls: Calls, definitions: Sequence[Mapping[str, Json]], drafts:
     for name in calls:
         if name not in listed:
             raise ConfigurationFault("observe.calls", "a tool is named that the server does not list")
-        said = listed[name].get("annotations")
-        stated: Mapping[str, Json] = said if isinstance(said, Mapping) else {}
+        annotations = listed[name].get("annotations")
+        stated: Mapping[str, Json] = annotations if isinstance(annotations, Mapping) else {}
         acts = stated.get("readOnlyHint") is False or stated.get("destructiveHint") is True
         if acts or set(drafts[name].effects) != {"reads"}:
             raise ConfigurationFault(
@@ -130,13 +130,13 @@ async def observe(
 ) -> tuple[ObservedTool, ...]:
     """Make the calls, one after the other, of what `check_calls` has let pass. Raises RegistryFault
     `observe.changed` where the server lists something else than was read."""
-    found: list[ObservedTool] = []
+    tools: list[ObservedTool] = []
     async with upstream.connections() as behind:
         await _same(behind, calls, definitions, seconds)
         for name, given in calls.items():
-            made = [await _called(behind, name, arguments, seconds) for arguments in given]
-            found.append(ObservedTool(drafts[name], tuple(made)))
-    return tuple(found)
+            observed_calls = [await _called(behind, name, arguments, seconds) for arguments in given]
+            tools.append(ObservedTool(drafts[name], tuple(observed_calls)))
+    return tuple(tools)
 
 
 async def _same(behind: Connections, calls: Calls, definitions: Sequence[Mapping[str, Json]], seconds: float) -> None:
@@ -149,12 +149,12 @@ async def _same(behind: Connections, calls: Calls, definitions: Sequence[Mapping
             for _ in range(_PAGES):
                 params = mcp_types.PaginatedRequestParams(cursor=cursor)
                 page = await client.session.send_request(mcp_types.ListToolsRequest(params=params), _Answer)
-                said = page.model_extra or {}
-                listed = said.get("tools")
+                answer = page.model_extra or {}
+                listed = answer.get("tools")
                 for each in listed if isinstance(listed, list) else ():
                     if isinstance(each, dict) and each.get("name") in expected:
                         now.setdefault(str(each["name"]), []).append(without_meta(each))
-                cursor = said.get("nextCursor")
+                cursor = answer.get("nextCursor")
                 if not isinstance(cursor, str):
                     break
     if now == {name: [each] for name, each in expected.items()}:
@@ -185,10 +185,10 @@ async def _called(behind: Connections, name: str, arguments: Mapping[str, Json],
 
 
 def _inspected(raw: bytes) -> ObservedCall:
-    found = inspect(raw, "", None, max_bytes=MAX_RESULT, personal=())
-    if not found.fact.check.ok:
+    inspected = inspect(raw, "", None, max_bytes=MAX_RESULT, personal=())
+    if not inspected.fact.check.ok:
         return ObservedCall(failed="its answer is too large, or can be read in more than one way")
-    return ObservedCall(len(raw), frozenset(each.kind for each in found.fact.findings))
+    return ObservedCall(len(raw), frozenset(each.kind for each in inspected.fact.findings))
 
 
 def written(tools: Sequence[ObservedTool]) -> Iterator[str]:
