@@ -18,7 +18,7 @@ from pdp.cli.commands import (
     TOOLS,
     Command,
     Duration,
-    engine_options,
+    engine_option,
     installed,
     not_in_image,
     usual_config,
@@ -60,7 +60,7 @@ _NO_TEXT = "log.note: a checkpoint or receipt is no UTF-8 text, so nobody signed
 )
 @click.option("--execute", "executed", is_flag=True, help="Also evaluate the decisions of receipts again.")
 @click.option("--bundle", type=IN_PATH, help="With --execute: the policy bundle, or a folder of bundles.")
-@engine_options
+@engine_option
 @archive_option
 def verify(
     *,
@@ -74,7 +74,6 @@ def verify(
     executed: bool,
     bundle: Path | None,
     engine: str,
-    opa: str | None,
     archive: Path | None,
 ) -> None:
     """Verify receipts, a log or a store.
@@ -100,7 +99,7 @@ def verify(
             if executed:
                 from pdp.cli.policy_change import execute  # noqa: PLC0415 - not in every installation
 
-                sys.exit(execute(presented, bundle or receipts[0].parent, engine, opa))
+                sys.exit(execute(presented, bundle or receipts[0].parent, engine))
         elif executed:
             raise click.UsageError("--execute: is for receipts; `pdp policy replay` does it for a store.")
         else:

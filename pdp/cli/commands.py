@@ -19,6 +19,7 @@ from click.core import ParameterSource
 from typing_extensions import override
 
 DEVTOOLS = "devtools"  # comes with the source, not with the wheel
+EMBEDDED = "embedded"  # the engine that comes with pdp
 TOOLS, LOCAL = "pdp.tools", "pdp.local"  # not in the server's image
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -28,11 +29,15 @@ IN_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _WHOLE = 1000  # characters: longer than any first sentence
 
 
-def engine_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options --engine and --opa: which engine evaluates."""
-    opa = click.option("--opa", help="With --engine opa: the binary; the `opa` on the PATH if left out.")
-    engine = click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
-    return engine(opa(command))
+def engine_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --engine: which engine evaluates."""
+    return click.option(
+        "--engine",
+        metavar="embedded|opa|PATH",
+        default=EMBEDDED,
+        show_default=True,
+        help="What evaluates: an `opa`, by its PATH or the one that is installed.",
+    )(command)
 
 
 def program_first(ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from pdp.cli.commands import FILE, FOLDER, IN_FOLDER, Commands, engine_options
+from pdp.cli.commands import EMBEDDED, FILE, FOLDER, IN_FOLDER, Commands, engine_option
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.local.scaffold import PACK_TEMPLATE, intent_template, intents, new_pack
 from pdp.people.console.wording import counted
@@ -24,9 +24,6 @@ FAULT = 1
 DENIED = 10  # findings that keep the bundle from becoming active, or failing tests
 _GATE_FAULTS = ("gate.died", "gate.time")
 _organisation = click.argument("organisation", metavar="[ORG_FOLDER]", required=False, type=IN_FOLDER)
-_shipped = click.option(
-    "--shipped", type=IN_FOLDER, default=None, help="Other Rego than the one that comes with pdp."
-)
 
 
 @click.group(
@@ -60,7 +57,6 @@ def policy() -> None:
 
 @policy.command()
 @_organisation
-@_shipped
 @click.option(
     "--registry",
     "registries",
@@ -68,13 +64,13 @@ def policy() -> None:
     multiple=True,
     help="A tenant's folder of the registry: warn of servers, tools and arguments that packs name and it has not.",
 )
-def check(organisation: Path | None, shipped: Path | None, registries: tuple[Path, ...], *, as_json: bool) -> None:
+def check(organisation: Path | None, registries: tuple[Path, ...], *, as_json: bool) -> None:
     """Say whether the policy of ORG_FOLDER, with what comes with pdp, may become active.
 
     This is the load gate that the server applies: file, line and what to write instead.
     """
     try:
-        checked = check_folder(shipped or shipped_rego(), organisation, registries)
+        checked = check_folder(shipped_rego(), organisation, registries)
     except RegistryFault as fault:
         click.secho(f"{fault.code}: {fault.message}", fg="red", err=True)
         sys.exit(FAULT)
@@ -87,11 +83,10 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
 
 @policy.command("test")
 @_organisation
-@_shipped
 @click.option("--filter", "name_filter", default=None, help="Only tests whose name contains this.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tests that pass, too, with the elements that packs gave.")
 @click.option("--coverage", is_flag=True, help="Say which lines and elements the tests reach.")
-@engine_options
+@engine_option
 @click.option("--junit", "junit_file", type=FILE, help="Write JUnit XML.")
 @click.option(
     "--suggest",
@@ -103,13 +98,11 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
 )
 def run(
     organisation: Path | None,
-    shipped: Path | None,
     name_filter: str | None,
     *,
     verbose: bool,
     coverage: bool,
     engine: str,
-    opa: str | None,
     junit_file: Path | None,
     suggest: bool,
     write: Path | None,
@@ -124,13 +117,11 @@ def run(
     Exit codes: 0 all pass (--suggest: printed, or nothing to suggest), 10 tests fail, 2 usage, 1 fault.
     """
     if suggest or write is not None:
-        others = bool(name_filter or verbose or coverage or engine == "opa" or junit_file or as_json)
-        _suggest(shipped, organisation, write, alone=suggest and not others)
-    binary = _opa(opa) if engine == "opa" else None
+        others = bool(name_filter or verbose or coverage or engine != EMBEDDED or junit_file or as_json)
+        _suggest(organisation, write, alone=suggest and not others)
+    binary = _opa(engine) if engine != EMBEDDED else None
     try:
-        tested = run_folder(
-            shipped or shipped_rego(), organisation, name_filter=name_filter, coverage=coverage, opa=binary
-        )
+        tested = run_folder(shipped_rego(), organisation, name_filter=name_filter, coverage=coverage, opa=binary)
     except Fault as fault:
         click.secho(f"{fault.code}: {fault.message}", fg="red", err=True)
         sys.exit(FAULT)
@@ -172,14 +163,13 @@ def new(name: str, organisation: Path, server: str | None, owner: str, intent: s
 
 @policy.command()
 @_organisation
-@_shipped
 @click.option("--output", type=FILE, required=True, help="policy.tar.gz")
-def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> None:
+def bundle(organisation: Path | None, output: Path) -> None:
     """Write the policy of ORG_FOLDER as a bundle for your own OPA.
 
     Only policy that may become active is written. The revision is its digest, on which the PDP insists.
     """
-    checked = check_folder(shipped or shipped_rego(), organisation)
+    checked = check_folder(shipped_rego(), organisation)
     if checked.bundle is None or not checked.report.ok:
         print_check(checked)
         sys.exit(_exit(checked.report.findings, ok=False))
@@ -187,22 +177,22 @@ def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> Non
     click.echo(f"{output}: revision {checked.bundle.digest}, roots {', '.join(ROOTS)}")
 
 
-def _suggest(shipped: Path | None, organisation: Path | None, file: Path | None, *, alone: bool) -> NoReturn:
+def _suggest(organisation: Path | None, file: Path | None, *, alone: bool) -> NoReturn:
     if organisation is None or not alone:
-        raise click.UsageError("--suggest is of an ORG_FOLDER, and goes with --write and --shipped alone.")
+        raise click.UsageError("--suggest is of an ORG_FOLDER, and goes with --write alone.")
     from pdp.cli.policy_prove import suggest  # noqa: PLC0415  # its prover is an extra
 
-    failed = suggest(shipped or shipped_rego(), organisation, file)
+    failed = suggest(shipped_rego(), organisation, file)
     if failed is not None:
         print_test(failed, verbose=False)
         sys.exit(_exit(failed.report.faults, ok=False))
     sys.exit(0)
 
 
-def _opa(named: str | None) -> Path:
-    program = shutil.which(named or "opa")
+def _opa(named: str) -> Path:
+    program = shutil.which(named)
     if program is None:
-        raise click.UsageError(f"there is no `{named or 'opa'}`; give --opa PATH.")
+        raise click.UsageError(f"there is no `{named}`; give --engine PATH.")
     return Path(program)
 
 

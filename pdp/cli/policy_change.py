@@ -18,7 +18,7 @@ import click
 
 from pdp import __version__
 from pdp.cli.audit import WRONG, Presented, bar, named
-from pdp.cli.commands import IN_FOLDER, Command, Duration, engine_options
+from pdp.cli.commands import IN_FOLDER, Command, Duration, engine_option
 from pdp.cli.store_place import ChosenDecisions, StorePlace, decision_options, store_options
 from pdp.core.check import NS
 from pdp.core.outcome.difference import Difference
@@ -57,14 +57,13 @@ _tenant = click.option("--tenant", default=None, help="Only the decisions of thi
 @store_options
 @decision_options
 @_tenant
-@engine_options
+@engine_option
 def replay(
     *,
     store: StorePlace,
     chosen: ChosenDecisions,
     tenant: str | None,
     engine: str,
-    opa: str | None,
     as_json: bool,
 ) -> None:
     """Evaluate recorded decisions of STORE again under their own policy, and say which come out otherwise.
@@ -74,7 +73,7 @@ def replay(
     Exit codes: 0 all that could be evaluated is as recorded, 10 something is not, or was altered, 2 usage, 1 fault,
     or nothing could be evaluated.
     """
-    host = chosen_host(engine, opa, SystemEntropy())
+    host = chosen_host(engine, SystemEntropy())
     with store.reader() as reader, bar(chosen.size(reader)) as progress:
         change = asyncio.run(_compared(_of(chosen.read(reader, progress), tenant), reader, (None, None), host))
         releases = _releases(reader, change)
@@ -88,7 +87,7 @@ def replay(
         }
         click.echo(json.dumps(facts, indent=2))
     else:
-        _show(change, (RECORDED, f"that which decided, on {engine}"), {}, releases)
+        _show(change, (RECORDED, f"that which decided, on {Path(engine).name}"), {}, releases)
     sys.exit(_exit(change))
 
 
@@ -112,7 +111,7 @@ def _releases(reader: StoreReader, change: PolicyChange) -> dict[str, list[str]]
 )
 @_tenant
 @click.option("--names", is_flag=True, help="Show subjects by name, where the store still has it.")
-@engine_options
+@engine_option
 def diff(
     *,
     old: str,
@@ -122,7 +121,6 @@ def diff(
     tenant: str | None,
     names: bool,
     engine: str,
-    opa: str | None,
     as_json: bool,
 ) -> None:
     """Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.
@@ -137,7 +135,7 @@ def diff(
     nothing to compare.
     """
     bundles = (None if old == RECORDED else _bundle(Path(old)), _bundle(new))
-    host = chosen_host(engine, opa, SystemEntropy())
+    host = chosen_host(engine, SystemEntropy())
     with store.reader() as reader, bar(reader.size()) as progress:
         rows = reader.since(reader.newest_ns() - since * NS, KINDS, progress)
         change = asyncio.run(_compared(_of(rows, tenant), reader, bundles, host))
@@ -178,7 +176,7 @@ def _bundle(folder: Path) -> Bundle:
     return checked.bundle
 
 
-def execute(presented: Sequence[Presented], bundles: Path, engine: str, opa: str | None) -> int:
+def execute(presented: Sequence[Presented], bundles: Path, engine: str) -> int:
     """Evaluate decisions of receipts again, tell what they came to, and return the exit code. `bundles` is a bundle,
     or a folder of bundles by digest."""
 
@@ -199,12 +197,12 @@ def execute(presented: Sequence[Presented], bundles: Path, engine: str, opa: str
                 progress(1)
         return lines
 
-    host = chosen_host(engine, opa, SystemEntropy())
+    host = chosen_host(engine, SystemEntropy())
     with bar(len(presented)) as progress:
         lines = asyncio.run(executed())
     for line in lines:
         click.echo(line, err=True)
-    click.echo(f"re-executed on {engine}: {len(presented) - len(lines)} of {len(presented)} as recorded")
+    click.echo(f"re-executed on {Path(engine).name}: {len(presented) - len(lines)} of {len(presented)} as recorded")
     return WRONG if lines else 0
 
 

@@ -54,8 +54,7 @@ _EXTRA = "This needs z3-solver: install the extra `prove` (docs/install.md)."
 @click.command(cls=Command)
 @click.argument("folders", nargs=-1, required=True, metavar="[OLD] NEW")
 @click.option("--within", default=None, metavar="MAX", help="Prove that NEW lets nothing through that MAX does not.")
-@click.option("--shipped", type=IN_FOLDER, default=None, help="NEW's shipped Rego, if not what comes with pdp.")
-@click.option("--old-shipped", type=IN_FOLDER, default=None, help="OLD's shipped Rego, if not NEW's.")
+@click.option("--old-shipped", type=IN_FOLDER, default=None, help="OLD's shipped Rego, if not what comes with pdp.")
 @click.option(
     "--golden",
     type=FILE,
@@ -67,7 +66,6 @@ def prove(
     *,
     folders: tuple[str, ...],
     within: str | None,
-    shipped: Path | None,
     old_shipped: Path | None,
     golden: Path | None,
     deep: bool,
@@ -92,7 +90,7 @@ def prove(
     if not new.is_dir():
         raise click.UsageError(f"{folders[-1]}: is no folder.")
     old = within if within is not None else folders[0] if len(folders) > 1 else None
-    ours = shipped or shipped_rego()
+    ours = shipped_rego()
     if old is None:
         if old_shipped is not None or golden is not None:
             raise click.UsageError("--old-shipped and --golden are of two policies.")

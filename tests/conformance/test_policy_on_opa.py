@@ -29,7 +29,7 @@ def run(*arguments: object) -> Result:
 def test_every_shipped_test_passes_on_opa_too(tmp_path: Path, *, lab: bool) -> None:
     folder = lab_and_acme(tmp_path) if lab else ACME
     here = run("test", folder, "--json")
-    there = run("test", folder, "--json", "--engine", "opa", "--opa", need("opa"))
+    there = run("test", folder, "--json", "--engine", need("opa"))
     assert there.exit_code == 0, there.output
     assert json.loads(there.output) == json.loads(here.output)
     assert json.loads(there.output)["passed"] > 100
@@ -50,7 +50,7 @@ def test_only_true_passes_and_errors_are_told(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "tiny.rego").write_text('package packs.tiny\n\nmeta := {"servers": ["git"], "owner": "x"}\n')
     (folder / "tiny_test.rego").write_text("package tiny_test\n\n" + "\n\n".join(TESTS.values()) + "\n")
-    done = run("test", tmp_path / "org", "--json", "--engine", "opa", "--opa", need("opa"), "--filter", "tiny_test")
+    done = run("test", tmp_path / "org", "--json", "--engine", need("opa"), "--filter", "tiny_test")
     assert done.exit_code == 10, done.output
     found = {r["name"].partition(".")[2]: r for r in json.loads(done.output)["results"]}
     assert {name for name, r in found.items() if r["passed"]} == {"test_true"}
@@ -60,8 +60,8 @@ def test_only_true_passes_and_errors_are_told(tmp_path: Path) -> None:
 
 
 def test_without_an_opa_it_says_so(tmp_path: Path) -> None:
-    assert run("test", ACME, "--engine", "opa", "--opa", tmp_path / "none").exit_code == 2
-    done = run("test", ACME, "--engine", "opa", "--opa", "/bin/true")
+    assert run("test", ACME, "--engine", tmp_path / "none").exit_code == 2
+    done = run("test", ACME, "--engine", "/bin/true")
     assert (done.exit_code, "policy.unavailable" in done.output) == (1, True)
 
 

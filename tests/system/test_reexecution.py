@@ -104,7 +104,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Proved:
 
 
 def _engine(engine: str) -> tuple[str, ...]:
-    return ("--engine", engine, *(("--opa", str(need("opa"))) if engine == "opa" else ()))
+    return ("--engine", str(need("opa")) if engine == "opa" else engine)
 
 
 @pytest.mark.parametrize("engine", ["embedded", "opa"])

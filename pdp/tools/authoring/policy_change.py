@@ -48,7 +48,7 @@ RUNS = 40  # of the forecast: the chance of each is the same in every forecast
 KINDS = ("decision", "approval")
 DIFF_SCHEMA = "pdp.policy-diff/1"
 RECORDED = "recorded"  # stands for the digest of no policy: what was answered
-_OPA_NEEDED = "--engine opa: there is no such program; give --opa PATH."
+_OPA_NEEDED = "--engine: there is no such program; give the PATH of an opa."
 Rows: TypeAlias = Iterable[tuple[bytes, Opened]]
 
 
@@ -214,12 +214,12 @@ def embedded(workers: int = EmbeddedOptions().workers) -> Host:
     return EngineHost(EmbeddedOptions(pool=pool, workers=workers))
 
 
-def chosen_host(engine: str, opa: str | None, entropy: Entropy) -> Callable[[], Host]:
-    """What makes hosts of the `engine`: "embedded", or "opa" with its program. Raises ConfigurationFault
+def chosen_host(engine: str, entropy: Entropy) -> Callable[[], Host]:
+    """What makes hosts of the `engine`: "embedded", or an opa by its name or path. Raises ConfigurationFault
     `engine.binary`."""
-    if engine != "opa":
+    if engine == "embedded":
         return embedded
-    program = shutil.which(opa or "opa")
+    program = shutil.which(engine)
     if program is None:
         raise ConfigurationFault("engine.binary", _OPA_NEEDED)
     options = OpaOptions.model_validate({"binary": program, "deadline_ms": DEADLINE_MS})
