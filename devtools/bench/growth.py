@@ -22,8 +22,8 @@ from pdp.core.record.stored import CallRow, Commit, CommitStep, PersonRow, Raise
 from pdp.proof import archiving
 from pdp.proof.archive import ArchiveFolder
 from pdp.runtime import bootstrap
-from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings
+from pdp.runtime.process import Process
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import decision_pb2
 from pdp.wire.grpc.codec import decisions

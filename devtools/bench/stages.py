@@ -21,8 +21,8 @@ from pdp.core.record.stored import Commit, RecordRef
 from pdp.decide.decision import Decision
 from pdp.host import event_loop
 from pdp.runtime import bootstrap
-from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings
+from pdp.runtime.process import Process
 from pdp.v1 import decision_pb2
 from pdp.wire.grpc.codec import decisions
 

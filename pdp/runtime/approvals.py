@@ -13,14 +13,11 @@ from pdp.core.approvals.turned_down import Backoff
 from pdp.core.bytes.digest import former_keys, keyed_index
 from pdp.core.call.registered import Admits
 from pdp.core.check import NS
-from pdp.core.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
-from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.decide.commit import Recorder
+from pdp.core.ports import Channel, Clock, EvidenceSource, Judge, Subjects
 from pdp.decide.evaluate import Sources
 from pdp.decide.facts import FactBuilder
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.outcomes import Outcomes
-from pdp.decide.state import ServiceState
 from pdp.host.fair_limiter import FairLimiter
 from pdp.host.part import Part
 from pdp.identity.revocations import Revocations
@@ -41,6 +38,7 @@ from pdp.people.resolve import Resolve
 from pdp.people.wait import Waiting
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
+from pdp.runtime.foundation import Foundation
 from pdp.runtime.secrets.reference import secret
 from pdp.store.opening import AnyStore
 from pdp.store.shared import Fingerprints
@@ -79,24 +77,20 @@ class WiredApprovals:
             await self.judging.close()
 
 
-def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
-    settings: Settings,
-    store: Store,
-    state: ServiceState,
+def wire_approvals(  # noqa: PLR0913 - what it rests on
+    process: Foundation,
+    *,
     subjects: Subjects,
     facts: FactBuilder,
-    recorder: Recorder,
     idempotency: Idempotency,
-    clock: Clock,
-    *,
-    entropy: Entropy,
-    index_key: bytes,
     revocations: Revocations,
     judge: Judge | None = None,
-    telemetry: Telemetry = SILENT,
     admits: Admits | None = None,
 ) -> WiredApprovals:
     """Wire it. `admits`: what was released. Raises ConfigurationFault for a secret that cannot be had."""
+    settings, store, state, clock = process.settings, process.measured, process.state, process.clock
+    recorder, entropy, index_key = process.recorder, process.environment.entropy, process.index_key
+    telemetry = process.telemetry
     options = settings.approvals
     console = settings.given(ConsoleOptions)
     address = options.console_url or (console.public_url if console else "")

@@ -20,6 +20,7 @@ from pdp.proof.pushes import cursor
 from pdp.runtime.approvals import recognised
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
+from pdp.runtime.foundation import Foundation
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 
@@ -48,14 +49,15 @@ async def archive(
         await store.close()
 
 
-def archiving_part(settings: Settings, store: AnyStore, recorder: Recorder, clock: StoreClock) -> Part:
+def archiving_part(process: Foundation) -> Part:
     """What a running process does for the archive."""
-    on = settings.audit.archive_after_days is not None
-    return Part("archive", work=partial(_keep_archiving, settings, store, recorder, clock) if on else None)
+    on = process.settings.audit.archive_after_days is not None
+    return Part("archive", work=partial(_keep_archiving, process) if on else None)
 
 
-async def _keep_archiving(settings: Settings, store: AnyStore, recorder: Recorder, clock: StoreClock) -> NoReturn:
+async def _keep_archiving(process: Foundation) -> NoReturn:
     """As `audit.archive_after_days` says, once an hour."""
+    settings, store, recorder, clock = process.settings, process.store, process.recorder, process.clock
     assert settings.audit.archive is not None  # noqa: S101 - the options go together
     folder, seconds = ArchiveFolder(settings.audit.archive), (settings.audit.archive_after_days or 0) * _DAY
     while True:

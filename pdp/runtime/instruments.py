@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from pdp.core.approvals.hourly_limits import WINDOW_NS, HourlyLimits, groups_asked
@@ -16,7 +16,6 @@ from pdp.core.call.term import Term
 from pdp.core.check import NS
 from pdp.core.ports import (
     Callers,
-    Clock,
     Content,
     DirectorySource,
     PolicySource,
@@ -26,12 +25,13 @@ from pdp.core.ports import (
 )
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.decide.facts import FactBuilder, ObservedFacts
-from pdp.decide.state import COMMON, Fleet
+from pdp.decide.state import COMMON
 from pdp.host.part import Part
 from pdp.operate.reload import Reloads
 from pdp.registry.release import SignedReleases
 from pdp.runtime.config.certificates import terms
 from pdp.runtime.config.settings import Settings
+from pdp.runtime.foundation import Foundation
 from pdp.runtime.secrets.reference import secret
 from pdp.runtime.telemetry.options import distribution_missing
 
@@ -48,7 +48,6 @@ class Ports:
     callers: Callers
     subjects: Subjects
     content: Content
-    store: Store
     policies: PolicySource
 
 
@@ -85,19 +84,27 @@ def _secrets(settings: Settings) -> Callable[[str], bytes]:
     return resolve
 
 
-def observed(telemetry: Telemetry, ports: Ports, store: AnyStore) -> Ports:
+def observed_store(telemetry: Telemetry, store: AnyStore) -> Store:
+    """The store, instrumented with its stages."""
+    if telemetry is SILENT:
+        return store
+    from pdp.runtime.telemetry import observed as around  # noqa: PLC0415 - see above
+
+    store.observe(lambda entries: telemetry.measure("pdp.commit.batch", entries))
+    return cast("Store", around.ObservedStore(store, telemetry))
+
+
+def observed(telemetry: Telemetry, ports: Ports) -> Ports:
     """The ports, instrumented with their stages."""
     if telemetry is SILENT:
         return ports
     from pdp.runtime.telemetry import observed as around  # noqa: PLC0415 - see above
 
-    store.observe(lambda entries: telemetry.measure("pdp.commit.batch", entries))
     # what is not observed goes through by __getattr__, which no type checker follows
     return Ports(
         callers=cast("Callers", around.ObservedCallers(ports.callers, telemetry)),
         subjects=cast("Subjects", around.ObservedSubjects(ports.subjects, telemetry)),
         content=cast("Content", around.ObservedContent(ports.content, telemetry)),
-        store=cast("Store", around.ObservedStore(ports.store, telemetry)),
         policies=cast("PolicySource", around.ObservedPolicies(ports.policies, telemetry)),
     )
 
@@ -136,27 +143,32 @@ class KeptCounts:
 class Levels:
     """Gauges, set periodically on the event loop: no other thread reads the parts."""
 
-    settings: Settings
-    telemetry: Telemetry
-    store: Store
+    process: Foundation
+    _: KW_ONLY
     registry: Registry
     subjects: Subjects
     directories: DirectorySource
     reloads: Reloads
     tenants: tuple[str, ...]
-    fleet: Fleet
-    began_ns: int
     releases: SignedReleases | None = None
     parts: tuple[Part, ...] = ()  # set gauges of their own
+    settings: Settings = field(init=False)
+    store: Store = field(init=False)
+    telemetry: Telemetry = field(init=False)
+    began_ns: int = field(init=False)
     certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
     _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: the last warning
     _asked: dict[str, frozenset[str]] = field(default_factory=dict)  # by tenant: groups that were asked lately
 
     def __post_init__(self) -> None:
+        self.settings, self.store, self.telemetry = self.process.settings, self.process.store, self.process.telemetry
         self.certificates = terms(self.settings)
+        self.began_ns = self.process.clock.now_ns()
 
-    def part(self, clock: Clock) -> Part:
+    @property
+    def part(self) -> Part:
         """What a running process does with them."""
+        clock = self.process.clock
 
         async def levels() -> None:
             self.tell(clock.paced_ns())
@@ -185,7 +197,7 @@ class Levels:
         level(
             "pdp.release.problem", int(self.reloads.release is not None and self.reloads.release.failure is not None)
         )
-        differs = {each.part for each in self.fleet.differences()}
+        differs = {each.part for each in self.process.state.fleet.differences()}
         for part in COMMON:
             level("pdp.fleet.differs", int(part in differs), {"pdp.part": part})
         for tenant in self.tenants:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 
 from pdp.core.call.registered import Admits
 from pdp.core.check import NS
-from pdp.core.ports import Entropy, Judge
+from pdp.core.ports import Judge
 from pdp.core.ports.telemetry import Telemetry
 from pdp.host import child
 from pdp.judge.client import JudgeClient
@@ -15,6 +14,7 @@ from pdp.judge.options import JudgeOptions, distribution_missing
 from pdp.judge.process import JudgeSupervisor, RunningJudge
 from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime.config.settings import Settings
+from pdp.runtime.environment import Environment
 
 PROCESS = "pdp.runtime.judge_process"  # its module
 
@@ -22,21 +22,19 @@ PROCESS = "pdp.runtime.judge_process"  # its module
 def wire_judge(
     settings: Settings,
     options: JudgeOptions,
-    *,
-    entropy: Entropy,
-    monotonic: Callable[[], int],
+    environment: Environment,
     telemetry: Telemetry,
     admits: Admits | None = None,
 ) -> JudgeClient:
-    """The judge of the settings. `begin` starts its process. `monotonic` is in nanoseconds.
-    Raises ConfigurationFault (`judge.prompts`, `judge.distribution`, `release.*`)."""
+    """The judge of the settings. `begin` starts its process. Raises ConfigurationFault (`judge.prompts`,
+    `judge.distribution`, `release.*`)."""
     check(options)
     return JudgeClient(
         options,
         LoadedPrompts(options.prompts_folder, admits=admits),
         JudgeSupervisor(lambda: start_judge(options, settings), lambda up: telemetry.level("pdp.judge.up", int(up))),
-        entropy=entropy,
-        monotonic=lambda: monotonic() / NS,
+        entropy=environment.entropy,
+        monotonic=lambda: environment.monotonic() / NS,
         telemetry=telemetry,
     )
 

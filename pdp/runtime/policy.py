@@ -6,9 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from pdp.core.call.registered import Admits
-from pdp.core.ports import Clock
-from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.decide.commit import Recorder
+from pdp.core.ports.telemetry import SILENT
 from pdp.decide.shadow import ShadowPolicies
 from pdp.people.reach.directory import files_digest, part_of, read_files
 from pdp.policy.bundle import read_bundle, shipped_rego
@@ -16,7 +14,7 @@ from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, deciding_host, released_parts, replaying_host
 from pdp.runtime.config.settings import Settings
-from pdp.runtime.environment import Environment
+from pdp.runtime.foundation import Foundation
 from pdp.runtime.instruments import KeptCounts, Losses
 from pdp.runtime.secrets.reference import secret
 
@@ -31,10 +29,9 @@ class WiredPolicy:
     answers: KeptAnswers
 
 
-def wire_policy(
-    settings: Settings, environment: Environment, telemetry: Telemetry, losses: Losses, admits: Admits | None
-) -> WiredPolicy:
+def wire_policy(process: Foundation, losses: Losses, admits: Admits | None) -> WiredPolicy:
     """Policy of the settings. Raises ConfigurationFault."""
+    settings, environment, telemetry = process.settings, process.environment, process.telemetry
     options = settings.policy
     opa, engines, entropy = options.opa, options.embedded(), environment.entropy
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
@@ -71,17 +68,17 @@ def parts_of(settings: Settings) -> dict[str, str]:
 log = logging.getLogger("pdp.policy")
 
 
-def shadows(
-    settings: Settings, environment: Environment, recorder: Recorder, clock: Clock, telemetry: Telemetry
-) -> ShadowPolicies:
+def shadows(process: Foundation) -> ShadowPolicies:
     """The configured shadows, none loaded yet. Each has one worker of the embedded engine, under the limits of
     `policy`, whichever engine decides; past the same load gate, both answer alike."""
+    settings = process.settings
     host = EngineHost(replace(settings.policy.embedded(), workers=1), on_kill=_lost)
     sources = {
-        name: FolderSource(host, shipped_rego(), folder, environment.gate)
+        name: FolderSource(host, shipped_rego(), folder, process.environment.gate)
         for name, folder in settings.policy.shadow.items()
     }
-    return ShadowPolicies(sources, recorder, clock, settings.service.watch_seconds, host.close, telemetry)
+    watch_seconds = settings.service.watch_seconds
+    return ShadowPolicies(sources, process.recorder, process.clock, watch_seconds, host.close, process.telemetry)
 
 
 def _lost(why: str) -> None:

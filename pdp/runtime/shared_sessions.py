@@ -5,21 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pdp.core.bytes.digest import former_keys, keyed_index
-from pdp.core.ports.telemetry import Telemetry
-from pdp.runtime.config.settings import Settings
-from pdp.runtime.environment import Environment
+from pdp.runtime.foundation import Foundation
 from pdp.runtime.secrets.reference import secret
 from pdp.sessions.options import redis_missing
-from pdp.store.opening import AnyStore
 
 if TYPE_CHECKING:
     from pdp.sessions.on_redis import RedisSessions
 
 
-def shared_sessions(
-    settings: Settings, store: AnyStore, environment: Environment, telemetry: Telemetry, index_key: bytes
-) -> RedisSessions | None:
+def shared_sessions(process: Foundation) -> RedisSessions | None:
     """The sessions of the store's processes on Redis, where they lie there. Raises ConfigurationFault."""
+    settings, store, index_key = process.settings, process.store, process.index_key
     options = settings.sessions.redis
     if options is None:
         return None
@@ -37,10 +33,10 @@ def shared_sessions(
     sessions = RedisSessions(
         options,
         namespace(index_key),
-        environment.entropy,
+        process.environment.entropy,
         password=password,
         former=tuple((namespace(key), later) for key, later in former_keys(index_key)),
-        on_loss=lambda: telemetry.count("pdp.sessions.lost", {}),
+        on_loss=lambda: process.telemetry.count("pdp.sessions.lost", {}),
     )
     store.keep_sessions(sessions)
     return sessions

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pdp.runtime.consumers import Consumers
 
 if TYPE_CHECKING:
-    from pdp.runtime.bootstrap import Process
+    from pdp.runtime.process import Process
 
 
 @dataclass(frozen=True, slots=True)

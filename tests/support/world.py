@@ -34,9 +34,9 @@ from pdp.local.installation import CALLER_AUDIENCE
 from pdp.operate.admin import SwitchAsk
 from pdp.pinning.pin import pin
 from pdp.runtime import bootstrap
-from pdp.runtime.bootstrap import Process
 from pdp.runtime.config.settings import load
 from pdp.runtime.environment import Environment
+from pdp.runtime.process import Process
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 from pdp.wire.grpc import status
 from pdp.wire.grpc.codec import decisions

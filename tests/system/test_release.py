@@ -31,11 +31,11 @@ from pdp.local.installation import SIGNERS
 from pdp.registry import dsse
 from pdp.registry.release import PolicyProof
 from pdp.runtime import bootstrap
-from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
 from pdp.runtime.preflight import check as preflight
 from pdp.runtime.preflight.releases import VerifiedRelease, verify_release
+from pdp.runtime.process import Process
 from pdp.v1 import admin_pb2
 
 SECRETS = admin_pb2.RELOAD_PART_SECRETS

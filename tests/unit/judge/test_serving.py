@@ -25,7 +25,7 @@ from pdp.core.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
 from pdp.judge.client import JudgeClient
 from pdp.runtime import background, judge, preflight
 from pdp.runtime.config import settings
-from pdp.runtime.environment import SystemEntropy
+from pdp.runtime.environment import Environment
 
 
 def configured(llm: LlmStandIn, folder: Path, **over: Any) -> Path:
@@ -37,7 +37,7 @@ def configured(llm: LlmStandIn, folder: Path, **over: Any) -> Path:
 def wired(config: Path, telemetry: Telemetry = SILENT) -> JudgeClient:
     loaded = settings.load(config, {})
     assert loaded.judge is not None
-    return judge.wire_judge(loaded, loaded.judge, entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry)
+    return judge.wire_judge(loaded, loaded.judge, Environment(monotonic=lambda: 0), telemetry)
 
 
 @asynccontextmanager

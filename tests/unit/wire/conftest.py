@@ -28,6 +28,7 @@ from pdp.core.errors import Unauthenticated
 from pdp.core.outcome.answer import Terms
 from pdp.core.outcome.policy import Pack
 from pdp.core.ports import LoadedPolicy
+from pdp.core.ports.telemetry import SILENT
 from pdp.decide.admission import Admission, Limits, WorkerCrashQuota
 from pdp.decide.batch import Batch
 from pdp.decide.commit import Recorder
@@ -51,6 +52,8 @@ from pdp.proof.records import Records
 from pdp.proof.search import Readings
 from pdp.runtime.approvals import wire_approvals
 from pdp.runtime.config.settings import validate
+from pdp.runtime.environment import Environment
+from pdp.runtime.foundation import Foundation
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
@@ -285,10 +288,24 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     await reloads((), by="")
     repeats = Idempotency(key)
     options = validate({"mode": "development", "registry": {}}, tmp_path)
+    foundation = Foundation(
+        settings=options,
+        environment=Environment(entropy=entropy),
+        store=store,
+        measured=store,
+        telemetry=SILENT,
+        index_key=key,
+        clock=clock,
+        state=state,
+        recorder=recorder,
+    )
     wired = wire_approvals(
-        options, store, state, subjects, establish, recorder, repeats, clock,
-        entropy=entropy, index_key=key, revocations=Revocations(lambda: state.switches.revoked, key),
-    )  # fmt: skip
+        foundation,
+        subjects=subjects,
+        facts=establish,
+        idempotency=repeats,
+        revocations=Revocations(lambda: state.switches.revoked, key),
+    )
     source, resolve = wired.evidence, wired.resolve
     shares = Shares(DEFAULTS, Limits().max_in_flight, clock)
     decide = Decide(state, establish, repeats, source, resolve, recorder, clock, kills, Terms(), shares)

@@ -1,0 +1,497 @@
+"""One running decision point, put together of its parts.
+
+Each part is a property, made once, when another part first needs it. What it needs stands in it by name; what it
+gives is its value. What does something beside answering calls is in `parts`, in the order in which a process goes
+through them. A room on which no other part rests is a feature: one line of `features.FEATURES`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from pdp import __version__
+from pdp.content import ArgumentContent
+from pdp.core.call.registered import Admits
+from pdp.core.check import NS
+from pdp.core.outcome.answer import Terms
+from pdp.core.ports import EvidenceSource, Judge
+from pdp.core.ports.telemetry import Telemetry
+from pdp.decide.admission import Admission, Limits, WorkerCrashQuota
+from pdp.decide.batch import Batch
+from pdp.decide.commit import CLOCK, Recorder
+from pdp.decide.decide import Decide
+from pdp.decide.explain import Explain
+from pdp.decide.facts import FactBuilder
+from pdp.decide.filter import Filter
+from pdp.decide.idempotency import Idempotency
+from pdp.decide.inspect import HeldBytes, Inspect
+from pdp.decide.kind import Kinds
+from pdp.decide.proposals import Mandates
+from pdp.decide.pseudonyms import ERASURES
+from pdp.decide.results import ResultFacts
+from pdp.decide.sessions import EndSession, RememberedTokens, SessionSweep
+from pdp.decide.shadow import ShadowPolicies
+from pdp.decide.shares import Shares
+from pdp.decide.state import ServiceState
+from pdp.host import feature
+from pdp.host.part import Part
+from pdp.identity.authentication import Authentication
+from pdp.identity.revocations import Revocations, UnrevokedSubjects
+from pdp.identity.security_events import SignalOptions, marks
+from pdp.operate.admin import Admin
+from pdp.operate.erasure import Erasures
+from pdp.operate.reload import Reloads
+from pdp.operate.runs import Runs
+from pdp.policy.source import Host, KeptBundles
+from pdp.proof.records import Records
+from pdp.proof.search import Readings, Search
+from pdp.registry.load import SignedRegistry
+from pdp.registry.release import SignedReleases, releases_in_force
+from pdp.runtime import background, features
+from pdp.runtime.approvals import WiredApprovals, wire_approvals
+from pdp.runtime.archive import archiving_part
+from pdp.runtime.background import Supervisor
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.environment import Environment
+from pdp.runtime.foundation import Foundation
+from pdp.runtime.instruments import Levels, Losses, Ports, fact_builder, observed, observed_store
+from pdp.runtime.log_process import LogProcess, PublishedBeside
+from pdp.runtime.policy import WiredPolicy, shadows, wire_policy
+from pdp.runtime.renewal import server_tls, signers_keys
+from pdp.runtime.secrets.reference import secret
+from pdp.runtime.shared_sessions import shared_sessions
+from pdp.sessions.stored import StoredSessions
+from pdp.store.clock import StoreClock
+from pdp.store.opening import AnyStore
+from pdp.wire.grpc.server import GrpcServer
+from pdp.wire.grpc.servicer import Services
+
+if TYPE_CHECKING:
+    from pdp.sessions.on_redis import RedisSessions
+
+PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
+
+
+@dataclass(kw_only=True)
+class Process(Foundation):
+    """All parts of a process; `log` is the process that follows the log. Nothing is served yet."""
+
+    log: LogProcess
+    secrets_read: tuple[str, ...] = ()  # names of settings
+
+    @classmethod
+    def on(
+        cls,
+        store: AnyStore,
+        log: LogProcess,
+        *,
+        settings: Settings,
+        environment: Environment,
+        telemetry: Telemetry,
+        index_key: bytes,
+    ) -> Process:
+        """A process on an open store. Raises ConfigurationFault for what cannot work."""
+        clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
+        measured = observed_store(telemetry, store)
+        process = cls(
+            settings=settings,
+            environment=environment,
+            store=store,
+            measured=measured,
+            telemetry=telemetry,
+            index_key=index_key,
+            clock=clock,
+            state=ServiceState(store),
+            recorder=Recorder(measured, clock, environment.entropy, boot=store.boot, index_key=index_key),
+            log=log,
+        )
+        log.telemetry = telemetry
+        process.background.parts = process.levels.parts = process.parts
+        return process
+
+    # who asks
+
+    @cached_property
+    def identity(self) -> Authentication:
+        signals = self.settings.given(SignalOptions)
+        marked = {} if signals is None else marks(signals.streams)
+        return Authentication(self.settings.identity, production=self.settings.production, marks=marked)
+
+    @cached_property
+    def revocations(self) -> Revocations:
+        return Revocations(partial(attrgetter("switches.revoked"), self.state), self.index_key)
+
+    @cached_property
+    def subjects(self) -> UnrevokedSubjects:
+        return UnrevokedSubjects(self.identity.subjects, self.revocations)
+
+    # what calls rest on
+
+    @cached_property
+    def redis(self) -> RedisSessions | None:
+        return shared_sessions(self)
+
+    @cached_property
+    def sessions(self) -> StoredSessions:
+        return StoredSessions(self.settings.sessions, self.index_key)
+
+    @cached_property
+    def registry(self) -> SignedRegistry:
+        return SignedRegistry(self.settings.registry, high_water=self.store.high_water)
+
+    @cached_property
+    def releases(self) -> SignedReleases | None:
+        return releases_in_force(self.settings.release, self.store.high_water, self.clock.now_ns())
+
+    @cached_property
+    def admits(self) -> Admits | None:
+        return None if self.releases is None else self.releases.admits
+
+    @cached_property
+    def content(self) -> ArgumentContent:
+        return ArgumentContent(self.settings.content)
+
+    @cached_property
+    def losses(self) -> Losses:
+        return Losses(self.telemetry)
+
+    @cached_property
+    def policy(self) -> WiredPolicy:
+        return wire_policy(self, self.losses, self.admits)
+
+    @cached_property
+    def host(self) -> Host:
+        return self.policy.host
+
+    @cached_property
+    def shadows(self) -> ShadowPolicies:
+        return shadows(self)
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        """Its process is not yet running; None where none is configured, and then nothing of one is loaded."""
+        if self.environment.judge is not None or self.settings.judge is None:
+            return self.environment.judge
+        from pdp.runtime.judge import wire_judge  # noqa: PLC0415 - prompts, their parser and a process of its own
+
+        return wire_judge(self.settings, self.settings.judge, self.environment, self.telemetry, self.admits)
+
+    @cached_property
+    def ports(self) -> Ports:
+        return observed(self.telemetry, Ports(self.identity.callers, self.subjects, self.content, self.policy.source))
+
+    # decisions
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        prompts = self.judge.prompts if self.judge is not None else dict
+        return Kinds(erasures=partial(self.store.high_water, ERASURES), prompts=prompts)
+
+    @cached_property
+    def facts(self) -> FactBuilder:
+        return fact_builder(self.telemetry, self.ports.subjects, self.ports.content, self.sessions, **self._of_facts)
+
+    @cached_property
+    def _of_facts(self) -> Mapping[str, Any]:
+        return {
+            "entropy": self.environment.entropy,
+            "index_key": self.index_key,
+            "judge": self.judge,
+            "kinds": self.kinds,
+            "renew_ns": self.settings.store.longest_ttl_seconds * NS // 4,
+            "max_fact_bytes": self.settings.content.max_fact_bytes,
+        }
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        return Idempotency(self.index_key)
+
+    @cached_property
+    def crash_quota(self) -> WorkerCrashQuota:
+        return WorkerCrashQuota()
+
+    @cached_property
+    def shares(self) -> Shares:
+        options = self.settings.service
+        return Shares(options.shares.each(), options.max_in_flight, self.clock, self.telemetry)
+
+    @cached_property
+    def terms(self) -> Terms:
+        return Terms(self.settings.service.allow_seconds, self.settings.service.list_seconds)
+
+    @cached_property
+    def admission(self) -> Admission:
+        options = self.settings.service
+        limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
+        return Admission(self.ports.callers, self.recorder, self.clock, limits, self.shares)
+
+    @cached_property
+    def approvals(self) -> WiredApprovals:
+        return wire_approvals(
+            self,
+            subjects=self.subjects,
+            facts=self.facts,
+            idempotency=self.idempotency,
+            revocations=self.revocations,
+            judge=self.judge,
+            admits=self.admits,
+        )
+
+    @cached_property
+    def evidence(self) -> EvidenceSource:
+        return self.environment.evidence or self.approvals.evidence
+
+    @cached_property
+    def decide(self) -> Decide:
+        return Decide(
+            state=self.state,
+            facts=self.facts,
+            idempotency=self.idempotency,
+            evidence=self.evidence,
+            approvals=self.approvals.resolve,
+            recorder=self.recorder,
+            clock=self.clock,
+            crash_quota=self.crash_quota,
+            terms=self.terms,
+            shares=self.shares,
+        )
+
+    @cached_property
+    def filter(self) -> Filter:
+        return Filter(
+            state=self.state,
+            facts=self.facts,
+            recorder=self.recorder,
+            clock=self.clock,
+            kills=self.crash_quota,
+            terms=self.terms,
+            shares=self.shares,
+        )
+
+    @cached_property
+    def explain(self) -> Explain:
+        return Explain(
+            state=self.state,
+            facts=FactBuilder(self.subjects, self.content, self.sessions, **self._of_facts),  # no stages
+            evidence=self.evidence,
+            kept=KeptBundles(self.policy.replaying),
+            store=self.store,
+            recorder=self.recorder,
+            clock=self.clock,
+            kills=self.crash_quota,
+        )
+
+    @cached_property
+    def inspect(self) -> Inspect:
+        options = self.settings.content
+        return Inspect(
+            state=self.state,
+            store=self.store,
+            results=ResultFacts(self.content, self.sessions),
+            facts=self.facts,
+            idempotency=self.idempotency,
+            recorder=self.recorder,
+            clock=self.clock,
+            crash_quota=self.crash_quota,
+            index_key=self.index_key,
+            max_bytes=options.max_result_bytes,
+            at_once=options.max_inspections,
+            held=HeldBytes(options.max_results_bytes),
+            shares=self.shares,
+        )
+
+    @cached_property
+    def mandates(self) -> Mandates:
+        return Mandates(
+            store=self.store,
+            state=self.state,
+            subjects=self.ports.subjects,
+            sessions=self.sessions,
+            facts=self.facts,
+            recorder=self.recorder,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def end_session(self) -> EndSession:
+        return EndSession(
+            store=self.store,
+            state=self.state,
+            subjects=self.ports.subjects,
+            sessions=self.sessions,
+            recorder=self.recorder,
+            clock=self.clock,
+            notifications=self.approvals.notifications,
+        )
+
+    # records
+
+    @cached_property
+    def readings(self) -> Readings:
+        return Readings(self.recorder, self.clock)
+
+    @cached_property
+    def records(self) -> Records:
+        index = self.log.index
+        search = None if index is None else Search(self.store, index, self.index_key)
+        return Records(self.store, self.readings, self.signed, search)
+
+    @property
+    def signed(self) -> PublishedBeside | None:
+        """The signed log; None where nobody signs."""
+        return self.log.signed
+
+    # operation
+
+    @cached_property
+    def runs(self) -> Runs:
+        return Runs(self.recorder, self.measured, self.clock)
+
+    @cached_property
+    def reloads(self) -> Reloads:
+        return Reloads(
+            state=self.state,
+            policies=self.ports.policies,
+            registry=self.registry,
+            subjects=self.subjects,
+            reload_keys=self.identity.refresh,
+            recorder=self.recorder,
+            clock=self.clock,
+            directories=self.approvals.directories,
+            releases=self.releases,
+            secrets=tuple(signers_keys(self.settings, self.registry, self.releases)),
+        )
+
+    @cached_property
+    def admin(self) -> Admin:
+        return Admin(
+            state=self.state,
+            reloads=self.reloads,
+            registry=self.registry,
+            subjects=self.subjects,
+            store=self.store,
+            recorder=self.recorder,
+            clock=self.clock,
+            version=__version__,
+            index_key=self.index_key,
+            worker_deaths=lambda: self.losses.count,
+            kept=lambda: self.policy.answers.status,
+            kinds=lambda: self.kinds.status,
+            callers=tuple(each.caller(name) for name, each in self.settings.identity.callers.items()),
+            judge=self.judge,
+            shadows=self.shadows.status,
+            log_problem=lambda: self.log.problem,
+        )
+
+    @cached_property
+    def levels(self) -> Levels:
+        return Levels(
+            self,
+            registry=self.registry,
+            subjects=self.subjects,
+            directories=self.approvals.directories,
+            reloads=self.reloads,
+            tenants=self.approvals.services.sweep.tenants,
+            releases=self.releases,
+        )
+
+    # what listens
+
+    @cached_property
+    def services(self) -> Services:
+        return Services(
+            admission=self.admission,
+            decide=self.decide,
+            batch=Batch(self.decide),
+            filter=self.filter,
+            admin=self.admin,
+            reloads=self.reloads,
+            records=self.records,
+            erasures=Erasures(self.measured, self.recorder, self.clock, self.index_key),
+            explain=self.explain,
+            waiting=self.approvals.waiting,
+            outcomes=self.approvals.outcomes,
+            inspect=self.inspect,
+            mandates=self.mandates,
+            end_session=self.end_session,
+            approvals=self.approvals.services,
+            telemetry=self.telemetry,
+        )
+
+    @cached_property
+    def features(self) -> tuple[Part, ...]:
+        return tuple(
+            features.wire(
+                feature.Ports(
+                    settings=self.settings,
+                    secret=partial(secret, vault=self.settings.vault),
+                    store=self.measured,
+                    clock=self.clock,
+                    entropy=self.environment.entropy,
+                    telemetry=self.telemetry,
+                    index_key=self.index_key,
+                    answers=self.background.answers,
+                    services=(
+                        self.identity,
+                        self.recorder,
+                        self.revocations,
+                        self.services,
+                        self.approvals.services,
+                        self.records,
+                        self.reloads,
+                    ),
+                )
+            )
+        )
+
+    @cached_property
+    def server(self) -> GrpcServer:
+        return GrpcServer(
+            self.settings.server,
+            self.services,
+            answers=self.background.answers,
+            entropy=self.environment.entropy,
+            reflection_on=not self.settings.production,
+            telemetry=self.telemetry,
+            more=tuple(each for part in self.features for each in part.serves),
+        )
+
+    @cached_property
+    def background(self) -> Supervisor:
+        return Supervisor()
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that do something beside answering calls. They are closed in the reverse order."""
+        settings, clock = self.settings, self.clock
+        watch_seconds = settings.service.watch_seconds
+        idle_ns, lifetime_ns = settings.sessions.idle_seconds * NS, settings.sessions.lifetime_seconds * NS
+        return (
+            Part("telemetry", close=partial(asyncio.to_thread, self.telemetry.close)),
+            Part("store", ready=self.store.healthy, close=self.store.close),
+            background.clock_part(clock, self.runs),
+            *(() if self.redis is None else (self.redis.part,)),
+            Part("identity", close=self.identity.close),
+            Part("engines", close=self.host.close),
+            self.state.part,
+            self.kinds.part,
+            *background.watching(self.reloads, watch_seconds),
+            self.shadows.part,
+            *background.judging(self.judge, settings.judge, max(PROMPTS_SECONDS, watch_seconds)),
+            *self.approvals.parts(clock),
+            Part("session ends", chore=SessionSweep(self.store, self.recorder, clock, idle_ns)),
+            Part("remembered tokens", chore=RememberedTokens(self.ports.subjects, clock, idle_ns, lifetime_ns)),
+            Part("content", close=self.content.close),
+            self.runs.part,
+            self.readings.part,
+            self.levels.part,
+            archiving_part(self),
+            *self.log.parts(self.recorder, clock),
+            Part("server", renews=server_tls(settings.server.tls, self.server.tls)),
+            *self.features,
+        )
