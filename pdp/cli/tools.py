@@ -34,7 +34,7 @@ from pdp.cli.tools_folder import (
 )
 from pdp.cli.tools_observe import observe_command
 from pdp.cli.tools_scan import advised, scan_command, shadow
-from pdp.content.schema import Compiled, SchemaError
+from pdp.content.arguments import Compiled, SchemaError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import is_open, unbounded
 from pdp.core.bytes.uri_template import is_template, variables

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from pdp.content.argument_workers import READY
-from pdp.content.findings import guard_findings, text_findings
+from pdp.content.arguments import guard_findings, text_findings
 from pdp.core.call.effects import PermittedEffect
 from pdp.core.call.registered import Interpreter
 from pdp.core.text.credentials import OwnToken

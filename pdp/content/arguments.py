@@ -6,25 +6,32 @@ Values are never kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import takewhile
+from threading import Lock
+from typing import Self
 
-from cachetools import LRUCache
+import jsonschema_rs
+from cachetools import LRUCache, cached
 
 from pdp.content.argument_workers import INLINE, ArgumentWorkers, longest_inline
-from pdp.content.findings import guard_findings, text_findings, texts, undeclared_findings
 from pdp.content.options import MAX_NESTING, ContentOptions
-from pdp.content.results import inspect
-from pdp.content.schema import Compiled
+from pdp.content.places import MAX_PER_KIND, harmless, pointer
+from pdp.content.steering import steered
+from pdp.content.visits import Visits
 from pdp.core.bytes.digest import Json
-from pdp.core.bytes.schema import unbounded
+from pdp.core.bytes.schema import Path, declared_names, unbounded, undeclared
 from pdp.core.bytes.strict_json import MAX_BYTES, parse_object, parse_objects
 from pdp.core.call.facts import ArgumentsFact, Finding
-from pdp.core.call.registered import PinnedTool
+from pdp.core.call.registered import Interpreter, PinnedTool
 from pdp.core.check import OK, Check, failed
+from pdp.core.errors import InvalidRequest
 from pdp.core.record.inspection import Inspection
-from pdp.core.text.credentials import UNREAD, OwnToken
+from pdp.core.text.credentials import UNREAD, OwnToken, kinds_in
+from pdp.core.text.patterns import hidden_in
 
 FIELD = "arguments_json"
 DEFINITION_DEPTH = 64  # definitions hold schemas, which nest deeper than arguments
@@ -147,6 +154,8 @@ class ArgumentContent:
         personal: tuple[str, ...] | None = None,
     ) -> Callable[[bytes], Inspection]:
         """See `ports.Content.inspecting`."""
+        from pdp.content.results import inspect  # noqa: PLC0415 - argument workers do without
+
         schema = tool.definition.get("outputSchema") if tool is not None else None
         output = None
         if tool is not None and isinstance(schema, Mapping):
@@ -181,10 +190,266 @@ class ArgumentContent:
 def _bounded(value: Mapping[str, Json], arguments: Sequence[str], limit: int) -> Check:
     """`arguments.too_long` for a text that is longer than may be, where the schema bounds none."""
     for name in arguments:
-        if any(len(text) > limit for _, text in texts({"": value.get(name)})):
+        if any(len(text) > limit for _, text in _texts({"": value.get(name)})):
             return failed(
                 "arguments.too_long",
                 f"An argument of which the pinned schema names no length is longer than {limit} characters. Send "
                 "less, or have its `maxLength` pinned.",
             )
     return OK
+
+
+# the pinned schema
+
+_WIDEST = 10_000  # branches that may meet in one value
+_WORK = 250_000  # visits, at most, to find out where arguments break a schema
+_KEPT = 1_024  # compiled schemas of grants
+_BACKTRACKS = 10_000  # of the regular expression engine, for patterns that need it
+# where a pattern that gives up would make the whole pass
+_NEGATIVE = frozenset({"not", "if", "oneOf", "contains", "patternProperties"})
+
+
+class SchemaError(Exception):
+    """The schema does not compile."""
+
+
+class Compiled:
+    """One schema, ready. Drafts by `$schema`, 2020-12 when it is absent; formats are asserted."""
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        """Raises SchemaError."""
+        self._validator = _compile(dict(schema))
+        self._declared = declared_names(schema)
+        self._visits = Visits(schema)
+        if self._visits.widest() > _WIDEST:
+            raise SchemaError("Too many branches.")
+
+    @classmethod
+    def of(cls, schema: Mapping[str, Json]) -> Self | None:
+        """None for a schema that does not compile."""
+        try:
+            return cls(schema)
+        except SchemaError:
+            return None
+
+    def valid(self, value: Mapping[str, Json]) -> bool:
+        """Whether the value satisfies the schema."""
+        return bool(self._validator.is_valid(dict(value)))
+
+    def check(self, value: Mapping[str, Json], *, size: int, depth: int) -> Check:
+        """`arguments.schema` for the first thing that breaks the schema: where, and which keyword, unless that is too
+        much work for a value of this size (bytes) and depth."""
+        if self._validator.is_valid(dict(value)):
+            return OK
+        cheap = size * self._visits.along(depth) <= _WORK
+        error = next(iter(self._validator.iter_errors(dict(value))), None) if cheap else None
+        if error is None:
+            return failed(
+                "arguments.schema",
+                "The arguments break the pinned schema. Send what the tool's inputSchema asks for.",
+            )
+        # names that the schema does not declare are the caller's content
+        where = pointer(error.instance_path, self._declared.__contains__)
+        place = f"at {where}" if where else "at the top"
+        return failed(
+            "arguments.schema",
+            f"The arguments break the pinned schema {place}: keyword `{error.kind.name}`. "
+            "Send what the tool's inputSchema asks for.",
+            _hint(error, self._declared),
+        )
+
+
+_LONGEST_HINT = 200  # characters
+
+
+def _hint(error: jsonschema_rs.ValidationError, declared: Collection[str]) -> str:
+    """What an agent may know of its mistake: where, by names of the schema alone, and which types the server's own
+    schema asks for. Of other keywords nothing, for a review may have bounded what the server does not."""
+    path, types, kind = [*error.instance_path], _types(error), error.kind
+    missing = isinstance(kind, jsonschema_rs.ValidationErrorKind.Required)
+    if missing:
+        path.append(str(kind.value))
+    known = [*takewhile(lambda part: isinstance(part, int) or (part in declared and harmless(part)), path)]
+    whole = len(known) == len(path)
+    if not (types or (missing and whole)):
+        return ""
+    where = pointer(known, lambda _: True) or "the top"
+    place = where if whole else f"what stands below {where}"
+    mistake = "is missing" if missing else f"must be {' or '.join(sorted(types))}"
+    said = f"The arguments do not fit the schema that the server lists: {place} {mistake}."
+    return said if len(said) <= _LONGEST_HINT else ""
+
+
+def _types(error: jsonschema_rs.ValidationError) -> frozenset[str]:
+    """The types that would fit at the place of an error; none where it is about something else."""
+    kinds = jsonschema_rs.ValidationErrorKind
+    if isinstance(error.kind, kinds.Type):
+        return frozenset(error.kind.types)
+    if not isinstance(error.kind, kinds.AnyOf | kinds.OneOfNotValid):
+        return frozenset()
+    branches = [
+        {name for each in branch if each.instance_path == error.instance_path for name in _types(each)}
+        for branch in error.kind.context
+    ]
+    return frozenset().union(*branches) if branches and all(branches) else frozenset()
+
+
+@cached(LRUCache(_KEPT), lock=Lock())  # grants are looked up in the event loop, votes for one in a thread
+def _given(schema: bytes) -> Compiled | None:
+    try:
+        parsed, _ = parse_object(schema, "schema", max_bytes=len(schema))
+    except InvalidRequest:
+        return None
+    return Compiled.of(parsed)
+
+
+def satisfies(schema: bytes, value: Mapping[str, Json]) -> bool:
+    """Whether a value satisfies a schema given as JSON. Never for a schema that does not compile."""
+    compiled = _given(schema)
+    return compiled is not None and compiled.valid(value)
+
+
+def _compile(schema: dict[str, Json]) -> jsonschema_rs.Validator:
+    """Patterns run in linear time. Those with look-around or back-references cannot, so they run with a bounded
+    number of steps, and giving up counts as no match; where that would loosen, the schema is refused."""
+    linear = jsonschema_rs.RegexOptions()
+    try:
+        return _build(schema, linear)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        if _has_negative(schema):
+            raise SchemaError(type(error).__name__) from None
+    try:
+        return _build(schema, jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKS))
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise SchemaError(type(error).__name__) from None
+
+
+def _build(
+    schema: dict[str, Json], options: jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions
+) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True, pattern_options=options)
+
+
+def _has_negative(root: Json) -> bool:
+    pending: list[Json] = [root]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            if not _NEGATIVE.isdisjoint(node):
+                return True
+            pending.extend(node.values())
+        elif isinstance(node, Sequence) and not isinstance(node, str):
+            pending.extend(node)
+    return False
+
+
+# findings
+
+_SHORTEST = 12  # no credential format is shorter
+
+
+def text_findings(
+    value: Mapping[str, Json],
+    interpreters: Sequence[Interpreter],
+    own: tuple[OwnToken, ...],
+    personal: tuple[str, ...] | None = None,
+) -> tuple[Finding, ...]:
+    """What stands in the texts, whatever reads them: credentials, hidden characters, files that steer, and where
+    countries are given personal data; at most `MAX_PER_KIND` of a kind. Pure, and may take long."""
+    findings = tuple(_of_texts(value, interpreters, own))
+    if personal is not None:
+        findings = (*findings, *_personal(value, personal))
+    return _distinct(findings) if len(findings) > 1 else findings
+
+
+def _personal(value: Mapping[str, Json], countries: tuple[str, ...]) -> Iterator[Finding]:
+    from pdp.content.personal import KIND, found_in  # noqa: PLC0415 - where an organisation has it looked for
+
+    for path, text in _texts(value):
+        named = next((part for part in reversed(path) if isinstance(part, str)), "")
+        for detail in found_in(text, named, countries):
+            yield Finding(KIND, pointer(path, harmless), detail)
+
+
+def guard_findings(
+    value: Mapping[str, Json], interpreters: Sequence[Interpreter], hosts: Sequence[str]
+) -> tuple[Finding, ...]:
+    """What guards find for the interpreters; `hosts` are those that the organisation lists. Pure, and may take
+    long."""
+    from pdp.content.guards.run import guarded  # noqa: PLC0415 - for tools whose arguments something reads
+
+    judged = (
+        Finding(kind, pointer(path, harmless), code) for kind, path, code in guarded(value, interpreters, hosts)
+    )
+    return tuple(dict.fromkeys(judged))
+
+
+def _distinct(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, at most `MAX_PER_KIND` of each kind."""
+    every = tuple(found)
+    if len(every) < 2:
+        return every
+    distinct: dict[Finding, None] = {}
+    counts: Counter[str] = Counter()
+    for finding in every:
+        if finding not in distinct and counts[finding.kind] < MAX_PER_KIND:
+            counts[finding.kind] += 1
+            distinct[finding] = None
+    return tuple(distinct)
+
+
+def undeclared_findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:
+    """The members that a pinned schema does not declare: `undeclared` where it declares others, `unnamed` where it
+    takes whatever comes; at most `MAX_PER_KIND` of each."""
+    if _plainly_declared(value, schema):
+        return ()
+    return _distinct(
+        Finding("undeclared" if named else "unnamed", pointer(path, harmless))
+        for path, named in undeclared(schema, value)
+    )
+
+
+_COMMANDS = frozenset({"command", "commands", "cmd", "script", "shell_command"})  # names of arguments that are ones
+
+
+def _of_texts(
+    value: Mapping[str, Json], interpreters: Sequence[Interpreter], own: tuple[OwnToken, ...]
+) -> Iterator[Finding]:
+    shells = tuple([each.argument for each in interpreters if each.kind == "shell"]) if interpreters else ()
+    for path, text in _texts(value):
+        command = not _COMMANDS.isdisjoint(path)
+        command = command or (shells != () and pointer(path, lambda _: True).startswith(shells))
+        for detail in steered(text, command=command):
+            yield Finding("steering", pointer(path, harmless), detail)
+        if len(text) >= _SHORTEST:
+            for kind, name in kinds_in(text, own):
+                yield Finding(kind, pointer(path, harmless), name)
+        if not text.isascii() or not text.isprintable():
+            for name in hidden_in(text):
+                yield Finding("hidden_unicode", pointer(path, harmless), name)
+
+
+_SCALARS = frozenset({type(None), bool, str, int, float})  # of JSON
+
+
+def _plainly_declared(value: Mapping[str, Json], schema: Json) -> bool:
+    """Whether flat arguments all stand among the schema's own `properties`: then there is nothing to look for."""
+    named = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(named, Mapping) or not value.keys() <= named.keys():
+        return False
+    return _SCALARS.issuperset(map(type, value.values()))
+
+
+def _texts(root: Json) -> Iterator[tuple[Path, str]]:
+    """Every text with its path; a name in an object counts as text that stands where its member does."""
+    pending: list[tuple[Path, Json]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, Mapping):
+            for key, member in value.items():
+                yield (*path, key), key
+                pending.append(((*path, key), member))
+        elif isinstance(value, list):
+            pending.extend(((*path, i), member) for i, member in enumerate(value))

@@ -13,15 +13,15 @@ import binascii
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from pdp.content.findings import CODED, MAX_PER_KIND, harmless, pointer
 from pdp.content.passages import TextSpan, passages
-from pdp.content.schema import Compiled
+from pdp.content.places import CODED, MAX_PER_KIND, harmless, pointer
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import Path
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.facts import Finding, ResultFact
-from pdp.core.check import OK, failed
+from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
 from pdp.core.record.inspection import Inspection, Passage
 from pdp.core.text.credentials import OwnToken, windows
@@ -43,6 +43,14 @@ _WEAK = frozenset({"instruction.preference", "sentence.secret"})
 _HIGH = {TOGETHER.code, *(phrases.rule.code for phrases in RULES if phrases.rule.severity == "high")}
 
 
+class OutputSchema(Protocol):
+    """A pinned output schema, compiled."""
+
+    def check(self, value: Mapping[str, Json], *, size: int, depth: int) -> Check:
+        """Whether a value of this size (bytes) and depth satisfies it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Text:
     """One text of a result. `place` is what is replaced with it: for the name of a member, the object around."""
@@ -56,7 +64,7 @@ class _Text:
 def inspect(  # noqa: PLR0913 - what one result is looked at with
     raw: bytes,
     content_type: str,
-    output: Compiled | None,
+    output: OutputSchema | None,
     *,
     max_bytes: int,
     pinned: bool = False,
@@ -97,7 +105,7 @@ def _parsed(raw: bytes, content_type: str, max_bytes: int) -> tuple[Json, int]:
         raise InvalidRequest(FIELD, "is not UTF-8") from None
 
 
-def _schema(value: Mapping[str, Json], output: Compiled | None, size: int, depth: int) -> Iterator[Passage]:
+def _schema(value: Mapping[str, Json], output: OutputSchema | None, size: int, depth: int) -> Iterator[Passage]:
     """A tool with an output schema returns structured content that satisfies it; an error or a question to the user
     may have none."""
     unanswered = value.get("isError") is True or value.get("resultType") == "input_required"

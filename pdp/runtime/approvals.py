@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pdp.content.schema import satisfies
+from pdp.content.arguments import satisfies
 from pdp.core.approvals.hourly_limits import HourlyLimits
 from pdp.core.approvals.notices import Notifications, Route
 from pdp.core.approvals.turned_down import Backoff

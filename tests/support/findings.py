@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pdp.content.findings import text_findings, undeclared_findings
+from pdp.content.arguments import text_findings, undeclared_findings
 from pdp.core.call.facts import Finding
 from pdp.core.text.credentials import OwnToken
 

@@ -11,7 +11,7 @@ from typing import Any
 from support.findings import findings
 from support.for_each import for_each
 
-from pdp.content.findings import MAX_PER_KIND
+from pdp.content.places import MAX_PER_KIND
 from pdp.core.text.credentials import credentials
 from pdp.core.text.patterns import hidden_in
 

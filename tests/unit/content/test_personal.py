@@ -10,7 +10,7 @@ from random import Random
 
 import phonenumbers
 
-from pdp.content.findings import text_findings
+from pdp.content.arguments import text_findings
 from pdp.content.passages import passages
 from pdp.content.personal import COUNTRIES, found_in
 from pdp.content.results import inspect

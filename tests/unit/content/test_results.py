@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.content.arguments import ArgumentContent
+from pdp.content.arguments import ArgumentContent, Compiled
 from pdp.content.options import ContentOptions
 from pdp.content.results import inspect
-from pdp.content.schema import Compiled
 from pdp.core.call.registered import PinnedTool
 from pdp.core.record.inspection import Inspection, redactions
 

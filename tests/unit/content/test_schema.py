@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.findings import findings
 from support.for_each import for_each
 
-from pdp.content import schema
-from pdp.content.findings import MAX_PER_KIND, harmless, pointer
+from pdp.content import arguments
+from pdp.content.places import MAX_PER_KIND, harmless, pointer
 from pdp.core.bytes.schema import declared_names, is_open, undeclared
 
 STR = {"type": "string"}
@@ -235,4 +235,4 @@ def test_declared_names() -> None:
 
 def test_the_schemas_of_grants_are_kept_under_a_lock() -> None:
     """Votes are counted in a thread, grants are looked up in the event loop, and the cache is not thread-safe."""
-    assert schema._given.cache_lock is not None
+    assert arguments._given.cache_lock is not None

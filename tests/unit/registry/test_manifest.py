@@ -10,7 +10,7 @@ import pytest
 from registry_bench import NOW, REVIEWED, definition
 from support.for_each import for_each
 
-from pdp.content.schema import Compiled
+from pdp.content.arguments import Compiled
 from pdp.core.bytes.digest import canonical
 from pdp.core.bytes.schema import limited, unbounded
 from pdp.core.check import WORST_COUNT
