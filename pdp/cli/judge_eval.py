@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from pydantic import ValidationError
@@ -23,11 +23,12 @@ from rich.table import Table
 from pdp.cli.commands import IN_FILE, IN_FOLDER, Command, OutFile, publish
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
-from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
+from pdp.judge.options import JudgeOptions
 from pdp.judge.prompts import LoadedPrompts
 from pdp.pinning.review import load_review
 from pdp.runtime import judge_process
 from pdp.runtime.config import settings
+from pdp.runtime.config.problems import problems
 from pdp.runtime.environment import SystemEntropy
 from pdp.runtime.secrets.options import VaultOptions
 from pdp.tools.judge_eval import report
@@ -53,6 +54,7 @@ from pdp.tools.judge_eval.runs import (
 _LABELS = {"deny": "attack", "allow": "benign"}
 BEYOND, UNHEARD = 10, 11
 _AT_ONCE = 8
+_ALONE: Mapping[str, Any] = {"endpoint": "compatible", "max_concurrent": _AT_ONCE}  # without a configuration
 _TAPE_SECONDS = 60.0  # a tape needs none
 _Out = OutFile()
 _Share = click.FloatRange(0, 1)
@@ -60,15 +62,13 @@ _Share = click.FloatRange(0, 1)
 
 @click.command("eval", cls=Command)
 @click.argument("file", type=IN_FILE)
-@click.option("--endpoint", type=click.Choice(tuple(PRESETS)), default="compatible", show_default=True)
-@click.option("--base-url", default="", help="Where the API lies.")
-@click.option("--model", default="", help="The model; with --replay only needed for a tape of several.")
-@click.option("--api", type=click.Choice(("chat", "responses")), default="chat", show_default=True)
-@click.option("--answers", type=click.Choice(get_args(Answers)), help="How the endpoint is held to the form.")
-@click.option("--key", default="", help="file:PATH or vault:PATH#KEY (vault: with --config).")
-@click.option("--price-in", type=click.FloatRange(0), default=0.0, help="For a million tokens that are read.")
-@click.option("--price-out", type=click.FloatRange(0), default=0.0, help="For a million tokens that are written.")
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Sessions at once; 8, or as the configuration says.")
+@click.option(
+    "--judge",
+    "judge_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the section `judge`, over --config: endpoint=ollama, model=qwen3, max_concurrent=1; repeat.",
+)
 @click.option("--prompt", default="task-fit", show_default=True, help="Which prompt.")
 @click.option("--prompts", type=IN_FOLDER, help="Your own prompts and sections.")
 @click.option("--shipped", type=IN_FOLDER, help="Other prompts than those that come with pdp.")
@@ -98,7 +98,7 @@ def evaluate(*, config: Path | None = None, **given: Any) -> None:
 
     \b
     pdp judge eval cases.jsonl --config pdp.yaml --results run.jsonl --html run.html
-    pdp judge eval cases.jsonl --endpoint ollama --model qwen3 --results other.jsonl --compare run.jsonl
+    pdp judge eval cases.jsonl --judge endpoint=ollama --judge model=qwen3 --results other.jsonl --compare run.jsonl
 
     Exit codes: 0 measured, 10 beyond --attacks-at-most or --denied-at-most, or drifted, 11 the endpoint did not
     answer on some cases (the next run asks again), 1 fault, 2 usage.
@@ -157,48 +157,48 @@ class MeasuredJudge:
 
 def _run_of(given: Mapping[str, Any]) -> MeasuredJudge:
     """The run that the options of the command describe. Raises UsageError and ConfigurationFault."""
+    changed = _settings(given["judge_settings"])
     if (tape := given["replay"]) is not None:
         if given["record"] is not None:
             raise click.UsageError("--record and --replay exclude each other")
         models = models_of(tape)
-        model = given["model"] or (models[0] if len(models) == 1 else "")
+        model = changed.get("model") or (models[0] if len(models) == 1 else "")
         if model not in models:
-            raise click.UsageError(f"--model: the tape is of {', '.join(models) or 'no model'}")
+            raise click.UsageError(f"--judge model=NAME: the tape is of {', '.join(models) or 'no model'}")
         return MeasuredJudge(model, tape)
-    if given["config"] and (given["model"] or given["base_url"] or given["key"]):
-        raise click.UsageError("--config names the endpoint; --model, --base-url and --key have no place beside it")
-    options, vault = _configured(given["config"]) if given["config"] else (_options(given), None)
-    changed = {"tenant_share": 1.0, "max_concurrent": given["concurrency"] or options.max_concurrent}
-    options = options.model_copy(update=changed)
+    if given["config"] is None and "model" not in changed:
+        raise click.UsageError("give --config, --judge model=NAME or --replay")
+    configured, vault = _configured(given["config"]) if given["config"] else (_ALONE, None)
+    prices = {**configured.get("prices", {}), **changed.pop("prices", {})}
+    try:
+        options = JudgeOptions.model_validate({**configured, **changed, "prices": prices, "tenant_share": 1.0})
+    except ValidationError as error:
+        raise click.UsageError("; ".join(f"--judge {line}" for line in problems(error, JudgeOptions))) from None
     return MeasuredJudge(options.model, options, vault, given["record"])
 
 
-def _configured(path: Path) -> tuple[JudgeOptions, VaultOptions | None]:
+def _settings(given: Sequence[str]) -> dict[str, Any]:
+    """Settings of the section `judge`, of which `prices.input_per_million` is one of a section in it."""
+    changed: dict[str, Any] = {}
+    for each in given:
+        key, sign, value = each.partition("=")
+        section, _, name = key.partition(".")
+        if not sign or not section:
+            raise click.UsageError("--judge: give KEY=VALUE, such as model=qwen3")
+        if name:
+            changed.setdefault(section, {})[name] = value
+        else:
+            changed[section] = value
+    return changed
+
+
+def _configured(path: Path) -> tuple[Mapping[str, Any], VaultOptions | None]:
     loaded = settings.load(path, os.environ)
     if loaded.judge is None:
         raise ConfigurationFault(
-            "judge.absent", "The configuration has no section `judge`; add one, or give --model."
+            "judge.absent", "The configuration has no section `judge`; add one, or give --judge model=NAME."
         )
-    return loaded.judge, loaded.vault
-
-
-def _options(given: Mapping[str, Any]) -> JudgeOptions:
-    if not given["model"]:
-        raise click.UsageError("give --config, --model or --replay")
-    try:
-        return JudgeOptions(
-            endpoint=given["endpoint"],
-            base_url=given["base_url"],
-            model=given["model"],
-            api=given["api"],
-            answers=given["answers"],
-            api_key=given["key"],
-            max_concurrent=_AT_ONCE,
-            prices=Prices(input_per_million=given["price_in"], output_per_million=given["price_out"]),
-        )
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise click.UsageError(first["msg"].removeprefix("Value error, ")) from None
+    return loaded.judge.model_dump(exclude_unset=True), loaded.vault
 
 
 async def _results(

@@ -79,8 +79,13 @@ def evaluate(*arguments: str | Path) -> Result:
 def live(llm: LlmStandIn, folder: Path, *arguments: str | Path) -> Result:
     """The same, of a running stand-in."""
     key = llm.judge(folder)["api_key"]
-    endpoint = ("--base-url", llm.base_url, "--model", MODEL, "--key", key, "--answers", "json_schema")
-    return evaluate(*endpoint, *arguments)  # the last one counts
+    endpoint = (f"base_url={llm.base_url}", f"model={MODEL}", f"api_key={key}", "answers=json_schema")
+    return evaluate(*chosen(*endpoint), *arguments)  # the last one counts
+
+
+def chosen(*settings: str) -> tuple[str, ...]:
+    """The options that say these settings of the judge."""
+    return tuple(word for each in settings for word in ("--judge", each))
 
 
 def replay(folder: Path, *arguments: str | Path) -> Result:
@@ -94,7 +99,7 @@ def record() -> None:
     with tempfile.TemporaryDirectory() as name, LlmStandIn() as llm:
         llm.behave(moody)
         folder = Path(name)
-        made = live(llm, folder, few(folder), "--review", REVIEW, "--record", TAPE, "--concurrency", "1")
+        made = live(llm, folder, few(folder), "--review", REVIEW, "--record", TAPE, *chosen("max_concurrent=1"))
         assert made.exit_code == 0, made.output
         made = replay(folder, "--report", REPORT, "--html", PAGE)
         assert made.exit_code == 0, made.output

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.judge_eval import MODEL, PAGE, REPORT, REVIEW, TAPE, evaluate, few, live, moody, replay
+from support.judge_eval import MODEL, PAGE, REPORT, REVIEW, TAPE, chosen, evaluate, few, live, moody, replay
 from support.llm import LlmStandIn, echoes, fails, obeys, says
 
 from devtools import sandbox
@@ -94,7 +94,7 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, llm: LlmStandIn) -> None:
     assert live(llm, tmp_path, cases, "--results", results, "--limit", "8").exit_code == 0
     assert len(llm.requests) == asked
     # another model is another run
-    assert live(llm, tmp_path, cases, "--results", results, "--limit", "8", "--model", "other").exit_code == 0
+    assert live(llm, tmp_path, cases, "--results", results, "--limit", "8", *chosen("model=other")).exit_code == 0
     assert len(results.read_bytes().splitlines()) == 16
 
 
@@ -135,7 +135,7 @@ def test_two_runs_are_compared_on_the_same_cases(tmp_path: Path, llm: LlmStandIn
     llm.behave(obeys())
     report = tmp_path / "r.json"
     asked = (cases, "--results", two, "--compare", one, "--report", report, "--html", tmp_path / "r.html")
-    made = live(llm, tmp_path, *asked, "--model", "other")
+    made = live(llm, tmp_path, *asked, *chosen("model=other"))
     assert made.exit_code == 0, made.output
     found = json.loads(report.read_text())["comparison"]
     assert found["with"]["model"] == MODEL
@@ -180,12 +180,13 @@ def test_a_configuration_names_the_endpoint_and_what_it_costs(tmp_path: Path, ll
     section = llm.judge(tmp_path, prices=prices, model="of-the-configuration")
     server = PinnedServer("acme", "git", "https://mcp.acme.example/git", "owner")
     made = sandbox.create(tmp_path / "w", server, settings={"judge": section})
-    asked = (few(tmp_path), "--config", made.config, "--limit", "2", "--report", tmp_path / "r.json")
+    priced = chosen("prices.output_per_million=10000")  # over the configuration
+    asked = (few(tmp_path), "--config", made.config, *priced, "--limit", "2", "--report", tmp_path / "r.json")
     found = evaluate(*asked)
     assert found.exit_code == 0, found.output
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["judge"]["model"] == "of-the-configuration"
-    assert report["effort"]["cost"] == pytest.approx(2 * (900 * 1000 + 60 * 5000) / 1e6)
+    assert report["effort"]["cost"] == pytest.approx(2 * (900 * 1000 + 60 * 10000) / 1e6)
     assert "asking" not in found.output  # no progress bar where there is no terminal
 
 
@@ -206,7 +207,7 @@ def test_what_is_not_on_the_tape_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_the_other_api_is_asked_the_same(tmp_path: Path, llm: LlmStandIn) -> None:
-    assert live(llm, tmp_path, few(tmp_path), "--api", "responses", "--limit", "2").exit_code == 0
+    assert live(llm, tmp_path, few(tmp_path), *chosen("api=responses"), "--limit", "2").exit_code == 0
     assert {seen.path for seen in llm.requests} == {"/v1/responses"}
 
 
@@ -227,12 +228,13 @@ def test_requests_hold_what_a_judge_may_see_and_nothing_of_the_answer(tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give --config, --model or --replay"),
-        (("--model", "m"), "base_url is mandatory"),
-        (("--model", "m", "--base-url", "http://127.0.0.1:1/v1", "--key", "sk-123"), "api_key must be file:PATH"),
+        ((), "give --config, --judge model=NAME or --replay"),
+        (chosen("model"), "give KEY=VALUE"),
+        (chosen("model=m"), "base_url is mandatory"),
+        (chosen("model=m", "base_url=http://127.0.0.1:1/v1", "api_key=sk-123"), "api_key must be file:PATH"),
+        (chosen("model=m", "modle=n"), "modle"),
         (("--replay", TAPE, "--record", "x"), "exclude each other"),
-        (("--config", TAPE, "--model", "m"), "--config names the endpoint"),
-        (("--replay", TAPE, "--model", "unknown"), "the tape is of stand-in"),
+        (("--replay", str(TAPE), *chosen("model=unknown")), "the tape is of stand-in"),
     ],
 )
 def test_wrong_options_are_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
