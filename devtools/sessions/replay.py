@@ -36,7 +36,16 @@ from pdp.core.call.facts import (
     TargetFact,
     Waiver,
 )
-from pdp.core.call.mandates import NO_MANDATE, OUTWARD, SLOT, MandateFact, MandateStep, Seen, covered, left_for_slots
+from pdp.core.call.mandates import (
+    NO_MANDATE,
+    OUTWARD,
+    SLOT,
+    MandateFact,
+    MandateStep,
+    SeenValues,
+    covered,
+    left_for_slots,
+)
 from pdp.core.call.origins import (
     OWN,
     TASK,
@@ -236,7 +245,7 @@ class ReplayedMandate:
 
     def fact(self, target: TargetFact, arguments: Json, seen: SeenAtoms, known: Known) -> MandateFact:
         """What it covers of a call, which takes place."""
-        what = Seen(seen.first, self.untrusted, complete=known.labels and not seen.overflown)
+        what = SeenValues(seen.first, self.untrusted, complete=known.labels and not seen.overflown)
         planned, found = covered(
             self.steps,
             self.used,

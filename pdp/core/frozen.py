@@ -15,6 +15,6 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def frozen(made: type[T]) -> type[T]:
+def frozen(cls: type[T]) -> type[T]:
     """A dataclass with slots, compared and hashed by its fields; frozen for mypy."""
-    return dataclass(slots=True, unsafe_hash=True)(made)
+    return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -19,7 +19,7 @@ from pdp.core.call.mandates import (
     MandateFact,
     MandateState,
     MandateUse,
-    Seen,
+    SeenValues,
     covered,
     slot_atoms,
 )
@@ -55,7 +55,7 @@ def mandate_fact(decision: Decision, session: SessionFact) -> MandateFact:
     registry, tenant = decision.snapshot.registry, decision.caller.tenant
     untrusted = {source for source in mandate.sources if not _trusted(registry, tenant, source, decision.at_ns)}
     complete = session.observed and not overflown(session, decision.keys, decision.stored)
-    seen = Seen(lambda *pair: decision.seen.get(pair, ""), untrusted, complete)
+    seen = SeenValues(lambda *pair: decision.seen.get(pair, ""), untrusted, complete)
     planned, covers = covered(
         mandate.steps,
         MandateUse.from_text(row.used).calls,

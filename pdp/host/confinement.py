@@ -141,8 +141,8 @@ class Confinement:
         if self.alone or not _can_filter() or not hasattr(os, "pidfd_open"):
             return False
         action = ctypes.c_uint32(_USER_NOTIFICATION)
-        known = _libc().syscall(_SECCOMP[platform.machine()], _ACTION_AVAILABLE, 0, ctypes.byref(action))
-        return int(known) == 0
+        status = _libc().syscall(_SECCOMP[platform.machine()], _ACTION_AVAILABLE, 0, ctypes.byref(action))
+        return int(status) == 0
 
     @property
     def offline(self) -> bool:
@@ -152,21 +152,21 @@ class Confinement:
     def lacking(self) -> tuple[str, ...]:
         """What cannot be held on this machine: sentences without a full stop, none when all of it holds."""
         abi, filtering = _landlock_abi(), _can_filter()
-        found = []
+        problems = []
         if not abi:
-            found.append("its files are not confined: it may do what you may (this system has no Landlock)")
+            problems.append("its files are not confined: it may do what you may (this system has no Landlock)")
         if not filtering and not self.network:
             tcp = "TCP is refused, nothing else is" if abi >= _NET_ABI else "it may use it"
-            found.append(f"its network is not confined: {tcp} (no filter of system calls for this system)")
+            problems.append(f"its network is not confined: {tcp} (no filter of system calls for this system)")
         if not filtering:
-            found.append("local sockets are open to it: a container engine, a key agent, this decision point")
+            problems.append("local sockets are open to it: a container engine, a key agent, this decision point")
         if (abi and not filtering) or self.write:
-            found.append("it may change modes, owners and times of your files, whatever it may not read or write")
+            problems.append("it may change modes, owners and times of your files, whatever it may not read or write")
         if abi < _SCOPE_ABI:
-            found.append("it may end other processes of yours (this system's Landlock has no scopes)")
+            problems.append("it may end other processes of yours (this system's Landlock has no scopes)")
         if not filtering:
-            found.append("it may change limits and priorities of other processes of yours")
-        return tuple(found)
+            problems.append("it may change limits and priorities of other processes of yours")
+        return tuple(problems)
 
     def reached(self, command: Sequence[str], folder: str) -> tuple[str, ...]:
         """What of the machine, the system's own apart, the server of `command` in `folder` may read."""
@@ -195,10 +195,10 @@ class Confinement:
 
 def homes() -> tuple[Path, ...]:
     """The user's homes: what HOME says, by which programs go, and the account's where that is another one."""
-    found = [Path.home()]
+    homes = [Path.home()]
     with contextlib.suppress(KeyError):  # a user without an account
-        found.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
-    return tuple(dict.fromkeys(found))
+        homes.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    return tuple(dict.fromkeys(homes))
 
 
 def _safe_folder(folder: Path) -> tuple[str, ...]:
@@ -209,8 +209,8 @@ def _safe_folder(folder: Path) -> tuple[str, ...]:
 
 def _installed(command: Sequence[str], links: int = _LINKS) -> Iterator[str]:
     """Where the command's program is installed, and the interpreters that it names; scripts among the arguments."""
-    found = shutil.which(command[0])
-    program = Path(found) if found is not None else Path(command[0])
+    path = shutil.which(command[0])
+    program = Path(path) if path is not None else Path(command[0])
     for _ in range(links):
         yield from _parts(program)
         if not program.is_symlink():
@@ -254,8 +254,8 @@ def _landlock_abi() -> int:
 
 def _can_filter() -> bool:
     """Whether system calls can be filtered here."""
-    known = sys.platform == "linux" and sys.byteorder == "little" and platform.machine() in _ARCHITECTURES
-    return known and int(_libc().prctl(_PR_GET_SECCOMP, 0, 0, 0, 0)) >= 0
+    supported = sys.platform == "linux" and sys.byteorder == "little" and platform.machine() in _ARCHITECTURES
+    return supported and int(_libc().prctl(_PR_GET_SECCOMP, 0, 0, 0, 0)) >= 0
 
 
 def confine(rules: Confinement, home: str) -> None:
@@ -371,7 +371,7 @@ def main(arguments: Sequence[str]) -> None:
     started. The code is 126 where it could not be confined or started."""
     spec, _, *command = arguments
     given = json.loads(spec)
-    home, parent, told = given.pop("home"), given.pop("parent"), given.pop("told", "")
+    home, parent, socket_path = given.pop("home"), given.pop("parent"), given.pop("told", "")
     rules = Confinement(**{**given, "read": tuple(given["read"]), "write": tuple(given["write"])})
     os.closerange(3, _DESCRIPTORS)
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING | {signal.SIGCHLD})
@@ -380,12 +380,12 @@ def main(arguments: Sequence[str]) -> None:
         _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(_FAILED)
-    watched = _watching(rules) if told else None
+    watched = _watching(rules) if socket_path else None
     if not (server := os.fork()):
         _become(rules, home, command, watched)
     if watched is not None:
         written = None if not _landlock_abi() else rules.write
-        watched.watch(server, sys.modules["watching"].Teller(told, written, home))
+        watched.watch(server, sys.modules["watching"].Teller(socket_path, written, home))
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):  # the server's own, so that both ends of them see when it ends
         os.dup2(nothing, standard)
@@ -434,8 +434,8 @@ def _limit(rules: Confinement) -> None:
     user, present = os.getuid(), 0
     for each in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if each.name.isdecimal() and (found := (each / "task").stat()).st_uid == user:
-                present += found.st_nlink - 2
+            if each.name.isdecimal() and (tasks := (each / "task").stat()).st_uid == user:
+                present += tasks.st_nlink - 2
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     most = min([present + rules.tasks, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)])
     resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
@@ -463,20 +463,20 @@ def _watched(server: int, rules: Confinement) -> int:
 
 def _reaped() -> dict[int, int]:
     """Exit codes of children that have ended, each told once."""
-    found = {}
+    exits = {}
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            found[ended[0]] = os.waitstatus_to_exitcode(ended[1]) % 256
-    return found
+            exits[ended[0]] = os.waitstatus_to_exitcode(ended[1]) % 256
+    return exits
 
 
 def _children(process: int) -> list[int]:
-    found: list[int] = []
+    children: list[int] = []
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - often, and only names
             with open(f"/proc/{process}/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123
-                found += map(int, file.read().split())
-    return found
+                children += map(int, file.read().split())
+    return children
 
 
 def _is_within(tasks: int, memory: int) -> bool:
@@ -486,9 +486,9 @@ def _is_within(tasks: int, memory: int) -> bool:
         below += _children(each)
         with contextlib.suppress(OSError):
             status = Path(f"/proc/{each}/status").read_text(encoding="utf-8", errors="replace")
-            told = dict(line.split(":", 1) for line in status.splitlines())
-            tasks -= int(told["Threads"])
-            memory -= sum(int(told.get(kind, "0 kB").split()[0]) * _KIB for kind in ("RssAnon", "RssShmem"))
+            fields = dict(line.split(":", 1) for line in status.splitlines())
+            tasks -= int(fields["Threads"])
+            memory -= sum(int(fields.get(kind, "0 kB").split()[0]) * _KIB for kind in ("RssAnon", "RssShmem"))
     return tasks >= 0 and memory >= 0
 
 

@@ -9,12 +9,12 @@ _FRAMES, _CAUSES = 20, 8
 
 def kinds(error: BaseException) -> list[str]:
     """The classes of an exception and of what led to it, outermost first."""
-    found: list[str] = []
+    names: list[str] = []
     cause: BaseException | None = error
-    while cause is not None and len(found) < _CAUSES:
-        found.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
+    while cause is not None and len(names) < _CAUSES:
+        names.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
         cause = cause.__cause__ or cause.__context__
-    return found
+    return names
 
 
 def frames(error: BaseException) -> list[str]:

@@ -93,22 +93,22 @@ class FairLimiter:
     most: int
     _taken: Counter[_Whose] = field(default_factory=Counter)
 
-    def take(self, asked: CallContext) -> bool:
+    def take(self, call: CallContext) -> bool:
         """Take a slot for this call; False where none is left."""
-        everybody, tenant, caller = whose = _whose(asked)
+        everybody, tenant, caller = whose = _whose(call)
         quarters = {everybody: 4, tenant: 3, caller: 2}
         if any(self._taken[each] >= max(1, self.most * part // 4) for each, part in quarters.items()):
             return False
         self._taken.update(whose)
         return True
 
-    def leave(self, asked: CallContext) -> None:
+    def leave(self, call: CallContext) -> None:
         """Give it back."""
-        for each in _whose(asked):
+        for each in _whose(call):
             self._taken[each] -= 1
             if not self._taken[each]:
                 del self._taken[each]
 
 
-def _whose(asked: CallContext) -> tuple[_Whose, _Whose, _Whose]:
-    return (), (asked.tenant,), (asked.tenant, asked.call.caller)
+def _whose(call: CallContext) -> tuple[_Whose, _Whose, _Whose]:
+    return (), (call.tenant,), (call.tenant, call.call.caller)

@@ -120,11 +120,11 @@ class HttpServer:
         """The same, of the section `name`, whose `files` are read anew by `tls` when they change; None: plaintext."""
 
         def prepare() -> Take:
-            found = tls()
+            context = tls()
 
             async def take() -> None:
-                if found is not None:
-                    self.renew(found)
+                if context is not None:
+                    self.renew(context)
 
             return take
 

@@ -30,19 +30,19 @@ class LogFiles(HttpListener):
 
     @override
     async def answer(self, call: HttpCall) -> HttpReply:
-        found = _PATH.fullmatch(call.target)
+        match = _PATH.fullmatch(call.target)
         if call.headers.get("host") not in (self.address, f"localhost:{self._port}"):
             return HttpReply(421)
         if call.method not in {"GET", "HEAD"}:
             return HttpReply(405)
-        if found is None:
+        if match is None:
             return HttpReply(404)
         data = await asyncio.to_thread(self._read, call.target[1:])
         if data is None:
             return HttpReply(404)
         is_checkpoint = call.target == "/checkpoint"
         kind = "text/plain; charset=utf-8" if is_checkpoint else "application/octet-stream"
-        kept = "no-store" if is_checkpoint or found["partial"] else "max-age=31536000, immutable"
+        kept = "no-store" if is_checkpoint or match["partial"] else "max-age=31536000, immutable"
         return HttpReply(200, data, kind, kept)
 
     def _read(self, path: str) -> bytes | None:

@@ -105,9 +105,9 @@ async def _hear(
 async def _say(opening: ClientStreams, receive: MemoryObjectReceiveStream[SessionMessage]) -> None:
     with receive, suppress(OSError):  # a client that has hung up hears nothing more
         async for each in receive:
-            said = each.message
-            if isinstance(said, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and _is_answered(
-                opening, said.id
+            message = each.message
+            if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and _is_answered(
+                opening, message.id
             ):
                 continue
             left = memoryview(_line(each))
@@ -117,9 +117,9 @@ async def _say(opening: ClientStreams, receive: MemoryObjectReceiveStream[Sessio
 
 def _is_answered(opening: ClientStreams, id_: str | int | None) -> bool:
     """Whether this is the answer to `initialize`, which the client has; told once."""
-    answered, known = opening.answered, id_ is not None and id_ == opening.answered
-    opening.answered = None if known else answered
-    return known
+    answered, matches = opening.answered, id_ is not None and id_ == opening.answered
+    opening.answered = None if matches else answered
+    return matches
 
 
 def _line(message: SessionMessage) -> bytes:

@@ -69,12 +69,12 @@ class ClientStreams:
     def _greet(self, line: bytes) -> None:
         """Answer the line where it is a whole `initialize`; what is wrong with another one is told later."""
         try:
-            asked: Any = parse(line, "message", max_bytes=len(line), max_depth=_MAX_DEPTH).value
+            request: Any = parse(line, "message", max_bytes=len(line), max_depth=_MAX_DEPTH).value
         except InvalidRequest:
             return
-        if not isinstance(asked, dict) or asked.get("jsonrpc") != "2.0" or asked.get("method") != "initialize":
+        if not isinstance(request, dict) or request.get("jsonrpc") != "2.0" or request.get("method") != "initialize":
             return
-        id_, params = asked.get("id"), asked.get("params")
+        id_, params = request.get("id"), request.get("params")
         if not isinstance(id_, str | int) or isinstance(id_, bool) or not isinstance(params, dict):
             return
         if not all(isinstance(params.get(name), kind) for name, kind in _TEXTS):

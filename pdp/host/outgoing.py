@@ -95,7 +95,7 @@ class Post:
 
         try:
             async with asyncio.timeout(SECONDS):
-                status, said = await self._post(body, headers, answer)
+                status, reply = await self._post(body, headers, answer)
         except TimeoutError:
             raise Unavailable(f"{self.area}.timeout", "The receiver does not answer in time.") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -104,7 +104,7 @@ class Post:
             ) from None
         if not 200 <= status < 300:
             raise Unavailable(f"{self.area}.rejected", "The receiver refuses the message.", detail=f"status {status}")
-        return said
+        return reply
 
     async def _post(self, body: bytes, headers: Mapping[str, str], most: int) -> tuple[int, bytes]:
         import httpx  # noqa: PLC0415 - likewise
@@ -128,13 +128,13 @@ class Post:
                 extensions={"sni_hostname": url.host},  # the certificate must be the configured host's
             ) as response,
         ):
-            said = b""
+            received = b""
             if most:  # nothing else that it says is read
                 async for part in response.aiter_raw():
-                    said += part
-                    if len(said) >= most:
+                    received += part
+                    if len(received) >= most:
                         break
-            return response.status_code, said[:most]
+            return response.status_code, received[:most]
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,19 +101,19 @@ def compare(read: str, command: Sequence[str], folder: str) -> None:
 
 def _files(command: Sequence[str], folder: Path) -> dict[str, Path]:
     """By labels."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     program = _program(command, folder)
     interprets = _INTERPRETER.fullmatch(program.name) is not None
     scripts = [program] if not interprets else []
     scripts += [path for each in command[1:] if each.endswith(_SCRIPTS) and (path := folder / each).is_file()]
     for place, script in enumerate(scripts):
-        found[f"script {place} {script.name}"] = script.resolve(strict=True)
-        found |= _package(script.resolve())
+        files[f"script {place} {script.name}"] = script.resolve(strict=True)
+        files |= _package(script.resolve())
     module = command[command.index("-m") + 1] if interprets and "-m" in command[1:-1] else ""
-    found |= _environment(program, module or program.name, module=bool(module))
-    if len(found) > _MOST:
+    files |= _environment(program, module or program.name, module=bool(module))
+    if len(files) > _MOST:
         raise OSError("too many files")
-    return found
+    return files
 
 
 def _program(command: Sequence[str], folder: Path) -> Path:
@@ -133,15 +133,15 @@ def _content(path: Path) -> str:
 
 def _environment(program: Path, name: str, *, module: bool) -> dict[str, Path]:
     """What of a Python environment a console script, or a module, is of."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for packages in sorted(program.parent.parent.glob("lib/python*/site-packages")):
-        known = {_normal(each.metadata["Name"]): each for each in distributions(path=[str(packages)])}
-        first = [key for key, each in known.items() if _provides(each, name.partition(".")[0], module=module)]
-        for each in _required(known, first):
-            found |= dict(_of_distribution(known[each], packages))
+        installed = {_normal(each.metadata["Name"]): each for each in distributions(path=[str(packages)])}
+        first = [key for key, each in installed.items() if _provides(each, name.partition(".")[0], module=module)]
+        for each in _required(installed, first):
+            files |= dict(_of_distribution(installed[each], packages))
         if first:
-            found |= {f"start {path.name}": path for pattern in _STARTED for path in packages.glob(pattern)}
-    return found
+            files |= {f"start {path.name}": path for pattern in _STARTED for path in packages.glob(pattern)}
+    return files
 
 
 def _provides(distribution: Distribution, name: str, *, module: bool) -> bool:
@@ -151,17 +151,17 @@ def _provides(distribution: Distribution, name: str, *, module: bool) -> bool:
     return any(each.parts[0] in (name, f"{name}.py") for each in distribution.files or ())
 
 
-def _required(known: Mapping[str, Distribution], first: Sequence[str]) -> Sequence[str]:
+def _required(installed: Mapping[str, Distribution], first: Sequence[str]) -> Sequence[str]:
     """With all that these require, whatever the condition, as far as it is installed."""
-    found = dict.fromkeys(first)
+    closure = dict.fromkeys(first)
     for each in (queue := list(first)):
-        for required in known[each].requires or ():
+        for required in installed[each].requires or ():
             match = _NAME.match(required)
             name = _normal(match[0]) if match else ""
-            if name in known and name not in found:
-                found[name] = None
+            if name in installed and name not in closure:
+                closure[name] = None
                 queue.append(name)
-    return tuple(found)
+    return tuple(closure)
 
 
 def _of_distribution(distribution: Distribution, packages: Path) -> Iterator[tuple[str, Path]]:

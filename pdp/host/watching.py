@@ -128,12 +128,12 @@ class Watched:
         child does not start."""
         for each in (self._tells, self._heard):
             os.close(each)
-        said = os.read(self._told, 4)
-        if len(said) < 4:
+        pid_bytes = os.read(self._told, 4)
+        if len(pid_bytes) < 4:
             return  # it could not be held, and has not started
         libc = ctypes.CDLL(None, use_errno=True)
         process = libc.syscall(_PIDFD_OPEN, child, 0)
-        listener = libc.syscall(_PIDFD_GETFD, process, struct.unpack("=i", said)[0], 0) if process >= 0 else -1
+        listener = libc.syscall(_PIDFD_GETFD, process, struct.unpack("=i", pid_bytes)[0], 0) if process >= 0 else -1
         if listener >= 0:
             threading.Thread(target=self._answer, args=(listener, teller), daemon=True).start()
             os.write(self._hears, b"1")
@@ -178,8 +178,8 @@ class Teller:
                     if os.access(path, os.X_OK) if kind == "process.start" else self._counts(path):
                         self._say(kind, path)
             else:
-                for found in _addresses(memory.fileno(), name, arguments):
-                    self._say("network.connect", found)
+                for address in _addresses(memory.fileno(), name, arguments):
+                    self._say("network.connect", address)
 
     def missed(self) -> None:
         """Something happened that could not be told."""

@@ -14,10 +14,10 @@ from pdp.identity.verifier import TokenVerifier, TrustedIssuer
 
 
 class Authentication:
-    """Authentication in a process: implements `ports.Callers` by `callers`, and `ports.Subjects` by `subjects`.
+    """The authentication of a process: `callers` is its `ports.Callers`, `subjects` its `ports.Subjects`.
 
     Reads `jwks_file` and `revoked_jti_file` at once, and raises ConfigurationFault (`keys.*`, `revocations.*`) for
-    what cannot serve; URLs are first fetched by `refresh` or by the first token. `production` refuses issuers
+    unusable ones; URLs are first fetched by `refresh` or by the first token. `production` refuses issuers
     marked `development` and, at any time, key sets made by `pdp dev keys`. `fetch` replaces HTTP. `marks`: by issuer,
     the claims by which a token can be revoked, by kind of mark.
     """
@@ -62,7 +62,7 @@ class Authentication:
 
 
 def issuer_keys(place: int, issuer: IssuerOptions, fetch: Fetch | None = None, *, production: bool) -> KeySource:
-    """The keys of the issuer at this place of the configuration. Raises ConfigurationFault, which says the place."""
+    """The keys of the issuer at a place of the configuration. Raises ConfigurationFault naming the place."""
     where = f"identity.issuers.{place}"
     if production and issuer.development:
         raise ConfigurationFault(

@@ -1,5 +1,5 @@
-"""What claims say of a subject, its agent and who acts for whom: RFC 9068 (access tokens), RFC 8693 (`act`), OpenID
-Connect Core. Their shapes are `core.call.claims`'.
+"""The subject, agent and actor chain of claims: RFC 9068 (access tokens), RFC 8693 (`act`), OpenID Connect Core. The
+shapes are checked in `core.call.claims`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def unbound(claims: Claims) -> Refusal | None:
 
 
 def groups(claims: Claims, name: str) -> tuple[str, ...]:
-    """The groups claim. A token that says its groups stand elsewhere (OpenID Connect Core 5.6.2, "overage") is
-    malformed to us: to read it as "no groups" would lose what a rule may deny on."""
+    """The groups claim. A token with its groups elsewhere (OpenID Connect Core 5.6.2, "overage") counts as
+    malformed: "no groups" would lose facts that a rule may deny on."""
     elsewhere = claims.get("_claim_names", {})
     if not isinstance(elsewhere, dict) or name in elsewhere or claims.get("hasgroups", False) is not False:
         raise MalformedClaim(name, "inside the token, not referred to")

@@ -82,7 +82,7 @@ def claims(  # noqa: PLR0913 -- one keyword per claim
 
 
 def mint(content: Mapping[str, Json], key: DevelopmentKey, now_ns: int, *, lifetime_seconds: int = 600) -> str:
-    """Sign claims as they are, adding `iat`, `exp` and `jti` where they are missing. A person's token (one with
+    """Sign claims unchecked, adding missing `iat`, `exp` and `jti`. A person's token (one with
     `amr`) also gets `auth_time`. Nothing is checked, so tests can mint what must be refused."""
     now = now_ns // NS
     whole: dict[str, Json] = {"iat": now, "exp": now + lifetime_seconds, **content}

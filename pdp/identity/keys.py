@@ -1,7 +1,7 @@
-"""Public keys of one issuer: reading a JWKS document (RFC 7517), and finding the key for a token.
+"""Public keys of one issuer: parsing a JWKS document (RFC 7517), and finding the key for a token.
 
-A key fits an algorithm by its type and curve, and by its own `alg`, `use` and `key_ops`; what does not fit is not
-there. So no header can make us use a key for anything it was not made for.
+A key fits an algorithm by its type and curve, and by its own `alg`, `use` and `key_ops`; other keys are left out. So
+no header can make us use a key for another purpose.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FITS: Mapping[tuple[str, str | None], frozenset[str]] = {
     ("RSA", None): frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
 }
 # taken from the library's list rather than through its registry, which warns on every use of `EdDSA`: the name is
-# deprecated (RFC 9864), yet it is what issuers send
+# deprecated (RFC 9864), yet sent by issuers
 _ALGORITHMS: Final = {a.name: a for a in JWS_ALGORITHMS if any(a.name in fits for fits in _FITS.values())}
 
 

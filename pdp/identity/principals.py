@@ -32,7 +32,7 @@ _TENANT = Refusal("tenant", "the token's issuer belongs to another tenant than t
 
 @dataclass(frozen=True, slots=True)
 class _TokenHolder:
-    """A caller known by tokens, and what these must say besides."""
+    """A caller that authenticates by tokens, and their further required claims."""
 
     caller: Caller
     audience: str | None
@@ -103,9 +103,9 @@ class ConfiguredCallers:
         verified = await self._verifier.verify(scheme[1], at_ns)
         if isinstance(verified, Refusal):
             raise Unauthenticated(f"caller.token_{verified.reason}", f"caller: {verified.message}")
-        known = self._known.get(verified)
-        if known is not None:  # what follows depends on nothing but the token
-            return known
+        cached = self._known.get(verified)
+        if cached is not None:  # what follows depends on nothing but the token
+            return cached
         holder = self._by_token.get((verified.issuer.issuer, verified.subject))
         audience = self._audience if holder is None else holder.audience
         if audience is None or verified.audiences != (audience,):
@@ -211,7 +211,7 @@ class VerifiedSubjects:
         if not self._addressed(verified.audiences, audiences):
             return _AUDIENCE
         remembered = self._known.get(verified)
-        if remembered is not None:  # only this of what the claims come to depends on the instant
+        if remembered is not None:  # the only result of the claims that depends on the instant
             _check_signed_in(remembered.subject.authenticated_ns, at_ns, verified.issuer.skew_seconds)
             return remembered
         accepted = _Accepted(
@@ -228,8 +228,9 @@ class VerifiedSubjects:
     def _asserted(
         self, asserted: AssertedClaims, caller: Caller, audiences: tuple[str, ...], at_ns: int
     ) -> Identity | Refusal:
-        """Claims on the caller's word. What they say is checked as in a token; what they leave out has the worst
-        value, except `aud`, `exp` and `iat`, which the caller has checked when it verified the token."""
+        """The identity of claims that the caller vouches for. Present claims are checked as in a token; absent ones
+        have the worst value, except `aud`, `exp` and `iat`, which the caller has checked when it verified the
+        token."""
         if asserted.issuer not in caller.may_assert.claims:
             return Refusal(
                 "not_vouchable",
@@ -253,7 +254,7 @@ class VerifiedSubjects:
         )
 
     def _vouched_times(self, issuer: str, subject: str, claims: read.Claims, at_ns: int) -> Times | Refusal:
-        """Check that the claims agree with what is named beside them, hold now and are not revoked."""
+        """Check that the claims agree with the named issuer and subject, are valid now and are not revoked."""
         if claims.get("iss", issuer) != issuer or claims.get("sub", subject) != subject:
             return Refusal("claims", "`iss` or `sub` in the claims differs from what is named beside them")
         options = self._options(issuer)
@@ -304,6 +305,6 @@ class VerifiedSubjects:
 
 
 def _check_signed_in(signed_in_ns: int, at_ns: int, skew_seconds: int) -> None:
-    """Raises MalformedClaim for an `auth_time` that lies ahead; 0 is none."""
+    """Raises MalformedClaim for an `auth_time` in the future; 0: none."""
     if signed_in_ns > at_ns + skew_seconds * NS:
         raise MalformedClaim("auth_time", "in the past")

@@ -1,4 +1,4 @@
-"""Revocations in force: whose tokens are dead, asked wherever a credential is verified or somebody signed in acts."""
+"""Revocations in force, checked wherever a credential is verified or a signed-in person acts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Revocations:
         return keyed_index(self.index_key, "revocation", tenant, mark.kind, mark.issuer, mark.value)
 
     def __call__(self, tenant: str, sign_in: Revocable, at_ns: int) -> bool:
-        """Whether what somebody signed in with is dead: a token, or a sign-in at the console."""
+        """Whether a token, or a sign-in at the console, is revoked."""
         revoked = self.in_force()
         if not revoked:
             return False

@@ -92,20 +92,22 @@ class SignalOptions(ListenerOptions):
             )
 
 
-def _contradictions(streams: Sequence[StreamOptions], known: Mapping[str, IssuerOptions]) -> Iterator[Contradiction]:
+def _contradictions(
+    streams: Sequence[StreamOptions], by_issuer: Mapping[str, IssuerOptions]
+) -> Iterator[Contradiction]:
     seen, spoken_for = set[str](), set[str]()
     for i, stream in enumerate(streams):
         if stream.transmitter in seen:
             yield Contradiction((str(i), "transmitter"), "stands there twice; merge the two streams")
         seen.add(stream.transmitter)
-        if set(stream.issuers) - known.keys():
+        if set(stream.issuers) - by_issuer.keys():
             yield Contradiction((str(i), "issuers"), "names an issuer that is not in identity.issuers")
-        elif len({known[issuer].tenant for issuer in stream.issuers}) > 1:
+        elif len({by_issuer[issuer].tenant for issuer in stream.issuers}) > 1:
             yield Contradiction((str(i), "issuers"), "names issuers of several tenants; make a stream for each")
         if spoken_for & set(stream.issuers):
             yield Contradiction((str(i), "issuers"), "names an issuer of another stream; one speaks for it")
         spoken_for |= set(stream.issuers)
-        if not (stream.jwks_file or stream.jwks_url or stream.transmitter in known):
+        if not (stream.jwks_file or stream.jwks_url or stream.transmitter in by_issuer):
             yield Contradiction((str(i), "jwks_file"), "is missing, and no issuer has the transmitter's name")
 
 
@@ -127,11 +129,11 @@ class SignalStreams:
         secret: Callable[[str, str], bytes],
         fetch: Fetch | None = None,
     ) -> None:
-        known = {each.issuer: each for each in identity.issuers}
+        by_issuer = {each.issuer: each for each in identity.issuers}
         self._streams: dict[str, tuple[Stream, IssuerOptions, KeySource, bytes]] = {}
         for i, each in enumerate(options):
-            issuers = [known[issuer] for issuer in each.issuers]
-            keys = _keys(each, known.get(each.transmitter), issuers[0].tenant)
+            issuers = [by_issuer[issuer] for issuer in each.issuers]
+            keys = _keys(each, by_issuer.get(each.transmitter), issuers[0].tenant)
             stream = Stream(
                 each.transmitter,
                 each.audience,
@@ -152,10 +154,10 @@ class SignalStreams:
         if isinstance(parsed, Refusal):
             return _refusal(parsed.reason)
         named = parsed.claims.get("iss")
-        found = self._streams.get(named) if isinstance(named, str) else None
-        if found is None:
+        entry = self._streams.get(named) if isinstance(named, str) else None
+        if entry is None:
             return _refusal("issuer")
-        stream, options, keys, expected = found
+        stream, options, keys, expected = entry
         if expected and not hmac.compare_digest(expected, authorization.encode("latin-1", "replace")):
             return _UNAUTHORIZED
         ring = await keys.current(at_ns, parsed.key_id)
@@ -169,7 +171,7 @@ class SignalStreams:
 
 
 def _verified(token: CompactToken, ring: KeyRing, options: IssuerOptions) -> SignalRefusal | None:
-    """The refusal of what no key of the transmitter signed."""
+    """The refusal of a token without a signature by the transmitter's keys; None for a good one."""
     if token.algorithm not in options.algorithms:
         return _refusal("algorithm")
     key = ring.select(token.key_id, token.algorithm)

@@ -1,7 +1,7 @@
-"""Pushed security events: subject and session die by one durable commit, then their requests and grants end.
+"""Pushed security events: one durable commit revokes subject and session, then their requests and grants end.
 
-Events that come at once share a commit, and commits are a little apart: each makes what is being decided history, so
-a flood of events must not keep anybody from deciding.
+Concurrent events share a commit, and commits are spaced: each outdates the decisions in progress, so a flood of
+events must not block decisions.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Read = Callable[[str, str, int], Awaitable["tuple[Stream, Signal] | SignalRefusa
 
 @dataclass(slots=True)
 class Signals:
-    """What a push comes to. `revoked`: ends what a subject has that is older than an instant; `keep_ns`: the longest
-    that a sign-in lasts; `votes_ns`: that a vote counts."""
+    """The effect of pushed events. `revoked` ends a subject's requests and grants older than an instant; `keep_ns` is
+    the longest life of a sign-in, `votes_ns` that of a vote."""
 
     read: Read
     store: Store
@@ -94,7 +94,7 @@ class Signals:
                 kept = await self.store.read(lambda: self.store.reply(key))
         if kept is not None and kept.content != content:
             return _REUSED
-        # that of a repeated event were there, if a process ended before it got to them; what is younger stays
+        # a repeated event finds them if a process ended before; younger ones stay
         since = at_ns if kept is None else kept.created_ns
         for issuer, name in signal.subjects:
             await self.revoked(stream.tenant, Account(issuer, name), since, self.clock.now_ns())
@@ -102,8 +102,8 @@ class Signals:
 
     def _full(self, tenant: str, rows: tuple[RevocationRow, ...]) -> bool:
         """Whether there is no room for these among the tenant's own. What is in force already takes none."""
-        known = self.revocations.in_force()
-        more = sum(row.index not in known for row in rows)
+        in_force = self.revocations.in_force()
+        more = sum(row.index not in in_force for row in rows)
         return more > 0 and more + sum(row.tenant == tenant for row in self.store.revocations()) > MOST
 
     def _rows(self, stream: Stream, signal: Signal, at_ns: int) -> tuple[RevocationRow, ...]:
@@ -125,7 +125,7 @@ class Signals:
         return tuple(map(row, signal.marks))
 
     async def _durable(self, entry: Commit) -> None:
-        """Commit it, with what else waits. Raises what its own commit does."""
+        """Commit the entry together with other waiting ones. Raises the fault of its own commit."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if self._committing is None or self._committing.done():

@@ -1,6 +1,6 @@
-"""Sources of what tokens are verified with: an issuer's keys from a file, a URL or by discovery, and the deny list.
+"""Sources for the verification of tokens: an issuer's keys from a file, a URL or by discovery, and the deny list.
 
-Discovery follows RFC 8414, and OpenID Connect Discovery where that is all there is. Metadata counts only when it
+Discovery follows RFC 8414, else OpenID Connect Discovery. Metadata counts only when it
 names the configured issuer (RFC 8414 section 3.3), so no server can lend its keys to another's name. Metadata of
 protected resources (RFC 9728) is not asked: a resource does not say whom we trust.
 
@@ -43,8 +43,8 @@ class WatchedFile(Generic[T]):
     """The parsed content of one file.
 
     `parse` raises ConfigurationFault. So does the constructor, with `<prefix>.unreadable` or
-    `<prefix>.unsafe_permissions` besides: a service must not start on a file it cannot trust. Later faults
-    keep the last good content for `max_stale_ns` after it was last seen good, then there is none.
+    `<prefix>.unsafe_permissions` too: a service must not start on a file it cannot trust. After later faults the last
+    good content stays for `max_stale_ns`, then there is none.
     """
 
     def __init__(
@@ -193,8 +193,8 @@ def metadata_urls(issuer: str) -> tuple[str, ...]:
 
 
 class DiscoveredFetch:
-    """Fetches the key set of one issuer, by way of its metadata, each time anew: a move is followed with the next
-    refresh, and what was last good serves meanwhile (see `UrlKeys`)."""
+    """The fetch of an issuer's key set through its metadata, read each time: a moved key set is followed at the next
+    refresh, and the last good one serves until then (see `UrlKeys`)."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -247,7 +247,7 @@ class KeySource(Protocol):
         ...
 
     async def refresh(self, at_ns: int) -> None:
-        """Bring the keys up to date. Never raises; `status` says what went wrong."""
+        """Refresh the keys. Never raises; `status` has the problem."""
         ...
 
     def status(self, at_ns: int) -> Mapping[str, Json]: ...
@@ -366,10 +366,10 @@ class UrlKeys:
 
 def _status(kind: str, ring: KeyRing | None, age_ns: int, problem: str, cause: str = "") -> Mapping[str, Json]:
     count = 0 if ring is None else len(ring.keys)
-    told: dict[str, Json] = {"source": kind, "keys": count, "age_seconds": age_ns // NS, "problem": problem}
+    status: dict[str, Json] = {"source": kind, "keys": count, "age_seconds": age_ns // NS, "problem": problem}
     if cause:
-        told["cause"] = cause
-    return told
+        status["cause"] = cause
+    return status
 
 
 _MAX_LIST_BYTES = 64 * 1024 * 1024
@@ -431,7 +431,7 @@ class DenyList:
 
     @property
     def problem(self) -> str:
-        """Code of what is wrong with the file, or empty."""
+        """The code of the file's problem, or ""."""
         return "" if self._file is None else self._file.problem
 
 

@@ -25,8 +25,7 @@ _KNOWN_LENGTH = 4096  # characters of the longest of them
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When a token was issued, begins and ends, Unix nanoseconds. `expires_ns` is None where it does not say; so it
-    was issued, or begins, at 0."""
+    """The times of a token, Unix nanoseconds: issue, begin (0: absent) and end (`expires_ns` None: absent)."""
 
     issued_ns: int
     begins_ns: int  # not before it was issued
@@ -44,7 +43,7 @@ class Times:
 def times(
     claims: Claims, at_ns: int, *, skew_seconds: int, max_lifetime_seconds: int, required: bool
 ) -> Times | Refusal:
-    """Check `exp`, `nbf` and `iat`. `required` says whether `exp` and `iat` must be there.
+    """The times of claims, checked at an instant. `required`: `exp` and `iat` must be present.
 
     Refuses with `expired`, `not_yet_valid`, `lifetime` or `claims`.
     """
@@ -75,9 +74,9 @@ class TrustedIssuer:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class VerifiedToken:
-    """A token that its issuer signed and that holds now. `audiences` is still to be checked.
+    """A token with a good signature and valid times. `audiences` is still to be checked.
 
-    While the verifier remembers a token this is one object, by which others may remember what they made of it.
+    While the verifier caches a token this is the same object, by which others may cache their results.
     """
 
     issuer: IssuerOptions
@@ -103,9 +102,9 @@ class _Known:
 class TokenVerifier:
     """Verifies tokens of the configured issuers.
 
-    Between calls it remembers what is in a token and which key set has verified its signature. That counts only while
-    the issuer has that very key set; one that is read anew is another. Whether the issuer's keys may still be used,
-    and whether the token has begun, ended or been revoked, is asked on every call.
+    It caches a token's content with the key set that verified its signature, valid only while the issuer has that
+    very key set object. The usability of the issuer's keys, and the token's times and revocation, are checked on
+    every call.
     """
 
     def __init__(self, issuers: Mapping[str, TrustedIssuer], deny_list: DenyList) -> None:
@@ -134,9 +133,13 @@ class TokenVerifier:
         if remembered is not None and remembered.ring is ring:
             # its signature was verified by the key set in force: only its times and revocation are left
             remembered.used_ns = at_ns
-            found, told = remembered.verified, remembered.verified.issuer
-            refused = found.times.refusal(at_ns, told.skew_seconds * NS)
-            return refused or self._deny_list.refusal(told.issuer, found.token_id, at_ns) or found
+            verified_token, issuer_options = remembered.verified, remembered.verified.issuer
+            refused = verified_token.times.refusal(at_ns, issuer_options.skew_seconds * NS)
+            return (
+                refused
+                or self._deny_list.refusal(issuer_options.issuer, verified_token.token_id, at_ns)
+                or verified_token
+            )
         verified = self._verify_new(parsed, issuer.options, ring, at_ns)
         if isinstance(verified, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
             self._known[token] = _Known(parsed, ring, verified, at_ns, at_ns)
@@ -144,14 +147,14 @@ class TokenVerifier:
 
     def forget(self, issuer: str, subject: str) -> None:
         """Remember no token of the subject any more."""
-        for token, known in list(self._known.items()):
-            if (known.verified.issuer.issuer, known.verified.subject) == (issuer, subject):
+        for token, entry in list(self._known.items()):
+            if (entry.verified.issuer.issuer, entry.verified.subject) == (issuer, subject):
                 del self._known[token]
 
     def forget_before(self, used_ns: int, since_ns: int) -> None:
         """Remember no token that was last asked about, or first verified, before these instants."""
-        for token, known in list(self._known.items()):
-            if known.used_ns < used_ns or known.since_ns < since_ns:
+        for token, entry in list(self._known.items()):
+            if entry.used_ns < used_ns or entry.since_ns < since_ns:
                 del self._known[token]
 
     def _verify_new(

@@ -1,8 +1,7 @@
-"""The judge as the decision process has it: renders prompts, asks the judge's process, reads its
-answers strictly.
+"""The judge in the decision process: renders prompts, asks the judge's process, parses its answers strictly.
 
-Verdicts are cached, and the same input is judged once at a time. The key is not known here, and
-nothing that a model says is believed before `read_opinion` has read it.
+Verdicts are cached, and equal inputs share one session. The endpoint's key is unknown here, and a model's answer
+counts only after `read_opinion`.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class VerdictCache:
         return await asyncio.shield(task)  # it goes on for other waiting calls, and for the cache
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the sessions in progress."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -104,7 +103,7 @@ class VerdictCache:
 
 
 def _again(opinion: Opinion) -> Opinion:
-    """The same, at no cost."""
+    """A cached opinion, without its cost."""
     return replace(opinion, cached=True, tokens_in=0, tokens_out=0, latency_ms=0)
 
 
@@ -124,7 +123,7 @@ class JudgeClient:
         self._options, self._prompts, self._process = options, prompts, process
         self._entropy, self._monotonic, self._telemetry = entropy, monotonic, telemetry
         sessions = options.max_queued + options.max_concurrent
-        self._missed: set[str] = set()  # prompts that are not there; each is told of once
+        self._missed: set[str] = set()  # missing prompts; each is logged once
         own = max(
             1, int(options.max_queued * options.tenant_share) + int(options.max_concurrent * options.tenant_share)
         )

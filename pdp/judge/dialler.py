@@ -1,9 +1,9 @@
 """The dialler: a process that connects to the judge's endpoint, or its proxy, and hands the connections over.
 
-The judge's process has no network of its own (`isolation`); what it gets are sockets that are connected already. The
-dialler sees none of what goes through them: TLS begins in the judge's process. It knows one host and port, and no
-key. Over a pair of stream sockets: `ID` (4 bytes) asks, `ID` and "+" with a socket, or `ID` and "-" answers, in any
-order. It ends with the pair.
+The judge's process has no network of its own (`isolation`) and gets connected sockets. The dialler cannot read their
+traffic, since TLS begins in the judge's process. It knows one host and port, and no key. The protocol over a pair of
+stream sockets: `ID` (4 bytes) asks, `ID` and "+" with a socket, or `ID` and "-", answers, in any order. The process
+ends with the pair.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Dialler:
         return cls(process, ours)
 
     def begin(self) -> None:
-        """Listen for what it hands over."""
+        """Begin to receive its connections."""
         asyncio.get_running_loop().add_reader(self._link, self._received)
 
     async def dial(self) -> socket.socket:
@@ -121,18 +121,18 @@ class _Unread(asyncio.Protocol):
 
 
 async def _serve(link: socket.socket, host: str, port: int) -> None:
-    """Until the judge's process is gone."""
+    """Dial for the judge's process until it ends."""
     loop, dialling, saying = asyncio.get_running_loop(), set[asyncio.Task[None]](), asyncio.Lock()
     link.setblocking(False)
-    asked = b""
+    received = b""
     while data := await loop.sock_recv(link, 1 << 12):
-        asked += data
-        whole = len(asked) - len(asked) % _ASK.size
-        for (ident,) in _ASK.iter_unpack(asked[:whole]):
+        received += data
+        whole = len(received) - len(received) % _ASK.size
+        for (ident,) in _ASK.iter_unpack(received[:whole]):
             task = loop.create_task(_dial(link, saying, ident, host, port))
             dialling.add(task)
             task.add_done_callback(dialling.discard)
-        asked = asked[whole:]
+        received = received[whole:]
     for task in dialling:
         task.cancel()
 

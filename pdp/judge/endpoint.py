@@ -48,7 +48,7 @@ _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _PASSING = frozenset({408, 409, 429})  # and everything from 500 on: the same request may work later
 _OK, _RATE = 200, 429
 _OUT_OF_CREDIT = "insufficient_quota"
-_SECRET = 16  # characters; what endpoints without keys are given in place of one ("none") may stand anywhere
+_SECRET = 16  # characters; a shorter placeholder for no key ("none") may occur anywhere
 log = logging.getLogger("pdp.judge")
 _CHAT = ("temperature", "top_p", "seed", "reasoning_effort")
 _RESPONSE = ("temperature", "top_p")
@@ -212,7 +212,7 @@ class Endpoint:
             async with asyncio.timeout(seconds):
                 status, headers, body = await self._request(rendered, system)
         except (TimeoutError, openai.APITimeoutError):
-            # one that had less time than it may take says nothing about the endpoint
+            # a request with less time than it needs says nothing about the endpoint
             return EndpointAnswer(
                 EndpointError("timeout", retryable=True, unhealthy=seconds >= self._options.attempt_seconds),
                 RateLimits(),

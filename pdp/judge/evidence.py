@@ -1,10 +1,10 @@
-"""The judge's verdicts as evidence: asked for when policy wants one, waited for no longer than the caller can wait,
+"""The judge's verdicts as evidence: requested when policy requires one, awaited within the caller's deadline,
 committed whenever they come, and redeemed like any other answer.
 
-A verdict that unlocks counts only for what the judge saw: with another statement of the task, another observation or
-another prompt it is asked again. A refusal stands for its time even when the text around the call changes, which
-prevents shopping for a kinder verdict, in sequence or in parallel. About one call there is one session at a time, and
-an allow that comes when the judge has refused its asker something meanwhile waits until policy knows that.
+An unlocking verdict counts only for the judge's exact input: another task statement, observation or prompt needs a
+new one. A refusal holds for its time even when the text around the call changes, which prevents shopping for a kinder
+verdict, in sequence or in parallel. Each call has one session at a time, and an allow that comes after another
+refusal of the same asker waits until policy has seen that refusal.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Patience:
 
 @dataclass(slots=True)
 class Judging:
-    """One part of `ports.EvidenceSource`: what the judge says.
+    """The judge's verdicts, as `ports.EvidenceSource`.
 
     `holding` are calls that wait, each in a place where decisions are made; `sessions` go on when their caller has
     left. A call that finds no place is pending, and has to be asked again: failing it would let a busy caller bypass
@@ -95,19 +95,19 @@ class Judging:
         """Verdicts for exactly this call that are there already and not used."""
         if not context.repeated:
             return ()
-        found, seen = [], None
+        elements, seen = [], None
         for answered in context.stored.answers:
             if answered.redemption_id or at_ns >= answered.expires_ns:
                 continue
             element = json.loads(answered.element)
-            if not well_formed(element):  # by another release: it is not known what it said, so nothing is allowed
-                found.append(SourcedEvidence(element, answered))
+            if not well_formed(element):  # by another release, with unknown meaning: nothing is allowed
+                elements.append(SourcedEvidence(element, answered))
                 continue
             prompt = str(element["for"].get("prompt", ""))
             seen = seen or await self._seen(context)
             if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
-                found.append(SourcedEvidence(element, answered))
-        return tuple(found)
+                elements.append(SourcedEvidence(element, answered))
+        return tuple(elements)
 
     async def gather(
         self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
@@ -117,7 +117,7 @@ class Judging:
         if not wanted:
             return ()
         seen = await self._seen(context)
-        # what was refused while the call was evaluated, perhaps for long, counts
+        # refusals during the evaluation, which may have been long, count
         stored = await self.store.for_call(context.keys)
         refused = _refused(stored, at_ns) if _same_call(context, stored) else {}
         if standing := tuple(filter(None, (_standing(refused, element) for element in wanted))):
@@ -142,7 +142,7 @@ class Judging:
         return counts
 
     async def _seen(self, context: CallContext) -> JudgeInput:
-        """The call, with what records say about the calls before it that bear on it."""
+        """The judge's input, with earlier calls from the records that bear on the call."""
         return judge_input(context, await self.store.read(lambda: earlier_calls(self.store, context.facts)))
 
     async def close(self) -> None:
@@ -196,7 +196,7 @@ class Judging:
         held = SourcedEvidence(json.loads(made.element), made)
         try:
             await self._commit(made, opinion, context.fresh)
-        except Conflict:  # a refusal stands, or another process of the fleet gave the call another digest first
+        except Conflict:  # a stored refusal, or another process of the fleet gave the call another digest first
             if not made.refused:
                 return None
             await self._refuse_again(context, made, opinion)
@@ -207,7 +207,7 @@ class Judging:
         return held if made.refused else None
 
     async def _refuse_again(self, context: CallContext, made: Answered, opinion: Opinion) -> None:
-        """The same refusal, for the digest that the call has after all."""
+        """Store the refusal again, for the call's final digest."""
         row = (await self.store.for_call(context.keys)).row
         if row is None or row.digest == made.call_digest:
             return
@@ -215,7 +215,7 @@ class Judging:
         try:
             await self._commit(replace(made, call_digest=row.digest, element=element), opinion, None)
         except Conflict:
-            return  # one stands there already
+            return  # one is stored already
         except Fault as fault:
             _lost(fault)
 
@@ -257,12 +257,12 @@ class Judging:
         await self.recorder.commit_all((entry.with_steps(*filter(None, (fresh,))),))
 
     def _basis(self, seen: JudgeInput, prompt: str) -> str:
-        known = self.judge.prompts().get(prompt, "")
-        return keyed_index(self.index_key, "basis", canonical(_plain(asdict(seen))).decode(), known)
+        prompt_sha256 = self.judge.prompts().get(prompt, "")
+        return keyed_index(self.index_key, "basis", canonical(_plain(asdict(seen))).decode(), prompt_sha256)
 
 
 class Absent:
-    """Without a judge: its requirements fail at once, and policy names the replacement."""
+    """The evidence without a judge: its requirements fail at once, and policy names the replacement."""
 
     async def known(self, _asked: CallContext, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """Nothing."""
@@ -271,7 +271,7 @@ class Absent:
     async def gather(
         self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
-        """A failure for each; for this evaluation only, so that a judge who comes is asked."""
+        """A failure for each requirement, for this evaluation only, so that a judge configured later is asked."""
         nothing = Verdict("unavailable", None, None, "", "")
         return tuple(
             SourcedEvidence(
@@ -298,17 +298,17 @@ def earlier_calls(store: Store, facts: Facts) -> tuple[EarlierCall, ...]:
         if record.get("kind") not in {"decision", "inspection"}:
             continue  # pruned, or set by a person's act: the labels are among those of the call all the same
         call = record["decision_id"] if record["kind"] == "inspection" else record_id
-        known = calls.get(call, EarlierCall(record["server"]["id"] or "", record["target"]["key"] or ""))
+        earlier = calls.get(call, EarlierCall(record["server"]["id"] or "", record["target"]["key"] or ""))
         calls[call] = replace(
-            known,
-            labels=tuple(sorted({*known.labels, *labels})),
-            values=tuple(sorted({*known.values, *values})),
+            earlier,
+            labels=tuple(sorted({*earlier.labels, *labels})),
+            values=tuple(sorted({*earlier.values, *values})),
         )
     return tuple(calls.values())
 
 
 def judge_input(context: CallContext, earlier: tuple[EarlierCall, ...]) -> JudgeInput:
-    """What the judge may see of a call."""
+    """The judge's input for a call."""
     facts = context.facts
     content = CallContent(
         context.definition,
@@ -322,19 +322,19 @@ def judge_input(context: CallContext, earlier: tuple[EarlierCall, ...]) -> Judge
 
 
 def _verdict(opinion: Opinion, seen: JudgeInput) -> Verdict:
-    """What policy weighs of an opinion: an allow on what only the agent said settles nothing, however sure."""
+    """The verdict of an opinion for policy: an allow on text of the agent alone settles nothing, however sure."""
     unlocks = opinion.status == OK and opinion.verdict == ALLOW
     status = ASSERTED if unlocks and seen.holds_asserted else opinion.status
     return Verdict(status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
 
 
 def _same_call(context: CallContext, stored: StoredCall) -> bool:
-    """Whether what is stored is of the call under its digest, which a new row would change."""
+    """Whether the stored row has the call's digest, which a new row would change."""
     return context.repeated and stored.row is not None and stored.row.digest == context.call.digest
 
 
 def _refused(stored: StoredCall, at_ns: int) -> Mapping[tuple[str, str], SourcedEvidence]:
-    """Refusals of a call that have not expired, by the pack and id of what they refuse, which counts (Rego)."""
+    """Unexpired refusals of a call by the pack and id of the refused requirement, by which they count (Rego)."""
     live = [each for each in stored.answers if at_ns < each.expires_ns and not each.redemption_id]
     kept = [(json.loads(each.element), each) for each in live]
     denials = [(e, each) for e, each in kept if well_formed(e) and e["verdict"] == "deny"]
@@ -351,7 +351,7 @@ def _standing(
 
 
 def _answers(held: SourcedEvidence, context: CallContext, basis: str) -> bool:
-    """Whether what a session came to, perhaps one that was begun for another ask, answers this one."""
+    """Whether a session's result, perhaps begun for another request, answers this one."""
     if held.element["call"] != context.call.digest or not isinstance(held.source, Answered):
         return False
     return held.element["verdict"] == "deny" or held.source.basis == basis

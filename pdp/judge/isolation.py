@@ -1,9 +1,9 @@
-"""The isolation of the judge's process: what it cannot do any more once it listens, as it found by trying.
+"""The isolation of the judge's process: rights that it drops before it listens, each verified by trying.
 
-It reads what strangers wrote and holds a key, so it keeps nothing but the connections that its dialler hands it,
-Python's own files and the authorities that it trusts. Landlock and seccomp (`pdp.host.confinement`) need no right; an
-empty network namespace needs one that containers often withhold. What a kernel does not offer is missing, and is
-said; what it offers and then refuses is a fault.
+It reads untrusted text and holds a key, so it keeps only the dialler's connections, Python's own files and the
+trusted authorities. Landlock and seccomp (`pdp.host.confinement`) need no privilege; an empty network namespace needs
+one that containers often withhold. A part that the kernel lacks is reported as missing; one that it offers and then
+refuses is a fault.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pdp
 from pdp.core.errors import ConfigurationFault
 from pdp.host.confinement import Confinement, confine
 
-# each part, and what is true where it does not hold
+# each part, and the statement where it does not hold
 PARTS: Mapping[str, str] = {
     "files": "it may read and write what its user may",
     "network": "it may connect to other places than its endpoint",
@@ -102,7 +102,7 @@ def _python() -> Iterator[str]:
 
 
 def _own_authorities() -> Iterator[str]:
-    """What OpenSSL was built to trust, or is told to by the environment."""
+    """The authorities of OpenSSL by its build or by the environment."""
     paths = ssl.get_default_verify_paths()
     yield from (path for path in (paths.cafile, paths.capath) if path)
 
@@ -172,8 +172,8 @@ def _processes(_: str) -> bool:
 
 
 def _privileges(_: str) -> bool:
-    libc, found = ctypes.CDLL(None), ctypes.create_string_buffer(24)
-    bare = libc.capget(_CAPABILITIES, found) == 0 and found.raw[: len(_NO_CAPABILITY)] == _NO_CAPABILITY
+    libc, sets = ctypes.CDLL(None), ctypes.create_string_buffer(24)
+    bare = libc.capget(_CAPABILITIES, sets) == 0 and sets.raw[: len(_NO_CAPABILITY)] == _NO_CAPABILITY
     return bare and libc.prctl(_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
 
 

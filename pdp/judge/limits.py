@@ -75,8 +75,8 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The provider's rate limits: seconds until the next request, and what is left until its counters are reset.
-    None: not stated."""
+    """The provider's rate limits: seconds until the next request, and the rest until its counters reset. None: not
+    stated."""
 
     wait_s: float | None = None
     requests_left: int | None = None
@@ -86,7 +86,7 @@ class RateLimits:
 
 
 def read_rate_limits(headers: Mapping[str, str], wall_s: float) -> RateLimits:
-    """`retry-after-ms`, `retry-after` (seconds or a date) and `x-ratelimit-*`; what cannot be read is unsaid.
+    """`retry-after-ms`, `retry-after` (seconds or a date) and `x-ratelimit-*`; unreadable headers are ignored.
     `wall_s` is Unix time."""
     exact = _number(headers.get("retry-after-ms", ""))
     return RateLimits(
@@ -108,7 +108,7 @@ class Throttle:
         self._tokens_until = 0.0
 
     def update(self, limits: RateLimits) -> None:
-        """Take in what came with an answer or a refusal."""
+        """Update by the limits of an answer or refusal."""
         now = self._monotonic()
         if limits.wait_s is not None:
             self._until = max(self._until, now + min(limits.wait_s, _LONGEST))
@@ -190,7 +190,7 @@ class Budgets:
         return round(tokens_in * self._prices.input_per_million + tokens_out * self._prices.output_per_million)
 
     def reserve(self, tenant: str, tokens_in: int, tokens_out: int) -> Reservation | None:
-        """Set aside what a session may come to; None when it could break the budget."""
+        """Reserve a session's possible cost; None when it could exceed the budget."""
         used, budget = self._of(tenant), self._own.get(tenant, self._default)
         tokens, cost = tokens_in + tokens_out, self.cost_micros(tokens_in, tokens_out)
         if _over(budget, used.tokens + used.reserved_tokens + tokens, used.cost_micros + used.reserved_micros + cost):
@@ -200,7 +200,7 @@ class Budgets:
         return Reservation(used, tokens, cost)
 
     def settle(self, reserved: Reservation, tokens_in: int, tokens_out: int) -> int:
-        """Put what it came to in place of what was set aside: its cost in millionths."""
+        """Replace a reservation by the actual cost, which is returned, in millionths."""
         used, cost = reserved.used, self.cost_micros(tokens_in, tokens_out)
         used.reserved_tokens -= reserved.tokens
         used.reserved_micros -= reserved.cost_micros

@@ -157,8 +157,8 @@ def _together(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
     base = {rule for rule, _ in files[0].body.rules}
     families = {rule.partition(".")[0] for file in files for rule, _ in file.body.rules}
     for file in files:
-        known = base | {rule for rule, _ in file.body.rules}
-        yield from _unknown_rules(file, known, families)
+        rules = base | {rule for rule, _ in file.body.rules}
+        yield from _unknown_rules(file, rules, families)
 
 
 def _classes(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[PromptProblem]:
@@ -187,7 +187,7 @@ def _rules_twice(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
 
 
 def _contradictions(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
-    """The same task and call with different verdicts, wherever they stand."""
+    """Examples with the same task and call but different verdicts, in all files."""
     first: dict[bytes, tuple[Example, str]] = {}
     for file, example in chain.from_iterable(((f, e) for e in f.body.examples) for f in files):
         other, place = first.setdefault(example.call(), (example, f"{file.name}:{example.line}"))
@@ -196,13 +196,13 @@ def _contradictions(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
             yield file.problem(example.line, "contradiction", text)
 
 
-def _unknown_rules(file: AnyFile, known: set[str], families: set[str]) -> Iterator[PromptProblem]:
+def _unknown_rules(file: AnyFile, rules: set[str], families: set[str]) -> Iterator[PromptProblem]:
     """Rules named anywhere in the text. What merely looks like one, such as a file name, is not meant."""
     named = {rule: at for at, line in _lines(file) for rule in _RULE_NAMED.findall(line)}
     shown = {rule: example.line for example in file.body.examples for rule in example.rules}
     for rule, at in (named | shown).items():
-        if rule not in known and (rule in shown or rule.partition(".")[0] in families):
-            text = f"there is no rule {rule} in this file or in the base prompt; there is {_all(known)}."
+        if rule not in rules and (rule in shown or rule.partition(".")[0] in families):
+            text = f"there is no rule {rule} in this file or in the base prompt; there is {_all(rules)}."
             yield file.problem(at, "unknown_rule", text)
 
 

@@ -165,7 +165,7 @@ class JudgeOptions(Options):
 
     @property
     def connects_to(self) -> tuple[str, int]:
-        """Host and port of what is connected to: the egress proxy, or the endpoint."""
+        """Host and port of the connection: the egress proxy's, or the endpoint's."""
         parts = urlsplit(self.proxy or self.url)
         return str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -175,9 +175,9 @@ class JudgeOptions(Options):
         return self.answers or self.preset.answers
 
     def answered_by(self, name: str) -> bool:
-        """Whether an answer is one of the model that was asked for, of whatever date."""
-        asked = self.answering_model or self.model
-        return name == asked or (name.startswith(asked) and _DATED.fullmatch(name[len(asked) :]) is not None)
+        """Whether an answering model's name is the requested one, with any date."""
+        model = self.answering_model or self.model
+        return name == model or (name.startswith(model) and _DATED.fullmatch(name[len(model) :]) is not None)
 
     @property
     def socket(self) -> Path | None:

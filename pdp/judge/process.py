@@ -25,7 +25,7 @@ from pdp.judge.protocol import SessionResult
 _CONNECT_SECONDS = 5.0
 _SILENT_SECONDS = 15.0  # without a beat; then it hangs
 log = logging.getLogger("pdp.judge")
-READY = b"ready\n"  # what a process says on its standard output when it listens
+READY = b"ready\n"  # a process's line on standard output when it listens
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -83,7 +83,7 @@ class JudgeConnection:
             raise UnreachableError("it speaks for another model or endpoint than judge.model and judge.base_url")
 
     async def ask(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
-        """One session. Status `unavailable` when the process goes away, `timeout` when it is late."""
+        """The result of one session. Status `unavailable` when the process ends, `timeout` when it is late."""
         if self.gone.is_set() or self._writer.is_closing():  # to what is closed uvloop does not write in silence
             return SessionResult("unavailable")
         ident = next(self._ids)
@@ -121,7 +121,7 @@ class JudgeConnection:
             return
         finally:
             self.gone.set()
-            self._writer.transport.abort()  # a peer that hangs never reads what is left to send
+            self._writer.transport.abort()  # a hanging peer never reads the rest
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_result(SessionResult("unavailable"))
@@ -151,7 +151,7 @@ class RunningJudge:
 
     @classmethod
     async def reach(cls, path: Path, options: JudgeOptions) -> RunningJudge:
-        """One that the operator runs. Raises UnreachableError."""
+        """Connect to a process that the operator runs. Raises UnreachableError."""
         return cls(await JudgeConnection.open(path, options))
 
     @classmethod
@@ -211,8 +211,8 @@ async def _end(process: asyncio.subprocess.Process | None) -> None:
 
 
 class JudgeSupervisor:
-    """The supervisor of the judge's process: starts it by `start`, and again when it is gone, in the background.
-    `tell` hears whether there is one, whenever that changes."""
+    """The supervisor of the judge's process: starts it by `start`, and restarts it, in the background. `tell`
+    gets whether one is running, at every change."""
 
     def __init__(
         self, start: Callable[[], Awaitable[RunningJudge]], tell: Callable[[bool], None] = lambda _: None
@@ -286,7 +286,7 @@ class JudgeSupervisor:
                 log.exception("judge process: internal error; restarting")
 
     async def _stay(self, running: RunningJudge) -> None:
-        """Until it is gone."""
+        """Wait until the process ends."""
         loop = asyncio.get_running_loop()
         self._running, self._starts, since = running, self._starts + 1, loop.time()
         self._settled.set()

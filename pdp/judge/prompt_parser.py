@@ -55,7 +55,7 @@ class PromptProblem:
     file: str
     line: int
     code: str  # "prompts.*", stable
-    text: str  # what is wrong and what to write instead
+    text: str  # the problem and its fix
     severity: str = ERROR
 
     @override
@@ -130,7 +130,7 @@ class PromptHead(_ClosedHead):
     version: Version
     settings: PromptSettings = PromptSettings()
     text_tokens: Tokens  # the text itself, without sections
-    data_tokens: Tokens  # the input of one call; what is longer is cut
+    data_tokens: Tokens  # limit of one call's input; a longer one is cut
 
     def endpoint_settings(self) -> dict[str, Json]:
         return self.settings.model_dump(exclude_none=True)
@@ -156,7 +156,7 @@ def split(text: str) -> tuple[str, str] | None:
 
 
 def read_head(file: str, yaml: str, form: type[Head]) -> tuple[Head | None, list[PromptProblem]]:
-    """The head by its form, or what is wrong with it."""
+    """The parsed head, or its problems."""
     try:
         value: Any = strict_yaml.read(yaml)
     except strict_yaml.NotPlainYaml as error:
@@ -226,7 +226,7 @@ class PromptBody:
 
 
 def read_file(file: str, text: str, form: type[Head]) -> tuple[Head | None, PromptBody | None, list[PromptProblem]]:
-    """Head and body, each as far as it can be read, and what is wrong with them."""
+    """Head and body, each as far as readable, and their problems."""
     parts = split(text.replace("\r\n", "\n"))
     if parts is None:
         what = "has no head; begin with a line `---`, then YAML with id and version, then a line `---`."

@@ -1,12 +1,12 @@
-"""Prompts from files: ours (`judge_prompts/`) and, beside them, an organisation's. What is broken never comes in.
+"""Prompts from files: ours (`judge_prompts/`) and an organisation's. A broken file is never loaded.
 
     <folder>/
       <prompt>.md              a base prompt
       sections/**/<section>.md what is allowed and blocked for some tools
       definitions/<prompt>.md  a prompt about definitions of tools, for those who review them; no policy names it
 
-An organisation adds sections, also for our prompts, and prompts of its own; it cannot replace ours, since an id
-stands for one file. README.md may explain.
+An organisation adds sections, also for our prompts, and prompts of its own; it cannot replace ours, since an id names
+one file. A README.md is ignored.
 """
 
 from __future__ import annotations
@@ -163,12 +163,12 @@ class LoadedPrompts:
         self.current = read.prompts
 
     def digests(self) -> Mapping[str, str]:
-        """Prompt id to SHA-256 of what is in use now."""
+        """Prompt id → SHA-256 of the version in use."""
         return self.current.digests()
 
     def reload(self) -> tuple[str, ...]:
-        """Look at the files again; returns what is wrong, empty when nothing is. Then what was good stays. It reads
-        files: not for the event loop."""
+        """Read the files again; returns the problems. On a problem the last good prompts stay. Reads files: not for
+        the event loop."""
         read = read_prompts(*self._folders)
         check = admitted(self._admits, PART, read.sha256)
         if not check.ok:

@@ -6,8 +6,7 @@ bounded.
     judge's      {"id": 7, "said": {…}}                        answers, in any order
                  {"state": {…}}                                at least every other second
 
-Both ends are ours, and each has made sure of the other's user. A line that is none of these ends
-the connection.
+Both ends are ours, and each has verified the other's user. Any other line ends the connection.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import OK, Rendered
 from pdp.judge.isolation import PARTS
 
-# what the judge's process may say; each other status is found on this side
+# statuses from the judge's process; all others arise on this side
 STATUSES = frozenset(
     {OK, "filtered", "timeout", "endpoint", "rate_limited", "breaker_open", "budget", "overloaded"},
 )
@@ -135,7 +134,7 @@ def state_line(facts: Mapping[str, Json]) -> bytes:
 
 
 def read_answer(data: bytes) -> tuple[int, SessionResult] | Mapping[str, Json]:
-    """An answer with its id, or how things stand. Raises ProtocolError."""
+    """An answer with its id, or a state. Raises ProtocolError."""
     message = _object(data)
     try:
         if "state" in message:

@@ -9,7 +9,7 @@ from typing import Any
 from pdp.core.bytes.strict_json import loads
 from pdp.judge.limits import RateLimits
 
-MAX_TOKENS = 1024  # of an answer, for a prompt that does not say
+MAX_TOKENS = 1024  # of an answer, by default
 REFUSAL = "refusal"
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
@@ -110,7 +110,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 def _sound(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A part of an answer with no error beside it: what came before one may be cut off, or another model's."""
+    """A part of an answer without an error beside it; text before an error may be cut off, or another model's."""
     if part.get("error") is not None:
         raise UnreadableError
     return part
@@ -150,7 +150,7 @@ def _only(value: Any) -> Mapping[str, Any]:
 
 
 def _model(answer: Mapping[str, Any]) -> str:
-    """The model's name, printable: it stands in records and on pages."""
+    """The model's name, printable, for records and pages."""
     model = answer.get("model")
     return model[:200] if isinstance(model, str) and model.isprintable() else ""
 

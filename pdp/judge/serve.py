@@ -25,7 +25,7 @@ _CONNECTIONS = 8  # a decision process needs one
 
 class JudgeServer:
     """The server of `runner`: at a Unix socket (`open`), or of the one decision process that started it (`attend`).
-    `isolated` is what it says of its process (`isolation.PARTS`)."""
+    `isolated` are the parts that hold for its process (`isolation.PARTS`)."""
 
     def __init__(self, options: JudgeOptions, runner: SessionRunner, isolated: Sequence[str] = ()) -> None:
         self._options, self._runner, self._isolated = options, runner, isolated
@@ -33,7 +33,7 @@ class JudgeServer:
         self._open: set[asyncio.Task[None]] = set()
 
     async def open(self, listening: socket.socket) -> None:
-        """Answer who connects to a socket (`bound`)."""
+        """Serve connections to a bound socket (`bound`)."""
         keeps: dict[str, Any] = (
             {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         )  # no file is ours now
@@ -72,7 +72,7 @@ class JudgeServer:
         except (protocol.ProtocolError, ValueError):  # ValueError: a line without an end
             log.error("judge socket: malformed request; connection closed")
         except (OSError, asyncio.CancelledError):
-            pass  # the other end is gone, or we are; asyncio would tell of it as of an error
+            pass  # one end is gone; asyncio would report it as an error
         finally:
             await protocol.close(writer)
 
@@ -96,7 +96,7 @@ class _DecisionProcess:
         self._sessions: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
-        """Until the other end is gone. Raises WireError, OSError, ValueError."""
+        """Serve until the other end is gone. Raises WireError, OSError, ValueError."""
         beat = asyncio.create_task(self._beat())
         try:
             self._writer.write(self._hello)
@@ -154,8 +154,8 @@ def bound(path: Path) -> socket.socket:
 
 
 def _prepare_path(path: Path) -> None:
-    """Make the folder of the socket, or make sure that only our user can enter it; remove what a dead process
-    left there, and nothing else. Raises ConfigurationFault."""
+    """Make the folder of the socket, or check that only our user can enter it; remove only a dead process's socket.
+    Raises ConfigurationFault."""
     folder = path.parent
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -36,8 +36,8 @@ class RunnerEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class _TenantLimits:
-    """Breaker and throttle of one tenant. A request may fail for that tenant's data alone: so no tenant is
-    kept waiting by another's failures. All together are bounded by the places that they share."""
+    """Breaker and throttle of one tenant. A request may fail for that tenant's data alone, so no tenant
+    waits for another's failures. All tenants share a bounded number of slots."""
 
     breaker: Breaker
     throttle: Throttle
@@ -53,7 +53,7 @@ class SessionRunner:
         self._budgets = Budgets(options, environment.wall)
 
     async def run(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
-        """One session. Never raises, unless it is cancelled."""
+        """The result of one session. Never raises, unless it is cancelled."""
         began = self._environment.monotonic()
         until = began + min(within_s, self._options.verdict_seconds)
         session = _OpenSession(tenant, rendered, until, self._limits_of(tenant))
@@ -119,7 +119,7 @@ class SessionRunner:
             try:
                 async with self._queue.place(session.tenant):
                     if session.limits.throttle.wait_s(size) > 0:
-                        continue  # it was told so by now
+                        continue  # the endpoint has said so by now
                     if not session.limits.breaker.admits():
                         return EndpointError("breaker_open")
                     return await self._send(session, repair=repair)
@@ -133,7 +133,7 @@ class SessionRunner:
             answer = await self._model.ask(
                 session.rendered, max(0.0, min(left, self._options.attempt_seconds)), repair=repair
             )
-        except BaseException:  # cancelled: it says nothing about the endpoint, but what was sent was sent
+        except BaseException:  # cancelled: says nothing about the endpoint, but the sent tokens count
             session.limits.breaker.released()
             session.count_unanswered()
             raise
@@ -173,7 +173,7 @@ class _OpenSession:
     def __init__(self, tenant: str, rendered: Rendered, until: float, limits: _TenantLimits) -> None:
         self.tenant, self.rendered, self.until, self.limits = tenant, rendered, until, limits
         self.tokens_in = self.tokens_out = 0
-        self.last: ModelReply | None = None  # the answer that stands
+        self.last: ModelReply | None = None  # the current answer
 
     def count_reply(self, reply: ModelReply) -> None:
         """Count what a reply cost; estimated where the endpoint does not count."""

@@ -126,8 +126,12 @@ class LocalServer(Closed):
 
     def same_program(self, other: LocalServer) -> bool:
         """Whether both start one program, from one place, and tell it the same but for what they work on."""
-        known = bool(self.paths) and (self.paths, self.program, self.env) == (other.paths, other.program, other.env)
-        if not known or len(self.command) != len(other.command):
+        same_program = bool(self.paths) and (self.paths, self.program, self.env) == (
+            other.paths,
+            other.program,
+            other.env,
+        )
+        if not same_program or len(self.command) != len(other.command):
             return False
         pairs = zip(self.command, other.command, strict=True)
         return all(mine == theirs or (self._works_on(mine) and other._works_on(theirs)) for mine, theirs in pairs)
@@ -191,8 +195,8 @@ class LocalInstallation(InstallationFolder):
 
     @property
     def _callers(self) -> Mapping[str, Any]:
-        known: Mapping[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
-        return known
+        callers: Mapping[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
+        return callers
 
     def issued(self, seed: bytes) -> Installation:
         """With a new key for tokens, which takes the place of the one before and is kept nowhere else."""
@@ -206,8 +210,8 @@ class LocalInstallation(InstallationFolder):
 
     def servers(self) -> tuple[LocalServer, ...]:
         """Every server that was pinned. Raises ConfigurationFault `local.server`."""
-        found = sorted((self.folder / "servers").glob("*.json"))
-        return tuple(_read_server(path) for path in found)
+        paths = sorted((self.folder / "servers").glob("*.json"))
+        return tuple(_read_server(path) for path in paths)
 
     def started_by(self, command: Sequence[str]) -> tuple[LocalServer, ...]:
         """The servers that this command starts, each in its folder."""
@@ -227,14 +231,14 @@ class LocalInstallation(InstallationFolder):
     def answers(self, server: str) -> dict[str, tuple[str, Answer]]:
         """What was said of all that is pinned of a server, by label: its definition's digest, and the answer."""
         version = newest_version(self.registry)
-        found: dict[str, tuple[str, Answer]] = {}
+        pinned: dict[str, tuple[str, Answer]] = {}
         for entry in version.draft.tools if version.draft is not None else ():
             manifest = version.manifest(entry) if entry.server == server else None
             if manifest is not None:
                 read_only = manifest.annotations.read_only
                 answer: Answer = "never" if entry.state != "active" else "reads" if read_only else "asks"
-                found[entry.label] = (manifest.definition_sha256, answer)
-        return found
+                pinned[entry.label] = (manifest.definition_sha256, answer)
+        return pinned
 
     def pinned(self, server: str) -> tuple[ScannedTool, ...]:
         """All that is pinned of a server, refused or not."""
@@ -266,15 +270,17 @@ class LocalInstallation(InstallationFolder):
         where there is none. What `outward` labels are told may leave the machine. `readers` are, by label, the kinds
         of interpreters that read arguments; where it has none for a label, unknown ones do."""
         pinned_server = PinnedServer(TENANT, server, f"{LOCAL_ISSUER}:{server}", self.user)
-        said: dict[str, dict[str, ToolReview]] = {kind: {} for kind in TARGET_KINDS}
+        reviews: dict[str, dict[str, ToolReview]] = {kind: {} for kind in TARGET_KINDS}
         for each in offered:
             review = _review(answers[each.name], readers.get(each.name), leaves=each.name in outward)
-            said[each.kind][str(name_of(each.kind, each.definition)[0])] = review
+            reviews[each.kind][str(name_of(each.kind, each.definition)[0])] = review
         pinned = pin(
             self.registry,
             pinned_server,
             [without_meta(each.definition) for each in offered if each.kind == "tool"],
-            Review(reviewed_by=self.user, tools=said["tool"], prompts=said["prompt"], resources=said["resource"]),
+            Review(
+                reviewed_by=self.user, tools=reviews["tool"], prompts=reviews["prompt"], resources=reviews["resource"]
+            ),
             at_ns=at_ns,
             others=[(each.kind, without_meta(each.definition)) for each in offered if each.kind != "tool"],
         )
@@ -306,7 +312,7 @@ class LocalInstallation(InstallationFolder):
         tainted."""
         path = self.registry / WAIVERS_DRAFT
         before = yaml.safe_load(path.read_text())["waivers"] if path.exists() else []
-        known = {waiver["server"] for waiver in before} | {server}
+        servers = {waiver["server"] for waiver in before} | {server}
         until = render(at_ns + DAYS * DAY_NS)
         waivers = [
             {
@@ -317,7 +323,7 @@ class LocalInstallation(InstallationFolder):
                 "reason": reason,
                 "expires": until,
             }
-            for each in sorted(known)
+            for each in sorted(servers)
             for code, reason in _WAIVED.items()
         ]
         write_file(path, yaml.safe_dump({"waivers": waivers}).encode())

@@ -37,8 +37,8 @@ def notices(name: str, decision: Decision, state: Path | None) -> Iterator[str]:
     if decision.effect == "deny":
         reason = decision.reasons[0] if decision.reasons else None
         why = f": {visible((reason.message or reason.code)[:_MOST])}" if reason is not None else ""
-        known = _ID.fullmatch(decision.decision_id)
-        more = f" Why: {own_command(state, 'explain', decision.decision_id)}" if known else ""
+        match = _ID.fullmatch(decision.decision_id)
+        more = f" Why: {own_command(state, 'explain', decision.decision_id)}" if match else ""
         yield f"{called} was denied{why}{more}"
     for wanted in decision.pending.requirements if decision.pending is not None else ():
         page = f", or at {visible(wanted.url)}" if wanted.url else ""

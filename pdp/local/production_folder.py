@@ -276,8 +276,8 @@ def _directory(answers: Answers) -> dict[str, Any]:
         }
         for name, groups in _PEOPLE.items()
     ]
-    known = dict.fromkeys(group for person in people for group in person["groups"])
-    return {"people": people, "groups": {group: group for group in known}}
+    group_ids = dict.fromkeys(group for person in people for group in person["groups"])
+    return {"people": people, "groups": {group: group for group in group_ids}}
 
 
 def _account(person: str) -> str:

@@ -109,13 +109,13 @@ def _whole(descriptor: int) -> bytes:
     """What is read to its end. Raises ValueError for what is too long or too late."""
     if stat.S_ISCHR(os.fstat(descriptor).st_mode):
         raise ValueError("a prompt comes from no terminal")
-    ends, found, ready = time.monotonic() + SECONDS, b"", select.poll()
+    ends, prompt, ready = time.monotonic() + SECONDS, b"", select.poll()
     ready.register(descriptor, select.POLLIN)
     while ready.poll(max(0.0, ends - time.monotonic()) * 1000):
         part = os.read(descriptor, 1 << 20)
         if not part:
-            return found
-        found += part
-        if len(found) > MAX_EVENT:
+            return prompt
+        prompt += part
+        if len(prompt) > MAX_EVENT:
             break
     raise ValueError("a prompt is too long or too late")

@@ -68,14 +68,14 @@ def peer(connection: socket.socket) -> tuple[Process, ...]:
     """The process that connected, then those that it descends from; empty where that is not known."""
     if not KERNEL_TELLS:
         return ()
-    id_, found = _credentials(connection), list[Process]()
-    while id_ > 1 and len(found) < _MOST_ANCESTORS:
+    id_, processes = _credentials(connection), list[Process]()
+    while id_ > 1 and len(processes) < _MOST_ANCESTORS:
         words = _stat(id_)
         if not words:
             return ()  # gone meanwhile: another one may have its id
-        found.append(Process(id_, int(words[_STARTED])))
+        processes.append(Process(id_, int(words[_STARTED])))
         id_ = int(words[1])
-    return tuple(found)
+    return tuple(processes)
 
 
 def starter(lineage: tuple[Process, ...]) -> Process | None:
@@ -127,11 +127,11 @@ def debuggable(each: Process) -> bool:
 
 def homes(lineage: tuple[Process, ...]) -> tuple[Path, ...]:
     """What HOME was to a hook and to the processes above it when they were started, as far as that is known."""
-    found: dict[Path, None] = {}
+    homes: dict[Path, None] = {}
     for each in lineage:
         with contextlib.suppress(OSError):
-            found |= {Path(os.fsdecode(one[5:])): None for one in _variables(each) if one.startswith(b"HOME=/")}
-    return tuple(found)
+            homes |= {Path(os.fsdecode(one[5:])): None for one in _variables(each) if one.startswith(b"HOME=/")}
+    return tuple(homes)
 
 
 def starts(lineage: tuple[Process, ...], name: str, planted: Collection[Path]) -> bool:
@@ -178,9 +178,9 @@ def _version_of(file: Path) -> str:
         return file.name
     for folder in file.parents[:_PACKAGE_DEPTH]:
         with contextlib.suppress(OSError, ValueError):
-            said = json.loads((folder / "package.json").read_bytes())
-            if isinstance(said, dict) and _VERSION.fullmatch(str(said.get("version"))):
-                return str(said["version"])
+            package = json.loads((folder / "package.json").read_bytes())
+            if isinstance(package, dict) and _VERSION.fullmatch(str(package.get("version"))):
+                return str(package["version"])
     return ""
 
 

@@ -129,12 +129,12 @@ class _Resident:
         }
         await self._ask(self._streams, f"{hook.PROXY}\n{json.dumps(start)}\n".encode())
 
-    async def _ask(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], said: bytes) -> None:
-        (reader, writer), asked = streams, time.time()
-        writer.write(said)
+    async def _ask(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], message: bytes) -> None:
+        (reader, writer), asked_at = streams, time.time()
+        writer.write(message)
         await writer.drain()
         answer = json.loads(await reader.readline())
-        self.session, self._token, self._asked = Session(answer["session"]), str(answer["token"]), asked
+        self.session, self._token, self._asked = Session(answer["session"]), str(answer["token"]), asked_at
 
 
 class _PatientClient(AsyncClient):
@@ -172,8 +172,8 @@ class _PatientClient(AsyncClient):
         session, once = await self._resident.begun(), super().decide
 
         async def asked(each: ToolCall) -> Decision:
-            known = request_id if each is call else None
-            return await once(each, credential, session=session, request_id=known, timeout=timeout)
+            id_of_call = request_id if each is call else None
+            return await once(each, credential, session=session, request_id=id_of_call, timeout=timeout)
 
         async def waited(resume: str, seconds: float) -> Waited:
             return await self.wait(resume, credential, seconds)

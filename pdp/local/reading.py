@@ -56,47 +56,47 @@ def _commands(text: object) -> list[tuple[list[str], bool]] | None:
     otherwise."""
     if not isinstance(text, str) or len(text) > _MOST or not text.isprintable():
         return None
-    found, start, join = list[tuple[list[str], bool]](), 0, ";"
+    commands, start, join = list[tuple[list[str], bool]](), 0, ";"
     while join:
         each = _COMMAND.match(text, start)
         if each is None:
             return None
-        found.append((shlex.split(each["words"]), join == "|"))
+        commands.append((shlex.split(each["words"]), join == "|"))
         start, join = each.end(), each["join"]
-    return found
+    return commands
 
 
 def _read(name: str, words: list[str], piped: bool, at: str, repository: Path) -> list[str] | None:
     """The files that one command reads; None for one that is not known to read alone. Raises OSError, RuntimeError,
     ValueError."""
-    known = _KNOWN.get(name)
-    operands = None if known is None else _operands(known, words, piped)
-    if known is None or operands is None:
+    program = _KNOWN.get(name)
+    operands = None if program is None else _operands(program, words, piped)
+    if program is None or operands is None:
         return None
-    shown = known["operands"] == "contents"
-    files = [Path(at, each).resolve(strict=True) for each in operands] if known["operands"] != "text" else []
+    shown = program["operands"] == "contents"
+    files = [Path(at, each).resolve(strict=True) for each in operands] if program["operands"] != "text" else []
     if any(not _within(each, repository) or (shown and not each.is_file()) for each in files):
         return None
     return [str(each) for each in files]
 
 
-def _operands(known: Mapping[str, Any], words: list[str], piped: bool) -> list[str] | None:
+def _operands(program: Mapping[str, Any], words: list[str], piped: bool) -> list[str] | None:
     """Those that name files, or are texts; None for options or operands that it is not known with."""
-    found, left = list[str](), iter(words)
+    operands, left = list[str](), iter(words)
     for word in left:
-        if word in known.get("valued", {}):
-            if not re.fullmatch(known["valued"][word], next(left, "")):
+        if word in program.get("valued", {}):
+            if not re.fullmatch(program["valued"][word], next(left, "")):
                 return None
         elif not word.startswith("-"):
-            found.append(word)
-        elif not re.fullmatch(known.get("options", "(?!)"), word):
+            operands.append(word)
+        elif not re.fullmatch(program.get("options", "(?!)"), word):
             return None
-    texts = known.get("texts", 0)
-    if len(found) < texts or not all(re.fullmatch(known.get("text", ".*"), each) for each in found[:texts]):
+    texts = program.get("texts", 0)
+    if len(operands) < texts or not all(re.fullmatch(program.get("text", ".*"), each) for each in operands[:texts]):
         return None
-    files = found[texts:]
-    fewest = 0 if known["operands"] != "contents" or (piped and known.get("piped")) else 1
-    most = 0 if known["operands"] == "none" else known.get("most", len(files))
+    files = operands[texts:]
+    fewest = 0 if program["operands"] != "contents" or (piped and program.get("piped")) else 1
+    most = 0 if program["operands"] == "none" else program.get("most", len(files))
     return files if fewest <= len(files) <= most else None
 
 
@@ -106,8 +106,10 @@ def _repository(at: str, apart: Collection[Path]) -> Path | None:
     if not place.is_absolute():
         return None
     real = place.resolve(strict=True)
-    found = next((each for each in (real, *real.parents) if (each / _GIT).exists()), None)
-    return None if found is None or any(each.resolve().is_relative_to(found) for each in apart) else found
+    repository = next((each for each in (real, *real.parents) if (each / _GIT).exists()), None)
+    return (
+        None if repository is None or any(each.resolve().is_relative_to(repository) for each in apart) else repository
+    )
 
 
 def _within(file: Path, repository: Path) -> bool:

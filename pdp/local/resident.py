@@ -197,10 +197,10 @@ class Resident:
         """Exit code and text of the hook, whose process and those above it are the `lineage`. Never raises."""
         try:
             agent = AGENTS[name]
-            told = agent.read(event)
-            if isinstance(told, HookResult):
-                return agent.shows(replace(await self._shown(agent, told), failed=told.failed))
-            if await self._allowed(agent, told, lineage):
+            hook_event = agent.read(event)
+            if isinstance(hook_event, HookResult):
+                return agent.shows(replace(await self._shown(agent, hook_event), failed=hook_event.failed))
+            if await self._allowed(agent, hook_event, lineage):
                 return 0, agent.proceed
         except NotAnEventError as error:
             return BLOCKED, f"pdp: {error}. The call is blocked.".encode()
@@ -229,11 +229,11 @@ class Resident:
         if not server:
             raise _RefusedError("Which server is meant is not known, so the call is blocked; its user may say so.")
         self._note(agent, lineage)
-        asked = (
+        tool_call = (
             ToolCall(server, call.tool, call.arguments) if named else self._own_call(profile, agent, call, lineage)
         )
-        asked = replace(asked, working_folder=call.folder)
-        decision = await self._decision(connected, agent, call, asked, lineage)
+        tool_call = replace(tool_call, working_folder=call.folder)
+        decision = await self._decision(connected, agent, call, tool_call, lineage)
         if not decision.allowed:
             log.info("%s of %s: %s %s", decision.effect, server, decision.code, decision.decision_id)
             raise _RefusedError(decision.safe_message, self._notice(profile, call, decision))
@@ -259,14 +259,14 @@ class Resident:
     def _own_call(self, profile: HookProfile, agent: Agent, call: HookCall, lineage: tuple[Process, ...]) -> ToolCall:
         """As what a call of the agent's own tools is asked about. An organisation's decision point knows each by its
         own name, or refuses it. Raises _RefusedError."""
-        known = own_tool(agent.id, call.tool)
+        own_name = own_tool(agent.id, call.tool)
         if profile.target is not None:
-            if known is None:
+            if own_name is None:
                 return ToolCall(profile.server, call.tool, call.arguments)
-            tool, arguments = known, call.arguments
+            tool, arguments = own_name, call.arguments
         else:
             tool, arguments = asked_tool(agent.id, call.tool, call.arguments, profile.answers)
-            if known is None and tool.name == UNKNOWN and nameable(call.tool):
+            if own_name is None and tool.name == UNKNOWN and nameable(call.tool):
                 note(self.folder, agent.id, unknown=call.tool)
         homes_ = profile.homes(lineage)
         if (
@@ -292,46 +292,49 @@ class Resident:
         files = only_reads(command, call.folder, lineage, (self.folder,), homes_)
         return None if files is None else (tool, {"command": command, "files": files})
 
-    async def _shown(self, agent: Agent, told: HookResult) -> Shown:
+    async def _shown(self, agent: Agent, result: HookResult) -> Shown:
         """What the model may see of a result. Never raises: what goes wrong withholds it."""
         try:
             connected = await self._connection(agent)
-            if told.call.server and told.call.server in connected.profile.proxied:
-                return Shown(told.response, told.response)  # its proxy has inspected it
-            return await self._inspected(connected, agent, told)
+            if result.call.server and result.call.server in connected.profile.proxied:
+                return Shown(result.response, result.response)  # its proxy has inspected it
+            return await self._inspected(connected, agent, result)
         except Fault as fault:
             log.error("%s: %s", fault.code, fault.message)
         except Exception:
             log.exception("a result was not inspected")
-        return Shown(told.response, withheld=WITHHELD)
+        return Shown(result.response, withheld=WITHHELD)
 
-    async def _inspected(self, connected: _Connected, agent: Agent, told: HookResult) -> Shown:
+    async def _inspected(self, connected: _Connected, agent: Agent, hook_result: HookResult) -> Shown:
         """What the decision point lets through of it."""
-        kept = self.awaited.take(agent.id, told.call.session, told.call.id)
+        kept = self.awaited.take(agent.id, hook_result.call.session, hook_result.call.id)
         if kept is None:
             log.warning("a result of %s is of no call that is known", agent.id)
-            return Shown(told.response, withheld=WITHHELD)
-        result = inspectable(told.response, failed=told.failed)
-        found = await connected.client.inspect_result(
+            return Shown(hook_result.response, withheld=WITHHELD)
+        result = inspectable(hook_result.response, failed=hook_result.failed)
+        inspected = await connected.client.inspect_result(
             kept.decision, result, connected.credential(), session=kept.session
         )
-        if found.passes:
-            return Shown(told.response, shaped(told.response, found.result))
-        log.warning("a result of %s is withheld: %s %s", kept.server, found.code, found.decision_id)
-        return Shown(told.response, withheld=found.safe_message)
+        if inspected.passes:
+            return Shown(hook_result.response, shaped(hook_result.response, inspected.result))
+        log.warning("a result of %s is withheld: %s %s", kept.server, inspected.code, inspected.decision_id)
+        return Shown(hook_result.response, withheld=inspected.safe_message)
 
     async def _decision(
-        self, connected: _Connected, agent: Agent, call: HookCall, asked: ToolCall, lineage: tuple[Process, ...]
+        self, connected: _Connected, agent: Agent, call: HookCall, tool_call: ToolCall, lineage: tuple[Process, ...]
     ) -> Decision:
         """In the agent's session; at the user's own decision point, for a call that waits for the user, in the one in
         which that was asked first: an agent that is started again has another, and the request is still open."""
         session = self.tasks.session(agent.id, call.session, lineage)
         if connected.profile.target is not None:
-            return (await self._answered(connected, agent, call, asked, lineage, session))[0]
-        same, now = (agent.id, call.folder, asked.server, call.tool, digest(dict(call.arguments))), time.monotonic()
+            return (await self._answered(connected, agent, call, tool_call, lineage, session))[0]
+        same, now = (
+            (agent.id, call.folder, tool_call.server, call.tool, digest(dict(call.arguments))),
+            time.monotonic(),
+        )
         self._waiting = {each: kept for each, kept in self._waiting.items() if now - kept[1] < self.kept}
         session = self._waiting[same][0] if same in self._waiting else session
-        decision, session = await self._answered(connected, agent, call, asked, lineage, session)
+        decision, session = await self._answered(connected, agent, call, tool_call, lineage, session)
         self._waiting.pop(same, None)
         if decision.pending is not None:
             self._waiting[same] = (session, time.monotonic())
@@ -342,19 +345,19 @@ class Resident:
         connected: _Connected,
         agent: Agent,
         call: HookCall,
-        asked: ToolCall,
+        tool_call: ToolCall,
         lineage: tuple[Process, ...],
         session: Session,
     ) -> tuple[Decision, Session]:
         """The decision, once more where the session's task is not the one that the decision point knows, and the
         session of it. The result of an allowed call is then known by the call."""
-        decision = await connected.decision(asked, session)
+        decision = await connected.decision(tool_call, session)
         again = self.tasks.answered(agent.id, call.session, lineage, session, decision)
         if again is not None:
-            session, decision = again, await connected.decision(asked, again)
+            session, decision = again, await connected.decision(tool_call, again)
             self.tasks.answered(agent.id, call.session, lineage, again, decision)
         if decision.allowed:
-            kept = KeptDecision(asked.server, decision, session, time.monotonic())
+            kept = KeptDecision(tool_call.server, decision, session, time.monotonic())
             self.awaited.keep(agent.id, call.session, call.id, kept)
         return decision, session
 
@@ -434,15 +437,15 @@ class Resident:
             token=lambda: own.tokens.caller_token(DESK, time.time_ns()),
             surface="proxy",
         )
-        found: set[str] = set()
+        sessions: set[str] = set()
         try:
             await own.ready()
             page = await desk.list_approvals()
-            found |= {each.session for each in page.approvals}
+            sessions |= {each.session for each in page.approvals}
             while page.next_page_token:
                 page = await desk.list_approvals(page_token=page.next_page_token)
-                found |= {each.session for each in page.approvals}
-            self.sessions.adopt({each for each in found if each and re.fullmatch(_SESSION, each)})
+                sessions |= {each.session for each in page.approvals}
+            self.sessions.adopt({each for each in sessions if each and re.fullmatch(_SESSION, each)})
         except (RefusedError, Fault) as error:
             log.error("what earlier proxies left open is not known: %s", error.code)
         finally:

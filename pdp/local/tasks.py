@@ -81,20 +81,20 @@ class Tasks:
         with self._lock:
             self.note(sender)
             key = (agent, conversation, sender)
-            known = self._known.setdefault(key, _Conversation(conversation))
+            state = self._known.setdefault(key, _Conversation(conversation))
             self._known.move_to_end(key)
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
-            known.extend(words)
-            if known.asked and known.handle:  # without it nothing of what was read would be kept
-                known.renew()
+            state.extend(words)
+            if state.asked and state.handle:  # without it nothing of what was read would be kept
+                state.renew()
 
     def session(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> Session:
         """The session of a call, with the task that its process was given."""
         with self._lock:
-            if (known := self._of(agent, conversation, lineage)) is not None:
-                known.asked = True
-                return Session(known.session, known.words, parent=known.parent)
+            if (state := self._of(agent, conversation, lineage)) is not None:
+                state.asked = True
+                return Session(state.session, state.words, parent=state.parent)
             word = self._known.get((agent, conversation, None))
             return Session(conversation, word.words, task_by_agent=True) if word else Session(conversation)
 
@@ -104,24 +104,24 @@ class Tasks:
         """Take note of an answer. Where the decision point knows that session otherwise, as after a restart of ours,
         the one in which to ask again."""
         with self._lock:
-            known = self._of(agent, conversation, lineage)
-            if known is None or session.task_by_agent:
+            conversation_state = self._of(agent, conversation, lineage)
+            if conversation_state is None or session.task_by_agent:
                 return None
             codes = {reason.code for reason in decision.reasons}
             if session.task and CHANGED in codes:
                 return Session(conversation)  # which has what was read; the next call goes below it
             if session.parent and UNKNOWN in codes:
-                known.handle = ""
-                known.renew()  # the first one is over by time, and what was read with it
-                known.asked = True
-                return Session(known.session, known.words)
+                conversation_state.handle = ""
+                conversation_state.renew()  # the first one is over by time, and what was read with it
+                conversation_state.asked = True
+                return Session(conversation_state.session, conversation_state.words)
             if decision.session_handle:
-                known.handle = decision.session_handle
+                conversation_state.handle = decision.session_handle
                 if not session.task:  # asked again
-                    known.renew()
+                    conversation_state.renew()
             return None
 
     def _of(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> _Conversation | None:
         """What was said to the process of a call by a person."""
-        found = (self._known.get((agent, conversation, each)) for each in lineage)
-        return next((each for each in found if each is not None), None)
+        conversations = (self._known.get((agent, conversation, each)) for each in lineage)
+        return next((each for each in conversations if each is not None), None)

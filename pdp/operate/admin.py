@@ -39,7 +39,7 @@ class SwitchAsk:
 
 @dataclass(frozen=True, slots=True)
 class SwitchResult:
-    """A switch that is durable. `epoch` is the store's with it; `checked`: what it names is known to exist."""
+    """A durable switch. `epoch` is the store's with it; `checked`: its name is known to exist."""
 
     row: SwitchRow
     epoch: int
@@ -68,9 +68,9 @@ class ServiceStatus:
     worker_deaths: int  # of the policy engine's, since the start
     store_problem: str  # code of why records cannot be written or read; empty while they can
     policy_since_ns: int = 0
-    sessions_problem: str = ""  # code of what is wrong with sessions outside the store
+    sessions_problem: str = ""  # code of a problem with sessions outside the store
     log_problem: str = ""  # code of why nobody follows the log
-    differences: tuple[Difference, ...] = ()  # from what the fleet has in force
+    differences: tuple[Difference, ...] = ()  # from the fleet's versions in force
     kept: KeptStatus = field(default_factory=KeptStatus)
     kinds: KeptStatus = field(default_factory=KeptStatus)  # of calls
     observed: tuple[Caller, ...] = ()  # callers that policy does not bind now
@@ -82,7 +82,7 @@ class ServiceStatus:
 
 @dataclass(slots=True)
 class Admin:
-    """`AdminService` but for reloads, which `reload.Reloads` does."""
+    """`AdminService` except reloads (`reload.Reloads`)."""
 
     state: ServiceState
     reloads: Reloads
@@ -143,8 +143,8 @@ class Admin:
     async def set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:
         """Store and record one switch; later decisions obey it.
 
-        The same request id with the same content gets the same answer, as long as the switch still is as it was
-        set then: that something is stopped must never be said of what is not.
+        The same request id with the same content gets the same answer, as long as the switch is unchanged: an answer
+        must never claim a stop that no longer holds.
 
         Raises InvalidRequest, Forbidden, Unavailable."""
         # a caller that goes away must not free the place of a write that goes on: it may come back with the same id
@@ -159,10 +159,10 @@ class Admin:
             at = self.clock.now_ns()
             row = self._row(ask, caller, at)
             key = keyed_index(self.index_key, "switch", caller.tenant, caller.name, ask.request_id)
-            said = (
+            fields_of_ask = (
                 getattr(ask, f.name) for f in fields(ask) if f.name != "unlisted"
             )  # the switch, however it is set
-            content = keyed_index(self.index_key, "switch content", *said)
+            content = keyed_index(self.index_key, "switch content", *fields_of_ask)
             kept = await self.store.read(lambda: self.store.reply(key)) if ask.request_id else None
             if kept is not None:
                 return await self._again(kept, content, row)
@@ -191,13 +191,13 @@ class Admin:
         return SwitchResult(row, epoch, await self.recorder.locate(record_id), checked)
 
     def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
-        """The engaged switches; one that has released itself is none, whether or not it was swept out yet."""
+        """The engaged switches, without those that released themselves, swept or not."""
         return tuple(row for row in self.store.switches() if not ended(row.until_ns, at_ns))
 
     def _known(self, row: SwitchRow, at_ns: int) -> bool:
-        """Whether what is to be stopped exists. A misspelt name would stop nothing while everybody believes that it
-        did, so it is refused, by InvalidRequest with the nearest right one. But nothing may keep an operator from
-        stopping what a set names that cannot be read now: then it is not refused, and False."""
+        """Whether the name of a switch is known to exist. A misspelt name would stop nothing unnoticed, so it raises
+        InvalidRequest with the nearest known one. While a set is unreadable an unknown name is accepted, and
+        False."""
         if row.scope == "tenant":
             self._known_tenant(row.value)
             return True
@@ -224,9 +224,9 @@ class Admin:
         """Tenants are those of the configuration. Raises InvalidRequest."""
         at = self.clock.now_ns()
         issuers = self.subjects.key_status(at).values()
-        known = {*self.registry.status(at), *(str(entry["tenant"]) for entry in issuers)}
-        if tenant not in known:
-            raise InvalidRequest("switch.value", _unknown("tenant of that name", tenant, known))
+        tenants = {*self.registry.status(at), *(str(entry["tenant"]) for entry in issuers)}
+        if tenant not in tenants:
+            raise InvalidRequest("switch.value", _unknown("tenant of that name", tenant, tenants))
 
     @staticmethod
     def _row(ask: SwitchAsk, caller: Caller, at_ns: int) -> SwitchRow:
@@ -272,9 +272,9 @@ def _unread(status: Json) -> bool:
     )
 
 
-def _unknown(what: str, name: str, known: Collection[str]) -> str:
+def _unknown(what: str, name: str, names: Collection[str]) -> str:
     """The message for a switch with an unknown name: the nearest name, and the way to force it."""
-    hint = did_you_mean(name, known)
+    hint = did_you_mean(name, names)
     return f"there is no {what}; it would stop nothing.{hint and f' {hint}'} `unlisted` (--unlisted) insists"
 
 

@@ -1,7 +1,7 @@
-"""Erasing people: what is kept of somebody besides records is deleted, and that is recorded.
+"""Erasure of people: a person's rows apart from records are deleted, and the erasure is recorded.
 
-Records stay, and every proof of them; their pseudonyms then stand for nobody. Whether one operator may do it alone is
-the organisation's to say: an operator's credential is enough here.
+Records and their proofs stay; their pseudonyms then name nobody. An operator's credential suffices here; four eyes
+are up to the organisation.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pdp.core.record.search import PSEUDONYM
 from pdp.core.record.stored import Commit, PersonRow, RecordRef, ValueRow
 from pdp.decide.commit import Recorder
 
-NOBODY = "(erased)"  # in place of the id of somebody whom no record names
+NOBODY = "(erased)"  # in place of the id of a person without a record
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was done. `rows` counts what was deleted or emptied; 0: nothing was kept, and nothing is recorded."""
+    """The result of an erasure. `rows` counts deleted and emptied rows; 0: none existed, and nothing is recorded."""
 
     rows: int
     pseudonyms: tuple[str, ...]
@@ -57,19 +57,21 @@ class Erasures:
                 raise InvalidRequest(
                     "subject", "is switched off, by name; release that switch first", code="erasure.switched_off"
                 )
-        known = await self.store.in_thread(self.store.people_named, tenant, who.id)
-        known = tuple(row for row in known if not who.issuer or (row.kind, row.issuer) == ("account", who.issuer))
-        people = self._people(known, who, tenant)
+        person_rows = await self.store.in_thread(self.store.people_named, tenant, who.id)
+        person_rows = tuple(
+            row for row in person_rows if not who.issuer or (row.kind, row.issuer) == ("account", who.issuer)
+        )
+        people = self._people(person_rows, who, tenant)
         entries = tuple(
             self._entry(each, people, caller.name, reason, at) for each in sorted({p.tenant for p in people})
         )
         rows, refs = await self.store.erase_people(people, entries) if people else (0, ())
-        return Erased(rows, tuple(row.pseudonym for row in known), refs)
+        return Erased(rows, tuple(row.pseudonym for row in person_rows), refs)
 
-    def _people(self, known: Iterable[PersonRow], who: Account, tenant: str | None) -> tuple[PersonRow, ...]:
+    def _people(self, rows: Iterable[PersonRow], who: Account, tenant: str | None) -> tuple[PersonRow, ...]:
         """Each person once, by the pseudonym that is used; an account of the caller's tenant also where no record
         names it."""
-        people = {(row.tenant, row.subject): row for row in reversed(tuple(known))}
+        people = {(row.tenant, row.subject): row for row in reversed(tuple(rows))}
         if tenant is not None:
             places = (
                 (("account", "subject", who.issuer),)

@@ -1,8 +1,8 @@
-"""The record of the witnesses' quorum: missing for longer than a cosignature counts, and back.
+"""Records of the witnesses' quorum: missing for longer than a cosignature is valid, and restored.
 
-The log has one record of each, however many machines have the store: a high-water mark counts them, so it is odd
-while the quorum is recorded as missing, and moves with the record or not at all. Since when it is missing lies in the
-store too, where another machine that has the quorum deletes it; no restart begins to count anew.
+The log has one record of each, with any number of machines on the store: a high-water mark counts them, so it is odd
+while the quorum is recorded as missing, and moves only with the record. The beginning of its absence is in the store
+too, where another machine with the quorum deletes it; a restart does not reset it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from pdp.decide.commit import Recorder
 from pdp.host.part import Part
 
 MARK = "witnesses"  # how many of these records there are
-_SINCE = ("witnesses", "")  # of what is in force in the store: since when the quorum is missing, "" while it is not
+_SINCE = (
+    "witnesses",
+    "",
+)  # among the versions in force in the store: the beginning of the quorum's absence, "" while present
 
 
 @dataclass(slots=True)
 class QuorumRecords:
-    """Writes them, by what `signed` knows of its witnesses."""
+    """Writes the records, by the witnesses' state in `signed`."""
 
     signed: SignedLog
     store: Store
@@ -36,13 +39,13 @@ class QuorumRecords:
 
     @property
     def part(self) -> Part:
-        """What a running process does with it."""
+        """The background part of a running process."""
         return Part("witnesses", chore=self.look)
 
     async def look(self) -> None:
         """Record what changed for the log. Raises Unavailable; then the next look does."""
         state = self.signed.cosigning
-        if state is None:  # nobody was asked yet: that says nothing
+        if state is None:  # no witness was asked yet
             return
         if state.missing_ns:
             await self._missing(state)
@@ -57,8 +60,8 @@ class QuorumRecords:
             await self._record("missing", since_ns, state.size, state.lacks)
 
     async def _note(self, state: Cosigning, now: int) -> None:
-        """Have the store know since when. Where another machine deleted that, the log is cosigned there: it counts
-        anew, and not before the allowed time."""
+        """Store the beginning of the absence. Where another machine deleted it, the log is cosigned there, and the
+        count begins again."""
         if self._noted_ns is None or now - self._noted_ns > self.allowed_ns:
             since_ns = state.missing_ns if self._noted_ns is None else now
             await self.store.put_in_force({_SINCE: str(since_ns)})

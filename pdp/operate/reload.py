@@ -57,7 +57,7 @@ class Reloaded:
         return self.failure.code if self.failure is not None else "changed" if self.changed else "unchanged"
 
     def seen_by(self, tenant: str) -> Reloaded:
-        """The same without what is another tenant's."""
+        """The result without other tenants' parts."""
         seen = ("", tenant)
         return replace(
             self,
@@ -68,7 +68,7 @@ class Reloaded:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStatus:
-    """The release of policy in force, as the last change told of it. `since_ns` is 0 while there is none."""
+    """The release of policy in force, by its last change. `since_ns` is 0 without one."""
 
     demand: tuple[str, ...]
     told: ReleaseChange = field(default_factory=ReleaseChange)
@@ -100,10 +100,10 @@ class Reloads:
     policy_since_ns: int = 0
     release: ReleaseStatus | None = None  # None: nothing has to be released
     _releasing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _secrets_said: tuple[Sequence[str], Mapping[str, str]] = ((), {})  # what was last recorded of them
+    _secrets_said: tuple[Sequence[str], Mapping[str, str]] = ((), {})  # as last recorded
     _owed: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: changes that have no record yet
-    _sets: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: what the registry last reported
-    _people: dict[str, Failure] = field(default_factory=dict)  # by tenant: what is wrong with its directory
+    _sets: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: the registry's last report
+    _people: dict[str, Failure] = field(default_factory=dict)  # by tenant: the directory's problem
     _stale: dict[str, str] = field(default_factory=dict)  # by tenant: why it serves an old set
     _tenants: set[str] = field(default_factory=set)  # those that have a directory
     _unfillable: frozenset[tuple[str, str, int]] = frozenset()  # pack, group, how many: said already
@@ -134,7 +134,9 @@ class Reloads:
         for part in parts or RELOADABLES:
             async with self._locks[part]:
                 results += (await run[part](),)
-        with suppress(Unavailable, Overloaded):  # what is in force is in force; the others are told the next time
+        with suppress(
+            Unavailable, Overloaded
+        ):  # in force here in any case; other processes get it with the next announcement
             await self.state.fleet.declare()
         self._say_unfillable()
         ref = None
@@ -144,7 +146,7 @@ class Reloads:
         return results, ref
 
     async def _reload_release(self) -> None:
-        """What is released comes before what may be used of it."""
+        """Reload the release, before the parts that it admits."""
         if self.releases is None or self.release is None:
             return
         async with self._releasing:
@@ -169,8 +171,8 @@ class Reloads:
         try:
             loaded = await self.policies.load(active.digest if active else None)
         except BundleFault as fault:
-            known = self.policy_failure
-            if known is None or (known.code, known.message) != (fault.code, fault.message):
+            failure = self.policy_failure
+            if failure is None or (failure.code, failure.message) != (fault.code, fault.message):
                 await self.recorder.policy_refused(fault, at)
             self.policy_failure = Failure(fault.code, fault.message, at)
             self.state.degrade("policy", {"": "policy.last_good"})
@@ -218,14 +220,14 @@ class Reloads:
         at = self.clock.now_ns()
         await self.reload_keys(at)
         self.state.fleet.note("revocations", {"": self.subjects.revocations()})
-        found = self.subjects.key_status(at)
-        troubled = {name: entry for name, entry in found.items() if entry["problem"]}
+        status = self.subjects.key_status(at)
+        troubled = {name: entry for name, entry in status.items() if entry["problem"]}
         self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in troubled.values() if e["keys"]})
         failures = {
             str(entry["tenant"]): Failure(str(entry["problem"]), _unread(name, entry), at)
             for name, entry in troubled.items()
         }
-        return Reloaded("keys", False, {"": f"{len(found)} issuers"}, failures)
+        return Reloaded("keys", False, {"": f"{len(status)} issuers"}, failures)
 
     async def _reload_directory(self) -> Reloaded:
         at, active = self.clock.now_ns(), dict[str, str]()
@@ -280,13 +282,13 @@ class Reloads:
         return Reloaded("secrets", bool(taken), {"": ", ".join(taken)}, failures)
 
     async def _record_secrets(self, read: Sequence[str], refused: Mapping[str, str], at_ns: int) -> None:
-        """Once for each change; what is tried again and again is no change."""
-        if (said := (read, refused)) == self._secrets_said:
+        """Record each change once; a repeated refusal is no change."""
+        if (outcome := (read, refused)) == self._secrets_said:
             return
         if read or refused:
             made = partial(events.secrets, read=read, refused=refused)
             await self.recorder.commit_event("", "secrets", made, (), at_ns)
-        self._secrets_said = said
+        self._secrets_said = outcome
 
     def _say_unfillable(self) -> None:
         """Report seats that no directory could fill: calls that want them are denied, not left pending."""
@@ -298,19 +300,19 @@ class Reloads:
         if seen == self._seats_seen:
             return
         self._seats_seen = seen
-        found = frozenset(
+        unfillable = frozenset(
             (pack.name, group, n)
             for pack in policy.about
             for group, n in pack.seats
             if not any(directory.can_seat(group, n) for directory in all_of_them)
         )
-        for pack_name, group, n in sorted(found - self._unfillable):
+        for pack_name, group, n in sorted(unfillable - self._unfillable):
             log.warning("policy: pack %s requires %d of the group %r, which no directory has", pack_name, n, group)
-        self._unfillable = found
+        self._unfillable = unfillable
 
 
 def _unread(issuer: str, entry: Mapping[str, Json]) -> str:
-    """What is wrong with an issuer's keys, or with the deny list."""
+    """The problem of an issuer's keys or of the deny list."""
     cause = entry.get("cause")
     what = f"The keys of {issuer}" if cause else f"The keys of {issuer}, or the deny list,"
     cause = f": {cause}" if cause else ""

@@ -1,4 +1,4 @@
-"""The records of a run: when it began to answer, what it counted, and when it ended on purpose."""
+"""The records of a run: its beginning, its counts, and its orderly end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pdp.core.record.stored import RecordRef, ValueRow
 from pdp.decide.commit import Recorder
 from pdp.host.part import Part
 
-_SETTINGS = ("settings", "")  # what is in force
+_SETTINGS = ("settings", "")  # among the versions in force
 PORTION = 100  # counts of one record, whose size is bounded
 
 
@@ -30,7 +30,7 @@ class Runs:
 
     @property
     def part(self) -> Part:
-        """What a running process does with it."""
+        """The background part of a running process."""
         return Part("refusals", chore=self.refusals)
 
     async def started(
@@ -49,13 +49,13 @@ class Runs:
         )
 
     async def configured(self, sha256: str, stated: Mapping[str, str]) -> None:
-        """Record the configuration of this run, unless it is that of the run before on this store: `stated` are its
-        settings that are not at their defaults. They are kept by digest, to say what the next one changes."""
+        """Record the configuration of this run, unless it is the previous run's on this store. `stated` are the
+        non-default settings, kept by digest for the differences of the next run."""
         before = self.store.in_force().get(_SETTINGS, "")
         if before == sha256:
             return
-        known = self.store.artefact(before) if before else None
-        old: Mapping[str, str] = json.loads(known.data) if known is not None else {}
+        artefact = self.store.artefact(before) if before else None
+        old: Mapping[str, str] = json.loads(artefact.data) if artefact is not None else {}
         changes: dict[str, Json] = {
             name: {"old": old.get(name), "new": stated.get(name)}
             for name in sorted({*old, *stated})
@@ -78,7 +78,7 @@ class Runs:
 
     async def refusals(self) -> None:
         """Record the refusals beyond the quota since the last time: per tenant, so that each may read its own."""
-        # what is being written is counted until it is durable: no run may begin again before that
+        # entries in progress count until durable: no run may begin again before that
         writing = asyncio.ensure_future(self._refusals())
         writing.add_done_callback(
             lambda done: done.cancelled() or done.exception()

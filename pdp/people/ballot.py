@@ -117,12 +117,12 @@ def _count(
     standing: Standing,
 ) -> Cast | VoteRefusal:
     before, after = (tally(requirement, some, approval.call, standing) for some in (votes, (*votes, vote)))
-    if _again(approval, votes, vote, before, standing):
+    if _repeats(approval, votes, vote, before, standing):
         return _refused("approval.voted")
     event = _event(approval.state, vote, after)
     cast = _cast(approval, vote, event, after)
     if event is Event.REVOKE:
-        return replace(cast, ends_grants=_granted(votes))
+        return replace(cast, ends_grants=_grant_ids(votes))
     if event is not Event.FILL or shown is None:
         return cast
     return replace(cast, grant=_grant(approval, shown, (*votes, vote), after, standing))
@@ -150,7 +150,7 @@ def _cancel(
         return _refused("approval.reason_too_long")
     vote = _vote(approval, requirement, ballot, person, standing)
     cast = _cast(approval, vote, Event.CANCEL, tally(requirement, votes, approval.call, standing))
-    return replace(cast, ends_grants=_granted(votes))
+    return replace(cast, ends_grants=_grant_ids(votes))
 
 
 def _unfit(requirement: Requirement, ballot: Ballot) -> str:
@@ -214,7 +214,7 @@ def _vote(approval: Approval, requirement: Requirement, ballot: Ballot, person: 
     )
 
 
-def _again(approval: Approval, votes: tuple[Vote, ...], vote: Vote, before: Tally, standing: Standing) -> bool:
+def _repeats(approval: Approval, votes: tuple[Vote, ...], vote: Vote, before: Tally, standing: Standing) -> bool:
     """Whether the vote repeats a counted one. Votes that fill all seats of a pending request mean a voter regained a
     role: then a repeated vote approves."""
     useless = before.counted if vote.choice == "approve" else tuple(each.id for each in votes)
@@ -264,7 +264,7 @@ def _grant(
     return issue(approval, terms, grant_id=newest.id, issued_by=by, arguments=shown.arguments, at_ns=newest.at_ns)
 
 
-def _granted(votes: tuple[Vote, ...]) -> tuple[str, ...]:
+def _grant_ids(votes: tuple[Vote, ...]) -> tuple[str, ...]:
     """Possible ids of this request's grant: it has the id of the vote that filled the last seat."""
     return tuple(vote.id for vote in votes if vote.grant)
 

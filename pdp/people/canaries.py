@@ -56,9 +56,9 @@ class Canaries:
 
         if (answered := await self.store.in_thread(self.commits.answered, key)) is not None:
             return answered
-        original, requirement, shown = await self.store.in_thread(self._like, person, like)
+        original, requirement, shown = await self.store.in_thread(self._original, person, like)
         at = self.clock.now_ns()
-        copy = self._made(original, requirement, at)
+        copy = self._canary(original, requirement, at)
         seen = replace(shown, approval_id=copy.id, salt=self.recorder.new_salt(), arguments=arguments, secrets=())
         opened = self.recorder.event(
             copy.tenant,
@@ -72,7 +72,7 @@ class Canaries:
         )
         return copy.id, await self.commits.commit(key, (opened, canary_entry), (copy.id,), at)
 
-    def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
+    def _original(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
         original = self.store.approval(person.tenant, like)
         if original is None:
             raise NotFound(*UNKNOWN)
@@ -85,7 +85,7 @@ class Canaries:
             raise Outdated("approval.erased", "What this request showed was erased; name another one.")
         return original, requirement, shown
 
-    def _made(self, original: Approval, requirement: Requirement, at_ns: int) -> Approval:
+    def _canary(self, original: Approval, requirement: Requirement, at_ns: int) -> Approval:
         policy = self.running.policy
         canary_id = self.recorder.new_id(at_ns)
         return replace(

@@ -63,7 +63,7 @@ class Changes:
     def __init__(self, store: Answers) -> None:
         self._store = store
         self._waiters: set[Waiter] = set()
-        self._told: dict[str, int] = {}  # by tenant with waiters: the last published change
+        self._published: dict[str, int] = {}  # by tenant with waiters: the last published change
         self._nudge = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
 
@@ -79,9 +79,9 @@ class Changes:
     @contextlib.asynccontextmanager
     async def waiting(self, tenant: str, ids: frozenset[str] | None) -> AsyncIterator[Waiter]:
         """A waiter for changes from here on; earlier changes must be read once inside."""
-        if tenant not in self._told:
+        if tenant not in self._published:
             last = await self.last()
-            self._told.setdefault(tenant, last)  # a concurrent waiter may have begun earlier
+            self._published.setdefault(tenant, last)  # a concurrent waiter may have begun earlier
         waiter = Waiter(tenant, ids)
         self._waiters.add(waiter)
         if self._polling is None or self._polling.done():
@@ -91,7 +91,7 @@ class Changes:
         finally:
             self._waiters.discard(waiter)
             if all(each.tenant != tenant for each in self._waiters):
-                self._told.pop(tenant, None)
+                self._published.pop(tenant, None)
 
     async def close(self) -> None:
         """Stop polling, and wake all waiters."""
@@ -108,8 +108,8 @@ class Changes:
                     await self._nudge.wait()
             self._nudge.clear()
             try:
-                news = await self._store.in_thread(self._read, dict(self._told))
-                self._tell(news)
+                news = await self._store.in_thread(self._read, dict(self._published))
+                self._publish(news)
             except Fault as fault:
                 log.error("approval changes cannot be read: %s", fault.code)
             except Exception:  # an error would end all wake-ups; missed changes are published by the next poll
@@ -128,7 +128,7 @@ class Changes:
             news[tenant] = max(last, number), changes
         return news
 
-    def _tell(self, news: Mapping[str, tuple[int, list[Change]]]) -> None:
+    def _publish(self, news: Mapping[str, tuple[int, list[Change]]]) -> None:
         """Wake the present waiters. One that began during the read may get earlier changes too."""
         for waiter in self._waiters:
             _, changes = news.get(waiter.tenant, (0, []))
@@ -141,8 +141,8 @@ class Changes:
                 waiter.seen |= own
                 waiter.woken.set()
         for tenant, (number, _) in news.items():
-            if tenant in self._told:
-                self._told[tenant] = max(self._told[tenant], number)
+            if tenant in self._published:
+                self._published[tenant] = max(self._published[tenant], number)
 
 
 class Watchers:

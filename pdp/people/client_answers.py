@@ -46,7 +46,7 @@ class ClientAnswers:
     async def __call__(self, decision: Decision) -> None:
         """Commit the votes, and read the call's rows again. Raises Conflict after a concurrent answer; Unavailable,
         Overloaded."""
-        given = _given(decision)
+        given = _answered_confirmations(decision)
         if not given:
             return
         person = self._person(decision)
@@ -83,7 +83,7 @@ class ClientAnswers:
         return voted
 
 
-def _given(decision: Decision) -> list[tuple[Approval, str]]:
+def _answered_confirmations(decision: Decision) -> list[tuple[Approval, str]]:
     """The choice for each answered open confirmation of exactly this call; contradicting answers are a decline."""
     stored, answers = decision.stored, decision.ask.client_answers
     if not answers or stored.row is None or not decision.caller.may_assert.client_answers:
@@ -91,12 +91,12 @@ def _given(decision: Decision) -> list[tuple[Approval, str]]:
     given = []
     for approval in stored.approvals:
         if approval.kind == "confirmation" and approval.state in OPEN and not approval.canary:
-            wanted = open_requirement(json.loads(approval.requirement), stored.row.digest, decision.at_ns).id
-            if choice := _choice(wanted, answers):
+            requirement_id = open_requirement(json.loads(approval.requirement), stored.row.digest, decision.at_ns).id
+            if choice := _choice(requirement_id, answers):
                 given.append((approval, choice))
     return given
 
 
-def _choice(wanted: str, answers: tuple[ClientAnswer, ...]) -> str:
-    choices = {_CHOICES.get(each.answer, "") for each in answers if each.requirement_id == wanted}
+def _choice(requirement_id: str, answers: tuple[ClientAnswer, ...]) -> str:
+    choices = {_CHOICES.get(each.answer, "") for each in answers if each.requirement_id == requirement_id}
     return "deny" if "deny" in choices else "approve" if "approve" in choices else ""

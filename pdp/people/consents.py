@@ -123,7 +123,7 @@ class Consents:
     ) -> tuple[tuple[ConsentView, ...], str]:
         """The person's own consents, open requests first, then newest first, and the `after` of the next page.
         `states` empty: requested and active ones."""
-        views = await self.store.in_thread(self._all, person, states or DEFAULT_STATES, self.clock.now_ns())
+        views = await self.store.in_thread(self._views, person, states or DEFAULT_STATES, self.clock.now_ns())
         listed = [each for each in views if consent_id in ("", each.id)]
         rest = listed
         if page.after:  # a consent that ended meanwhile leaves a gap; ids are in the order of age
@@ -317,7 +317,7 @@ class Consents:
             raise _unknown()
         return view
 
-    def _all(self, person: Person, states: frozenset[str], at_ns: int) -> tuple[ConsentView, ...]:
+    def _views(self, person: Person, states: frozenset[str], at_ns: int) -> tuple[ConsentView, ...]:
         """Requests and consents of one human, in list order. In a thread."""
         visibility = self.visibilities.of(person, at_ns)
         tenant, accounts = visibility.person.tenant, visibility.accounts

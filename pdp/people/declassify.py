@@ -78,7 +78,7 @@ class Declassifications:
         approval = requests.request(person, DECLASSIFICATION, call, (*subject, ask.agent), at)
         shown = requests.shown(approval, DECLASSIFICATION, {"labels": calls, "reason": ask.reason})
         fresh = tuple(row for row in rows if not row.shown)
-        told = requests.recorder.event(
+        requested = requests.recorder.event(
             approval.tenant,
             "declassification",
             lambda stamp: records.declassification(stamp, approval, shown, rows, person, "asked"),
@@ -86,7 +86,7 @@ class Declassifications:
             (ShowLabels(approval.id, fresh), Supersede()),
             at,
         )
-        entries = (requests.opened(approval, shown), told)
+        entries = (requests.opened(approval, shown), requested)
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
 
     def _rows(self, tenant: str, ask: DeclassifyAsk) -> tuple[LabelRow, ...]:
@@ -100,10 +100,10 @@ class Declassifications:
         there = self._labels(tenant, ask.subject, ask.agent)
         missing = sorted(set(ask.labels) - {row.label for row in there})
         if missing:
-            known = ", ".join(sorted({row.label for row in there} - _NOT_KNOWN)) or "none"
+            present = ", ".join(sorted({row.label for row in there} - _NOT_KNOWN)) or "none"
             raise NotFound(
                 "declassify.no_label",
-                f"This subject with this agent has no label {', '.join(missing)}; there are: {known}.",
+                f"This subject with this agent has no label {', '.join(missing)}; there are: {present}.",
             )
         return ordered(row for row in there if row.label in ask.labels)
 
@@ -130,13 +130,13 @@ class Declassifications:
         if not self.requests.fills(approval, DECLASSIFICATION, accepted):
             return ()
         shown = self.requests.store.shown(approval.id)
-        wanted = {
+        shown_labels = {
             (each["label"], each["put_by"]["decision_id"])
             for each in (json.loads(shown.arguments)["labels"] if shown is not None else ())
         }
         there = self._labels(approval.tenant, approval.call.subject, approval.call.agent)
-        rows = tuple(row for row in there if row.shown and (row.label, row.decision_id) in wanted)
-        if shown is None or not wanted or {(row.label, row.decision_id) for row in rows} != wanted:
+        rows = tuple(row for row in there if row.shown and (row.label, row.decision_id) in shown_labels)
+        if shown is None or not shown_labels or {(row.label, row.decision_id) for row in rows} != shown_labels:
             raise Outdated("approval.stale", "These labels are gone, or were put there anew; have it asked anew.")
         kept = shown
         done = self.requests.recorder.event(

@@ -58,14 +58,14 @@ class Counting:
     def active(self, context: CallContext) -> bool:
         """Whether the directory has not disabled the call's subject."""
         directory = self.directories.of(context.tenant)
-        known = directory.by_account.get(context.call.subject)
-        return known is None or directory.active(known)
+        human = directory.by_account.get(context.call.subject)
+        return human is None or directory.active(human)
 
     def stands(self, approval: Approval, call: Call, stored: StoredCall, at_ns: int) -> tuple[str, int]:
         """The evidence state of a request for a call, with votes counted now ("met", "refused", "open" or "expired"),
         and its end."""
-        wanted = wanted_by(approval.requirement)
-        if wanted is None:  # by a newer release; must not count
+        requirement = wanted_by(approval.requirement)
+        if requirement is None:  # by a newer release; must not count
             return "open", approval.expires_ns
         directory = self.directories.of(approval.tenant)
         votes = stored.votes.get(approval.id, ())
@@ -77,7 +77,7 @@ class Counting:
             self.claims_max_age_ns,
             self.revoked(votes, at_ns),
         )
-        return evidence_state(approval, wanted, votes, call, standing)
+        return evidence_state(approval, requirement, votes, call, standing)
 
 
 def votes_for(grant: Grant, store: Store) -> tuple[Vote, ...]:
@@ -105,8 +105,8 @@ class ApprovalEvidence:
             state, until = self._counting.stands(approval, context.call, context.stored, at_ns)
             if state in GIVEN:
                 element = json.loads(approval.requirement)
-                made = answer(element, context.call.digest, "met" if state == "met" else "refused", until)
-                by_requirement[approval.requirement] = SourcedEvidence(made, approval)
+                evidence = answer(element, context.call.digest, "met" if state == "met" else "refused", until)
+                by_requirement[approval.requirement] = SourcedEvidence(evidence, approval)
         return tuple(by_requirement.values())
 
     async def gather(
@@ -133,29 +133,31 @@ class ApprovalEvidence:
         return tuple(standing)
 
     def _agreed(self, context: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
-        wanted = read(element)
-        if wanted is None:
+        requirement = read(element)
+        if requirement is None:
             return None
         for consent in self._store.consents_for(context.tenant, context.call.subject, context.call.agent):
-            if consents.covers(consent, wanted, context, at_ns) and self._for_this(consent, wanted, context):
+            if consents.covers(consent, requirement, context, at_ns) and self._for_this(
+                consent, requirement, context
+            ):
                 return SourcedEvidence(answer(element, context.call.digest, "met", consent.expires_ns), consent)
         return None
 
-    def _for_this(self, consent: Consent, wanted: Requirement, context: CallContext) -> bool:
+    def _for_this(self, consent: Consent, requirement: Requirement, context: CallContext) -> bool:
         """Whether a consent's scope fits the requirement: a consent for this task, or one without a task."""
         approval = self._store.approval(context.tenant, consent.approval_id) if consent.approval_id else None
-        if binds_of(approval) != wanted.binds:
+        if binds_of(approval) != requirement.binds:
             return False
-        return not wanted.binds or (approval is not None and self._same_task(approval, context))
+        return not requirement.binds or (approval is not None and self._same_task(approval, context))
 
     def _same_task(self, approval: Approval, context: CallContext) -> bool:
         return binding.covers(approval, self._store.shown(approval.id), context)
 
     def _granted(self, context: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
-        wanted, call = canonical(element), context.call
+        requirement_bytes, call = canonical(element), context.call
         for grant in self._store.grants_for(context.tenant, call.subject, call.agent, call.server, call.tool):
             if (
-                grant.requirement == wanted
+                grant.requirement == requirement_bytes
                 and grants.covers(grant, context, at_ns, self._valid)
                 and self._in_folder(grant, context)
                 and self._within_task(grant, context)
@@ -179,7 +181,7 @@ class ApprovalEvidence:
 
     def _upheld(self, grant: Grant, context: CallContext, at_ns: int) -> bool:
         """Whether the grant's issuers could approve this very call now: not after they left, nor as actors in it."""
-        wanted = wanted_by(grant.requirement)
+        requirement = wanted_by(grant.requirement)
         votes = votes_for(grant, self._store)
         standing = self._counting.standing(context.tenant, votes, at_ns)
-        return wanted is not None and tally(wanted, votes, context.call, standing).met
+        return requirement is not None and tally(requirement, votes, context.call, standing).met

@@ -57,11 +57,11 @@ class Sweep:
         failed: list[BaseException] = []
         moved = 0
         while due := await self.store.in_thread(self.store.due, at_ns, _CHUNK):
-            done = await _all((self._move(row, Event.EXPIRE, "approval.expired", at_ns) for row in due), failed)
+            done = await _carry_out((self._move(row, Event.EXPIRE, "approval.expired", at_ns) for row in due), failed)
             moved += done
             if not done:
                 break  # other processes were quicker, or all failed
-        moved += await self._look(at_ns, failed)
+        moved += await self._full_check(at_ns, failed)
         if failed:
             raise failed[0]
         return moved
@@ -85,12 +85,12 @@ class Sweep:
             ]
             if not moves:
                 return
-            await _all(moves, failed)
+            await _carry_out(moves, failed)
             if failed:
                 raise failed[0]
         raise Conflict("store.conflict", "requests and grants of the subject change all the time; send it again")
 
-    async def _look(self, at_ns: int, failed: list[BaseException]) -> int:
+    async def _full_check(self, at_ns: int, failed: list[BaseException]) -> int:
         """The full check of open requests and active grants, periodically and after changes."""
         moved = 0
         switches = self.state.switches
@@ -110,9 +110,11 @@ class Sweep:
         query = ApprovalQuery(tenant, states=OPEN)
         while rows := await self.store.in_thread(self.store.approvals, query, Page(_CHUNK, after)):
             after = rows[-1].id
-            checked = [(row, self._why_not(tenant, row, switches, at_ns)) for row in rows if at_ns < row.expires_ns]
+            checked = [
+                (row, self._ending_code(tenant, row, switches, at_ns)) for row in rows if at_ns < row.expires_ns
+            ]
             moves = (self._move(row, Event.CANCEL, why, at_ns) for row, why in checked if why)
-            moved += await _all(moves, failed)
+            moved += await _carry_out(moves, failed)
         return moved
 
     async def _end(self, tenant: str, switches: Switches, at_ns: int, failed: list[BaseException]) -> int:
@@ -121,10 +123,10 @@ class Sweep:
         while rows := await self.store.in_thread(self.store.grants, query, Page(_CHUNK, after)):
             after = rows[-1].id
             ends = await self.store.in_thread(self._ends_of, tenant, rows, switches, at_ns)
-            moved += await _all((self._ended(row, *end, at_ns) for row, end in ends), failed)
+            moved += await _carry_out((self._ended(row, *end, at_ns) for row, end in ends), failed)
         return moved
 
-    def _why_not(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
+    def _ending_code(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
         """The code that ends an open request; "" for none."""
         directory, call = self.counting.directories.of(tenant), row.call
         if not directory.active(directory.human(call.subject)):
@@ -177,7 +179,7 @@ class Sweep:
         )
 
 
-async def _all(moves: Iterable[Awaitable[None]], failed: list[BaseException]) -> int:
+async def _carry_out(moves: Iterable[Awaitable[None]], failed: list[BaseException]) -> int:
     """Carry out the changes, some concurrently. Returns the number that this process made; errors but Conflict are
     added to `failed`."""
     done, rest = 0, iter(moves)

@@ -47,15 +47,17 @@ class Grants:
         even before the store has noted it; a page may be shorter than its size."""
         return await self.store.in_thread(self._list, person, query, page, self.clock.now_ns())
 
-    def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:
+    def _list(
+        self, person: Person, grant_filter: GrantFilter, page: Page, at_ns: int
+    ) -> tuple[tuple[Grant, ...], str]:
         visibility = self.visibilities.of(person, at_ns)
-        states = wanted.states or _ACTIVE
+        states = grant_filter.states or _ACTIVE
         query = GrantQuery(
             tenant=person.tenant,
             states=states | (_ACTIVE if GrantState.EXPIRED in states else frozenset()),
-            server=wanted.server,
-            tool=wanted.tool,
-            subject=wanted.subject,
+            server=grant_filter.server,
+            tool=grant_filter.tool,
+            subject=grant_filter.subject,
             groups=None if visibility.sees_all else visibility.groups,
             involved=visibility.accounts,
             newest_first=True,
@@ -76,7 +78,7 @@ class Grants:
 
         def read() -> tuple[Visibility, Grant, RecordRef | None]:
             visibility = self.visibilities.of(person, at)
-            grant, kept = self._own(visibility, grant_id), self.commits.kept(key, 0)
+            grant, kept = self._visible(visibility, grant_id), self.commits.kept(key, 0)
             return visibility, grant, None if kept is None else self.commits.record(kept[0])
 
         visibility, grant, answered = await self.store.in_thread(read)
@@ -96,9 +98,9 @@ class Grants:
             ),
         )
         ref = await self.commits.commit(key, (ended,), (), at)
-        return await self.store.in_thread(self._own, visibility, grant_id), ref
+        return await self.store.in_thread(self._visible, visibility, grant_id), ref
 
-    def _own(self, visibility: Visibility, grant_id: str) -> Grant:
+    def _visible(self, visibility: Visibility, grant_id: str) -> Grant:
         person = visibility.person
         grant = self.store.grant(person.tenant, grant_id)
         if grant is None or not visibility.sees(grant.subject, grant.requirement):

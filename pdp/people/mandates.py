@@ -39,7 +39,7 @@ class PersonMandates:
         at = self.clock.now_ns()
         visibility = self.visibilities.of(person, at)
         index = named_session_index(self.index_key, person.tenant, caller, session)
-        subjects = ("",) if visibility.sees_all else self._own(visibility)
+        subjects = ("",) if visibility.sees_all else self._own_indexes(visibility)
         mandates = (
             row.at(at)
             for subject in subjects
@@ -81,13 +81,13 @@ class PersonMandates:
         """A mandate that the person may end. Raises NotFound, Forbidden."""
         visibility = self.visibilities.of(person, at_ns)
         row = self.store.mandate(person.tenant, mandate_id)
-        own = row is not None and row.subject_index in self._own(visibility)
+        own = row is not None and row.subject_index in self._own_indexes(visibility)
         if row is None or not (own or visibility.sees_all):
             raise NotFound("mandate.unknown", "There is no such mandate.")
         if not own and "operate" not in person.roles:
             raise Forbidden("mandate.not_yours", "The subject or an operator ends a mandate.")
         return row
 
-    def _own(self, visibility: Visibility) -> tuple[str, ...]:
+    def _own_indexes(self, visibility: Visibility) -> tuple[str, ...]:
         tenant, accounts = visibility.person.tenant, visibility.accounts
         return tuple(lasting_index(self.index_key, "subject", tenant, each.issuer, each.id) for each in accounts)

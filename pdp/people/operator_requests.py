@@ -101,8 +101,8 @@ class OperatorRequests:
         if OPERATE not in person.roles:
             raise Forbidden("person.not_operator", "Only an operator asks for this.")
         if self.terms is None:
-            said = f"Nobody may agree to this here; approvals.{matter.option} says who may."
-            raise Outdated(f"{matter.name}.not_configured", said)
+            message = f"Nobody may agree to this here; approvals.{matter.option} says who may."
+            raise Outdated(f"{matter.name}.not_configured", message)
 
     def call(self, tool: str, subject: Account, actors: tuple[Account, ...], agent: str, caller: str) -> Call:
         """The stand-in call of a request, without its server. `subject`, `actors` and `agent` are parties without a
@@ -124,11 +124,11 @@ class OperatorRequests:
         assert self.terms is not None  # noqa: S101 - `admit` has looked
         element, approval_id, policy = self.terms.element(), self.recorder.new_id(at_ns), self.running.policy
         tenant, subject = person.tenant, call.subject
-        wanted = wanted_by(element)
-        if wanted is None:
+        requirement = wanted_by(element)
+        if requirement is None:
             raise ValueError("the configured approval is none")
         directory = self.directories.of(tenant)
-        if not satisfiable(Questioned.by(wanted, call, directory), directory):
+        if not satisfiable(Questioned.by(requirement, call, directory), directory):
             raise Outdated("approval.unsatisfiable", "Nobody in the directory could give the approval that it needs.")
         return Approval(
             id=approval_id,
@@ -151,14 +151,14 @@ class OperatorRequests:
             changed_ns=at_ns,
         )
 
-    def shown(self, approval: Approval, matter: OperatorMatter, told: Json) -> Shown:
+    def shown(self, approval: Approval, matter: OperatorMatter, content: Json) -> Shown:
         """What people see of a request."""
         return Shown(
             approval_id=approval.id,
             tenant=approval.tenant,
             subject_index=approval.subject_index,
             salt=self.recorder.new_salt(),
-            arguments=canonical(told),
+            arguments=canonical(content),
             secrets=(),
             task="",
             task_source="none",

@@ -66,13 +66,13 @@ class QuarantineLifts:
             return answered
         at = requests.clock.now_ns()
         row = await store.in_thread(self._row, person.tenant, ask)
-        seen, account = await store.in_thread(self._seen, row)
+        seen, account = await store.in_thread(self._observed_effects, row)
         # neither the requester nor the subject of the call has a vote
         actors = () if account in (None, person.account) else (account,)
         call = requests.call(_label(ask.server, ask.tool), person.account, actors, "", ask.caller)
         approval = requests.request(person, LIFT, call, (ask.server, ask.tool), at)
-        told: dict[str, Json] = {"server": ask.server, "tool": ask.tool, "seen": seen, "reason": ask.reason}
-        shown = requests.shown(approval, LIFT, {**told, "quarantine": row.reason})
+        content: dict[str, Json] = {"server": ask.server, "tool": ask.tool, "seen": seen, "reason": ask.reason}
+        shown = requests.shown(approval, LIFT, {**content, "quarantine": row.reason})
         entries = (requests.opened(approval, shown),)
         return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
 
@@ -91,7 +91,7 @@ class QuarantineLifts:
         rows = (row for row in self.requests.store.switches() if row.engaged)
         return next((row for row in rows if (row.tenant, row.scope, row.server, row.value) == place), None)
 
-    def _seen(self, row: SwitchRow) -> tuple[list[Json], Account | None]:
+    def _observed_effects(self, row: SwitchRow) -> tuple[list[Json], Account | None]:
         """The observed effects from the quarantine's records, newest first, and the subject of the first of these
         calls, if not erased. In a thread."""
         sightings: list[Json] = []
@@ -104,8 +104,8 @@ class QuarantineLifts:
             value = self.requests.store.value(record_id, PATH)
             instant = datetime.fromtimestamp(int(record["time_ns"]) // NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             effects = json.loads(value.data) if value is not None and value.data else record["effects"]
-            told = {name: record[name] for name in ("caller", "decision_id", "code")}
-            sightings.append({"at": instant, **told, "record": record_id, "effects": effects})
+            source = {name: record[name] for name in ("caller", "decision_id", "code")}
+            sightings.append({"at": instant, **source, "record": record_id, "effects": effects})
             account = self._subject(record["decision_id"]) or account
             record_id = record["before"] or ""
         return sightings, account
@@ -128,9 +128,9 @@ class QuarantineLifts:
         if not self.requests.fills(approval, LIFT, accepted):
             return ()
         shown = self.requests.store.shown(approval.id)
-        told = json.loads(shown.arguments) if shown is not None else {}
-        row = self._quarantine(approval.tenant, told.get("server", ""), told.get("tool", ""))
-        if row is None or row.reason != told["quarantine"]:
+        shown_content = json.loads(shown.arguments) if shown is not None else {}
+        row = self._quarantine(approval.tenant, shown_content.get("server", ""), shown_content.get("tool", ""))
+        if row is None or row.reason != shown_content["quarantine"]:
             raise Outdated("approval.stale", "The tool was seen again, or is lifted; have it asked anew.")
         change = events.Quarantined(
             "lifted", row.server, row.value, approval.call.caller, before=row.reason, approval=approval.id

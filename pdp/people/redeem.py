@@ -54,8 +54,8 @@ class Redeem:
         first: tuple[Step, ...] = (expected,)
         entries = []
         for each in used:
-            kind, made, step = _spend(each, context, spent, at_ns)
-            entries.append(self.recorder.event(context.tenant, kind, made, (*first, step), at_ns))
+            kind, record, step = _spend(each, context, spent, at_ns)
+            entries.append(self.recorder.event(context.tenant, kind, record, (*first, step), at_ns))
             first = ()
         return Redemption(redemption, tuple(entries))
 

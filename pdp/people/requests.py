@@ -120,35 +120,35 @@ class Opening:
 
         Raises Conflict when people have answered since the evaluation began, which must then be repeated.
         """
-        wanted = outcome.requirements
-        if never := self._never(context, wanted):
+        requirements = outcome.requirements
+        if never := self._inadmissible(context, requirements):
             return never
-        rows = [canonical(element) if element["kind"] in PEOPLE else b"" for element in wanted]
+        rows = [canonical(element) if element["kind"] in PEOPLE else b"" for element in requirements]
         needs = list(filter(None, map(wanted_by, filter(None, rows))))
         if len(needs) < len(rows) - rows.count(b""):
             return denied("requirement.malformed", "The policy requires something that nobody can answer.")
-        known, store = context.stored.approvals, self.counting.store
+        approvals, store = context.stored.approvals, self.counting.store
         queue = await store.read(lambda: self._queue(context, needs, at_ns))
         shown: list[OpenRequirement] = []
         entries: list[Commit] = []
         waiting: list[Approval] = []
         judged: list[tuple[str, int]] = []
         opened = 0
-        for element, row in zip(wanted, rows, strict=True):
+        for element, row in zip(requirements, rows, strict=True):
             plain, need = open_requirement(element, context.call.digest, at_ns), wanted_by(row) if row else None
             if need is None:
                 shown.append(plain)
                 judged.append((digest(element), plain.expires_ns))
                 continue
-            self._unanswered(known, row, context, at_ns)
-            approval = _open(known, row, at_ns)
+            self._unanswered(approvals, row, context, at_ns)
+            approval = _open(approvals, row, at_ns)
             if approval is None:
-                entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, row, at_ns)]
+                entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _expired(approvals, row, at_ns)]
                 of = Questioned.by(need, context.call, self.counting.directories.of(context.tenant))
                 if refused := self._refused(need, of, context, queue, opened, at_ns):
                     return refused
                 opened += 1
-                approval = self._new(context, title, need, row, policy, decision_id, at_ns)
+                approval = self._approval(context, title, need, row, policy, decision_id, at_ns)
                 entries.append(self._opened(context, approval, need, of, outcome.later, at_ns))
                 queue = replace(queue, asked=(*queue.asked, _question(need, context, at_ns)))
             elif approval.state is State.APPROVED:  # a voter may have lost the role since
@@ -157,16 +157,16 @@ class Opening:
             shown.append(self._shown(plain, approval))
         return OpenedRequests(tuple(shown), tuple(entries), self._token(context, waiting, judged, at_ns))
 
-    def _never(self, context: CallContext, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
+    def _inadmissible(self, context: CallContext, requirements: tuple[Mapping[str, Any], ...]) -> Outcome | None:
         if not self.counting.active(context):
             return denied("person.inactive", "The subject is disabled in the directory; nobody is asked in its name.")
-        if any(0 < self.longest_ns < element["ttl_seconds"] * NS for element in wanted):
+        if any(0 < self.longest_ns < element["ttl_seconds"] * NS for element in requirements):
             return denied("requirement.too_long", "The requirement lasts longer than the store keeps its call.")
         return None
 
-    def _unanswered(self, known: tuple[Approval, ...], element: bytes, context: CallContext, at_ns: int) -> None:
+    def _unanswered(self, approvals: tuple[Approval, ...], element: bytes, context: CallContext, at_ns: int) -> None:
         """Raises Conflict for a requirement with a valid answer, beside which no request is opened or reopened."""
-        for approval in known:
+        for approval in approvals:
             answered = approval.requirement == element and approval.state in _ANSWERED and not approval.canary
             if answered and self.counting.stands(approval, context.call, context.stored, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
@@ -185,9 +185,15 @@ class Opening:
         )
 
     def _refused(  # noqa: PLR0911 - one refusal per line
-        self, need: Requirement, wanted: Questioned, context: CallContext, queue: QueueCounts, opened: int, at_ns: int
+        self,
+        need: Requirement,
+        request: Questioned,
+        context: CallContext,
+        queue: QueueCounts,
+        opened: int,
+        at_ns: int,
     ) -> Outcome | None:
-        if not satisfiable(wanted, self.counting.directories.of(context.tenant)):
+        if not satisfiable(request, self.counting.directories.of(context.tenant)):
             return denied(
                 "approval.unsatisfiable", "Nobody in the directory could give the approval that policy requires."
             )
@@ -218,10 +224,10 @@ class Opening:
                 "approval.too_many_for_group",
                 "Too many calls wait for the people who could approve this one; ask again when some are settled.",
             )
-        full = too_many(self.caps.hourly, queue.asked, wanted, at_ns)
+        full = too_many(self.caps.hourly, queue.asked, request, at_ns)
         return _busy(*full, at_ns) if full is not None else None
 
-    def _new(  # noqa: PLR0913, PLR0917 - the parts of a request
+    def _approval(  # noqa: PLR0913, PLR0917 - the parts of a request
         self,
         context: CallContext,
         title: str,
@@ -258,7 +264,7 @@ class Opening:
         context: CallContext,
         approval: Approval,
         need: Requirement,
-        wanted: Questioned,
+        request: Questioned,
         later: tuple[Mapping[str, Any], ...],
         at_ns: int,
     ) -> Commit:
@@ -282,7 +288,7 @@ class Opening:
             working_folder=context.working_folder,
         )
         caps, alone = self.caps, self.backoff.alone(context.stored.turned_down)
-        hourly = (caps.hourly, wanted) if caps.hourly.any else None
+        hourly = (caps.hourly, request) if caps.hourly.any else None
         opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone, hourly)
         steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))
         return self.recorder.event(
@@ -320,7 +326,7 @@ class Opening:
                 digest=call.digest,
                 approvals=tuple(approval.id for approval in waiting),
                 expires_ns=max(ends) + TOKEN_GRACE_NS,
-                judged=tuple(wanted for wanted, _ in judged),
+                judged=tuple(requirement_sha256 for requirement_sha256, _ in judged),
                 asked_ns=at_ns,
             )
         )
@@ -353,13 +359,13 @@ def _busy(whose: str, until_ns: int, at_ns: int) -> Outcome:
     )
 
 
-def _over(known: tuple[Approval, ...], element: bytes, at_ns: int) -> list[Approval]:
+def _expired(approvals: tuple[Approval, ...], element: bytes, at_ns: int) -> list[Approval]:
     """Expired open requests that are not swept yet; they block a new one."""
-    return [a for a in known if a.requirement == element and a.state in OPEN and at_ns >= a.expires_ns]
+    return [a for a in approvals if a.requirement == element and a.state in OPEN and at_ns >= a.expires_ns]
 
 
-def _open(known: tuple[Approval, ...], element: bytes, at_ns: int) -> Approval | None:
-    for approval in known:
+def _open(approvals: tuple[Approval, ...], element: bytes, at_ns: int) -> Approval | None:
+    for approval in approvals:
         if approval.requirement == element and approval.state in OPEN and at_ns < approval.expires_ns:
             return approval
     return None

@@ -61,14 +61,14 @@ class Resolve:
         named: tuple[str, ...] = ()
         if ask.resume_token:
             resume = self.tokens.open(ask.resume_token, decision.at_ns)
-            if resume is None or not _own(resume, call):
+            if resume is None or not _is_own(resume, call):
                 return denied(*_INVALID)
             if resume.digest != call.call.digest:
                 return denied(*_OTHER)
             named = resume.approvals
-        return self._past(decision, call, named)
+        return self._kept_answer(decision, call, named)
 
-    def _past(self, decision: Decision, call: CallContext, named: tuple[str, ...]) -> Answer | Outcome | None:
+    def _kept_answer(self, decision: Decision, call: CallContext, named: tuple[str, ...]) -> Answer | Outcome | None:
         """The answer by the state of the named requests, or of those redeemed by this very call; None for neither."""
         ask, snapshot, at_ns = decision.ask, decision.snapshot, decision.at_ns
         approvals, call_id = call.stored.approvals, call_id_of(ask)
@@ -90,7 +90,7 @@ class Resolve:
 
     async def open(self, decision: Decision, context: CallContext) -> Outcome | None:
         """See `Approvals`."""
-        call = decision.call = await self._again(context)
+        call = decision.call = await self._current(context)
         if self.resume(decision, call) is not None:
             raise _settled()  # its request was redeemed or ended during the evaluation
         answer, outcome = decision.answer, decision.outcome
@@ -109,7 +109,7 @@ class Resolve:
         )
         return None
 
-    async def _again(self, context: CallContext) -> CallContext:
+    async def _current(self, context: CallContext) -> CallContext:
         """The call with its current rows. Raises Conflict for one erased meanwhile."""
         if not context.repeated:
             return context  # the commit of its first row conflicts with a concurrent one
@@ -145,7 +145,7 @@ def _title(context: CallContext) -> str:
     return title if isinstance(title, str) else ""
 
 
-def _own(resume: Resume, context: CallContext) -> bool:
+def _is_own(resume: Resume, context: CallContext) -> bool:
     call = context.call
     return (resume.tenant, resume.caller, resume.subject, resume.server) == (
         context.tenant,

@@ -48,18 +48,18 @@ def figures(questions: Iterable[Question], days: float) -> tuple[GroupFigures, .
     for each in questions:
         for group in each.groups:
             groups.setdefault(group, []).append(each)
-    by_group = (_of_group(group, asked, days) for group, asked in groups.items())
+    by_group = (_of_group(group, of_group, days) for group, of_group in groups.items())
     return tuple(sorted(by_group, key=lambda each: (-each.asked, each.group)))
 
 
-def _of_group(group: str, asked: Sequence[Question], days: float) -> GroupFigures:
-    decided = [each for each in asked if each.approved is not None]
+def _of_group(group: str, questions: Sequence[Question], days: float) -> GroupFigures:
+    decided = [each for each in questions if each.approved is not None]
     return GroupFigures(
         group=group,
-        asked=len(asked),
-        per_day=len(asked) / days,
+        asked=len(questions),
+        per_day=len(questions) / days,
         decided=len(decided),
         median_seconds=median(each.seconds for each in decided) if decided else None,
         approved=sum(each.approved is True for each in decided) / len(decided) if decided else None,
-        repeated=len(asked) - len({each.call for each in asked}),
+        repeated=len(questions) - len({each.call for each in questions}),
     )

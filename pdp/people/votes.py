@@ -223,7 +223,7 @@ class Votes:
         approval = visibility.approval(approval_id)
         kept = self.commits.kept(key, 4)
         if kept is not None:
-            return self._again(visibility, approval, kept)
+            return self._replayed(visibility, approval, kept)
         if approval.kind == "consent":
             raise Forbidden(
                 "approval.consent", "A consent is the subject's own; it is given on its page of consents."
@@ -362,7 +362,7 @@ class Votes:
             raise NotFound(*UNKNOWN)
         return view
 
-    def _again(self, visibility: Visibility, approval: Approval, kept: list[str]) -> Voted:
+    def _replayed(self, visibility: Visibility, approval: Approval, kept: list[str]) -> Voted:
         """The kept reply, with the request in its state of then."""
         record_id, grant_id, state, resolved_ns, resolution = kept
         then = replace(approval, state=State(state), resolved_ns=int(resolved_ns), resolution=resolution)

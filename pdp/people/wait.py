@@ -53,13 +53,13 @@ class Waiting:
         Raises NotFound, always the same, for an invalid token, and for another caller's or subject's; Forbidden for a
         server that the caller no longer fronts.
         """
-        resume = await self._own(token, credential, caller)
+        resume = await self._resume(token, credential, caller)
         ids = frozenset(resume.approvals)
         loop_ends = self.clock.monotonic_ns() + int(min(max_seconds, MAX_SECONDS) * NS)
         look = JUDGE_NS
         async with self.changes.waiting(resume.tenant, ids) as waiter:
             while True:
-                waiting, answers = await self.store.read(lambda: self._kept(resume))
+                waiting, answers = await self.store.read(lambda: self._stored(resume))
                 now, left = self.clock.now_ns(), loop_ends - self.clock.monotonic_ns()
                 settled = any(_settled(approval, now) for approval in waiting) or _judged(resume, answers, now)
                 if settled or len(waiting) < len(ids):
@@ -70,13 +70,13 @@ class Waiting:
                 await waiter.wait(min(left, *ends, *((look,) if resume.judged else ())) / NS)
                 look = min(2 * look, JUDGE_SELDOM_NS)
 
-    def _kept(self, resume: Resume) -> tuple[list[Approval], tuple[Answered, ...]]:
+    def _stored(self, resume: Resume) -> tuple[list[Approval], tuple[Answered, ...]]:
         """The awaited requests, and the judge's answers."""
         approvals = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
         answers = self.store.answers_of(resume.tenant, resume.digest) if resume.judged else ()
         return [approval for approval in approvals if approval is not None], answers
 
-    async def _own(self, token: str, credential: Credential, caller: Caller) -> Resume:
+    async def _resume(self, token: str, credential: Credential, caller: Caller) -> Resume:
         at = self.clock.now_ns()
         resume = self.tokens.open(token, at)
         if resume is None or (resume.tenant, resume.caller) != (caller.tenant, caller.name):

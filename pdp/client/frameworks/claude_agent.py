@@ -27,10 +27,10 @@ def registered(name: str) -> tuple[str, str]:
     readings, which the guard refuses."""
     if not name.startswith("mcp__"):
         return OWN, name
-    found = _MCP.fullmatch(name)
-    if found is None:
+    match = _MCP.fullmatch(name)
+    if match is None:
         raise ValueError("which part of the tool's name is the server's is unclear; rename the server")
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 class ToolGuardHooks:
@@ -48,9 +48,9 @@ class ToolGuardHooks:
 
     def hooks(self) -> dict[str, list[HookMatcher]]:
         """`hooks=` of the options, without a matcher: for all tools, the agent's own among them."""
-        found = {"PreToolUse": self._before, "PostToolUse": self._after, "PostToolUseFailure": self._failed}
+        hooks = {"PreToolUse": self._before, "PostToolUse": self._after, "PostToolUseFailure": self._failed}
         return {
-            event: [HookMatcher(hooks=[hook], timeout=SECONDS, on_failure="block")] for event, hook in found.items()
+            event: [HookMatcher(hooks=[hook], timeout=SECONDS, on_failure="block")] for event, hook in hooks.items()
         }
 
     async def _before(self, event: Any, _id: str | None, _context: Any) -> dict[str, Any]:
@@ -59,8 +59,8 @@ class ToolGuardHooks:
             return {}
         if verdict.waiting is not None and self._on_wait is not None:
             self._on_wait(verdict.waiting)
-        said = {"permissionDecision": "deny", "permissionDecisionReason": verdict.message}
-        return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **said}}
+        denial = {"permissionDecision": "deny", "permissionDecisionReason": verdict.message}
+        return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **denial}}
 
     async def _after(self, event: Any, _id: str | None, _context: Any) -> dict[str, Any]:
         text = _text(event["tool_response"])
@@ -79,8 +79,8 @@ class ToolGuardHooks:
         return {} if passed is error else {"continue_": False, "stopReason": "A result was withheld."}
 
     def _call(self, event: Any) -> FrameworkCall:
-        known = self._known.in_run(event["session_id"])
-        return FrameworkCall(event["tool_name"], event["tool_input"], event["tool_use_id"], known)
+        identity = self._known.in_run(event["session_id"])
+        return FrameworkCall(event["tool_name"], event["tool_input"], event["tool_use_id"], identity)
 
 
 def _text(response: Any) -> Any:

@@ -34,11 +34,11 @@ class ToolGuardPlugin(BasePlugin):
         self._identify = identify
         self._refused: set[str] = set()  # executions whose answer is ours
 
-    async def settled(self, confirmation: FunctionCall, known: RunIdentity, session_id: str) -> bool:
+    async def settled(self, confirmation: FunctionCall, identity: RunIdentity, session_id: str) -> bool:
         """Ask again about the call for which ADK wants this confirmation. Whether it waits no longer; then answer it
         at once."""
-        asked = (confirmation.args or {})["originalFunctionCall"]
-        call = FrameworkCall(asked["name"], asked["args"], asked["id"], known.in_run(session_id))
+        original = (confirmation.args or {})["originalFunctionCall"]
+        call = FrameworkCall(original["name"], original["args"], original["id"], identity.in_run(session_id))
         return (await asyncio.to_thread(self._guard.ahead, call)).waiting is None
 
     @override
@@ -79,5 +79,5 @@ class ToolGuardPlugin(BasePlugin):
         return None
 
     def _call(self, tool: BaseTool, arguments: dict[str, Any], context: ToolContext) -> FrameworkCall:
-        known = self._identify(context).in_run(context.session.id)
-        return FrameworkCall(tool.name, arguments, context.function_call_id or "", known)
+        identity = self._identify(context).in_run(context.session.id)
+        return FrameworkCall(tool.name, arguments, context.function_call_id or "", identity)

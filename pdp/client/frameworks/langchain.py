@@ -83,8 +83,8 @@ class ToolGuardMiddleware(AgentMiddleware):
 
     def _call(self, request: ToolCallRequest) -> FrameworkCall:
         thread = request.runtime.config.get("configurable", {}).get("thread_id", "")
-        known, asked = self._identify(request.runtime.context).in_run(str(thread)), request.tool_call
-        return FrameworkCall(asked["name"], asked["args"], asked["id"] or "", known)
+        identity, tool_call = self._identify(request.runtime.context).in_run(str(thread)), request.tool_call
+        return FrameworkCall(tool_call["name"], tool_call["args"], tool_call["id"] or "", identity)
 
 
 def resumed(interrupts: Iterable[Interrupt]) -> Command[Any]:
@@ -95,8 +95,8 @@ def resumed(interrupts: Iterable[Interrupt]) -> Command[Any]:
 
 
 def _refused(request: ToolCallRequest, verdict: CallVerdict) -> ToolMessage:
-    asked = request.tool_call
-    return ToolMessage(verdict.message, name=asked["name"], tool_call_id=asked["id"] or "", status="error")
+    tool_call = request.tool_call
+    return ToolMessage(verdict.message, name=tool_call["name"], tool_call_id=tool_call["id"] or "", status="error")
 
 
 def _content(result: Any) -> Any:
@@ -108,8 +108,8 @@ def _passed(request: ToolCallRequest, result: Any, passed: Any) -> Any:
     """The result, or a message with the text that takes its place."""
     if passed is _content(result):
         return result
-    asked = request.tool_call
-    return ToolMessage(passed, name=asked["name"], tool_call_id=asked["id"] or "")
+    tool_call = request.tool_call
+    return ToolMessage(passed, name=tool_call["name"], tool_call_id=tool_call["id"] or "")
 
 
 def _failed(result: Any) -> bool:

@@ -48,10 +48,10 @@ class GuardedTools:
         left: then run the state at once. The SDK has no second wait for a call that it takes for approved."""
         waits = False
         for item in state.get_interruptions():
-            known = FrameworkCall(
+            call = FrameworkCall(
                 item.tool_name, item.raw_item.arguments or "{}", item.raw_item.call_id, self._identify(context)
             )
-            verdict = await asyncio.to_thread(self._guard.ahead, known)
+            verdict = await asyncio.to_thread(self._guard.ahead, call)
             if verdict.waiting is None:
                 state.approve(item)  # a denial too: the model is told right before the call would run
             waits = waits or verdict.waiting is not None
@@ -63,8 +63,8 @@ class GuardedTools:
         own, guarded = tool.needs_approval, copy.copy(tool)
 
         async def needs_approval(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
-            known = FrameworkCall(tool.name, arguments, call_id, self._identify(context.context))
-            verdict = await asyncio.to_thread(self._guard.ahead, known)
+            call = FrameworkCall(tool.name, arguments, call_id, self._identify(context.context))
+            verdict = await asyncio.to_thread(self._guard.ahead, call)
             # a denial is no question to anybody: it is told right before the call would run
             return verdict.waiting is not None or (verdict.allowed and await _own(own, context, arguments, call_id))
 
@@ -97,5 +97,5 @@ class GuardedTools:
 
 async def _own(own: Any, *given: Any) -> bool:
     """What the tool says itself of whether it needs an approval."""
-    said = own(*given) if callable(own) else own
-    return bool(await said if inspect.isawaitable(said) else said)
+    answer = own(*given) if callable(own) else own
+    return bool(await answer if inspect.isawaitable(answer) else answer)

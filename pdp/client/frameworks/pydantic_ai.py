@@ -47,9 +47,9 @@ class ToolGuardCapability(AbstractCapability[Any]):
         args: dict[str, Any],
         handler: Callable[[dict[str, Any]], Awaitable[Any]],
     ) -> Any:
-        known = self._identify(ctx.deps).in_run(ctx.conversation_id or "")
-        asked = FrameworkCall(tool_def.name, args, call.tool_call_id, known)
-        verdict = await asyncio.to_thread(self._guard.ask, asked)
+        identity = self._identify(ctx.deps).in_run(ctx.conversation_id or "")
+        framework_call = FrameworkCall(tool_def.name, args, call.tool_call_id, identity)
+        verdict = await asyncio.to_thread(self._guard.ask, framework_call)
         if verdict.waiting is not None:
             raise ApprovalRequired(metadata=verdict.waiting)
         if not verdict.allowed:

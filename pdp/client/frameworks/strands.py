@@ -57,9 +57,9 @@ class ToolGuardIntervention(InterventionHandler):
         return Transform(apply=cut)
 
     def _call(self, event: BeforeToolCallEvent | AfterToolCallEvent) -> FrameworkCall:
-        asked = event.tool_use
+        tool_use = event.tool_use
         return FrameworkCall(
-            asked["name"], asked["input"], asked["toolUseId"], self._identify(event.invocation_state)
+            tool_use["name"], tool_use["input"], tool_use["toolUseId"], self._identify(event.invocation_state)
         )
 
 

@@ -165,12 +165,12 @@ class ToolGuard:
         self._note(verdict)
         return verdict
 
-    def waits(self, call_id: str, known: RunIdentity) -> dict[str, Any] | None:
+    def waits(self, call_id: str, identity: RunIdentity) -> dict[str, Any] | None:
         """What the application may show its user of a call that this process asked about and that waits, for
         frameworks whose interrupts carry nothing; None for any other."""
         with self._lock:
-            verdict = self._waiting.get(FrameworkCall("", {}, call_id, known).execution)
-        return verdict.waiting if verdict is not None and verdict.call.identity == known else None
+            verdict = self._waiting.get(FrameworkCall("", {}, call_id, identity).execution)
+        return verdict.waiting if verdict is not None and verdict.call.identity == identity else None
 
     def ahead(self, call: FrameworkCall) -> CallVerdict:
         """As `ask`, for frameworks that want to know whether a call waits before they begin it: `begin` takes what
@@ -200,14 +200,14 @@ class ToolGuard:
             logger.exception("a result of %r is withheld", verdict.call.tool)
             return WITHHELD
 
-    def over(self, known: RunIdentity) -> None:
+    def over(self, identity: RunIdentity) -> None:
         """The run has come to its end: end its session, if that `ends` with it, unless a call in it waits for people,
         with which it is resumed. Never raises; a session that could not be ended is over by time."""
         with self._lock:
-            waits = any(each.call.identity.session == known.session for each in self._waiting.values())
-        if known.session is None or not known.ends or waits:
+            waits = any(each.call.identity.session == identity.session for each in self._waiting.values())
+        if identity.session is None or not identity.ends or waits:
             return
-        done = self._client.end_session(known.session, known.token)
+        done = self._client.end_session(identity.session, identity.token)
         if not done.noted and done.server_code != "session.unknown":  # of one in which nothing was decided
             logger.warning("a session could not be ended, and ends by time: %s", done.code)
 
@@ -252,7 +252,7 @@ class ToolGuard:
                 self._waiting.popitem(last=False)
 
     def _passed(self, verdict: CallVerdict, result: Any, *, failed: bool) -> Any:
-        decision, known = verdict.decision, verdict.call.identity
+        decision, identity = verdict.decision, verdict.call.identity
         outcome: Outcome = "unknown" if failed else "done"
         reported = self._client.report_outcome(decision.decision_id, outcome, redemption_id=decision.redemption_id)
         if not reported.noted:
@@ -261,9 +261,11 @@ class ToolGuard:
             return result
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
         block = {"content": [{"type": "text", "text": text}], "isError": failed}
-        found = self._client.inspect_result(decision, block, known.token, session=known.asks_in)
-        if not found.passes:
-            logger.warning("a result of %r is withheld: %s %s", verdict.call.tool, found.code, found.decision_id)
-            return found.safe_message or WITHHELD
-        passed = found.result["content"][0]["text"]
+        inspected = self._client.inspect_result(decision, block, identity.token, session=identity.asks_in)
+        if not inspected.passes:
+            logger.warning(
+                "a result of %r is withheld: %s %s", verdict.call.tool, inspected.code, inspected.decision_id
+            )
+            return inspected.safe_message or WITHHELD
+        passed = inspected.result["content"][0]["text"]
         return result if passed == text else passed

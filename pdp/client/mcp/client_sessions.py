@@ -72,15 +72,15 @@ class ClientSessions:
         owner, now = self._owner(ctx), time.monotonic()
         if owner is None:
             return None
-        known = self._clients.pop(owner, None)
-        if known is None or self._gone(known, now):
-            self._over += [] if known is None else [known]
-            known = _Client(Session(f"mcp-{uuid.uuid4()}"), credential, now)
-        known.credential, known.used = credential, now
-        self._clients[owner] = known
+        client = self._clients.pop(owner, None)
+        if client is None or self._gone(client, now):
+            self._over += [] if client is None else [client]
+            client = _Client(Session(f"mcp-{uuid.uuid4()}"), credential, now)
+        client.credential, client.used = credential, now
+        self._clients[owner] = client
         if len(self._clients) > MAX_CLIENTS:
             self._over.append(self._clients.pop(next(iter(self._clients))))
-        return known.session
+        return client.session
 
     @contextmanager
     def during(self, ctx: Context, credential: Credential) -> Iterator[None]:
@@ -88,13 +88,13 @@ class ClientSessions:
         if self.of(ctx, credential) is None:
             yield
             return
-        known = self._clients[self._owner(ctx) or ""]
-        known.requests += 1
+        client = self._clients[self._owner(ctx) or ""]
+        client.requests += 1
         try:
             yield
         finally:
-            known.requests -= 1
-            known.used = time.monotonic()
+            client.requests -= 1
+            client.used = time.monotonic()
 
     async def watch(self, client: AsyncClient) -> None:
         """End the sessions of those that are gone, for ever."""
@@ -113,8 +113,8 @@ class ClientSessions:
         with anyio.move_on_after(_END_SECONDS, shield=True):
             await self._end(client)
 
-    def _gone(self, known: _Client, now: float) -> bool:
-        return not known.requests and now - known.used >= self._seconds
+    def _gone(self, client: _Client, now: float) -> bool:
+        return not client.requests and now - client.used >= self._seconds
 
     async def _end(self, client: AsyncClient) -> None:
         over, self._over = self._over, []
@@ -122,6 +122,6 @@ class ClientSessions:
             if not done.noted and done.server_code != "session.unknown":  # of one in which nothing was decided
                 logger.warning("a session could not be ended, and ends by time: %s", done.code)
 
-    async def _ended(self, client: AsyncClient, known: _Client) -> Any:
-        credential = known.credential if self._credential is None else self._credential()
-        return await client.end_session(known.session, credential)
+    async def _ended(self, client: AsyncClient, expired: _Client) -> Any:
+        credential = expired.credential if self._credential is None else self._credential()
+        return await client.end_session(expired.session, credential)

@@ -109,8 +109,8 @@ class EffectWatch:
             if self._told is None:
                 self._told, _ = self._listener.accept()
                 self._told.setblocking(False)
-            while said := self._told.recv(_MESSAGE):
-                kind, what = json.loads(said)
+            while message := self._told.recv(_MESSAGE):
+                kind, what = json.loads(message)
                 self._see(kind, what)
         except BlockingIOError:
             pass

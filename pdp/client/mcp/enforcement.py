@@ -177,13 +177,17 @@ class Enforcement:
 
     def session(self, ctx: Context) -> Session | None:
         """In which session a request is."""
-        known = self.options.session
-        return known.of(ctx, self.options.credential(ctx)) if isinstance(known, ClientSessions) else known(ctx)
+        session = self.options.session
+        return session.of(ctx, self.options.credential(ctx)) if isinstance(session, ClientSessions) else session(ctx)
 
     def _during(self, ctx: Context) -> AbstractContextManager[None]:
         """A request that is under way: its client is not gone."""
-        known = self.options.session
-        return known.during(ctx, self.options.credential(ctx)) if isinstance(known, ClientSessions) else nullcontext()
+        session = self.options.session
+        return (
+            session.during(ctx, self.options.credential(ctx))
+            if isinstance(session, ClientSessions)
+            else nullcontext()
+        )
 
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """See `ServerMiddleware`. Raises MCPError for what is not allowed; without an id that is dropped."""
@@ -233,20 +237,20 @@ class Enforcement:
     async def _definitions(self, ctx: Context, call_next: CallNext, method: str) -> list[bytes]:
         """All that the server lists now by this method, on all pages: asked of the server itself, within this
         request."""
-        found: list[bytes] = []
+        definitions: list[bytes] = []
         size, cursor = 0, None
         meta = {"_meta": ctx.params["_meta"]} if ctx.params and "_meta" in ctx.params else {}
         for _ in range(MAX_PAGES):
             params = meta if cursor is None else {**meta, "cursor": cursor}
             page = results.wire(await self._page(replace(ctx, method=method, params=params), call_next))
             here = [json.dumps(one, ensure_ascii=False).encode() for one in page.get(LISTS[method].member, ())]
-            found += here
+            definitions += here
             size += sum(map(len, here))
             cursor = page.get("nextCursor")
-            if len(found) > MAX_TOOLS or size > MAX_LISTED:
+            if len(definitions) > MAX_TOOLS or size > MAX_LISTED:
                 break
             if cursor is None:
-                return found
+                return definitions
         logger.error("the list of %s does not end, or is too long", self.server)
         raise _denied({"status": "deny"})
 
@@ -269,8 +273,8 @@ class Enforcement:
             return _one(await self._definitions(ctx, call_next, method), lambda one: one.get("name") == call.name)
         if call.method != COMPLETE:
             listed = await self._definitions(ctx, call_next, "resources/list")
-            if found := _one(listed, lambda one: one.get("uri") == call.name):
-                return found
+            if definition := _one(listed, lambda one: one.get("uri") == call.name):
+                return definition
         try:
             templates = await self._definitions(ctx, call_next, "resources/templates/list")
         except MCPError as error:
@@ -354,10 +358,10 @@ class Enforcement:
         done, seen = False, Observation()
         inspect = partial(self._inspected, ctx, decision, seen) if self.options.inspects_results else None
         # a completion or subscription enters nothing itself; whatever it calls, gets or reads is nested
-        asked = snapshot(call.kind, call.name, call.stated)
-        entered = asked if call.method in ROUNDS else None
+        decided = snapshot(call.kind, call.name, call.stated)
+        entered = decided if call.method in ROUNDS else None
         listed = partial(self._definition, ctx, call_next)
-        token = executing.set(Execution(self, ctx, listed, entered, asked=(call.method, asked)))
+        token = executing.set(Execution(self, ctx, listed, entered, asked=(call.method, decided)))
         try:
             with carried, observed(seen):
                 answer = results.answered(ctx, self.server, call_next, inspect)
@@ -457,29 +461,29 @@ class Enforcement:
         """The decision, after people had their time where this round or this version lets us wait for them."""
         if self.searches and call.kind == "tool":
             await self.meant(ctx, call)
-        asked = await self._asked(ctx, call_next, call, before)
+        tool_call = await self._asked(ctx, call_next, call, before)
         params = ctx.params or {}
         action = mcp_answers.answered(params) if before.resume and not before.of_server else None
         confirmed = mcp_answers.answered(params, mcp_answers.CONFIRMATION) if before.confirmed else None
         ends = time.monotonic() + self.options.patience
         if confirmed is not None:
-            asked = replace(asked, client_answers={before.confirmed[-1]: confirmed})
+            tool_call = replace(tool_call, client_answers={before.confirmed[-1]: confirmed})
         elif action == "accept":
             await self._wait(before.resume, ctx, ends)
-        decision = await self.decide(asked, ctx, duties=True)
+        decision = await self.decide(tool_call, ctx, duties=True)
         client = _mcp_client(ctx)
         action = confirmed or action
         if action in ("decline", "cancel") and decision.effect == "pending":
             raise _denied({**mcp_answers.data(decision), "answer": action}, decision.safe_message)
-        return decision if client.modern else await self._asked_during(ctx, call, asked, decision)
+        return decision if client.modern else await self._asked_during(ctx, call, tool_call, decision)
 
     async def _asked_during(
-        self, ctx: Context, call: CallParameters, asked: ToolCall, decision: Decision
+        self, ctx: Context, call: CallParameters, tool_call: ToolCall, decision: Decision
     ) -> Decision:
         """The decision after requests to the client while its call waits, as far as its version has such."""
         client, confirmed, shown, ends = _mcp_client(ctx), list[str](), None, 0.0
         while decision.pending is not None:
-            again = replace(asked, resume_token=decision.pending.resume_token)
+            again = replace(tool_call, resume_token=decision.pending.resume_token)
             if (question := mcp_answers.confirmation(decision, client, self.server, call, confirmed)) is not None:
                 answer = await self._elicited(ctx, question[1])
                 if answer is None or answer == "cancel":
@@ -590,10 +594,10 @@ def attach(server: Any, enforcement: Enforcement) -> None:
     middleware.insert(0, enforcement)
 
 
-def _compared(found: Callable[[str], Any], method: str) -> Any:
+def _compared(handlers: Callable[[str], Any], method: str) -> Any:
     """The server's handler of this method, which carries out no other call than the one that was decided: whatever a
     middleware further in made of it."""
-    entry = found(method)
+    entry = handlers(method)
     if entry is None or method not in (*CALLS, LISTEN):
         return entry
 
@@ -632,8 +636,8 @@ def _denied(data: Mapping[str, Any], message: str = mcp_answers.SAFE_MESSAGE) ->
 
 def _one(definitions: Sequence[bytes], meant: Callable[[dict[str, Any]], bool]) -> bytes | None:
     """The one definition that is meant; None if there is none, or several."""
-    found = [raw for raw in definitions if meant(json.loads(raw))]
-    return found[0] if len(found) == 1 else None
+    matching = [raw for raw in definitions if meant(json.loads(raw))]
+    return matching[0] if len(matching) == 1 else None
 
 
 def _is_of(template: object, call: CallParameters) -> bool:

@@ -62,8 +62,8 @@ def _cover() -> None:
     Framework(bases, ToolError, _defined).cover()
     for name in ("call_tool", "read_resource", "render_prompt"):
         setattr(FastMCP, name, _called(getattr(FastMCP, name)))
-    for name, asked in _LISTING.items():
-        setattr(FastMCP, name, _listed(getattr(FastMCP, name), asked))
+    for name, list_method in _LISTING.items():
+        setattr(FastMCP, name, _listed(getattr(FastMCP, name), list_method))
 
 
 # components: what enters them, and by which call one of a mounted or remote server is entered from here
@@ -86,16 +86,16 @@ def _resource(resource: Any) -> Entry:
 
 
 def _template(template: Any, uri: str, params: dict[str, Any], *_: Any, **__: Any) -> Entry:
-    found = _onward(template, "_original_uri_template", "_backend_uri_template", template.uri_template)
-    onward = _handed("resource", forward_uri(found, params, uri) if found else None)
+    original = _onward(template, "_original_uri_template", "_backend_uri_template", template.uri_template)
+    onward = _handed("resource", forward_uri(original, params, uri) if original else None)
     values = snapshot(VALUES, template.uri_template, params)
     return Entry("resource", uri, None, onward, ((template, values),) if values is not None else ())
 
 
 def _onward(component: Any, mounted: str, remote: str, own: str) -> str | None:
     """The name, or URI, by which the server behind has it; None for a component that is carried out here."""
-    found: str | None = getattr(component, mounted, None)
-    return found or (getattr(component, remote) or own if hasattr(component, remote) else None)
+    onward: str | None = getattr(component, mounted, None)
+    return onward or (getattr(component, remote) or own if hasattr(component, remote) else None)
 
 
 def _handed(kind: str, name: str | None, arguments: dict[str, Any] | None = None) -> Call | None:
@@ -108,10 +108,10 @@ def _defined(component: Any, name: str) -> bytes | None:
     return _encoded(_definition(component)) if template is None or match(template, name) is not None else None
 
 
-def _definition(found: Any) -> dict[str, Any]:
+def _definition(component: Any) -> dict[str, Any]:
     """A tool, prompt, resource or template as its server lists it."""
-    form = next(name for name in ("tool", "prompt", "resource", "template") if hasattr(found, f"to_mcp_{name}"))
-    listed = getattr(found, f"to_mcp_{form}")()
+    form = next(name for name in ("tool", "prompt", "resource", "template") if hasattr(component, f"to_mcp_{name}"))
+    listed = getattr(component, f"to_mcp_{form}")()
     return dict(listed.model_dump(by_alias=True, mode="json", exclude_none=True))
 
 
@@ -135,12 +135,12 @@ def _searching(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
         result = await method(tool, arguments, *args, **kwargs)
         if not names & search.find or hasattr(result, "input_required"):
             return result
-        said = CallToolResult(
+        unfiltered = CallToolResult(
             content=result.content, structured_content=result.structured_content, is_error=result.is_error
         )
         with _told():
             shown = await running.enforcement.searched(
-                running.ctx, said.model_dump(by_alias=True, mode="json", exclude_none=True)
+                running.ctx, unfiltered.model_dump(by_alias=True, mode="json", exclude_none=True)
             )
         return ToolResult.from_mcp_result(CallToolResult.model_validate(shown))
 
@@ -166,7 +166,9 @@ def _called(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
     return entered
 
 
-def _listed(method: Callable[..., Awaitable[Sequence[Any]]], asked: str) -> Callable[..., Awaitable[Sequence[Any]]]:
+def _listed(
+    method: Callable[..., Awaitable[Sequence[Any]]], list_method: str
+) -> Callable[..., Awaitable[Sequence[Any]]]:
     @functools.wraps(method)
     async def entered(server: FastMCP, *args: Any, **kwargs: Any) -> Sequence[Any]:
         running = executing.get()
@@ -177,8 +179,8 @@ def _listed(method: Callable[..., Awaitable[Sequence[Any]]], asked: str) -> Call
         with _set(_finding, running):
             listed = await method(server, *args, **kwargs)
         defined = [_definition(one) for one in listed]
-        shown = await running.enforcement.visible([_encoded(one) for one in defined], running.ctx, asked)
-        names, identity = {tool.name for tool in shown.tools}, LISTS[asked].identity
+        shown = await running.enforcement.visible([_encoded(one) for one in defined], running.ctx, list_method)
+        names, identity = {tool.name for tool in shown.tools}, LISTS[list_method].identity
         return [one for one, definition in zip(listed, defined, strict=True) if definition[identity] in names]
 
     return entered

@@ -55,7 +55,7 @@ class Decides(Protocol):
         """The server's tools that find and call others."""
         ...
 
-    async def decide(self, asked: ToolCall, ctx: Context) -> Decision:
+    async def decide(self, call: ToolCall, ctx: Context) -> Decision:
         """The decision about a call as it stands now."""
         ...
 

@@ -86,8 +86,10 @@ class Upstream:
                 return await self.exchange.token(credential(), self.resource)
 
             hung_up = HTTPStatus.NOT_FOUND
-            told = to_url(self.place, told=lambda status: ended() if status == hung_up else None, authorize=token)
-            async with Client(told, cache=None) as client:
+            transport = to_url(
+                self.place, told=lambda status: ended() if status == hung_up else None, authorize=token
+            )
+            async with Client(transport, cache=None) as client:
                 yield client
             return
         async with (
@@ -230,10 +232,14 @@ _HANDLERS = (
 )
 
 
-def _has(told: ServerCapabilities, method: str) -> bool:
+def _has(capabilities: ServerCapabilities, method: str) -> bool:
     """Whether the server says that it has such. Tools are always asked for."""
-    of = {"prompts": told.prompts, "resources": told.resources, "completion": told.completions}
-    return of.get(method.partition("/")[0], told) is not None
+    of = {
+        "prompts": capabilities.prompts,
+        "resources": capabilities.resources,
+        "completion": capabilities.completions,
+    }
+    return of.get(method.partition("/")[0], capabilities) is not None
 
 
 def _empty(method: str) -> dict[str, Any]:
@@ -276,12 +282,12 @@ def relay(name: str, upstream: Callable[[Context], AbstractAsyncContextManager[C
 
     async def raw(ctx: Context, call_next: CallNext) -> HandlerResult:
         """What has been decided, and pages for the enforcement, which makes the client's list of them."""
-        asked = _REQUESTS.get(ctx.method)
-        if asked is None or ctx.request_id is None:
+        request_type = _REQUESTS.get(ctx.method)
+        if request_type is None or ctx.request_id is None:
             return await call_next(ctx)
         given = {name: value for name, value in (ctx.params or {}).items() if name != "_meta"}
-        params = asked.model_fields["params"].annotation
-        request = asked(params=TypeAdapter(params).validate_python(given, by_alias=True))
+        params = request_type.model_fields["params"].annotation
+        request = request_type(params=TypeAdapter(params).validate_python(given, by_alias=True))
         async with upstream(ctx) as behind:
             if not _has(behind.server_capabilities, ctx.method):
                 return _empty(ctx.method)

@@ -54,10 +54,10 @@ async def answered(ctx: Context, server: str, call_next: CallNext, inspect: Insp
         if inspect is None:
             raise
         error = _told(ctx, server, raised)
-    said: dict[str, Any] = {"content": [{"type": "text", "text": error.message}], "isError": True}
+    reported: dict[str, Any] = {"content": [{"type": "text", "text": error.message}], "isError": True}
     if error.data is not None:
-        said["data"] = error.data
-    inspected = await inspect(said)
+        reported["data"] = error.data
+    inspected = await inspect(reported)
     if not inspected.passes:
         raise MCPError(mcp_answers.DENIED, inspected.safe_message, {"status": "deny"})
     raise MCPError(error.code, inspected.result["content"][0]["text"], inspected.result.get("data"))

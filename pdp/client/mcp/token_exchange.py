@@ -61,12 +61,12 @@ class Wanted:
             return None
         try:
             (duty,) = decision.obligations
-            said = json.loads(duty.parameters)
-            wanted = cls(said["audience"], tuple(said["scopes"]))
-            known = (duty.kind, said["grant_type"]) == (KIND, GRANT_TYPE)
+            parameters = json.loads(duty.parameters)
+            wanted = cls(parameters["audience"], tuple(parameters["scopes"]))
+            supported = (duty.kind, parameters["grant_type"]) == (KIND, GRANT_TYPE)
         except (ValueError, LookupError, TypeError):
             raise ExchangeError("the obligation cannot be read") from None
-        if not known or not all(isinstance(each, str) and each for each in (wanted.audience, *wanted.scopes)):
+        if not supported or not all(isinstance(each, str) and each for each in (wanted.audience, *wanted.scopes)):
             raise ExchangeError("the obligation cannot be read")
         return wanted
 
@@ -97,10 +97,10 @@ class TokenExchange:
         if not isinstance(credential, str) or not credential:
             raise ExchangeError("there is no token of the subject")
         key = hashlib.sha256(credential.encode()).digest(), wanted
-        known = self._kept.get(key)
-        if known is not None and time.time() < known[1]:
+        cached = self._kept.get(key)
+        if cached is not None and time.time() < cached[1]:
             self._kept.move_to_end(key)
-            return known[0]
+            return cached[0]
         task = self._asked.get(key)
         if task is None:  # requests that need the same one share it
             task = self._asked[key] = asyncio.create_task(self._exchange(key, credential, wanted))
@@ -117,9 +117,9 @@ class TokenExchange:
         }
         if wanted.scopes:
             form["scope"] = " ".join(wanted.scopes)
-        said = await self._posted(form)
-        token = _narrowed(said, credential, wanted)
-        until = _until(said, credential, token)
+        response = await self._posted(form)
+        token = _narrowed(response, credential, wanted)
+        until = _until(response, credential, token)
         if until > time.time():
             self._kept[key] = token, until
             while len(self._kept) > _MAX_KEPT:
@@ -129,23 +129,23 @@ class TokenExchange:
     async def _posted(self, form: Mapping[str, str]) -> Mapping[str, Any]:
         """What the issuer answers. Raises ExchangeError."""
         try:
-            known = httpx2.BasicAuth(quote_plus(self.client_id), quote_plus(self.secret()))
+            basic = httpx2.BasicAuth(quote_plus(self.client_id), quote_plus(self.secret()))
             async with (
                 asyncio.timeout(self.timeout),
                 httpx2.AsyncClient(trust_env=False, timeout=None) as client,
-                client.stream("POST", self.endpoint, data=dict(form), auth=known) as answer,
+                client.stream("POST", self.endpoint, data=dict(form), auth=basic) as answer,
             ):
                 status, body = answer.status_code, bytearray()
                 async for chunk in answer.aiter_bytes():
                     body += chunk[: _MAX_BYTES + 1 - len(body)]
                     if len(body) > _MAX_BYTES:
                         break  # and so no JSON
-            said = json.loads(bytes(body)) if status == httpx2.codes.OK else None
+            response = json.loads(bytes(body)) if status == httpx2.codes.OK else None
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, no call is made
             raise ExchangeError(f"the issuer does not answer as it should: {type(error).__name__}") from None
-        if not isinstance(said, dict):
+        if not isinstance(response, dict):
             raise ExchangeError(f"the issuer gives none: status {status}")
-        return said
+        return response
 
 
 class Carried:
@@ -161,16 +161,19 @@ class Carried:
         _exchanged.reset(self._before)
 
 
-def _narrowed(said: Mapping[str, Any], credential: str, wanted: Wanted) -> str:
+def _narrowed(response: Mapping[str, Any], credential: str, wanted: Wanted) -> str:
     """The token of an answer that gives no more than was asked for. Raises ExchangeError."""
-    token = said.get("access_token")
+    token = response.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
         raise ExchangeError("the issuer's answer has no token")
-    if str(said.get("token_type")).lower() != "bearer" or said.get("issued_token_type", _ACCESS_TOKEN) not in _ISSUED:
+    if (
+        str(response.get("token_type")).lower() != "bearer"
+        or response.get("issued_token_type", _ACCESS_TOKEN) not in _ISSUED
+    ):
         raise ExchangeError("the issuer gave a token of another type")
     try:
         claims = stated_claims(token)
-        if token == credential or _exceeds(said, wanted) or (claims and _exceeds(claims, wanted)):
+        if token == credential or _exceeds(response, wanted) or (claims and _exceeds(claims, wanted)):
             raise ExchangeError("the issuer gave a token with more rights")
         if claims is not None:  # of an opaque one the answer alone tells
             subject = text(stated_claims(credential) or {}, "sub")
@@ -189,9 +192,9 @@ def _exceeds(granted: Mapping[str, Any], wanted: Wanted) -> bool:
     return not set(scopes(granted)) <= set(wanted.scopes) or bool(granted.get("authorization_details"))
 
 
-def _until(said: Mapping[str, Any], *tokens: str) -> float:
+def _until(response: Mapping[str, Any], *tokens: str) -> float:
     """Until when the token may be used again, by what the issuer says and both tokens say themselves."""
-    seconds = said.get("expires_in")
+    seconds = response.get("expires_in")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return 0.0
     ends = [time.time() + seconds, *((stated_claims(token) or {}).get("exp") for token in tokens)]

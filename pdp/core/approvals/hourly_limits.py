@@ -78,19 +78,24 @@ class Questioned:
         return cls(call.subject, call.agent, need.seats, each, groups & directory.claimable)
 
 
-def satisfiable(wanted: Questioned, directory: Directory) -> bool:
+def satisfiable(request: Questioned, directory: Directory) -> bool:
     """Whether the directory's people could answer at all. Seats of a claimable group count as fillable: it may have
     members that the directory does not know."""
-    if not wanted.seats:
-        return directory.active(directory.human(wanted.subject))
-    return _fills(wanted, lambda _groups: True)
+    if not request.seats:
+        return directory.active(directory.human(request.subject))
+    return _fills(request, lambda _groups: True)
 
 
 def counted(
-    limits: HourlyLimits, asked: Iterable[Question], subject: Account, agent: str, directory: Directory, at_ns: int
+    limits: HourlyLimits,
+    questions: Iterable[Question],
+    subject: Account,
+    agent: str,
+    directory: Directory,
+    at_ns: int,
 ) -> QuestionsFact:
     """The counts of one call, as a fact for policy."""
-    recent = [each for each in asked if each.opened_ns > at_ns - WINDOW_NS]
+    recent = [each for each in questions if each.opened_ns > at_ns - WINDOW_NS]
     mine = sum((q.subject, q.agent, q.canary) == (subject, agent, False) for q in recent)
     own = sum(not q.groups and q.subject == subject for q in recent)
     return QuestionsFact(
@@ -126,44 +131,44 @@ def groups_asked(
 
 
 def too_many(
-    limits: HourlyLimits, asked: Iterable[Question], wanted: Questioned, at_ns: int
+    limits: HourlyLimits, questions: Iterable[Question], request: Questioned, at_ns: int
 ) -> tuple[str, int] | None:
     """The full limit (APPROVER or REQUESTER) and when it has room again; None where one more request fits."""
-    recent = sorted((each for each in asked if each.opened_ns > at_ns - WINDOW_NS), key=_age)
+    recent = sorted((each for each in questions if each.opened_ns > at_ns - WINDOW_NS), key=_age)
     for whose, fits in ((APPROVER, _answerable), (REQUESTER, _has_share)) if recent else ():
-        if not fits(limits, wanted, recent):
-            return whose, _free_at(recent, partial(fits, limits, wanted))
+        if not fits(limits, request, recent):
+            return whose, _free_at(recent, partial(fits, limits, request))
     return None
 
 
-def _answerable(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Question]) -> bool:
+def _answerable(limits: HourlyLimits, request: Questioned, recent: Sequence[Question]) -> bool:
     """Whether approvers with room left could answer."""
     most = limits.per_approver
     if not most:
         return True
-    if not wanted.seats:
-        return sum(not q.groups and q.subject == wanted.subject for q in recent) < most
-    return _fills(wanted, lambda groups: sum(_hour(most, recent, groups).values()) < most)
+    if not request.seats:
+        return sum(not q.groups and q.subject == request.subject for q in recent) < most
+    return _fills(request, lambda groups: sum(_hour(most, recent, groups).values()) < most)
 
 
-def _has_share(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Question]) -> bool:
+def _has_share(limits: HourlyLimits, request: Questioned, recent: Sequence[Question]) -> bool:
     """Whether the requester has room left, and approvers with a share left for it could answer."""
-    me, most = (wanted.subject, wanted.agent, False), limits.per_approver
+    me, most = (request.subject, request.agent, False), limits.per_approver
     if limits.per_requester and sum((q.subject, q.agent, q.canary) == me for q in recent) >= limits.per_requester:
         return False
-    if not most or not wanted.seats:
+    if not most or not request.seats:
         return True
-    asker = wanted.subject, False
-    return _fills(wanted, lambda groups: _shares(most, _hour(most, recent, groups), asker))
+    asker = request.subject, False
+    return _fills(request, lambda groups: _shares(most, _hour(most, recent, groups), asker))
 
 
-def _fills(wanted: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -> bool:
+def _fills(request: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -> bool:
     """Whether the members whose groups pass `may_be_asked` could fill the seats."""
-    if not all(may_be_asked(frozenset({group})) for group in wanted.claimable):
+    if not all(may_be_asked(frozenset({group})) for group in request.claimable):
         return False
-    seats = tuple(seat for seat in wanted.seats if seat.group_id not in wanted.claimable)
+    seats = tuple(seat for seat in request.seats if seat.group_id not in request.claimable)
     needed = sum(seat.n for seat in seats)
-    able = (each for each in enumerate(wanted.members) if may_be_asked(each[1][0]))
+    able = (each for each in enumerate(request.members) if may_be_asked(each[1][0]))
     offers = ((f"{kind} {n}", groups) for kind, (groups, count) in able for n in range(min(count, needed)))
     return len(seated(seats, offers, needed)) == needed
 
@@ -172,10 +177,10 @@ _group = attrgetter("group_id")
 _Asker: TypeAlias = tuple[Account, bool]  # a subject with all its agents, and whether a canary
 
 
-def _hour(most: int, asked: Iterable[Question], groups: frozenset[str]) -> Counter[_Asker]:
-    """The requests that count against a member of these groups, by subject. `asked` is oldest first."""
+def _hour(most: int, questions: Iterable[Question], groups: frozenset[str]) -> Counter[_Asker]:
+    """The requests that count against a member of these groups, by subject. `questions` are oldest first."""
     taken: Counter[_Asker] = Counter()
-    for q in asked:
+    for q in questions:
         asker = q.subject, q.canary
         if not q.groups.isdisjoint(groups) and _shares(most, taken, asker):
             taken[asker] += 1

@@ -24,7 +24,7 @@ LEASE_NS = 120 * NS  # longer than any attempt; until then no other process trie
 FIRST_DELAY_NS = 5 * NS
 MAX_DELAY_NS = 900 * NS
 JITTER_BYTES = 4
-_TOLD = frozenset({State.APPROVED, State.DENIED, State.EXPIRED, State.CANCELLED, State.REVOKED})
+_NOTIFIED = frozenset({State.APPROVED, State.DENIED, State.EXPIRED, State.CANCELLED, State.REVOKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +74,16 @@ class Notifications:
 
     def opened(self, approval: Approval, at_ns: int) -> tuple[Notice, ...]:
         """The notices of an opened request."""
-        return self._told(approval, OPENED, at_ns)
+        return self._notices(approval, OPENED, at_ns)
 
     def moved(self, approval: Approval, event: Event, at_ns: int) -> tuple[Notice, ...]:
         """The notices of a settled request; none where the state stays, reopens or is redeemed."""
         step = follow(approval.state, event)
-        if step is None or step.after not in _TOLD or step.after is approval.state:
+        if step is None or step.after not in _NOTIFIED or step.after is approval.state:
             return ()
-        return self._told(approval, RESOLVED, at_ns)
+        return self._notices(approval, RESOLVED, at_ns)
 
-    def _told(self, approval: Approval, event: str, at_ns: int) -> tuple[Notice, ...]:
+    def _notices(self, approval: Approval, event: str, at_ns: int) -> tuple[Notice, ...]:
         return tuple(
             Notice(self.new_id(at_ns), approval.tenant, route.channel, event, approval.id, at_ns)
             for route in self.routes

@@ -50,8 +50,8 @@ def wanted_by(requirement: bytes) -> Requirement | None:
 
 def binds_of(approval: Approval | None) -> str:
     """The scope of an answer to a request: "task", or "" for the call alone."""
-    wanted = wanted_by(approval.requirement) if approval is not None else None
-    return wanted.binds if wanted is not None else ""
+    requirement = wanted_by(approval.requirement) if approval is not None else None
+    return requirement.binds if requirement is not None else ""
 
 
 def same_rule(one: bytes, other: bytes) -> bool:
@@ -227,7 +227,7 @@ def _eligible(requirement: Requirement, vote: Vote, call: Call, standing: Standi
     """Groups with a seat in which an approval counts now."""
     directory = standing.directory
     me = directory.human(vote.account)
-    if vote.id in standing.revoked or not _same(vote, me):
+    if vote.id in standing.revoked or not _is_same_human(vote, me):
         return frozenset()
     if not directory.active(me) or any(is_party(call, directory, human, vote.account) for human in (me, vote.human)):
         return frozenset()
@@ -249,12 +249,12 @@ def _claims_now(vote: Vote, standing: Standing) -> tuple[str, ...]:
 def _is_subjects(vote: Vote, call: Call, standing: Standing) -> bool:
     directory = standing.directory
     me = directory.human(vote.account)
-    if vote.id in standing.revoked or not _same(vote, me):
+    if vote.id in standing.revoked or not _is_same_human(vote, me):
         return False
     return not vote.behalf and directory.active(me) and me == directory.human(call.subject)
 
 
-def _same(vote: Vote, me: str) -> bool:
+def _is_same_human(vote: Vote, me: str) -> bool:
     """Whether the voter's account still belongs to the same human; an account unlisted at the vote may be listed
     now."""
     return vote.human == me or vote.human.startswith(UNLISTED)

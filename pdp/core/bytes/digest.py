@@ -40,8 +40,8 @@ def _chunks(options: json.JSONEncoder) -> Callable[[Any, int], Iterable[str]]:
     escape = encoder.encode_basestring_ascii if options.ensure_ascii else encoder.encode_basestring
     separators = options.key_separator, options.item_separator
     flags = options.sort_keys, options.skipkeys, options.allow_nan
-    made: Callable[[Any, int], Iterable[str]] = make(None, options.default, escape, None, *separators, *flags)
-    return made
+    encode: Callable[[Any, int], Iterable[str]] = make(None, options.default, escape, None, *separators, *flags)
+    return encode
 
 
 def text_encoder(options: json.JSONEncoder) -> Callable[[Any], str]:
@@ -202,11 +202,11 @@ def sha256_hex(data: bytes) -> str:
     return sha256.hexdigest()
 
 
-def _feed(found: Hash | hmac.HMAC, data: bytes) -> None:
+def _feed(hasher: Hash | hmac.HMAC, data: bytes) -> None:
     """Hash `data` without releasing the GIL, for which an event loop would have to wait; long data release it."""
     size = _HELD if len(data) <= _LONG else len(data)
     for at in range(0, len(data), size):
-        found.update(data[at : at + size])
+        hasher.update(data[at : at + size])
 
 
 def digest(value: Json) -> str:
@@ -224,11 +224,11 @@ def commitment(salt: bytes, path: str, value: bytes) -> str:
 
     The salt is in the erasable side table; without it the committed value cannot be guessed.
     """
-    said = path.encode() + b"\x00" + value
-    if len(said) <= _HELD:
-        return hmac.new(salt, said, "sha256").hexdigest()  # `hmac.digest` always releases the GIL
+    message = path.encode() + b"\x00" + value
+    if len(message) <= _HELD:
+        return hmac.new(salt, message, "sha256").hexdigest()  # `hmac.digest` always releases the GIL
     mac = hmac.new(salt, digestmod="sha256")
-    _feed(mac, said)
+    _feed(mac, message)
     return mac.hexdigest()
 
 

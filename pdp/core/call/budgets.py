@@ -140,10 +140,10 @@ def budgets_of(org: bytes) -> tuple[Budget, ...]:
     return tuple(map(_budget, json.loads(org).get("budgets", ())))
 
 
-def _budget(told: Mapping[str, Any]) -> Budget:
-    on = tuple((each["server"], frozenset(each["tools"])) for each in told["on"])
-    fixed = {name: told[name] for name in ("name", "counts", "argument", "decimals", "window", "limit")}
-    return Budget(per=tuple(told["per"]), on=on, **fixed)
+def _budget(declared: Mapping[str, Any]) -> Budget:
+    on = tuple((each["server"], frozenset(each["tools"])) for each in declared["on"])
+    fixed = {name: declared[name] for name in ("name", "counts", "argument", "decimals", "window", "limit")}
+    return Budget(per=tuple(declared["per"]), on=on, **fixed)
 
 
 def unsound(budgets: Sequence[Budget]) -> str:

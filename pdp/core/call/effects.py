@@ -83,13 +83,13 @@ def _reaches(pattern: str, what: str) -> bool:
     network = _network(pattern)
     if network is not None:
         return not isinstance(there.host, str) and there.host in network
-    wanted = destination(pattern.removeprefix("*."))
-    if wanted is None or wanted.port not in (None, there.port):
+    allowed = destination(pattern.removeprefix("*."))
+    if allowed is None or allowed.port not in (None, there.port):
         return False
     if not pattern.startswith("*."):
-        return wanted.host == there.host
-    names = isinstance(wanted.host, str) and isinstance(there.host, str)
-    return names and str(there.host).endswith(f".{wanted.host}")
+        return allowed.host == there.host
+    names = isinstance(allowed.host, str) and isinstance(there.host, str)
+    return names and str(there.host).endswith(f".{allowed.host}")
 
 
 @lru_cache(maxsize=4096)
@@ -151,10 +151,10 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 
 def _below(pattern: str, what: str) -> bool:
-    wanted, there = path_parts(pattern), path_parts(what)
-    if wanted is None or there is None:
+    allowed, there = path_parts(pattern), path_parts(what)
+    if allowed is None or there is None:
         return False
-    return there[: len(wanted)] == wanted if pattern.endswith("/") else there == wanted
+    return there[: len(allowed)] == allowed if pattern.endswith("/") else there == allowed
 
 
 @lru_cache(maxsize=4096)

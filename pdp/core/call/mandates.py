@@ -103,9 +103,9 @@ class Binding:
         if self.any and not self.optional:
             return ANY
         lists: dict[str, list[Json]] = {FIXED: [*self.fixed], CHOSEN: [*self.chosen], SLOT: [*self.slot]}
-        said: dict[str, Json] = {way: values for way, values in lists.items() if values}
+        members: dict[str, Json] = {way: values for way, values in lists.items() if values}
         flags: dict[str, Json] = {MADE: self.made, ANY: self.any, OPTIONAL: self.optional}
-        return said | {way: flag for way, flag in flags.items() if flag}
+        return members | {way: flag for way, flag in flags.items() if flag}
 
     @classmethod
     def from_json(cls, value: Json) -> Binding | None:
@@ -162,7 +162,7 @@ class MandateStep:
             return None
         if type(calls) is not int or not 0 < calls <= MOST_CALLS or len(arguments) > MOST_ARGUMENTS:
             return None
-        bound = {pointer: Binding.from_json(said) for pointer, said in arguments.items()}
+        bound = {pointer: Binding.from_json(binding) for pointer, binding in arguments.items()}
         sound = {pointer: each for pointer, each in bound.items() if each is not None and pointer.startswith("/")}
         server, tool, manifest = map(str, texts)
         return cls(server, tool, manifest, calls, sound) if len(sound) == len(bound) else None
@@ -233,8 +233,8 @@ class Mandate:
         if not all(type(time) is int and time > 0 for time in times.values()):
             return None
         fields: dict[str, Any] = {**texts, **times}
-        made = cls(steps=sound, **fields)
-        return made if made.catalogue_sha256 == value["catalogue_sha256"] else None
+        mandate = cls(steps=sound, **fields)
+        return mandate if mandate.catalogue_sha256 == value["catalogue_sha256"] else None
 
 
 _TEXTS = (
@@ -348,7 +348,7 @@ def _verified(
 ) -> Binding:
     free = reviewed or not (tool.leaves(pointer) or tool.binding(pointer))
     return Binding(
-        tuple(value for value in binding.fixed if reviewed or _stands(value, task)),
+        tuple(value for value in binding.fixed if reviewed or _in_task(value, task)),
         tuple(value for value in binding.chosen if _listed(value, pointer, tool.schema)),
         binding.slot,
         "" if tool.leaves(pointer) else binding.made,
@@ -357,7 +357,7 @@ def _verified(
     )
 
 
-def _stands(value: Json, task: Container[Scalar]) -> bool:
+def _in_task(value: Json, task: Container[Scalar]) -> bool:
     scalar = _scalar(value)
     return scalar is not None and any(each in task for each in spellings(scalar))
 
@@ -438,7 +438,7 @@ NO_MANDATE = MandateFact()
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenValues:
     """Where values were first seen. `first`: (kind, atom) → the decision that it came with (a UUIDv7, so its prefix
     is the instant); empty where it was not seen. `complete`: every result of the session is included, and none was
     too long to keep."""
@@ -500,7 +500,7 @@ def covered(
     used: Mapping[int, int],
     target: tuple[str, str, str, str | None],
     arguments: Json,
-    seen: Seen,
+    seen: SeenValues,
     sinks: Callable[[str], Container[str]],
 ) -> tuple[bool, tuple[Cover, ...]]:
     """Whether a step of the tool is left, and the steps that cover a call of it. `target` is key, server, tool and
@@ -571,13 +571,13 @@ def _leaves(value: Json, pattern: str, pointer: str, *, top: bool = False) -> It
         yield pattern, pointer, value
 
 
-def _covered(step: MandateStep, leaf: Leaf, seen: Seen, sinks: Container[str]) -> CoveredValue | None:
+def _covered(step: MandateStep, leaf: Leaf, seen: SeenValues, sinks: Container[str]) -> CoveredValue | None:
     pattern, pointer, value = leaf
     binding, scalar = step.arguments.get(pattern), _scalar(value)
     if binding is None:
         return None
     for way, values in ((FIXED, binding.fixed), (CHOSEN, binding.chosen)):
-        if any(_same(value, each) for each in values):
+        if any(_equals(value, each) for each in values):
             return CoveredValue(pointer, way)
     if scalar is None:
         return None
@@ -585,7 +585,7 @@ def _covered(step: MandateStep, leaf: Leaf, seen: Seen, sinks: Container[str]) -
         if seen.fills(scalar, source):
             return CoveredValue(pointer, SLOT, source)
     built = bool(binding.made) and _built(scalar, binding.made) and not any(each in sinks for each in OUTWARD)
-    if built and seen.complete and not _held(scalar, seen.known):
+    if built and seen.complete and not _is_held(scalar, seen.known):
         return CoveredValue(pointer, MADE)
     return CoveredValue(pointer, ANY) if binding.any and isinstance(scalar, str) else None
 
@@ -595,7 +595,7 @@ def _is_bare(value: Scalar) -> bool:
     return isinstance(value, str) and _BARE.fullmatch(value) is not None
 
 
-def _external(value: CoveredValue, leaf: Json, seen: Seen) -> bool:
+def _external(value: CoveredValue, leaf: Json, seen: SeenValues) -> bool:
     if value.by != SLOT:
         return False
     scalar = _scalar(leaf)
@@ -604,9 +604,9 @@ def _external(value: CoveredValue, leaf: Json, seen: Seen) -> bool:
     return any(seen.known(slot_kind(value.tool, led=True), atom(each)) for each in spellings(scalar))
 
 
-def _held(value: Scalar, known: IsKnown) -> bool:
+def _is_held(value: Scalar, is_known: IsKnown) -> bool:
     """Whether some result holds the value, or one of its atoms."""
-    return any(known(kind, each) for kind, each in needed(value) if kind != SUPPLIED)
+    return any(is_known(kind, each) for kind, each in needed(value) if kind != SUPPLIED)
 
 
 def _built(value: Scalar, kind: str) -> bool:
@@ -645,7 +645,7 @@ def _is_source(value: Json) -> bool:
     return isinstance(value, str) and 0 < value.find("/") < len(value) - 1
 
 
-def _same(value: Json, written: Json) -> bool:
+def _equals(value: Json, written: Json) -> bool:
     """Whether a leaf equals a written value; true is not 1."""
     one, two = _scalar(value), _scalar(written)
     if one is None or two is None:

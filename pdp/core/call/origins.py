@@ -108,10 +108,10 @@ def call_values(arguments: Json) -> tuple[Scalar, ...] | None:
     return tuple(values) if len(values) <= MAX_VALUES else None
 
 
-def leads(values: Iterable[Scalar] | None, task: Container[Scalar], known: IsKnown) -> bool:
+def leads(values: Iterable[Scalar] | None, task: Container[Scalar], is_known: IsKnown) -> bool:
     """Whether the agent may have led a call's result: one of the values is neither the task's nor the user's own
     (A)."""
-    return values is None or any(origin_of(value, task, known) not in (TASK, OWN) for value in values)
+    return values is None or any(origin_of(value, task, is_known) not in (TASK, OWN) for value in values)
 
 
 def of_result(result: Json, labels: Sequence[str]) -> Atoms:
@@ -126,8 +126,8 @@ def of_result(result: Json, labels: Sequence[str]) -> Atoms:
 def of_arguments(arguments: Json, traced: frozenset[str] = frozenset()) -> Atoms:
     """The atoms that the agent supplied with a call, except at the pointers `traced`, whose values were the task's or
     the user's own before."""
-    said = (text_of(each) for pointer, each in _scalars(arguments, "", names=True) if pointer not in traced)
-    texts, cut = _cut(said)
+    supplied = (text_of(each) for pointer, each in _scalars(arguments, "", names=True) if pointer not in traced)
+    texts, cut = _cut(supplied)
     return _bounded(SUPPLIED, tokenize_spelled("\n".join(texts)), cut)
 
 
@@ -136,18 +136,18 @@ def traced(
     binds: Sequence[str] | None,
     sinks: Iterable[str],
     task: Container[Scalar],
-    known: Mapping[tuple[str, str], str],
+    decisions: Mapping[tuple[str, str], str],
 ) -> OriginsFact:
     """The origins of a call's values, with decisions. `sinks` are arguments of the tool's sinks, `task` is empty
-    without a vouched one, `known` maps the stored (kind, atom) of `needed` to the decision that it came with."""
-    made = origins_of(arguments, binds, sinks, task, lambda *asked: asked in known)
+    without a vouched one, `decisions` maps the stored (kind, atom) of `needed` to the decision that it came with."""
+    origins = origins_of(arguments, binds, sinks, task, lambda *asked: asked in decisions)
     texts = dict(binding_values(arguments, binds) or ())
-    values = (replace(v, decision=_decision(texts[v.pointer], v.origin, known)) for v in made.values)
-    return replace(made, values=tuple(values))
+    values = (replace(v, decision=_decision(texts[v.pointer], v.origin, decisions)) for v in origins.values)
+    return replace(origins, values=tuple(values))
 
 
 def origins_of(
-    arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[Scalar], known: IsKnown
+    arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[Scalar], is_known: IsKnown
 ) -> OriginsFact:
     """The origins of a call's values, without decisions."""
     values = binding_values(arguments, binds)
@@ -155,29 +155,29 @@ def origins_of(
         return OriginsFact()
     return OriginsFact(
         True,
-        tuple(ValueOrigin(at, origin_of(value, task, known)) for at, value in values),
-        tuple(ValueOrigin(sink, _sink_origin(arguments, sink, task, known)) for sink in dict.fromkeys(sinks)),
+        tuple(ValueOrigin(at, origin_of(value, task, is_known)) for at, value in values),
+        tuple(ValueOrigin(sink, _sink_origin(arguments, sink, task, is_known)) for sink in dict.fromkeys(sinks)),
     )
 
 
-def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], known: IsKnown) -> str:
+def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], is_known: IsKnown) -> str:
     """The worst origin in the argument of a sink. A sink without an argument is never `EMPTY`, because a tool may
     send without input; nor is one with a boolean (true), or with a member that the tool's schema does not check."""
     name = json_pointer.name_of(sink[1:])
     if sink and "/" not in sink[1:] and isinstance(arguments, Mapping) and arguments.get(name) in _NOTHING:
         return EMPTY
     values = binding_values(arguments, (sink,))
-    return max((origin_of(value, task, known) for _, value in values or ()), key=ORIGINS.index, default=NONE)
+    return max((origin_of(value, task, is_known) for _, value in values or ()), key=ORIGINS.index, default=NONE)
 
 
-def _decision(value: Scalar, origin: str, known: Mapping[tuple[str, str], str]) -> str:
+def _decision(value: Scalar, origin: str, decisions: Mapping[tuple[str, str], str]) -> str:
     """The decision that a value was first seen with; for an external value the one that completed its words."""
     if origin == EXTERNAL:
-        return max((known.get((EXTERNAL, _loose(word)), "") for word in _words(text_of(value))), default="")
-    return known.get((OWN, atom(value)), "") if origin == OWN else ""
+        return max((decisions.get((EXTERNAL, _loose(word)), "") for word in _words(text_of(value))), default="")
+    return decisions.get((OWN, atom(value)), "") if origin == OWN else ""
 
 
-def origin_of(value: Scalar, task: Container[Scalar], known: IsKnown) -> str:
+def origin_of(value: Scalar, task: Container[Scalar], is_known: IsKnown) -> str:
     """The origin of one value."""
     if value in task:
         return TASK
@@ -185,11 +185,11 @@ def origin_of(value: Scalar, task: Container[Scalar], known: IsKnown) -> str:
     words = list(_words(text))
     if not words or len(words) > _WORDS:
         return NONE
-    if all(_is_external(word, known) for word in words):  # X
+    if all(_is_external(word, is_known) for word in words):  # X
         return EXTERNAL
-    if all(known(SUPPLIED, piece) for piece in _tokenized(text)):  # T
+    if all(is_known(SUPPLIED, piece) for piece in _tokenized(text)):  # T
         return NONE
-    return OWN if known(OWN, atom(value)) else NONE
+    return OWN if is_known(OWN, atom(value)) else NONE
 
 
 def supplied_by(value: Scalar, first: Callable[[str, str], str]) -> str:
@@ -199,8 +199,8 @@ def supplied_by(value: Scalar, first: Callable[[str, str], str]) -> str:
     return max(instants) if instants and all(instants) else ""
 
 
-def _is_external(word: str, known: IsKnown) -> bool:
-    return known(EXTERNAL, _loose(word)) or all(known(EXTERNAL, part) for part in _divided(word))
+def _is_external(word: str, is_known: IsKnown) -> bool:
+    return is_known(EXTERNAL, _loose(word)) or all(is_known(EXTERNAL, part) for part in _divided(word))
 
 
 def needed(value: Scalar) -> frozenset[tuple[str, str]]:
@@ -303,9 +303,9 @@ def _cut(texts: Iterable[str]) -> tuple[list[str], bool]:
     return kept, False
 
 
-def _bounded(kind: str, found: Iterator[str], cut: bool) -> Atoms:
+def _bounded(kind: str, candidates: Iterator[str], cut: bool) -> Atoms:
     kept: set[str] = set()
-    for each in found:
+    for each in candidates:
         if len(kept) >= MAX_ATOMS and each not in kept:
             return Atoms(kind, frozenset(kept), whole=False)
         kept.add(each)

@@ -84,10 +84,10 @@ class Playbook:
             tool = catalogue(step.server, step.tool)
             if tool is None:
                 return ()
-            made = _with_stated(step, tool, task, text)
-            if made is None:
+            planned_step = _with_stated(step, tool, task, text)
+            if planned_step is None:
                 return ()
-            steps.append(made)
+            steps.append(planned_step)
         return verified_steps(steps, task, catalogue, reviewed=True)
 
 
@@ -135,9 +135,9 @@ def playbook(name: str, value: Json) -> Playbook:
         raise PlaybookError(f"minutes: a whole number from 1 to {MOST_SECONDS // 60}")
     if not isinstance(steps, list) or not 0 < len(steps) <= MOST_STEPS:
         raise PlaybookError(f"steps: a list of 1 to {MOST_STEPS}")
-    made = tuple(_step(each, f"steps/{number}") for number, each in enumerate(steps))
-    _check_sources(made)
-    return Playbook(name, title, frozenset(map(str, agents)), minutes * 60, made, sha256_hex(text))
+    parsed = tuple(_step(each, f"steps/{number}") for number, each in enumerate(steps))
+    _check_sources(parsed)
+    return Playbook(name, title, frozenset(map(str, agents)), minutes * 60, parsed, sha256_hex(text))
 
 
 def _step(value: Json, at: str) -> PlaybookStep:
@@ -150,7 +150,7 @@ def _step(value: Json, at: str) -> PlaybookStep:
         raise PlaybookError(f"{at}/calls: a whole number from 1 to {MOST_CALLS}")
     if not isinstance(arguments, dict) or len(arguments) > MOST_ARGUMENTS:
         raise PlaybookError(f"{at}/arguments: bindings by JSON Pointer, {MOST_ARGUMENTS} at most")
-    bound = {pointer: _bound(pointer, said, at) for pointer, said in arguments.items()}
+    bound = {pointer: _bound(pointer, raw, at) for pointer, raw in arguments.items()}
     stated = {pointer: kind for pointer, (_, kind) in bound.items() if kind}
     return PlaybookStep(server, name, calls, {at: each for at, (each, _) in bound.items()}, stated)
 
@@ -164,13 +164,13 @@ def _check_sources(steps: tuple[PlaybookStep, ...]) -> None:
                 raise PlaybookError(f"steps/{number}/arguments{pointer}: each tool of a slot needs a step of its own")
 
 
-def _bound(pointer: str, said: Json, at: str) -> tuple[Binding, str]:
+def _bound(pointer: str, raw: Json, at: str) -> tuple[Binding, str]:
     """The binding of an argument apart from stated values, and the kind of those, "" for none."""
     if not isinstance(pointer, str) or not pointer.startswith("/"):
         raise PlaybookError(f"{at}/arguments: names are JSON Pointers, which begin with /")
-    kind, rest = "", said
-    if isinstance(said, dict) and STATED in said:
-        kind, rest = said[STATED], {way: each for way, each in said.items() if way != STATED}
+    kind, rest = "", raw
+    if isinstance(raw, dict) and STATED in raw:
+        kind, rest = raw[STATED], {way: each for way, each in raw.items() if way != STATED}
         if not isinstance(kind, str) or kind not in KINDS:
             raise PlaybookError(f"{at}/arguments{pointer}: {STATED} is one of {', '.join(KINDS)}")
     binding = Binding.from_json(rest)

@@ -127,13 +127,13 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     inspects = inspects and stored.awaited < MOST_AWAITED
     if not inspects:
         put.append((UNOBSERVED, *_UNSEEN, decision_id, at_ns))
-    labels = list(_new(places, put, there)) if put else []
+    labels = list(_new_labels(places, put, there)) if put else []
     labels += took_part(session, keys, (*there, *labels))
     if keys.also and target.sinks and any(sink.kind == MEMORY for sink in target.sinks):
         written = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
         named = {label for label, *_ in written}
         written += [(label, *_UNSEEN, decision_id, at_ns) for label in session.labels if label not in named]
-        labels += _new((keys.also,), written, stored.labels)
+        labels += _new_labels((keys.also,), written, stored.labels)
     changes = [PairChange(place, awaits=(decision_id,)) for place in places] if inspects else []
     if not labels and not changes:
         return NO_EFFECTS
@@ -146,7 +146,7 @@ def took_part(session: SessionFact, keys: CallKeys, there: Iterable[LabelRow]) -
     if not narrowed(session, keys):
         return ()
     shared = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
-    return tuple(_new((keys.pair,), shared, there))
+    return tuple(_new_labels((keys.pair,), shared, there))
 
 
 def inspected(
@@ -161,7 +161,7 @@ def inspected(
     places = places_of(keys, session)
     put = [(label, code, pack, decision_id, at_ns) for label, code, pack in labels]
     changes = tuple(PairChange(place, inspected=(decision_id,)) for place in places)
-    return SessionEffects(labels=tuple(_new(places, put, stored.labels)), pairs=changes)
+    return SessionEffects(labels=tuple(_new_labels(places, put, stored.labels)), pairs=changes)
 
 
 def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
@@ -249,7 +249,7 @@ def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (keys.pair, session.tree))))
 
 
-def _new(
+def _new_labels(
     places: Iterable[str], put: Iterable[tuple[str, str, str, str, int]], there: Iterable[LabelRow]
 ) -> Iterator[LabelRow]:
     labelled = set(map(_put_on, filterfalse(_shown, there)))

@@ -28,14 +28,14 @@ class Switch:
     until_ns: int = 0
     record: str = ""  # of a quarantine: the newest record of its cause
 
-    def reaches(self, wanted: Mapping[str, Collection[str]]) -> bool:
+    def reaches(self, names: Mapping[str, Collection[str]]) -> bool:
         """True when this switch, wider than one tool, applies to a request with these names."""
         if self.scope == "everything":
             return True
         named = self.server if self.scope == "server" else self.value
         if self.scope == "tenant" and not named:
             return True  # the operator's own tenant
-        return named in wanted.get(self.scope, ())
+        return named in names.get(self.scope, ())
 
     def live(self, tenant: str, at_ns: int) -> bool:
         return self.tenant in ("", tenant) and not ended(self.until_ns, at_ns)
@@ -60,14 +60,14 @@ class Switches:
         """The check of all switches wider than one tool. `agents` are the agent and its actor chain."""
         if not self.engaged:
             return OK
-        wanted = {
+        names = {
             "tenant": {tenant},
             "server": {server},
             "agent": agents,
             "subject": set() if subject is None else {subject},
         }
         for switch in self.engaged:
-            if switch.live(tenant, at_ns) and switch.reaches(wanted):
+            if switch.live(tenant, at_ns) and switch.reaches(names):
                 return failed(
                     f"switch.{switch.scope}", "An operator has switched this off; it is denied until released."
                 )

@@ -28,15 +28,15 @@ class StatedTask:
     def __contains__(self, value: object) -> bool:
         if not isinstance(value, str | Decimal):
             return False
-        return any(_stands(value, each) for each in self._asked) and not _stands(value, self._excluded)
+        return any(_contains(value, each) for each in self._asked) and not _contains(value, self._excluded)
 
     def spells(self, value: Scalar) -> bool:
         """Whether the statement has exactly this text."""
         text = text_of(value)
-        return any(each.holds(text) for each in self._asked) and not _stands(value, self._excluded)
+        return any(each.holds(text) for each in self._asked) and not _contains(value, self._excluded)
 
 
-def _stands(value: Scalar, wording: Wording) -> bool:
+def _contains(value: Scalar, wording: Wording) -> bool:
     if isinstance(value, Decimal):
         return value in wording.numbers
     return wording.holds(value) or value in wording.instants

@@ -126,10 +126,10 @@ def _completed(given: Mapping[str, Any]) -> tuple[Kind, Any, dict[str, Any]]:
 def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...]:
     """The resources that a modern client subscribes to, each as the subscription that is decided. Notices of changed
     lists need no decision; others are not accepted. Raises NotACallError."""
-    wanted = (params or {}).get("notifications")
-    if not isinstance(wanted, Mapping) or not wanted.keys() <= NOTIFICATIONS:
+    notifications = (params or {}).get("notifications")
+    if not isinstance(notifications, Mapping) or not notifications.keys() <= NOTIFICATIONS:
         raise NotACallError(f"params.notifications: must be an object of {', '.join(sorted(NOTIFICATIONS))} alone")
-    uris = wanted.get("resourceSubscriptions")
+    uris = notifications.get("resourceSubscriptions")
     if not isinstance(uris, list | None) or len(uris or ()) > MAX_SUBSCRIPTIONS:
         raise NotACallError(f"params.notifications: {MAX_SUBSCRIPTIONS} resources at most")
     return tuple(call_parameters({"uri": uri}, SUBSCRIBE) for uri in uris or ())
@@ -185,7 +185,7 @@ def elicitation(decision: Decision, client: McpClient) -> dict[str, Any]:
 
 
 def confirmation(
-    decision: Decision, client: McpClient, server: str, call: CallParameters, asked: Collection[str] = ()
+    decision: Decision, client: McpClient, server: str, call: CallParameters, asked_ids: Collection[str] = ()
 ) -> tuple[str, dict[str, Any]] | None:
     """The first open `client_asserted` confirmation not `asked` yet: its id, and the parameters of
     `elicitation/create` for this very call. None without one, for a client without forms, and for a call too long to
@@ -197,10 +197,18 @@ def confirmation(
     forms = client.shows("form") and (client.modern or client.version in _FORMS)
     if decision.pending is None or not forms or len(shown) > MAX_SHOWN:
         return None
-    for wanted in decision.pending.requirements:
-        if wanted.kind == "confirmation" and wanted.min_assurance == "client_asserted" and wanted.id not in asked:
+    for requirement in decision.pending.requirements:
+        if (
+            requirement.kind == "confirmation"
+            and requirement.min_assurance == "client_asserted"
+            and requirement.id not in asked_ids
+        ):
             form = {"type": "object", "properties": {}}
-            return wanted.id, {"mode": "form", "message": f"Do you want this call? {shown}", "requestedSchema": form}
+            return requirement.id, {
+                "mode": "form",
+                "message": f"Do you want this call? {shown}",
+                "requestedSchema": form,
+            }
     return None
 
 
@@ -239,7 +247,7 @@ def listed(
 
 def page(decision: Decision) -> tuple[str, str] | None:
     """(address, short code) of the first requirement with a page."""
-    for wanted in decision.pending.requirements if decision.pending is not None else ():
-        if urlsplit(wanted.url).scheme in ("https", "http"):
-            return wanted.url, wanted.short_code
+    for requirement in decision.pending.requirements if decision.pending is not None else ():
+        if urlsplit(requirement.url).scheme in ("https", "http"):
+            return requirement.url, requirement.short_code
     return None

@@ -203,11 +203,11 @@ def _exchangeable(obligation: Mapping[str, Json], query: EngineQuery) -> bool:
 def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:
     """The outcome with the gate's reasons in the words of the failed checks."""
 
-    def told(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    def in_words(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
         return tuple(replace(r, message=advice[r.code]) if _gates(r) and r.code in advice else r for r in reasons)
 
-    hidden = tuple(replace(h, reasons=told(h.reasons)) for h in outcome.hidden)
-    return replace(outcome, reasons=told(outcome.reasons), hidden=hidden)
+    hidden = tuple(replace(h, reasons=in_words(h.reasons)) for h in outcome.hidden)
+    return replace(outcome, reasons=in_words(outcome.reasons), hidden=hidden)
 
 
 # Causes before consequences: without a server there is no audience, without a subject no agent.
@@ -311,10 +311,10 @@ def _hidden(value: Mapping[str, Json]) -> Hidden:
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """The members without duplicate keys, which two readers may read differently. Raises _NotADecisionError."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise _NotADecisionError
-    return made
+    return members
 
 
 def _integer(text: str) -> int:

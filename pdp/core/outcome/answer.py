@@ -140,7 +140,9 @@ def answer_of(  # noqa: PLR0913, PLR0917 - the parts of an answer
 ) -> Answer:
     """The answer of an outcome, before requests are opened or redeemed."""
     requirements, obligations, target = outcome.requirements, outcome.obligations, facts.targets[0]
-    wanted = tuple([open_requirement(r, facts.call_digest, at_ns) for r in requirements]) if requirements else ()
+    open_requirements = (
+        tuple([open_requirement(r, facts.call_digest, at_ns) for r in requirements]) if requirements else ()
+    )
     ours = obligations and tuple([completed(each, target) for each in obligations if each["kind"] != END_SESSION])
     return Answer(
         decision_id=decision_id,
@@ -151,8 +153,8 @@ def answer_of(  # noqa: PLR0913, PLR0917 - the parts of an answer
         valid_until_ns=_valid_until(facts, outcome, evidence, at_ns + terms.allow_seconds * NS),
         call_digest=facts.call_digest,
         policy=policy,
-        requirements=wanted,
-        retry_after_ms=terms.retry_after_ms if wanted else 0,
+        requirements=open_requirements,
+        retry_after_ms=terms.retry_after_ms if open_requirements else 0,
         session_handle=facts.session.handle,
         hint=facts.arguments.check.hint,
     )

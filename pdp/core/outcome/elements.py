@@ -175,12 +175,12 @@ def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[
     return composed, phase, documents(phase, facts, varied)
 
 
-def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def united(by_target: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The elements of a list, joined from those of each target."""
-    first = found[0]
+    first = by_target[0]
     return {
         pack: {
-            name: [e for each in found for e in each[pack][name]] if name != "meta" else held
+            name: [e for each in by_target for e in each[pack][name]] if name != "meta" else held
             for name, held in members.items()
         }
         for pack, members in first.items()
@@ -229,7 +229,7 @@ def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[Said
 
 def _elements_of(answer: bytes, server: str, keys: frozenset[str]) -> tuple[SaidElement, ...]:
     try:
-        by_key = [_said(json.loads(part), server, keys) for part in answer.split(SEPARATOR)[1:]]
+        by_key = [_elements_by_bytes(json.loads(part), server, keys) for part in answer.split(SEPARATOR)[1:]]
     except (ValueError, RecursionError):
         return ()
     if not by_key:
@@ -243,10 +243,10 @@ def _elements_of(answer: bytes, server: str, keys: frozenset[str]) -> tuple[Said
 _elements_again = lru_cache(REMEMBERED)(_elements_of)
 
 
-def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, SaidElement]:
+def _elements_by_bytes(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, SaidElement]:
     """Elements by canonical bytes (`true` is not 1). Malformed ones are skipped here; the composition denies for
     them."""
-    said: dict[bytes, SaidElement] = {}
+    by_bytes: dict[bytes, SaidElement] = {}
     for pack, rules in _object_of(elements).items():
         for kind in filter(_object_of(rules).get, KINDS["call"]):  # most are empty
             reach = keys if kind != "allow" else _reach(_object_of(rules.get("meta")), server, keys)
@@ -254,8 +254,8 @@ def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, Sai
             for fields in filter(None, map(_object_of, of_kind)):
                 target = fields.get("target")
                 if kind not in KINDS["list"] or not isinstance(target, str) or target in reach:
-                    said.setdefault(*_keyed(SaidElement(pack, kind, fields)))
-    return said
+                    by_bytes.setdefault(*_keyed(SaidElement(pack, kind, fields)))
+    return by_bytes
 
 
 def _reach(meta: Mapping[str, Json], server: str, keys: Collection[str]) -> Collection[str]:
@@ -266,11 +266,11 @@ def _reach(meta: Mapping[str, Json], server: str, keys: Collection[str]) -> Coll
     return [key for key in keys if key.partition(":")[0] in kinds]
 
 
-def _keyed(said: SaidElement) -> tuple[bytes, SaidElement]:
+def _keyed(element: SaidElement) -> tuple[bytes, SaidElement]:
     try:
-        return canonical([said.pack, said.kind, said.fields]), said
+        return canonical([element.pack, element.kind, element.fields]), element
     except InvalidRequest:  # a number or text without canonical bytes, which denies
-        return _keyed(replace(said, fields={}))
+        return _keyed(replace(element, fields={}))
 
 
 def _object_of(value: Any) -> dict[str, Any]:

@@ -40,9 +40,9 @@ _BY_JUDGE = _SHARED | {"status", "verdict", "confidence", "prompt_sha256", "mode
 def well_formed(element: Evidence) -> bool:
     """Whether an element has the shape of `answer` or `judged`. Any other is a fault of its source, and is neither
     weighed nor recorded: the call is denied."""
-    wanted = element.get("for")
+    requirement = element.get("for")
     kind = element.get("kind")
-    if not isinstance(wanted, Mapping) or wanted.get("kind") != kind or kind not in KINDS:
+    if not isinstance(requirement, Mapping) or requirement.get("kind") != kind or kind not in KINDS:
         return False
     if not isinstance(element.get("call"), str) or type(element.get("expires_ns")) is not int:
         return False

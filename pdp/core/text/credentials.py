@@ -96,7 +96,7 @@ def credentials(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[Credential, 
     """Every credential in a text, unordered. `own` are the call's own tokens."""
     if len(text) < _SHORTEST:
         return ()
-    return tuple(_all(text, own))
+    return tuple(_credentials(text, own))
 
 
 def kinds_in(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[tuple[str, str], ...]:
@@ -117,14 +117,14 @@ def windows(text: str, size: int = WINDOW, overlap: int = OVERLAP) -> Iterator[t
         yield offset, text[offset : offset + size]
 
 
-def _all(text: str, own: tuple[OwnToken, ...]) -> Iterator[Credential]:
+def _credentials(text: str, own: tuple[OwnToken, ...]) -> Iterator[Credential]:
     left = max(_TIMES * len(text), _AT_LEAST)
     seen: dict[str, list[tuple[int, int]]] = {}  # places by name
     most: Counter[tuple[str, str]] = Counter()
     readings, read = deque([_Reading(text, 0, len(text))]), {text}
     while readings:
         reading = readings.popleft()
-        yield from _found(reading, own, seen, most)
+        yield from _new_credentials(reading, own, seen, most)
         for further in _readings(reading):
             if further.text in read:
                 continue
@@ -136,7 +136,7 @@ def _all(text: str, own: tuple[OwnToken, ...]) -> Iterator[Credential]:
             readings.append(further)
 
 
-def _found(
+def _new_credentials(
     reading: _Reading,
     own: tuple[OwnToken, ...],
     seen: dict[str, list[tuple[int, int]]],
@@ -145,7 +145,7 @@ def _found(
     """The credentials of one reading that were not `seen` at their place in another. With a `vague` place, those that
     occur more often than in any reading before (`most`)."""
     here: Counter[tuple[str, str]] = Counter()
-    for kind, name, hit, start, end in (*_own(reading.text, own), *_hits(reading)):
+    for kind, name, hit, start, end in (*_own_tokens(reading.text, own), *_hits(reading)):
         first, last = reading.place(start, end)
         what = (name, hit.replace(" ", ""))
         here[what] += 1
@@ -163,7 +163,7 @@ def _meets(places: list[tuple[int, int]], first: int, last: int) -> bool:
     return any(start < last and first < end for start, end in places[max(at - 1, 0) : at + 1])
 
 
-def _own(text: str, own: tuple[OwnToken, ...]) -> Iterator[tuple[str, str, str, int, int]]:
+def _own_tokens(text: str, own: tuple[OwnToken, ...]) -> Iterator[tuple[str, str, str, int, int]]:
     for each in own:
         at = text.find(each.token) if each.token else -1
         while at >= 0:
@@ -182,7 +182,9 @@ def _hits(reading: _Reading) -> Iterator[tuple[str, str, str, int, int]]:
             while match is not None:
                 lead = window.find(pattern.lead, *match.span())
                 start, end = lead + offset, match.end() + offset
-                begun = lead >= 0 and start >= ends.get(pattern.name, 0) and _held(reading, pattern, start, end)
+                begun = (
+                    lead >= 0 and start >= ends.get(pattern.name, 0) and _is_credential(reading, pattern, start, end)
+                )
                 if begun:
                     ends[pattern.name] = end = _end_of(text, pattern, end)
                     yield pattern.kind, pattern.name, text[start : match.end() + offset], start, end
@@ -198,7 +200,7 @@ def _end_of(text: str, pattern: Pattern, end: int) -> int:
     return end if rest is None else rest.end()
 
 
-def _held(reading: _Reading, pattern: Pattern, start: int, end: int) -> bool:
+def _is_credential(reading: _Reading, pattern: Pattern, start: int, end: int) -> bool:
     """Whether a hit is a credential: it begins at a word's beginning, and in a reading without blanks it does not
     look like joined words."""
     if reading.source is None:
@@ -301,14 +303,14 @@ def _decoded(run: str, *, aligned: bool) -> Iterator[tuple[str, bool]]:
     is binary data. A text may begin within the run; data only where it is `aligned`."""
     run = run.rstrip("=")
     if len(run) % 2 == 0 and _HEXADECIMAL.fullmatch(run) is not None:
-        yield from _said(bytes.fromhex(run))
+        yield from _decoded_text(bytes.fromhex(run))
     for offset in range(4 if len(run) <= _LONG_RUN else 1):
         if not (_begins_text(run, offset) or (aligned and offset == 0)):
             continue
         whole = run[offset:].translate(_STANDARD)
         missing = -len(whole) % 4
         # a single trailing character encodes no byte
-        yield from _said(base64.b64decode(whole[:-1] if missing == 3 else whole + missing * "="))
+        yield from _decoded_text(base64.b64decode(whole[:-1] if missing == 3 else whole + missing * "="))
 
 
 def _begins_text(run: str, offset: int) -> bool:
@@ -317,7 +319,7 @@ def _begins_text(run: str, offset: int) -> bool:
     return 4 * len(firsts.translate(_OF_TEXT)) <= len(firsts)
 
 
-def _said(raw: bytes) -> Iterator[tuple[str, bool]]:
+def _decoded_text(raw: bytes) -> Iterator[tuple[str, bool]]:
     """The decoded text with whether it is binary data; nothing for data without a hint of a credential."""
     raw = raw.replace(b"\0", b"")
     text, unreadable = raw.decode("latin-1"), len(raw.translate(None, _LETTERS))

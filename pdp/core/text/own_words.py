@@ -76,7 +76,7 @@ def own_words(task: str) -> OwnWords:
     """The user's own words of a statement."""
     texts, excluded = [""], list[str]()
     listing = False
-    for sentence in _sentences(_own(task)):
+    for sentence in _sentences(_without_others(task)):
         item = bool(_ITEM.match(sentence))
         if listing and item:
             excluded.append(sentence)
@@ -91,7 +91,7 @@ def own_words(task: str) -> OwnWords:
     return OwnWords(tuple(text for text in texts if text.strip()), "\n".join(excluded))
 
 
-def _own(task: str) -> str:
+def _without_others(task: str) -> str:
     """The statement without text of others."""
     text = task.replace("\r\n", "\n").replace("\r", "\n")
     for fence in _FENCES:

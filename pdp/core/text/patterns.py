@@ -34,12 +34,12 @@ class Pattern:
 
     def stands(self, text: str, start: int, end: int) -> bool:
         """Whether the surrounding characters admit a hit."""
-        if start and not self.within and _goes_on(text[start - 1], self.after):
+        if start and not self.within and _continues(text[start - 1], self.after):
             return False
-        return self.until is None or end == len(text) or not _goes_on(text[end], self.until)
+        return self.until is None or end == len(text) or not _continues(text[end], self.until)
 
 
-def _goes_on(char: str, others: str) -> bool:
+def _continues(char: str, others: str) -> bool:
     return char.isascii() and (char.isalnum() or char in others)
 
 

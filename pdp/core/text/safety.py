@@ -188,7 +188,7 @@ def _shown(text: str, *, alike: bool) -> list[_As]:
         shown += _cluster(text[start:end])
         start = end
     put = [_As.ITSELF if each else _As.SPELLED for each in shown]
-    telling_scripts = _told_in(text) if alike and not text.isascii() else frozenset()
+    telling_scripts = _scripts_of(text) if alike and not text.isascii() else frozenset()
     at = 0
     for is_word, run in groupby(text, key=_of_a_word):
         part = "".join(run)
@@ -199,31 +199,34 @@ def _shown(text: str, *, alike: bool) -> list[_As]:
             bare = is_word and _stands_alone(text, at, at + len(part))
             for place, deceptive in enumerate(spelled, at):
                 if deceptive and put[place] is _As.ITSELF:
-                    marked = alike and _in_prose(text[place], part, bare=bare, told=telling_scripts)
+                    marked = alike and _in_prose(text[place], part, bare=bare, scripts=telling_scripts)
                     put[place] = _As.MARKED if marked else _As.SPELLED
         at += len(part)
     return put
 
 
-def _told_in(text: str) -> frozenset[str]:
+def _scripts_of(text: str) -> frozenset[str]:
     """The evident scripts of a line, besides Latin."""
-    return frozenset(_script(char) for char in text if _of_a_word(char) and _tells(char)) - {"LATIN", "COMBINING"}
+    return frozenset(_script(char) for char in text if _of_a_word(char) and _is_evidence(char)) - {
+        "LATIN",
+        "COMBINING",
+    }
 
 
-def _in_prose(char: str, part: str, *, bare: bool, told: frozenset[str]) -> bool:
+def _in_prose(char: str, part: str, *, bare: bool, scripts: frozenset[str]) -> bool:
     """Whether a look-alike of ASCII stands where honest prose has it, so that it is only marked. A letter does in a
     word of its own script between spaces, in a line evidently written in that script."""
     european = _EUROPEAN[0] <= char <= _EUROPEAN[1] and char.isalpha() and not unicodedata.decomposition(char)
     if char in _TYPOGRAPHY or european:
         return True
-    if told & _SET_WIDE and (
+    if scripts & _SET_WIDE and (
         char == _IDEOGRAPHIC_ZERO
         or char in _WIDE_PUNCTUATION
         or (char.isalnum() and unicodedata.decomposition(char).startswith("<wide>"))
     ):
         return True
     script = _script(char)
-    return bare and script in told and all(_script(each) in (script, "COMBINING") for each in part)
+    return bare and script in scripts and all(_script(each) in (script, "COMBINING") for each in part)
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
@@ -247,7 +250,7 @@ def _deceptive_in_word(word: str, *, alike: bool) -> Iterator[bool]:
     script with Latin shapes, otherwise look-alikes without evidence of their script. Marks go with their letter."""
     scripts = [_script(char) for char in word]
     latin = "LATIN" in scripts
-    telling_scripts = {script for char, script in zip(word, scripts, strict=True) if _tells(char)}
+    telling_scripts = {script for char, script in zip(word, scripts, strict=True) if _is_evidence(char)}
     deceptive = False
     for char, script in zip(word, scripts, strict=True):
         if script != "COMBINING":
@@ -256,7 +259,7 @@ def _deceptive_in_word(word: str, *, alike: bool) -> Iterator[bool]:
         yield deceptive
 
 
-def _tells(char: str) -> bool:
+def _is_evidence(char: str) -> bool:
     """Whether a character is evidence of its word's script: unlike ASCII, and no compatibility variant."""
     return not char.isascii() and not _as_ascii(char) and not unicodedata.decomposition(char).startswith("<")
 

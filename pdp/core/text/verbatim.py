@@ -72,7 +72,7 @@ class Wording:
     def edges(self) -> Iterator[_Edges]:
         """The possible begins and ends of a value in each segment, with and without marks."""
         for segment in _SEGMENT.finditer(self.text):
-            yield self._found(*segment.span())
+            yield self._segment_edges(*segment.span())
 
     def phrases(self, first: _Edges, last: _Edges) -> Iterator[str]:
         """The values from one segment to another."""
@@ -95,7 +95,7 @@ class Wording:
                     numbers.add(number)
         return _Index(bytes(bounds), frozenset(words), frozenset(numbers))
 
-    def _found(self, start: int, end: int) -> _Edges:
+    def _segment_edges(self, start: int, end: int) -> _Edges:
         text, starts, ends = self.text, [start], [end]
         while len(starts) <= _MARKS and _divides(text[starts[-1] - 1 : starts[-1]]):
             starts.append(starts[-1] - 1)

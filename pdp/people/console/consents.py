@@ -29,7 +29,7 @@ async def show(visit: Visit) -> Response:
 
 async def one(visit: Visit) -> Response:
     """GET /consents/ID: one consent, with agree, refuse or revoke."""
-    return await _one(visit)
+    return await _page(visit)
 
 
 async def agree(visit: Visit) -> Response:
@@ -44,7 +44,7 @@ async def agree(visit: Visit) -> Response:
     try:
         await visit.approvals.consents.grant(visit.person, agreement)
     except (Outdated, InvalidRequest) as fault:
-        return await _one(visit, notice=fault.message, status=409 if isinstance(fault, Outdated) else 400)
+        return await _page(visit, notice=fault.message, status=409 if isinstance(fault, Outdated) else 400)
     return RedirectResponse("/consents", 303)
 
 
@@ -60,7 +60,7 @@ async def revoke(visit: Visit) -> Response:
     return RedirectResponse("/consents", 303)
 
 
-async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
+async def _page(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
     view = await _find(visit)
     challenge = ""
     if view.state == "requested":  # an open request is read, and the reading recorded, like any other

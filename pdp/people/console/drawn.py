@@ -33,10 +33,10 @@ def pieces(spans: Iterable[Span]) -> Markup:
 def _line(line: Line) -> str:
     if line.gap:
         return _CUT.format(" gap", counted(line.gap, "line"))
-    kind, said = _SIGNS.get(line.sign, ("", ""))
+    kind, label = _SIGNS.get(line.sign, ("", ""))
     classes = f"row{f' {kind}' if kind else ''}{' on' if line.marked else ''}"
     number = f' data-n="{line.number}"' if line.number else ""
-    heard = f'<span class="hidden">{said}</span>' if said else ""
+    heard = f'<span class="hidden">{label}</span>' if label else ""
     text = "".join(map(_span, line.spans))
     return (
         f'<span class="{classes}"><span class="no"{number}></span>'

@@ -54,9 +54,9 @@ class Events:
                 return False
             return console.sessions.lasts(session)
 
-        return _Stream(lambda send, gone: self._tell(whose, changes, send, gone, goes_on))
+        return _Stream(lambda send, gone: self._send_events(whose, changes, send, gone, goes_on))
 
-    async def _tell(
+    async def _send_events(
         self,
         whose: tuple[str, str],
         changes: AsyncIterator[Change],
@@ -98,25 +98,25 @@ class _Stream(Response):
     def __init__(self, tell: Callable[[_Put, asyncio.Future[None]], Awaitable[None]]) -> None:
         super().__init__(media_type="text/event-stream")
         del self.headers["content-length"]
-        self._tell = tell
+        self._send_events = tell
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.ensure_future(_disconnected(receive))
 
         async def put(part: bytes) -> None:
             if not gone.done():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
 
         try:
-            await self._tell(put, gone)
+            await self._send_events(put, gone)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             await _end(gone)
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

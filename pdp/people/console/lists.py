@@ -40,20 +40,20 @@ async def queue(visit: Visit) -> Response:
         _states(params, OPEN) or frozenset({State.PENDING}),
         Account(text(params, "issuer"), text(params, "subject")),
     )
-    query = replace(_wanted(params), states=states, mine=params.get("mine") == "1", fold=not one.id)
+    query = replace(_filter(params), states=states, mine=params.get("mine") == "1", fold=not one.id)
     listed = await visit.approvals.queue.page(
         visit.person, replace(query, subject=one) if one.id else query, _page(params)
     )
     me, delegations = visit.person.human, await visit.approvals.delegations.list(visit.person)
-    told = [each for each in delegations if each.deputy == me or (each.absent == me and each.by)]
-    return _show(visit, "queue.html", listed, OPEN_STATES, told)
+    own_delegations = [each for each in delegations if each.deputy == me or (each.absent == me and each.by)]
+    return _show(visit, "queue.html", listed, OPEN_STATES, own_delegations)
 
 
 async def history(visit: Visit) -> Response:
     """GET /history: settled requests, newest first."""
     params = visit.request.query_params
     query = replace(
-        _wanted(params),
+        _filter(params),
         states=_states(params, FINAL) or FINAL,
         opened_from_ns=day(params, "from"),
         opened_to_ns=day(params, "to", after=1),
@@ -69,26 +69,28 @@ def _show(
     template: str,
     listed: Listed,
     states: tuple[str, ...],
-    told: Sequence[Delegation] = (),
+    delegations: Sequence[Delegation] = (),
 ) -> Response:
     directory = visit.approvals.directories.of(visit.person.tenant)
     params, now = visit.request.query_params, visit.console.services.clock.now_ns()
     return visit.show(
         template,
         lines=[
-            _folded(row, _kept(params), directory, now) if isinstance(row, Folded) else line(row, directory, now)
+            _folded(row, _filter_values(params), directory, now)
+            if isinstance(row, Folded)
+            else line(row, directory, now)
             for row in listed.rows
         ],
         total=listed.total,
-        asked=_kept(params),
+        asked=_filter_values(params),
         states=states,
         kinds=KINDS,
         next=_next(params, listed.after),
-        delegations=told,
+        delegations=delegations,
     )
 
 
-def _wanted(params: QueryParams) -> ApprovalFilter:
+def _filter(params: QueryParams) -> ApprovalFilter:
     kind = params.get("kind", "")
     kinds = frozenset({kind}) & frozenset(KINDS)
     return ApprovalFilter(
@@ -132,7 +134,7 @@ def day(params: QueryParams, name: str, *, after: int = 0) -> int:
         raise InvalidRequest(name, "is a day, as in 2026-11-20") from None
 
 
-def _kept(params: QueryParams) -> Mapping[str, str]:
+def _filter_values(params: QueryParams) -> Mapping[str, str]:
     """The filter form's values."""
     names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to", "issuer", "subject")
     return {name: params.get(name, "") for name in names}
@@ -140,7 +142,7 @@ def _kept(params: QueryParams) -> Mapping[str, str]:
 
 def _next(params: QueryParams, after: str) -> str:
     """The query string of the next page; "" on the last."""
-    kept = {name: value for name, value in _kept(params).items() if value}
+    kept = {name: value for name, value in _filter_values(params).items() if value}
     return urlencode({**kept, "after": after}) if after else ""
 
 
@@ -261,9 +263,9 @@ class FoldedLine:
     decides: bool = True  # assumed
 
 
-def _folded(folded: Folded, asked: Mapping[str, str], directory: Directory, now_ns: int) -> FoldedLine:
+def _folded(folded: Folded, filters: Mapping[str, str], directory: Directory, now_ns: int) -> FoldedLine:
     first, call = folded.first, folded.first.call
-    kept = {name: value for name, value in asked.items() if value}
+    kept = {name: value for name, value in filters.items() if value}
     each = {"issuer": call.subject.issuer, "subject": call.subject.id}
     parts = (
         ("agent", call.agent, folded.agents),
@@ -298,8 +300,8 @@ def _page_of(approval: Approval) -> str:
 
 
 def _code(approval: Approval) -> str:
-    wanted = wanted_by(approval.requirement)
-    return wanted.code if wanted is not None else ""
+    requirement = wanted_by(approval.requirement)
+    return requirement.code if requirement is not None else ""
 
 
 def name(account: Account, directory: Directory) -> str:

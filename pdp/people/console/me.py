@@ -87,10 +87,10 @@ async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Respons
     )
 
 
-def _day(found: str, *, after: int = 0) -> int:
+def _day(day_text: str, *, after: int = 0) -> int:
     """The beginning of the day `after` days later (UTC, Unix nanoseconds). Raises InvalidRequest."""
     try:
-        day = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
+        day = datetime.strptime(day_text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
         return int(day.timestamp()) * NS
     except (ValueError, OverflowError):
         raise InvalidRequest("from, until", "are days, as in 2026-11-20") from None

@@ -39,12 +39,12 @@ async def show(visit: Visit) -> Response:
         return await asyncio.to_thread(_draw, visit, releases)
 
 
-def _draw(visit: Visit, found: ReadReleases) -> Response:
+def _draw(visit: Visit, releases: ReadReleases) -> Response:
     services, tenant = visit.console.services, visit.person.tenant
     return visit.show(
         "policy.html",
-        rows=[(each, _parts(each.parts, tenant)) for each in found.releases],
-        problem=found.problem,
+        rows=[(each, _parts(each.parts, tenant)) for each in releases.releases],
+        problem=releases.problem,
         demanded=services.releases is not None,
         alone=services.tenants == {tenant},
         most=SHOWN,

@@ -79,8 +79,8 @@ async def receipt(visit: Visit) -> Response:
     records, auditor, _ = _auditor(visit)
     index = _number(str(visit.request.path_params["index"]))
     proof = await records.inclusion(auditor, index, 0)
-    made = visit.console.services.receipt(proof).encode()
-    return _file(made, "text/plain; charset=utf-8", f"record-{index}.tlog-proof")
+    receipt_text = visit.console.services.receipt(proof).encode()
+    return _file(receipt_text, "text/plain; charset=utf-8", f"record-{index}.tlog-proof")
 
 
 def _file(content: bytes, kind: str, name: str) -> Response:
@@ -105,11 +105,11 @@ def _auditor(visit: Visit) -> tuple[Records, Caller, Reader]:
 
 
 def _ask(params: QueryParams) -> SearchAsk:
-    wanted = {name: frozenset({value}) for name in _TERMS if (value := _value(params, name))}
+    terms = {name: frozenset({value}) for name in _TERMS if (value := _value(params, name))}
     people = {name: _account(value) for name in _PEOPLE if (value := _value(params, name))}
     day = {"from": 0, "to": 1}
     since, until = (lists.day(params, name, after=after) for name, after in day.items())
-    return SearchAsk(since, until, wanted, people)
+    return SearchAsk(since, until, terms, people)
 
 
 def _value(params: QueryParams, name: str) -> str:

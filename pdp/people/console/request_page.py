@@ -177,32 +177,34 @@ def _draw(  # noqa: PLR0913, PLR0917 - the parts of the page
     """The drawn page. In a thread, because it takes longer than a decision."""
     directory = visit.approvals.directories.of(visit.person.tenant)
     mine = directory.groups(visit.person.human) | visit.person.claimed
-    told = view.shown.effects if view.shown else ()
+    shown_effects = view.shown.effects if view.shown else ()
     rows = arguments(view.rows, part=part)
     task = fold(view.shown.task if view.shown else "", everything=part > 0)
     challenge = visit.console.passkeys.asked(visit.person, view)
     place = f"/requests/{view.approval.id}/vote"
-    came = _came(visit, place, view, rows.part, seen) and not rows.cut and not task.hidden
+    came = _read_in_order(visit, place, view, rows.part, seen) and not rows.cut and not task.hidden
     return visit.show(
         "request.html",
         status,
         view=view,
-        effects=[each for each in told if not is_stage(each)],
-        stages=[each for each in told if is_stage(each)],
+        effects=[each for each in shown_effects if not is_stage(each)],
+        stages=[each for each in shown_effects if is_stage(each)],
         approval=view.approval,
         wanted=view.wanted,
-        reasons=[_why(each, directory, mine) for each in (view, *view.also)],
+        reasons=[_reason(each, directory, mine) for each in (view, *view.also)],
         reason_required=any(each.wanted.reason_required for each in (view, *view.also)),
         arguments=rows,
         task=task,
-        may=_may(view, standing_in=bool(absent), passkey=bool(challenge), operator="operate" in visit.person.roles),
+        may=_offered_actions(
+            view, standing_in=bool(absent), passkey=bool(challenge), operator="operate" in visit.person.roles
+        ),
         passkey=challenge,
         absent=absent,
         following=following,
         place=place,
         undo=visit.token(f"/requests/{view.approval.id}/undo"),
-        whole=visit.token(_whole(place, view.presented)) if came and view.presented and not rows.more else "",
-        seen=visit.token(_seen(place, view.presented, rows.part)) if came else "",
+        whole=visit.token(_uncut_purpose(place, view.presented)) if came and view.presented and not rows.more else "",
+        seen=visit.token(_parts_purpose(place, view.presented, rows.part)) if came else "",
         attempt=visit.console.services.entropy.bytes(16).hex(),
         reason=visit.form.get("reason", "")[:_MAX_REASON],
         fresh=visit.fresh,
@@ -221,34 +223,34 @@ def _recorded(view: ApprovalView, person: Person, now_ns: int) -> str:
     return mine[-1].choice
 
 
-def _came(visit: Visit, place: str, view: ApprovalView, part: int, seen: str) -> bool:
+def _read_in_order(visit: Visit, place: str, view: ApprovalView, part: int, seen: str) -> bool:
     """Whether all parts before this one were shown in this session, for this state of the request."""
-    before = _seen(place, view.presented, part - 1)
+    before = _parts_purpose(place, view.presented, part - 1)
     return part <= 1 or visit.console.sessions.holds(visit.session, before, seen)
 
 
-def _seen(place: str, presented: str, part: int) -> str:
+def _parts_purpose(place: str, presented: str, part: int) -> str:
     """The purpose of a token for the shown parts up to one, of one state of the request."""
     return f"{place} seen {part} {presented}"
 
 
-def _whole(place: str, presented: str) -> str:
+def _uncut_purpose(place: str, presented: str) -> str:
     """The purpose of a token for the uncut form of one state of the request."""
     return f"{place} whole {presented}"
 
 
 def _saw_everything(visit: Visit, presented: str) -> bool:
-    form = _whole(visit.request.url.path, presented)
+    form = _uncut_purpose(visit.request.url.path, presented)
     return visit.console.sessions.holds(visit.session, form, visit.form.get("whole", ""))
 
 
-def _why(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> ApprovalReason:
-    wanted, control = view.wanted, json.loads(view.approval.requirement).get("control")
+def _reason(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> ApprovalReason:
+    requirement, control = view.wanted, json.loads(view.approval.requirement).get("control")
     return ApprovalReason(
-        wording.why_asked(wanted.message, wanted.code),
-        wanted.code,
+        wording.why_asked(requirement.message, requirement.code),
+        requirement.code,
         shown_control(control),
-        wanted,
+        requirement,
         _seats(view, directory, mine),
         view.tally.denials,
     )
@@ -262,7 +264,7 @@ def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tu
     )
 
 
-def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool) -> May:
+def _offered_actions(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool) -> May:
     """The actions to offer; the vote itself is checked in `people.ballot`, as on all surfaces."""
     open_ = view.approval.state in OPEN and view.approval.kind != "consent"
     code = view.may_not_code

@@ -74,11 +74,11 @@ class SignIn:
     async def callback(self, request: Request) -> Response:
         """GET /signin/NAME/callback: the provider's answer. Raises Unauthenticated, Forbidden, Unavailable."""
         provider = self._provider(request)
-        kept, asked = self._kept(request, provider), request.query_params
+        kept, params = self._attempt_state(request, provider), request.query_params
         attempt = SignInAttempt(kept["state"], kept["nonce"], kept["verifier"])
-        if "error" in asked:
+        if "error" in params:
             raise Unauthenticated("console.signin_refused", "The provider did not sign you in. Try again.")
-        signed = await provider.exchange(asked.get("code", ""), asked.get("iss", ""), attempt)
+        signed = await provider.exchange(params.get("code", ""), params.get("iss", ""), attempt)
         return await self._open(provider.options.name, signed, kept["next"])
 
     async def local(self, request: Request) -> Response:
@@ -113,7 +113,7 @@ class SignIn:
         self._console.sessions.drop_cookie(response, self._cookie)
         return response
 
-    def _kept(self, request: Request, provider: Provider) -> Mapping[str, Any]:
+    def _attempt_state(self, request: Request, provider: Provider) -> Mapping[str, Any]:
         """The state of this browser's sign-in attempt. Raises Unauthenticated when the answer belongs to another."""
         kept: Mapping[str, Any] | None = self._seal.open(request.cookies.get(self._cookie, ""))
         fits = (

@@ -61,8 +61,8 @@ class LoadedDirectories:
         changes = []
         for tenant, options in self._options.tenants.items():
             now = self._loaded[tenant]
-            loaded = await asyncio.to_thread(self._look, tenant, options, now, max(at_ns, 1))
-            if _says(loaded) == _says(now):
+            loaded = await asyncio.to_thread(self._load_tenant, tenant, options, now, max(at_ns, 1))
+            if _state(loaded) == _state(now):
                 self._loaded[tenant] = loaded
             else:
                 self._next[tenant] = loaded
@@ -86,7 +86,7 @@ class LoadedDirectories:
             for tenant, loaded in self._loaded.items()
         }
 
-    def _look(self, tenant: str, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
+    def _load_tenant(self, tenant: str, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
         """The directory from the files, or the last good one with the problem."""
         try:
             stamp = tuple(_stamp(path) for path in _files(options).values())
@@ -113,7 +113,7 @@ def part_of(tenant: str) -> str:
     return f"directory.{tenant}"
 
 
-def _says(loaded: _Loaded) -> tuple[str, str, str]:
+def _state(loaded: _Loaded) -> tuple[str, str, str]:
     return loaded.directory.revision, loaded.problem, loaded.detail
 
 

@@ -161,9 +161,9 @@ def _is_plain(line: str) -> bool:
     return _REPEATED.search(line) is None and len(line) - len(line.lstrip(" ")) <= MAX_INDENT
 
 
-def _rows(found: Sequence[Token]) -> list[list[Token]]:
+def _rows(lexed: Sequence[Token]) -> list[list[Token]]:
     rows: list[list[Token]] = [[]]
-    for token in found:
+    for token in lexed:
         first, *further = token.text.split("\n")
         rows[-1].append(Token(first, token.style))
         rows += [[Token(part, token.style)] for part in further]
@@ -183,13 +183,13 @@ def _mail(text: str) -> list[list[Token]]:
     return rows
 
 
-def _broken(found: Sequence[Token], kind: str) -> Iterator[Line]:
+def _broken(lexed: Sequence[Token], kind: str) -> Iterator[Line]:
     """One line broken into rows; the first has the number."""
     if kind == JSON:
-        rows = list(_members(found))
+        rows = list(_members(lexed))
     else:
         rows = [[]]
-        for token in found:
+        for token in lexed:
             rows[-1].append(token)
             if token.style not in ("string", "comment") and token.text.strip() in _BREAKS[kind]:
                 rows.append([])
@@ -197,11 +197,11 @@ def _broken(found: Sequence[Token], kind: str) -> Iterator[Line]:
         yield Line(1 if n == 0 else 0, row)
 
 
-def _members(found: Sequence[Token]) -> Iterator[list[Token]]:
+def _members(lexed: Sequence[Token]) -> Iterator[list[Token]]:
     """JSON with a row for each member. Lexers join punctuation: `}}` is one token."""
     row: list[Token] = []
     depth = 0
-    for token in _signs(found):
+    for token in _signs(lexed):
         if token.style or token.text not in "{[]},:":
             row.append(token)
             continue
@@ -222,9 +222,9 @@ def _indent(depth: int) -> Token:
     return Token("  " * min(depth, 12), "")
 
 
-def _signs(found: Sequence[Token]) -> Iterator[Token]:
+def _signs(lexed: Sequence[Token]) -> Iterator[Token]:
     """Tokens with JSON punctuation separated, and without blanks between."""
-    for token in found:
+    for token in lexed:
         if token.text[:1] in "{}[],:" or not token.text.strip():
             yield from (Token(sign, "") for sign in token.text if not sign.isspace())
         else:
@@ -240,15 +240,15 @@ def _diff(text: str, marked: frozenset[int]) -> Iterator[Line]:
         yield Line(n, row, line.sign if line.sign in ("+", "-") else "", n in marked)
 
 
-def _changed_words(found: Sequence[diffs.DiffLine]) -> dict[int, list[Token]]:
+def _changed_words(lines: Sequence[diffs.DiffLine]) -> dict[int, list[Token]]:
     """Tokens with marked changed words, for removed lines paired with the added ones after them."""
     words: dict[int, list[Token]] = {}
     at = pairs = 0
-    while at < len(found) and pairs < _MAX_PAIRS:
-        removed = _run(found, at, "-")
-        added = _run(found, at + removed, "+") if removed else 0
+    while at < len(lines) and pairs < _MAX_PAIRS:
+        removed = _run(lines, at, "-")
+        added = _run(lines, at + removed, "+") if removed else 0
         for n in range(min(removed, added)):
-            before, after = found[at + n].text, found[at + removed + n].text
+            before, after = lines[at + n].text, lines[at + removed + n].text
             if max(len(before), len(after)) <= _MAX_COMPARED:
                 words[at + n], words[at + removed + n] = compare(before, after)
                 pairs += 1
@@ -256,9 +256,9 @@ def _changed_words(found: Sequence[diffs.DiffLine]) -> dict[int, list[Token]]:
     return words
 
 
-def _run(found: Sequence[diffs.DiffLine], begin: int, sign: str) -> int:
+def _run(lines: Sequence[diffs.DiffLine], begin: int, sign: str) -> int:
     end = begin
-    while end < len(found) and found[end].sign == sign:
+    while end < len(lines) and lines[end].sign == sign:
         end += 1
     return end - begin
 

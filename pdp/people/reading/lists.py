@@ -24,14 +24,14 @@ _HIDDEN_FOLDER = re.compile(r"(?:^|/)\.(?!github/(?!workflows)|\./|$)[A-Za-z]")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One leaf of the arguments, of no secret."""
+    """One leaf of the arguments that is no secret."""
 
     pointer: str
     value: str | float | None
 
     @property
     def name(self) -> str:
-        """The name that it stands under: of a list's members that of the list."""
+        """The name of the argument; for a member of a list that of the list."""
         parts = [part for part in self.pointer.split("/") if part and not part.isdigit()]
         return parts[-1].lower() if parts else ""
 

@@ -168,8 +168,8 @@ def _patterns(text: str, kind: str) -> Iterator[tuple[int, str]]:
 def _links(text: str) -> Iterator[tuple[int, str]]:
     for link in _LINK.finditer(text):
         words = text[max(0, link.start() - _MAX_WORDS) : link.start()].rpartition("[")[2]
-        said = _ADDRESS.search(words)
-        if said and _host(said[0]) != _host(link[1]):
+        address = _ADDRESS.search(words)
+        if address and _host(address[0]) != _host(link[1]):
             yield link.start(), "link_elsewhere"
     for match in _ANCHOR.finditer(text):
         if _host(match[1]) != _host(match[2]):

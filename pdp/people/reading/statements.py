@@ -41,13 +41,13 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((each["code"], re.compile(each["pattern"])) for each in rows)
 
 
-def split(found: tuple[Token, ...]) -> tuple[Statement, ...]:
+def split(lexed: tuple[Token, ...]) -> tuple[Statement, ...]:
     """The non-empty statements between semicolons."""
     statements: list[Statement] = []
     parts: list[str] = []
     bare: list[str] = []
     begin = offset = 0
-    for token in (*found, Token(";", "")):
+    for token in (*lexed, Token(";", "")):
         if token.style != "comment" and token.text == ";":
             statements.append(Statement(begin, "".join(parts), "".join(bare)))
             parts, bare, begin = [], [], offset + 1
@@ -84,9 +84,9 @@ def hiding(text: str) -> Iterator[tuple[int, str]]:
                 yield each.offset + match.start(), code
 
 
-def _of_comments(found: tuple[Token, ...]) -> Iterator[tuple[int, str]]:
+def _of_comments(lexed: tuple[Token, ...]) -> Iterator[tuple[int, str]]:
     offset = 0
-    for token in found:
+    for token in lexed:
         if token.style == "comment":
             yield from ((offset, code) for code in _of_comment(token.text))
         elif token.style == "error" and _OPEN.match(token.text):

@@ -28,7 +28,7 @@ from pdp.core.call.mandates import (
     MandateFact,
     MandateState,
     MandateStep,
-    Seen,
+    SeenValues,
     covered,
     follow,
     left_for_slots,
@@ -79,7 +79,9 @@ def ways(
     bindings: Mapping[str, Binding], arguments: Json, known: set[tuple[str, str]] = frozenset(), **more: Any
 ) -> Any:  # type: ignore[assignment]
     """How each leaf is bound; None where the call is not covered."""
-    seen = Seen(lambda *pair: "1" if pair in known else "", more.pop("untrusted", ()), more.pop("complete", True))
+    seen = SeenValues(
+        lambda *pair: "1" if pair in known else "", more.pop("untrusted", ()), more.pop("complete", True)
+    )
     _, found = covered(
         [step(bindings)], {}, TARGET, arguments, seen, lambda at: SINKS if at.startswith("/to") else ()
     )
@@ -279,7 +281,7 @@ def test_a_leaf_that_no_step_names_leaves_the_call_uncovered(arguments: Json) ->
 def test_what_the_agent_had_said_before_fills_no_slot(said: dict[str, str], by: list[str] | None) -> None:
     """It may have had the value put there, or echoed: the result came with decision 5."""
     when = {(SUPPLIED, piece): at for piece, at in said.items()} | dict.fromkeys(in_slot("UK99 BX"), "5")
-    seen = Seen(lambda *pair: when.get(pair, ""))
+    seen = SeenValues(lambda *pair: when.get(pair, ""))
     _, found = covered(
         [step({"/to": Binding(slot=("files/read",))})], {}, TARGET, {"to": "UK99 BX"}, seen, lambda _: SINKS
     )
@@ -365,7 +367,7 @@ def test_what_is_made_never_leaves_and_counts_only_where_all_was_seen() -> None:
 
 def test_external_is_what_others_may_have_written() -> None:
     def external(known: set[tuple[str, str]], untrusted: tuple[str, ...]) -> bool:
-        seen = Seen(lambda *pair: "1" if pair in known else "", untrusted, True)
+        seen = SeenValues(lambda *pair: "1" if pair in known else "", untrusted, True)
         bound = {"/to": Binding(slot=("files/read",))}
         _, (cover,) = covered([step(bound)], {}, TARGET, {"to": "UK99"}, seen, lambda _: SINKS)
         return cover.external
@@ -403,7 +405,7 @@ def test_a_call_fills_slots_by_the_values_that_its_step_binds(
 
 
 def test_steps_are_used_up_and_are_of_one_definition() -> None:
-    steps, nothing = [step({}, max_calls=2)], Seen(lambda *_: "")
+    steps, nothing = [step({}, max_calls=2)], SeenValues(lambda *_: "")
 
     def of(used: dict[int, int], target: Any = TARGET) -> Any:
         planned, found = covered(steps, used, target, {}, nothing, lambda _: SINKS)
@@ -418,7 +420,7 @@ def test_steps_are_used_up_and_are_of_one_definition() -> None:
 
 
 def test_a_tool_is_planned_whatever_values_it_is_called_with() -> None:
-    nothing = Seen(lambda *_: "")
+    nothing = SeenValues(lambda *_: "")
     found = covered([step({})], {}, TARGET, {"to": "x"}, nothing, lambda _: SINKS)
     assert found == (True, ())
 
@@ -432,7 +434,7 @@ def test_all_that_covering_asks_about_is_looked_up() -> None:
             return "1" if pair[0].startswith("slot") and len(pair[1]) < 8 else ""
 
         for binding in (Binding(slot=("files/read", "mail/read")), Binding(made="number")):
-            covered([step({"/to": binding})], {}, TARGET, {"to": value}, Seen(known, (), True), lambda _: ())
+            covered([step({"/to": binding})], {}, TARGET, {"to": value}, SeenValues(known, (), True), lambda _: ())
         assert asked <= slot_atoms(value, ("files/read", "mail/read"))
 
 
