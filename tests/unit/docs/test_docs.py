@@ -215,9 +215,10 @@ def has_at_most_2000_words(page: Path) -> None:
 
 
 def has_lines_of_at_most_120_columns(page: Path) -> None:
-    held = page.is_relative_to(ROOT / "docs") or page.is_relative_to(ROOT / "deploy") or page == ROOT / "README.md"
+    held = page.name != "CHANGELOG.md" and page.parent.name != "judge_prompts"  # prompts have digests
     lines = page.read_text().splitlines() if held else []
-    assert [number for number, line in enumerate(lines, 1) if len(line) > 120] == []
+    wide = {number for number, line in enumerate(lines, 1) if len(line) > 120 and not line.startswith("    cli > ")}
+    assert wide == set()
 
 
 def test_every_page_is_listed_by_user_and_question() -> None:
@@ -228,18 +229,18 @@ def test_every_page_is_listed_by_user_and_question() -> None:
 
 def test_typical_changes_touch_at_most_five_files_that_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    table = text[text.index("<!-- changes:") : text.index("<!-- end of changes -->")]
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if re.match(r"\| an? ", line)]
-    assert len(rows) >= 10
-    for change, files, by_hand, *_, held_by in rows:
+    text = " ".join(text[text.index("<!-- changes:") : text.index("<!-- end of changes -->")].split())
+    form = r"- \*\*(an? [^*]+)\*\*: (.+?)\. By hand: (\d)\.(?: Then: .+?\.)? Held by: (.+?)(?= - \*\*|$)"
+    changes = re.findall(form, text)
+    assert len(changes) == text.count("- **") >= 10
+    for change, files, by_hand, held_by in changes:
         paths = re.findall(r"`([\w./-]+)`", re.sub(r"\[`[^`]+`\]", "", files))
         assert 1 <= len(paths) <= 5, change
         assert len(re.findall(r"`[^`]+`", files)) <= 5, change
         named = [path for path in paths if path.startswith(("pdp/", "rego/", "proto/"))]
         assert len(named) <= int(by_hand) <= 5, change
-        assert [
-            path for path in (*paths, *re.findall(r"`(tests/[^`]+)`", held_by)) if not (ROOT / path).exists()
-        ] == []
+        tests = re.findall(r"`(tests/[^`]+)`", held_by)
+        assert [path for path in (*paths, *tests) if not (ROOT / path).exists()] == []
 
 
 def test_a_decision_has_a_status_and_every_number_is_found() -> None:
