@@ -188,7 +188,7 @@ def _verify_log(
         raise click.UsageError("--witness-policy: is for receipts and a log's folder.")
     if not earlier:
         raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
-    with StorePlace(place, config, archive).reader() as reader, bar(reader.size()) as progress:
+    with StorePlace(place, config, archive).reader(prerelease=True) as reader, bar(reader.size()) as progress:
         size = verify_records(reader.records(verified=False), None, earlier, progress)
     click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
 

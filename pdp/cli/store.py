@@ -14,6 +14,7 @@ from pdp.cli.commands import FOLDER, IN_FILE, Command, Duration
 from pdp.runtime import copies
 from pdp.runtime.archive import archive as archive_records
 from pdp.runtime.config import settings
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.rollback import accept_rollback as accept
 
 
@@ -71,18 +72,28 @@ def restore(*, copy: Path, config: Path, key: Path, erasures: Path, reason: str,
 
 
 @click.command("archive", cls=Command)
-@click.option("--before", required=True, type=Duration("d", "90d"), help="Records older than so many days, like 90d.")
+@click.option("--before", type=Duration("d", "90d"), help="Records older than so many days, like 90d.")
 @click.option("--to", "folder", type=FOLDER, help="The archive; by default `audit.archive`.")
-def archive(*, config: Path, before: int, folder: Path | None) -> None:
+@click.option("--carry-over", "old", help="Instead: a store from before the first release, by its folder or URL.")
+@click.option("--reason", default="", help="With it: why; kept for the record.")
+def archive(*, config: Path, before: int | None, folder: Path | None, old: str | None, reason: str) -> None:
     """Move the oldest records of a store into an archive.
 
     Whole bundles of 256 records are written, synced and read back; then a record says so, and only then their bytes
     leave the store. Values of people stay where they are erased. On SQLite the server must be stopped; it archives by
     itself where `audit.archive_after_days` says so. May be repeated, also after it was ended at any point.
 
+    With --carry-over all records of that store go to --to, its log's folder, and the configuration's store, which is
+    not there, begins with what denies there, and with everything switched off.
+
     Exit codes: 0 archived, or there is nothing to archive, 2 usage, 1 fault.
     """
     loaded = settings.load(config, os.environ)
+    if old is not None:
+        _carry_over(loaded, old, folder, reason)
+        return
+    if before is None:
+        raise click.UsageError("--before: how old are records that leave the store? Like 90d.")
     place = folder or loaded.audit.archive
     if place is None:
         raise click.UsageError("--to: which folder? The configuration has no audit.archive.")
@@ -100,6 +111,19 @@ def archive(*, config: Path, before: int, folder: Path | None) -> None:
     click.echo(f"archived: records {done.first} to {done.until - 1}; {done.emptied} left the store")
     if loaded.audit.archive != place:
         click.echo(f"set audit.archive to {place}, so that the server still reads them", err=True)
+
+
+def _carry_over(loaded: Settings, old: str, folder: Path | None, reason: str) -> None:
+    if folder is None or not reason.strip():
+        raise click.UsageError("--carry-over: needs --to, the folder of the old log, and --reason.")
+    place = {"url": old} if old.startswith("postgresql:") else {"path": Path(old), "url": None}
+    try:
+        done = asyncio.run(copies.carry_over(loaded, loaded.store.model_copy(update=place), folder, reason=reason))
+    except OSError as error:
+        click.echo(f"--to: cannot be written ({error.strerror})", err=True)
+        sys.exit(1)
+    click.echo(f"archived: {done.records} records of {done.old}, in {folder}")
+    click.echo(f"carried over into {done.origin}: {done.rows} rows; everything is switched off")
 
 
 @click.command("accept-rollback", cls=Command)

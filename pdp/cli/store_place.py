@@ -48,10 +48,10 @@ class StorePlace:
         return options, password, ArchiveFolder(archive).record if archive else no_archive
 
     @contextmanager
-    def reader(self) -> Iterator[StoreReader]:
-        """Its records. Raises ConfigurationFault `store.path`."""
+    def reader(self, *, prerelease: bool = False) -> Iterator[StoreReader]:
+        """Its records; `prerelease` as in `reading`. Raises ConfigurationFault `store.path`, `store.prerelease`."""
         options, password, archive = self.opening()
-        with reading(options, password, archive) as reader:
+        with reading(options, password, archive, prerelease=prerelease) as reader:
             yield reader
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Unavailable
@@ -19,6 +20,9 @@ from pdp.core.record import events
 from pdp.core.record.stored import RaiseMark
 from pdp.decide.commit import Recorder
 from pdp.proof.merkle import Frontier
+from pdp.proof.note import Checkpoint, NoteFault
+from pdp.proof.tiles import LogFolder
+from pdp.proof.verification import Row, verify_records
 
 BUNDLE = 256  # records of an entry bundle (C2SP tlog-tiles)
 STAYING = 256  # the newest records, whatever their age
@@ -118,3 +122,31 @@ async def _empty(store: Store, folder: Archive, first: int, end: int) -> int:
     if not left:
         return 0
     return await store.empty_archived(BUNDLE * left[0], BUNDLE * (left[-1] + 1))
+
+
+def archive_whole(
+    folder: Path, origin: str, rows: Callable[[], Iterable[Row]], before: Callable[[int, bytes], bytes]
+) -> int:
+    """Complete the files of a log that ends: tiles and bundles of all its records (index, leaf hash, bytes), beside
+    the checkpoint that is there, which it must extend. `before` gives the bytes of those that were archived. Returns
+    how many there are. Raises NoteFault, Unavailable `record.archived`, OSError."""
+    files = LogFolder(folder)
+    note = files.checkpoint()
+    marks = [Checkpoint.read(note)] if note else []
+    if any(mark.origin != origin for mark in marks):
+        raise NoteFault("log.inconsistent", f"{folder}: has the checkpoint of another log than {origin!r}")
+    verify_records(
+        ((index, leaf, data or before(index, leaf)) for index, leaf, data in rows()), None, marks, lambda _: None
+    )
+    signed = {mark.size for mark in marks}
+    page: list[tuple[bytes, bytes]] = []
+    for index, leaf, data in rows():
+        page.append((leaf, data or before(index, leaf)))
+        if len(page) == BUNDLE or index + 1 in signed:
+            files.extend(page)
+            page = []
+        if index + 1 in signed:
+            files.close_edge()
+    files.extend(page)
+    files.close_edge()
+    return files.size

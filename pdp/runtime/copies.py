@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete
 
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault
@@ -19,17 +19,21 @@ from pdp.core.record import events
 from pdp.core.record.search import PSEUDONYM
 from pdp.core.record.stored import ValueRow
 from pdp.decide.commit import CLOCK, Recorder
-from pdp.runtime.approvals import recognised
+from pdp.proof.archive import ArchiveFolder
+from pdp.proof.archiving import archive_whole
+from pdp.runtime.approvals import fingerprints, recognised
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.restored import not_recorded
 from pdp.runtime.rollback import BY, AcceptedRollback, accept
 from pdp.runtime.signed_log import LogSettings, sizes_seen
-from pdp.store import sealed
+from pdp.store import carrying_over, sealed
 from pdp.store.clock import StoreClock
 from pdp.store.copies import NOT_RECORDED, CopiedStore, CopyReader, fill_from, write_copy
 from pdp.store.copying import fill_empty, snapshot
 from pdp.store.opening import AnyStore, open_store
+from pdp.store.options import StoreOptions
+from pdp.store.reading import no_archive
 from pdp.store.tables import meta
 
 _AGAIN = "erased after the copy that was restored"
@@ -44,6 +48,16 @@ class RestoredStore:
     voided: events.VoidedCopy
     erased: int
     accepted: AcceptedRollback | None
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedStore:
+    """What was carried over: the names of both logs, records of the old one, rows of its tables."""
+
+    old: str
+    origin: str
+    records: int
+    rows: int
 
 
 def backup(settings: Settings, to: Path, recipient: Path, environment: Environment = SYSTEM) -> CopiedStore:
@@ -99,16 +113,59 @@ async def restore(  # noqa: PLR0913 - what an operator has to have at hand
     if not loss.strip():
         _newest(await sizes_seen(LogSettings.of(settings), copied.origin), copied.records)
     reader, at = CopyReader(sealed.lines(copy, key), index_key), environment.wall()
-    try:
-        fill_empty(settings.store, store_password(settings), lambda db: fill_from(db, reader, erased, at, reason))
-    except ConfigurationFault as fault:
-        if fault.code != "store.exists" or not await _begun(settings, environment):
-            raise
+    await _fill(settings, environment, lambda db: fill_from(db, reader, erased, at, reason))
     store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     try:
         return await _record(settings, store, reason, loss, environment)
     finally:
         await store.close()
+
+
+async def carry_over(
+    settings: Settings,
+    old: StoreOptions,
+    folder: Path,
+    *,
+    reason: str,
+    environment: Environment = SYSTEM,
+) -> CarriedStore:
+    """Make the store of the settings, which is not there, from one that a build before the first release wrote: its
+    log is archived whole in `folder`, and what denies comes along (`store.carrying_over`). One that was ended before
+    its record goes on with that. Raises Fault, OSError."""
+    index_key, at, sizes = index_key_of(settings, environment.entropy), environment.wall(), list[int]()
+    kept = ArchiveFolder(settings.audit.archive).record if settings.audit.archive else no_archive
+
+    def archive(origin: str, rows: Callable[[], Iterator[carrying_over.Row]]) -> None:
+        if settings.audit.folder is not None and settings.audit.folder.resolve() == folder.resolve():
+            raise ConfigurationFault("log.folder", "audit.folder: is the old log's; name another one for the new log")
+        if settings.store.origin == origin:
+            raise ConfigurationFault("store.origin", f"store.origin: {origin!r} is the old log; name the new one")
+        sizes.append(archive_whole(folder, origin, rows, kept))
+
+    taken = snapshot(old, store_password(settings), lambda db: carrying_over.read(db, archive))
+    if fingerprints(settings, index_key, taken.origin).index != taken.index_key:
+        raise ConfigurationFault("store.key", "service.index_key: is not the old store's, so nothing would be found")
+    origin = settings.store.origin or f"pdp/{environment.entropy.bytes(8).hex()}"
+    await _fill(
+        settings,
+        environment,
+        lambda db: carrying_over.fill_from(db, taken, sizes[0], origin, at, reason),
+    )
+    store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
+    try:
+        await _record(settings, store, f"carried over from the log {taken.origin}: {reason}", "", environment)
+    finally:
+        await store.close()
+    return CarriedStore(taken.origin, origin, sizes[0], sum(map(len, taken.rows.values())))
+
+
+async def _fill(settings: Settings, environment: Environment, work: Callable[[Connection], object]) -> None:
+    """Fill the new store, unless that was done, and only its record is missing. Raises Fault."""
+    try:
+        fill_empty(settings.store, store_password(settings), work)
+    except ConfigurationFault as fault:
+        if fault.code != "store.exists" or not await _begun(settings, environment):
+            raise
 
 
 def _erased(path: Path, origin: str) -> frozenset[str]:

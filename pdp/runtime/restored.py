@@ -24,5 +24,5 @@ async def finished(store: AnyStore) -> None:
     """Raises ConfigurationFault `store.restoring`, Unavailable."""
     if await not_recorded(store) is not None:
         raise ConfigurationFault(
-            "store.restoring", "the store: its restore did not come to its end; run the same `pdp restore` again"
+            "store.restoring", "the store: its restore did not come to its end; run the same command again"
         )

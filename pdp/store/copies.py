@@ -204,13 +204,13 @@ def fill_from(db: Connection, reader: CopyReader, erased: Collection[str], at_ns
         db.execute(insert(tables[name]), [dict(zip(columns, row, strict=True)) for row in rows])
     assert reader.copied is not None  # noqa: S101 - the last batch came
     voided = _void(db, at_ns)
-    _mark(db, max(at_ns, reader.copied.at_ns))
+    mark_unobserved(db, max(at_ns, reader.copied.at_ns))
     voided.erased = _erase(db, erased)
-    _switch_off(db, at_ns, reason)
+    switch_off(db, at_ns, reason)
     told = {**{name: getattr(voided, name) for name in Voided.__slots__}, "copied_ns": reader.copied.at_ns}
     db.execute(insert(t.meta).values(name=NOT_RECORDED, value=canonical({**told, "records": reader.copied.records})))
     if db.dialect.name == "postgresql":
-        _number_on(db, reader.copied.records)
+        number_on(db, reader.copied.records)
     return voided
 
 
@@ -249,7 +249,7 @@ def _void(db: Connection, at_ns: int) -> Voided:
     return voided
 
 
-def _mark(db: Connection, at_ns: int) -> None:
+def mark_unobserved(db: Connection, at_ns: int) -> None:
     """What agents read and budgets had since the copy is in none of its rows: from this mark on every pair of subject
     and agent counts as unobserved until its context is emptied, and a window that had begun as spent. No clock was
     behind the log's, whatever this machine's says."""
@@ -276,7 +276,8 @@ def _erase(db: Connection, erased: Collection[str]) -> dict[str, list[str]]:
     return by_tenant
 
 
-def _switch_off(db: Connection, at_ns: int, reason: str) -> None:
+def switch_off(db: Connection, at_ns: int, reason: str) -> None:
+    """Engage the switch `everything`."""
     s, place = t.switches.c, {"tenant": "", "scope": "everything", "server": "", "value": ""}
     db.execute(delete(t.switches).where(*(s[name] == value for name, value in place.items())))
     db.execute(insert(t.switches).values(**place, engaged=True, reason=reason, by=BY, at_ns=at_ns, until_ns=0))
@@ -285,7 +286,7 @@ def _switch_off(db: Connection, at_ns: int, reason: str) -> None:
         db.execute(insert(t.high_water).values(name=t.SWITCH_EPOCH, value=1))
 
 
-def _number_on(db: Connection, size: int) -> None:
+def number_on(db: Connection, size: int) -> None:
     """PostgreSQL's own counters go on after what the copy has."""
     db.execute(update(t.head).values(size=size, changes=t.head.c.changes + 1))
     for table in (t.calls, t.replies):

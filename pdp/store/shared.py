@@ -16,7 +16,7 @@ from pdp.store.tables import in_force as table
 
 log = logging.getLogger(__name__)
 
-_INDEX_KEY, _RESUME_KEYS = "key service.index_key", "keys approvals.resume_keys"  # names in `meta`
+INDEX_KEY, _RESUME_KEYS = "key service.index_key", "keys approvals.resume_keys"  # names in `meta`
 
 
 class AnotherLog(Exception):
@@ -69,7 +69,7 @@ def recognise(db: Connection, keys: Fingerprints, *, alone: bool) -> int:
     resume tokens may be replaced: at once by a process that is `alone`, else by one after the other, with a key in
     common. Raises ConfigurationFault `store.key`.
     """
-    known, count = _meta(db, _INDEX_KEY), 0
+    known, count = _meta(db, INDEX_KEY), 0
     if known is None and keys.before and last_record(db) is not None:
         raise ConfigurationFault(
             "store.key",
@@ -77,7 +77,7 @@ def recognise(db: Connection, keys: Fingerprints, *, alone: bool) -> int:
         )
     if known is not None and known != keys.index:
         count = _replace(db, dict(keys.before).get(known), alone=alone)
-    _set_meta(db, _INDEX_KEY, keys.index)
+    _set_meta(db, INDEX_KEY, keys.index)
     told = json.dumps(keys.resume)
     shared = json.loads(_meta(db, _RESUME_KEYS) or told)
     if not alone and not set(shared) & set(keys.resume):
