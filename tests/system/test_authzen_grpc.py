@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from support.environment import Stage, StillClock
 from support.for_each import for_each
-from support.records import ACTIVE, ALICE, ARCHIVED, BOB, FIXTURE, READ, WRITE, asks, permitted, plan, sent
+from support.records import ACTIVE, ALICE, BOB, FIXTURE, READ, WRITE, asks, permitted, plan, sent
 from support.world import WEDNESDAY_NS, World, running
 
 from pdp.vendored import authzen_access_pb2 as pb
@@ -83,13 +83,6 @@ async def test_the_record_is_that_of_the_http_call(world: World) -> None:
     seen = [json.loads(world.value(one["id"], "input").data) for one in (ours, rest)]
     assert seen[0] == seen[1]
     assert ours["effect"] == "allow"
-
-
-async def test_what_is_not_known_is_denied(world: World) -> None:
-    assert not await decided(world, asks({**ALICE, "id": "mallory"}, READ, ACTIVE))
-    assert not await decided(world, asks({**ALICE, "type": "robot"}, READ, ACTIVE))
-    assert not await decided(world, asks(ALICE, READ, {**ACTIVE, "id": "record-9"}))
-    assert not await decided(world, asks(ALICE, {"name": "publish"}, ACTIVE))
 
 
 @for_each(
@@ -209,23 +202,6 @@ async def test_who_may_not_ask_is_told_so_and_recorded(world: World) -> None:
     for raw in (b"\x0a\xff", question(2.0**60)):
         assert (await called(world, "Evaluation", raw, caller="stranger"))[0] is grpc.StatusCode.PERMISSION_DENIED
     assert [(made["kind"], made["caller"]) for made in records(world)[before:]] == [("refusal", "stranger")] * 3
-
-
-async def test_a_subject_counts_only_on_the_word_of_who_may_give_it(folder: Path) -> None:
-    body = asks(sent(ALICE, role="admin"), WRITE, sent(ARCHIVED, status="archived"))
-    async with running(folder / "none", plan(ON, may_assert={"properties": True})) as without:
-        assert not await decided(without, asks(ALICE, READ, ACTIVE))
-    async with running(folder / "bare", plan(ON, may_assert={"claims": ["https://id.acme.example"]})) as bare:
-        assert await decided(bare, asks(ALICE, READ, ACTIVE))
-        assert not await decided(bare, body)
-
-
-async def test_what_waits_for_people_is_denied(folder: Path) -> None:
-    subjects = {"user": {"issuer": "https://else.example"}}
-    made = plan({**ON, "subjects": subjects}, may_assert={"claims": ["https://else.example"]})
-    async with running(folder / "kinds", made) as world:
-        assert not await decided(world, asks(ALICE, WRITE, ACTIVE))
-        assert [one["effect"] for one in records(world) if one["kind"] == "decision"] == ["pending"]
 
 
 async def test_it_is_off_by_default(folder: Path) -> None:
