@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from pdp.core.errors import ConfigurationFault
+from pdp.host.renewed_files import RenewedFiles, Take
 from pdp.host.trusted_files import writable_by_others
 from pdp.registry.options import RegistryOptions, ReleaseOptions, SignerRole
 
@@ -64,6 +66,22 @@ def load_keys(options: RegistryOptions | ReleaseOptions) -> KeySet:
         section,
         "pdp policy release sign" if releases else "pdp tools sign",
     )
+
+
+def renewed_keys(options: RegistryOptions | ReleaseOptions, take: Callable[[KeySet], None]) -> Iterator[RenewedFiles]:
+    """The configured public keys, as a running process takes them anew; nothing where there are none."""
+
+    def prepare() -> Take:
+        keys = load_keys(options)
+
+        async def taken() -> None:
+            take(keys)
+
+        return taken
+
+    section = "release" if isinstance(options, ReleaseOptions) else "registry"
+    if options.keys:
+        yield RenewedFiles(f"{section}.keys", tuple(each.public_key_file for each in options.keys), prepare)
 
 
 def read_public(path: Path, where: str) -> Ed25519PublicKey:

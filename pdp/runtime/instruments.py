@@ -152,17 +152,13 @@ class Levels:
     tenants: tuple[str, ...]
     releases: SignedReleases | None = None
     parts: tuple[Part, ...] = ()  # set gauges of their own
-    settings: Settings = field(init=False)
-    store: Store = field(init=False)
-    telemetry: Telemetry = field(init=False)
     began_ns: int = field(init=False)
     certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
     _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: the last warning
     _asked: dict[str, frozenset[str]] = field(default_factory=dict)  # by tenant: groups that were asked lately
 
     def __post_init__(self) -> None:
-        self.settings, self.store, self.telemetry = self.process.settings, self.process.store, self.process.telemetry
-        self.certificates = terms(self.settings)
+        self.certificates = terms(self.process.settings)
         self.began_ns = self.process.clock.now_ns()
 
     @property
@@ -178,15 +174,15 @@ class Levels:
 
     def tell(self, at_ns: int) -> None:
         """Set every level."""
-        if self.telemetry is SILENT:
+        if self.process.telemetry is SILENT:
             return
-        level = self.telemetry.level
+        level = self.process.telemetry.level
         since = self.reloads.policy_since_ns if self.reloads.state.policy else None
-        level("pdp.store.healthy", int(self.store.healthy()))
-        level("pdp.store.records", self.store.size())
-        revoked = (row for row in self.store.revocations() if not ended(row.until_ns, at_ns))
+        level("pdp.store.healthy", int(self.process.store.healthy()))
+        level("pdp.store.records", self.process.store.size())
+        revoked = (row for row in self.process.store.revocations() if not ended(row.until_ns, at_ns))
         level("pdp.revocations.active", sum(1 for _ in revoked))
-        engaged = [row for row in self.store.switches() if not ended(row.until_ns, at_ns)]
+        engaged = [row for row in self.process.store.switches() if not ended(row.until_ns, at_ns)]
         quarantined = sum(row.scope == QUARANTINE for row in engaged)
         level("pdp.switches.engaged", len(engaged) - quarantined)
         level("pdp.tools.quarantined", quarantined)
@@ -210,7 +206,7 @@ class Levels:
         self._endings(at_ns)
         level("pdp.uptime", max(0, at_ns - self.began_ns) / NS)
         for each in self.parts:
-            each.level(self.telemetry, at_ns)
+            each.level(self.process.telemetry, at_ns)
 
     def warn(self, at_ns: int) -> None:
         """Log what expires soon, or has expired: when that begins, and again when less time is left."""
@@ -226,11 +222,11 @@ class Levels:
 
     def _endings(self, at_ns: int) -> None:
         """Gauges of remaining time: terms, keys and directories."""
-        level = self.telemetry.level
+        level = self.process.telemetry.level
         for term in self._terms():
             own: Attributes = {"pdp.setting": ".".join(term.path), "pdp.term": term.kind}
             level("pdp.expires", term.left_seconds(at_ns), own)
-        keep = {issuer.issuer: issuer.max_stale_seconds for issuer in self.settings.identity.issuers}
+        keep = {issuer.issuer: issuer.max_stale_seconds for issuer in self.process.settings.identity.issuers}
         for issuer, state in _entries(self.subjects.key_status(at_ns)):
             left = keep[issuer] - state["age_seconds"] if state["keys"] else 0
             level("pdp.keys.left", left, {"pdp.issuer": issuer})
@@ -239,28 +235,28 @@ class Levels:
 
     def _people(self, tenant: str, at_ns: int) -> None:
         own = {"pdp.tenant": tenant}
-        self.telemetry.level("pdp.approval.open", self.store.held(tenant).everybody, own)
-        oldest = self.store.approvals(ApprovalQuery(tenant, states=OPEN), Page(1))
+        self.process.telemetry.level("pdp.approval.open", self.process.store.held(tenant).everybody, own)
+        oldest = self.process.store.approvals(ApprovalQuery(tenant, states=OPEN), Page(1))
         age = max(0, at_ns - oldest[0].opened_ns) / NS if oldest else 0
-        self.telemetry.level("pdp.approval.age", age, own)
-        options = self.settings.approvals
+        self.process.telemetry.level("pdp.approval.age", age, own)
+        options = self.process.settings.approvals
         limits = HourlyLimits(options.hourly_per_approver, options.hourly_per_requester)
-        asked = self.store.asked_since(tenant, at_ns - WINDOW_NS)
+        asked = self.process.store.asked_since(tenant, at_ns - WINDOW_NS)
         hour = dict(groups_asked(limits, asked, self.directories.of(tenant)))
         for group in sorted({*hour, *self._asked.get(tenant, ())}):  # whose hour is over is told once more
             count, of = hour.get(group, NOT_ASKED), {**own, "pdp.group": group}
-            self.telemetry.level("pdp.approval.asked", count.asked, of)
-            self.telemetry.level("pdp.approval.hour", 1 - count.left / count.limit if count.limit else 0, of)
+            self.process.telemetry.level("pdp.approval.asked", count.asked, of)
+            self.process.telemetry.level("pdp.approval.hour", 1 - count.left / count.limit if count.limit else 0, of)
         self._asked[tenant] = frozenset(hour)
 
     def _registry(self, tenant: str, state: Mapping[str, Any]) -> None:
         own = {"pdp.tenant": tenant}
         if state["age_seconds"] is not None:
-            self.telemetry.level("pdp.registry.age", state["age_seconds"], own)
-            left = self.settings.registry.max_stale_seconds - state["age_seconds"]
-            self.telemetry.level("pdp.registry.left", left, own)
-        self.telemetry.level("pdp.registry.tools", state["tools"] - len(state["refused"]), own)
-        self.telemetry.level("pdp.registry.problem", int(bool(state["problem"])), own)
+            self.process.telemetry.level("pdp.registry.age", state["age_seconds"], own)
+            left = self.process.settings.registry.max_stale_seconds - state["age_seconds"]
+            self.process.telemetry.level("pdp.registry.left", left, own)
+        self.process.telemetry.level("pdp.registry.tools", state["tools"] - len(state["refused"]), own)
+        self.process.telemetry.level("pdp.registry.problem", int(bool(state["problem"])), own)
 
 
 def _entries(status: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ through them. A room on which no other part rests is a feature: one line of `fea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import attrgetter
@@ -19,7 +19,7 @@ from pdp.content import ArgumentContent
 from pdp.core.call.registered import Admits
 from pdp.core.check import NS
 from pdp.core.outcome.answer import Terms
-from pdp.core.ports import EvidenceSource, Judge
+from pdp.core.ports import EvidenceSource, Judge, RenewedSecret
 from pdp.core.ports.telemetry import Telemetry
 from pdp.decide.admission import Admission, Limits, WorkerCrashQuota
 from pdp.decide.batch import Batch
@@ -50,6 +50,7 @@ from pdp.operate.runs import Runs
 from pdp.policy.source import Host, KeptBundles
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
+from pdp.registry.keys import renewed_keys
 from pdp.registry.load import SignedRegistry
 from pdp.registry.release import SignedReleases, releases_in_force
 from pdp.runtime import background, features
@@ -62,7 +63,6 @@ from pdp.runtime.foundation import Foundation
 from pdp.runtime.instruments import Levels, Losses, Ports, fact_builder, observed, observed_store
 from pdp.runtime.log_process import LogProcess, PublishedBeside
 from pdp.runtime.policy import WiredPolicy, shadows, wire_policy
-from pdp.runtime.renewal import server_tls, signers_keys
 from pdp.runtime.secrets.reference import secret
 from pdp.runtime.shared_sessions import shared_sessions
 from pdp.sessions.stored import StoredSessions
@@ -263,27 +263,14 @@ class Process(Foundation):
 
     @cached_property
     def filter(self) -> Filter:
-        return Filter(
-            state=self.state,
-            facts=self.facts,
-            recorder=self.recorder,
-            clock=self.clock,
-            kills=self.crash_quota,
-            terms=self.terms,
-            shares=self.shares,
-        )
+        return Filter(self.state, self.facts, self.recorder, self.clock, self.crash_quota, self.terms, self.shares)
 
     @cached_property
     def explain(self) -> Explain:
+        facts = FactBuilder(self.subjects, self.content, self.sessions, **self._of_facts)  # without stages
+        kept = KeptBundles(self.policy.replaying)
         return Explain(
-            state=self.state,
-            facts=FactBuilder(self.subjects, self.content, self.sessions, **self._of_facts),  # no stages
-            evidence=self.evidence,
-            kept=KeptBundles(self.policy.replaying),
-            store=self.store,
-            recorder=self.recorder,
-            clock=self.clock,
-            kills=self.crash_quota,
+            self.state, facts, self.evidence, kept, self.store, self.recorder, self.clock, self.crash_quota
         )
 
     @cached_property
@@ -308,25 +295,19 @@ class Process(Foundation):
     @cached_property
     def mandates(self) -> Mandates:
         return Mandates(
-            store=self.store,
-            state=self.state,
-            subjects=self.ports.subjects,
-            sessions=self.sessions,
-            facts=self.facts,
-            recorder=self.recorder,
-            clock=self.clock,
+            self.store, self.state, self.ports.subjects, self.sessions, self.facts, self.recorder, self.clock
         )
 
     @cached_property
     def end_session(self) -> EndSession:
         return EndSession(
-            store=self.store,
-            state=self.state,
-            subjects=self.ports.subjects,
-            sessions=self.sessions,
-            recorder=self.recorder,
-            clock=self.clock,
-            notifications=self.approvals.notifications,
+            self.store,
+            self.state,
+            self.ports.subjects,
+            self.sessions,
+            self.recorder,
+            self.clock,
+            self.approvals.notifications,
         )
 
     # records
@@ -364,8 +345,14 @@ class Process(Foundation):
             clock=self.clock,
             directories=self.approvals.directories,
             releases=self.releases,
-            secrets=tuple(signers_keys(self.settings, self.registry, self.releases)),
+            secrets=tuple(self._signers_keys()),
         )
+
+    def _signers_keys(self) -> Iterator[RenewedSecret]:
+        """Of sets of tools, and of releases of policy."""
+        yield from renewed_keys(self.settings.registry, self.registry.take_keys)
+        if self.settings.release is not None and self.releases is not None:
+            yield from renewed_keys(self.settings.release, self.releases.take_keys)
 
     @cached_property
     def admin(self) -> Admin:
@@ -492,6 +479,6 @@ class Process(Foundation):
             self.levels.part,
             archiving_part(self),
             *self.log.parts(self.recorder, clock),
-            Part("server", renews=server_tls(settings.server.tls, self.server.tls)),
+            self.server.part,
             *self.features,
         )

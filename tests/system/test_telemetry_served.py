@@ -164,7 +164,7 @@ async def test_header_in_a_file_that_others_may_read_is_refused_before_it_is_sta
 async def test_off_leaves_every_port_bare(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         process = world.process
-        assert process.levels.telemetry is SILENT
+        assert process.telemetry is SILENT
         assert process.recorder._store is process.store
         assert type(process.services.decide.facts).__name__ == "FactBuilder"
         assert type(process.state.snapshot().policy.engine).__name__ == "KeptEngine"

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] #
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.host.part import GrpcService
+from pdp.host.part import GrpcService, Part
 from pdp.v1 import decision_pb2_grpc
 from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare
 from pdp.wire.grpc.approval_servicers import ApprovalRpcs, ConsentRpcs
@@ -71,9 +71,9 @@ class Listener:
         self._health.set_serving(True)
 
     @property
-    def tls(self) -> ServerTls | None:
-        """The TLS files that are in force; None without TLS."""
-        return self._tls
+    def part(self) -> Part:
+        """What a running process takes anew for it."""
+        return Part("server", renews=() if self._tls is None else (self._tls.renewed,))
 
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Say NOT_SERVING, take no more, finish what was begun within the grace, then close."""

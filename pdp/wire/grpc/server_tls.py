@@ -9,6 +9,7 @@ import grpc
 
 from pdp.core.errors import ConfigurationFault
 from pdp.host.listener_tls import server_tls, trust_clients
+from pdp.host.renewed_files import RenewedFiles, Take
 from pdp.wire.grpc.options import TlsOptions
 
 
@@ -50,6 +51,22 @@ class ServerTls:
     def take(self, force: grpc.ServerCertificateConfiguration) -> None:
         """What `read` returned serves the next handshake."""
         self._force = force
+
+    @property
+    def renewed(self) -> RenewedFiles:
+        """The files, as a running process takes them anew."""
+
+        def prepare() -> Take:
+            certificate = self.read()
+
+            async def take() -> None:
+                self.take(certificate)
+
+            return take
+
+        tls = self._options
+        ca = () if tls.client_ca_file is None else (tls.client_ca_file,)
+        return RenewedFiles("server.tls", (tls.certificate_file, tls.key_file, *ca), prepare)
 
 
 def _read(path: Path, key: str) -> bytes:
