@@ -1,4 +1,4 @@
-"""Connections of both kinds, for threads and for asyncio: where they may lead, and what differs between the two.
+"""Connections for threads and for asyncio: permitted targets, and the differences between the two.
 
 Plaintext never leaves the machine. The clients are written for asyncio (aio.py). `THREADS` is a transport whose
 coroutines block and so never suspend: sync.py runs the same code on it, without a loop.
@@ -21,7 +21,7 @@ import grpc.aio
 from pdp.v1 import decision_pb2_grpc, mandate_pb2_grpc
 
 UNIX = "unix:"
-MAX_CALLS = 240  # at once on a connection; a server takes `server.max_streams`, 256 unless it says otherwise
+MAX_CALLS = 240  # at once on a connection; a server accepts `server.max_streams`, by default 256
 
 OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.enable_retries", 0),  # retries are this client's, with the same request id and within the deadline
@@ -110,7 +110,7 @@ class _ThreadSlots(threading.BoundedSemaphore):
 
 
 class _BlockingChannel:
-    """What the stubs and the clients use of an asyncio channel, on one for threads."""
+    """The part of an asyncio channel's interface that stubs and clients use, on a channel for threads."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel = channel
@@ -130,7 +130,7 @@ class _BlockingChannel:
 
 
 class _BlockingStream:
-    """What the clients use of an asyncio call, on one for threads."""
+    """The part of an asyncio call's interface that clients use, on a call for threads."""
 
     def __init__(self, call: Any) -> None:
         self.cancel: Callable[[], object] = call.cancel
@@ -177,7 +177,7 @@ def _connect_thread(target: str, tls: Tls | None) -> grpc.aio.Channel:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What differs between the running loop and threads. `connect` raises PlaintextRefusedError."""
+    """The differences between a running loop and threads. `connect` raises PlaintextRefusedError."""
 
     connect: Callable[[str, Tls | None], grpc.aio.Channel]
     slots: Callable[[int], Slots]

@@ -55,7 +55,7 @@ class Filter:
     opened_from: int = 0  # Unix seconds
 
     def message(self) -> approval_pb2.ApprovalFilter:
-        """For the wire. Raises RefusedError `client.request` for a name that is none."""
+        """The message for the wire. Raises RefusedError `client.request` for an unknown name."""
         states = numbers(approval_pb2.ApprovalState, self.states)
         kinds = numbers(types_pb2.RequirementKind, self.kinds)
         opened_from = Timestamp(seconds=self.opened_from) if self.opened_from else None

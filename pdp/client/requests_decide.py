@@ -76,7 +76,7 @@ class Refuse(Protocol[Answer_co]):
 
 
 class Question(Protocol[Answer_co]):
-    """One question to the service: its request, the reading of its response, and its denial."""
+    """One call to the service: its request, the parser of its response, and its denial."""
 
     @property
     def request_id(self) -> str: ...
@@ -94,7 +94,7 @@ class Question(Protocol[Answer_co]):
 
 
 def fitting(request: Callable[P, Answer]) -> Callable[P, Answer]:
-    """Have what makes a request raise NotARequestError for whatever cannot be encoded."""
+    """Decorate a request's maker to raise NotARequestError for unencodable arguments."""
 
     @wraps(request)
     def made(*args: P.args, **kwargs: P.kwargs) -> Answer:
@@ -173,7 +173,7 @@ class BatchQuestion:
         *,
         observe: bool = False,
     ) -> BatchQuestion:
-        """One question for each call, all for one subject in one session."""
+        """A batch of calls, all for one subject in one session."""
         padded = (*ids, *("" for _ in calls))
         questions = (
             CallQuestion(i, call, credential, session, supported, observe)

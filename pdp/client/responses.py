@@ -1,4 +1,4 @@
-"""Sans I/O: responses and errors to decisions. Whatever is not plainly an allow is none."""
+"""Sans I/O: responses and errors as decisions. Anything but a clear allow is a denial."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def decision(
     *,
     observe: bool = False,
 ) -> Decision:
-    """Read an answer at `now` (Unix seconds). To one who observes, what does not bind is an allow."""
+    """The decision of an answer at `now` (Unix seconds). With `observe`, a non-binding answer is an allow."""
     doubt = _doubt(response, supported, now)
     observed = _OBSERVED.get(response.effect) if observe and doubt is None and _unbinding(response) else None
     if observed in ("deny", "pending"):
@@ -127,7 +127,8 @@ def item(
 def tool_list(
     response: decision_pb2.FilterToolsResponse, request_id: str, now: float, *, observe: bool = False
 ) -> ToolList:
-    """Read a filtered list at `now` (Unix seconds). One who observes sees what policy alone hides, too."""
+    """The filtered list of an answer at `now` (Unix seconds). With `observe`, it has the tools hidden by policy alone
+    too."""
     doubt = _list_doubt(response, now)
     observed = observe and doubt is None and _unbinding(response) and bool(response.observed)
     if observed:
@@ -194,12 +195,12 @@ def _common(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResp
 
 
 def _unbinding(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse) -> bool:
-    """Whether an operator lets the caller proceed whatever policy says."""
+    """Whether the answer is not binding for this caller."""
     return response.enforcement == types_pb2.ENFORCEMENT_OBSERVED
 
 
 def _in_time(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse, now: float) -> Reason | None:
-    """The checks of whatever is carried out."""
+    """The checks before an execution."""
     if not response.decision_id or not response.HasField("record"):
         return _malformed("an allow without decision id or record")
     if not response.HasField("valid_until"):

@@ -1,5 +1,4 @@
-"""Sans I/O: a tool's result to be inspected, and what may be passed on of it. Whatever is not plainly an allow
-withholds the result."""
+"""Sans I/O: the inspection of a tool's result. Anything but a clear allow withholds the result."""
 
 from __future__ import annotations
 

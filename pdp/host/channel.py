@@ -3,9 +3,9 @@
     {"id": 7, "call": "publish", "with": {…}}     a call, in either direction
     {"id": 7, "result": …}                        its answer, in any order
     {"id": 7, "fault": ["Unavailable", "log.folder", "…", ""]}
-    {"tell": "published", "with": {…}}            what wants no answer, heard in the order in which it was told
+    {"tell": "published", "with": {…}}            a notification without an answer, delivered in order
 
-Nobody else has an end of it. A line that is none of these ends it.
+Both ends are ours. Any other line closes the channel.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _FAULTS: Mapping[str, type[Fault]] = {
 
 
 class Channel:
-    """One end. `calls` are answered and `news` are heard, by their names. `away` is the fault of a call whose answer
-    never comes."""
+    """One end of the channel. `calls` are handlers of calls and `news` of notifications, by name. `away` is the fault
+    of a call whose answer never comes."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Channel:
         self._reading = asyncio.create_task(self._read(reader), name="channel")
 
     async def call(self, name: str, /, **given: Any) -> Any:
-        """What the other end returns. Raises the fault that it raises, and the one of who is away."""
+        """The result of a call to the other end. Raises its fault, or `away`."""
         if not self._open():
             raise self._gone()
         ident = next(self._ids)
@@ -73,7 +73,7 @@ class Channel:
         self._send({"tell": name, "with": given})
 
     async def close(self) -> None:
-        """End it, and what is being answered."""
+        """Close the channel, and cancel the handlers in progress."""
         tasks = [task for task in (self._reading, *self._answering) if task is not None]
         for task in tasks:
             task.cancel()

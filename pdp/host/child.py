@@ -26,8 +26,8 @@ class Child(Protocol):
 
 
 def command(module: str, *words: str) -> list[str]:
-    """The command that runs `main` of a module of ours, whatever the user's environment and working directory are:
-    they import exactly what we would. `words` are its `sys.argv[1:]`."""
+    """The command that runs `main` of a module of ours with our imports, independent of the user's environment and
+    working directory. `words` are its `sys.argv[1:]`."""
     paths = [path for path in sys.path if Path(path).is_absolute()]
     entry = f"{_OWN}; from {module} import main; main()"
     return [sys.executable, "-I", "-B", "-c", entry, *words, "--", *paths]

@@ -1,11 +1,11 @@
-"""The confinement of an MCP server that we start: what of the machine its process, and all that it starts, can reach.
+"""The confinement of an MCP server that we start: the parts of the machine that its processes can reach.
 
 By default the system's programs and libraries, the server's own, its working folder (to read), and a home of its own
 that is empty and goes with it. No network, no Unix socket (of a container engine, a key agent, our own decision
 point), no other process. Linux alone has the means: Landlock (kernel 5.13) for files, and seccomp for system calls.
-They need no right and no further program. `lacking` says in words what this machine cannot do.
+They need no privilege and no further program. `lacking` names the parts that this machine cannot confine.
 
-The judge's process confines itself by the same means, to less (`Confinement.alone`).
+The judge's process confines itself by the same means, more narrowly (`Confinement.alone`).
 
 This file is also the program that starts the server: `python -I -S confinement.py SPEC -- COMMAND`. A child of it
 confines itself and becomes the server; it stays, and ends all that the server has started, however well hidden, when
@@ -63,7 +63,7 @@ _KIB = 1_024
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every architecture
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REFER, _TRUNCATE, _IOCTL = 1, 2, 4, 8, 1 << 13, 1 << 14, 1 << 15
 _FILES_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
-_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL  # what a rule about a file may say
+_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL  # access rights of a rule about a file
 _BIND_TCP, _CONNECT_TCP, _NET_ABI = 1, 2, 4
 _SCOPE_ABSTRACT, _SCOPE_SIGNAL, _SCOPE_ABI = 1, 2, 6
 _PATH_BENEATH = 1
@@ -119,9 +119,9 @@ _ARCHITECTURES = {"x86_64": _calls(0xC000003E, 0), "aarch64": _calls(0xC00000B7,
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a server may reach besides what it needs to run. Paths are absolute; `write` means reading too. `alone`:
-    a process of ours that is running: it starts no program and no process, touches no other, and of files it gets
-    `read` only, not to run. A server with all that it started is ended above so many `tasks` (processes and threads),
+    """A server's reach beyond its own needs. Paths are absolute; `write` includes reading. `alone`: a running process
+    of ours, which starts no program or process, touches no other process, and reads only `read`, without executing. A
+    server with all that it started is ended above so many `tasks` (processes and threads),
     or bytes of `memory`; 0 is half of the machine's. Each of its processes has so many `open_files` at most, writes
     none above `file_size` bytes, and ends after `cpu` seconds of its own; 0 is as this process may."""
 
@@ -137,7 +137,7 @@ class Confinement:
 
     @property
     def watchable(self) -> bool:
-        """Whether it can be told what the process does."""
+        """Whether this machine can observe the process."""
         if self.alone or not _can_filter() or not hasattr(os, "pidfd_open"):
             return False
         action = ctypes.c_uint32(_USER_NOTIFICATION)
@@ -150,7 +150,7 @@ class Confinement:
         return not self.network and _can_filter()
 
     def lacking(self) -> tuple[str, ...]:
-        """What cannot be held on this machine: sentences without a full stop, none when all of it holds."""
+        """The parts that this machine cannot confine: sentences without a full stop."""
         abi, filtering = _landlock_abi(), _can_filter()
         problems = []
         if not abi:
@@ -169,7 +169,7 @@ class Confinement:
         return tuple(problems)
 
     def reached(self, command: Sequence[str], folder: str) -> tuple[str, ...]:
-        """What of the machine, the system's own apart, the server of `command` in `folder` may read."""
+        """The paths, apart from the system's own, that the server of `command` in `folder` may read."""
         return (*_installed(command), *_safe_folder(Path(folder)), *self.read, *self.write)
 
     def reads(self, path: Path, command: Sequence[str], folder: str) -> bool:
@@ -180,9 +180,9 @@ class Confinement:
     def around(
         self, command: Sequence[str], folder: str, told: str = ""
     ) -> Iterator[tuple[list[str], dict[str, str]]]:
-        """The command that starts `command` confined in `folder`, and variables to set for it. Its home is there as
-        long as this lasts. On a system without any means it is the command itself. What it does is `told` at a Unix
-        socket, where one is named (`watching`)."""
+        """The command that starts `command` confined in `folder`, and variables to set for it. Its home exists within
+        this context. On a system without confinement it is the command itself. Its effects are reported at the Unix
+        socket `told`, if given (`watching`)."""
         with tempfile.TemporaryDirectory(prefix="pdp-server-", ignore_cleanup_errors=True) as home:
             variables = {"HOME": home, "TMPDIR": home}
             if not _landlock_abi() and not _can_filter():
@@ -194,7 +194,7 @@ class Confinement:
 
 
 def homes() -> tuple[Path, ...]:
-    """The user's homes: what HOME says, by which programs go, and the account's where that is another one."""
+    """The user's homes: HOME, which programs use, and the account's, if another."""
     homes = [Path.home()]
     with contextlib.suppress(KeyError):  # a user without an account
         homes.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
@@ -227,7 +227,7 @@ def _installed(command: Sequence[str], links: int = _LINKS) -> Iterator[str]:
 
 
 def _parts(program: Path) -> Iterator[str]:
-    """A program and what is installed beside it: of /opt/x/bin/y parts of /opt/x, never all of it."""
+    """A program and its installation beside it: for /opt/x/bin/y parts of /opt/x, never all of it."""
     yield str(program)
     if program.parent.name != "bin":
         return
@@ -291,7 +291,7 @@ def _restrict_files(libc: ctypes.CDLL, abi: int, rules: Confinement, home: str) 
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: str, access: int) -> None:
-    """A rule for a path and what lies beneath. One that is not there, or not to be looked at, gets none."""
+    """Add a rule for a path and everything below; none for a missing or unreadable path."""
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -367,8 +367,8 @@ def _done(result: int) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Have a child confine itself as SPEC says and become COMMAND, and end with its exit code after all that it
-    started. The code is 126 where it could not be confined or started."""
+    """Confine a child by SPEC, have it become COMMAND, and end with its exit code after all of its processes. The
+    code is 126 where it could not be confined or started."""
     spec, _, *command = arguments
     given = json.loads(spec)
     home, parent, socket_path = given.pop("home"), given.pop("parent"), given.pop("told", "")
@@ -393,9 +393,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _watching(rules: Confinement) -> Any:
-    """What has the server's calls looked at (`watching.Watched`). This program has no folder that is searched for
-    modules, so that one is read from beside it."""
-    import importlib.util  # noqa: PLC0415 - not for a server that nobody watches
+    """The watcher of the server's calls (`watching.Watched`), loaded from the file beside this one, since this
+    program has no module search path. Raises OSError."""
+    import importlib.util  # noqa: PLC0415 - only for a watched server
 
     spec = importlib.util.spec_from_file_location("watching", Path(__file__).with_name("watching.py"))
     if spec is None or spec.loader is None or not rules.watchable:
@@ -422,8 +422,8 @@ def _become(rules: Confinement, home: str, command: list[str], watched: Any = No
 
 
 def _limit(rules: Confinement) -> None:
-    """What the kernel itself holds: processor time, files, how many tasks a user has (not root), and who goes first
-    when memory is short."""
+    """Set the kernel's own limits: processor time, files, tasks of a user (not root), and the order of killing when
+    memory is short."""
     kinds = {resource.RLIMIT_CPU: rules.cpu, resource.RLIMIT_NOFILE: rules.open_files}
     for kind, most in (kinds | {resource.RLIMIT_FSIZE: rules.file_size}).items():
         hard = resource.getrlimit(kind)[1]
@@ -455,14 +455,14 @@ def _watched(server: int, rules: Confinement) -> int:
         code = _reaped().get(server)
     while (left := _children(os.getpid())) or _reaped():
         for each in left:
-            os.kill(each, signal.SIGKILL)  # what it started is ours then
+            os.kill(each, signal.SIGKILL)  # its orphans then become our children
         if not _reaped():
             time.sleep(_PAUSE_SECONDS)
     return _KILLED if code is None else code
 
 
 def _reaped() -> dict[int, int]:
-    """Exit codes of children that have ended, each told once."""
+    """Exit codes of ended children, each once."""
     exits = {}
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:

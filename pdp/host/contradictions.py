@@ -1,4 +1,4 @@
-"""Contradictions between settings, as values: all are reported at once, each at the key to change.
+"""Contradictions between settings, as values, all reported at once, each at the key to change.
 
 A start refuses them. `pdp config check` validates in a context that tolerates them (`TOLERANT`), asks for them, and
 goes on to what the other settings name.
@@ -23,7 +23,7 @@ class Contradiction:
     message: str
 
     def below(self, section: str) -> Contradiction:
-        """The same, as seen from around the section."""
+        """The contradiction with its path from outside the section."""
         return Contradiction((section, *self.path), self.message)
 
 

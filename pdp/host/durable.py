@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class SyncFailed(OSError):
-    """The kernel could not say that what was written is on the disk."""
+    """A sync failed: the written bytes may not be on disk."""
 
 
 def replace_file(place: Path, data: bytes, *, sync: bool) -> None:

@@ -8,7 +8,7 @@ _FRAMES, _CAUSES = 20, 8
 
 
 def kinds(error: BaseException) -> list[str]:
-    """The classes of an exception and of what led to it, outermost first."""
+    """The classes of an exception and its causes, outermost first."""
     names: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(names) < _CAUSES:

@@ -1,4 +1,4 @@
-"""A feature: what a room adds to the configuration, to its check, and to a running process, said in one place."""
+"""A feature: a room's part of the configuration, of its check, and of a running process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a feature is checked with."""
+    """The inputs of a feature's check."""
 
     settings: Sections
     secret: Secret
@@ -39,7 +39,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Ports(Setup):
-    """What a feature is wired with. `services`: of other rooms, by their classes."""
+    """The inputs of a feature's wiring. `services` are those of other rooms, by class."""
 
     store: Store
     clock: Clock

@@ -113,11 +113,11 @@ class HttpServer:
 
     @property
     def part(self) -> Part:
-        """What a running process does with it."""
+        """The part of a running process."""
         return Part(self._setting, start=self.start, drain=self.drain)
 
     def renewing(self, name: str, files: tuple[Path, ...] | None, tls: Callable[[], ssl.SSLContext | None]) -> Part:
-        """The same, of the section `name`, whose `files` are read anew by `tls` when they change; None: plaintext."""
+        """The part with TLS of the section `name`, whose changed `files` are reloaded by `tls`; None: plaintext."""
 
         def prepare() -> Take:
             context = tls()
@@ -141,7 +141,7 @@ class HttpServer:
             await asyncio.sleep(0)  # a flood of connections does not keep the loop
             try:
                 connection, _ = await loop.sock_accept(listening)
-            except OSError as error:  # others than these are of one connection, which is gone
+            except OSError as error:  # other errors are of one connection, which has ended
                 if error.errno in _EXHAUSTED:
                     log.error("%s: no connection can be accepted now (%s)", self._setting, error.strerror)
                     await asyncio.sleep(_PAUSE_SECONDS)
@@ -164,7 +164,7 @@ class HttpServer:
             )
 
     async def drain(self) -> None:
-        """Take no more, finish what was begun in time, close the rest."""
+        """Accept no more, finish requests in progress in time, close the rest."""
         if self._accepting is not None and self._listening is not None:
             begun = (self._accepting, *self._greeted)
             for task in begun:
@@ -184,7 +184,7 @@ class HttpServer:
 
 class HttpConnection(H11Protocol):
     """One HTTP connection. At the limit a new one replaces the longest idle one; connections with an answer under way
-    stay. A request's `state` has the `peer` that a caller is known by, but for its token."""
+    stay. A request's `state` has the caller's `peer`, without its token."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class HttpConnection(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether no answer is under way: it is silent, or a request has not come whole."""
+        """Whether no answer is in progress: the connection is silent, or its request is incomplete."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     @override
@@ -316,7 +316,7 @@ def _peer(tls: ssl.SSLObject | None) -> Peer:
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One whole request. `headers` by their names in lower case; what stands twice is joined by a comma."""
+    """One whole request. `headers` by lower-case names; repeated ones are joined by a comma."""
 
     method: str
     target: str
@@ -337,7 +337,7 @@ class HttpReply:
 
 
 class HttpListener(HttpServer, ABC):
-    """A bound address for whole requests, and what it answers."""
+    """A bound address for whole requests, and its handler."""
 
     def __init__(
         self,
@@ -392,7 +392,7 @@ class HttpListener(HttpServer, ABC):
         await send({"type": "http.response.body", "body": reply.body})
 
     async def answered(self, call: HttpCall) -> HttpReply:
-        """The same, whatever happens."""
+        """The reply of the handler, or that of its fault."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self.answer(call)

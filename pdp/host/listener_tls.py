@@ -1,4 +1,4 @@
-"""TLS of listeners: contexts from certificate files, and who of the clients is trusted."""
+"""TLS of listeners: contexts from certificate files, and trust in client certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdp.host.options import ListenerOptions
 
 
 def server_tls(certificate_file: Path, key_file: Path, named: str) -> ssl.SSLContext:
-    """The TLS context of a listener; `named` is what messages call the two files.
+    """The TLS context of a listener; `named` names the two files in messages.
 
     Raises ConfigurationFault `config.tls`.
     """
@@ -25,8 +25,8 @@ def server_tls(certificate_file: Path, key_file: Path, named: str) -> ssl.SSLCon
 
 
 def listener_tls(options: ListenerOptions, named: str, client_ca_file: Path | None = None) -> ssl.SSLContext | None:
-    """The same of the configuration's section `named`; None for plaintext. With `client_ca_file` a client may show a
-    certificate that it has signed; one without is known by its token."""
+    """The TLS context of the configuration's section `named`; None for plaintext. With `client_ca_file` a client may
+    present a certificate of that authority; other clients authenticate by token."""
     if options.pair is None:
         return None
     context = server_tls(*options.pair, f"{named}: certificate_file and key_file")

@@ -1,5 +1,5 @@
-"""Transports of MCP that hold where the SDK's own do not: answers of a server are bounded, and a client is told that
-what it sent is no message."""
+"""Transports of MCP, stricter than the SDK's: a server's answers are bounded, and a client gets an error for a
+malformed message."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER = 16 * 1024 * 1024  # bytes
 _MESSAGE_DEPTH = MAX_DEPTH + 2  # of arguments within parameters within a message
 _NOTE = "notifications/"
-_LAST_SECONDS = 1.0  # for what a server said before it ended, where something else holds its output open
+_LAST_SECONDS = 1.0  # for a server's last output, where another process holds its output open
 _NO_MESSAGE = "no message of JSON-RPC 2.0; send one object, whose id is a text or a whole number"
 _Incoming = SessionMessage | Exception
 
 
 def read_message(raw: bytes) -> mcp_types.JSONRPCMessage:
-    """The one message that a client sent. Raises MCPError, whose text has nothing of it, for bytes that two readers
-    may understand differently, and for what has no id and is no notification."""
+    """The message in a client's bytes. Raises MCPError, without any of its text, for bytes that two readers may
+    understand differently, and for a request without an id."""
     try:
         body = parse(raw, "message", max_bytes=len(raw), max_depth=_MESSAGE_DEPTH).value
     except InvalidRequest as fault:
@@ -67,7 +67,7 @@ def refusal(error: MCPError) -> mcp_types.JSONRPCError:
 
 @asynccontextmanager
 async def from_client(opening: ClientStreams) -> AsyncGenerator[TransportStreams]:
-    """The client on standard input and output, until it hangs up. What it sends that is no message is answered."""
+    """The client on standard input and output, until it hangs up. Malformed messages are answered with an error."""
     send, incoming = anyio.create_memory_object_stream[_Incoming](0)
     outgoing, receive = anyio.create_memory_object_stream[SessionMessage](0)
     lines, heard = anyio.create_memory_object_stream[bytes](0)
@@ -116,7 +116,7 @@ async def _say(opening: ClientStreams, receive: MemoryObjectReceiveStream[Sessio
 
 
 def _is_answered(opening: ClientStreams, id_: str | int | None) -> bool:
-    """Whether this is the answer to `initialize`, which the client has; told once."""
+    """Whether this is the answer to `initialize` that the client already has; true once."""
     answered, matches = opening.answered, id_ is not None and id_ == opening.answered
     opening.answered = None if matches else answered
     return matches
@@ -243,7 +243,7 @@ async def to_url(
 
 
 def _method(request: httpx2.Request) -> str:
-    """Of the message that it carries."""
+    """The method of the request's message."""
     try:
         return str(json.loads(request.content)["method"])
     except (ValueError, LookupError, TypeError):  # an answer, or no message
@@ -283,7 +283,7 @@ class _Left:
 
 
 class _Body(httpx2.AsyncByteStream):
-    """A body of which no more is read than is left."""
+    """A response body read up to the remaining limit."""
 
     def __init__(self, body: httpx2.AsyncByteStream, left: _Left) -> None:
         self._body, self._left = body, left

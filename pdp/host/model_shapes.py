@@ -1,4 +1,4 @@
-"""Shapes of pydantic models: what a key holds, and the keys that are valid where a problem is."""
+"""Shapes of pydantic models: the type of a key, and the valid keys at the place of a problem."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from pdp.core.errors import InvalidRequest
 
 # versions that begin with this handshake, the newest last, which a client that wants another one is offered
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-# what stands before a server, whatever that one has: a list of what it has not is empty
+# capabilities of a proxy, whatever its server has: lists of absent kinds are empty
 CAPABILITIES: Mapping[str, Any] = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
 _CHUNK = 65_536  # bytes
 _MAX_DEPTH = 32
@@ -67,7 +67,7 @@ class ClientStreams:
         self._hear(b"")
 
     def _greet(self, line: bytes) -> None:
-        """Answer the line where it is a whole `initialize`; what is wrong with another one is told later."""
+        """Answer a valid `initialize`; errors of other lines are reported later."""
         try:
             request: Any = parse(line, "message", max_bytes=len(line), max_depth=_MAX_DEPTH).value
         except InvalidRequest:

@@ -30,7 +30,7 @@ class Options(BaseModel):
         yield from ()
 
     def contradictions(self, around: Sections) -> Iterator[Contradiction]:  # noqa: ARG002 - of sections that have any
-        """What does not fit together in this section, or with those `around` it; paths begin at the section's key."""
+        """Contradictions within this section, or with those `around` it; paths begin at the section's key."""
         yield from ()
 
 
@@ -53,7 +53,7 @@ class Sections(Protocol):
         ...
 
     def of(self, section: type[_O]) -> _O:
-        """One that is always there, with its defaults if need be. Raises LookupError."""
+        """A section, with its defaults if absent. Raises LookupError."""
         ...
 
 

@@ -25,7 +25,7 @@ from pdp.core.errors import ConfigurationFault, Unavailable
 
 SECONDS = 20.0  # for one attempt, all in all
 _PLAIN_PORT, _PORT = 80, 443
-# IPv6 addresses that stand for an IPv4 one, which a gateway would reach: NAT64, and IPv4-compatible ones
+# IPv6 addresses for an IPv4 one behind a gateway: NAT64, and IPv4-compatible ones
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 
 
@@ -81,7 +81,7 @@ def trusted(ca_file: Path | None, where: str) -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """POSTs of JSON to one URL. `area` begins the codes of what goes wrong."""
+    """POSTs of JSON to one URL. `area` is the prefix of its fault codes."""
 
     url: str
     tls: ssl.SSLContext
@@ -129,7 +129,7 @@ class Post:
             ) as response,
         ):
             received = b""
-            if most:  # nothing else that it says is read
+            if most:  # the rest is not read
                 async for part in response.aiter_raw():
                     received += part
                     if len(received) >= most:
@@ -139,7 +139,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class SignedPost:
-    """POSTs that are signed as Standard Webhooks says, by every key in use. The same message has the same id at every
+    """POSTs signed by Standard Webhooks, with every key in use. The same message has the same id at every
     attempt."""
 
     post: Post
@@ -157,7 +157,7 @@ class SignedPost:
 
 
 _PREFIX = "whsec_"
-_SECRET_BYTES = range(24, 65)  # as Standard Webhooks says
+_SECRET_BYTES = range(24, 65)  # by Standard Webhooks
 
 
 def signing_key(secret: bytes, where: str) -> Webhook:

@@ -1,4 +1,4 @@
-"""What a process of ours does first: it ends with its parent, leaves signals to it, dumps no core.
+"""The first setup of a process of ours: it ends with its parent, leaves signals to it, dumps no core.
 
 A module of its own, since the first moments of an OPA child import it and nothing else.
 """

@@ -1,4 +1,4 @@
-"""One part of a running process: what a room has it do beside answering calls."""
+"""Parts of a running process: the work of rooms beside answering calls."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class GrpcService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Every step is the room's own; what it leaves out, it has not. A process goes through its parts in their order,
-    and closes them in the reverse one."""
+    """One part of a running process: optional steps of a room. A process runs the parts in order, and closes them in
+    reverse order."""
 
     name: str
     prepare: Step = _nothing  # before anything is loaded and recorded
     start: Step = _nothing  # of listeners: once calls can be answered
     work: Callable[[], Coroutine[Any, Any, Any]] | None = None  # from then on; it never ends by itself
-    chore: Step | None = None  # every `service.watch_seconds`; what it raises is told, and it comes again
-    ready: Callable[[], bool] = lambda: True  # False: the process answers nothing, and health says so
+    chore: Step | None = None  # every `service.watch_seconds`; errors are logged, and it is repeated
+    ready: Callable[[], bool] = lambda: True  # False: the process answers no calls, and health reports it
     drain: Step = _nothing  # of listeners: take no more; before the stop is recorded
     close: Step = _nothing  # after that
     level: Callable[[Telemetry, int], None] = lambda _telemetry, _at_ns: None  # sets gauges, as of an instant
     serves: tuple[GrpcService, ...] = ()
-    renews: tuple[RenewedSecret, ...] = ()  # what its listeners take anew
+    renews: tuple[RenewedSecret, ...] = ()  # reloadable secrets of its listeners

@@ -15,7 +15,7 @@ class Problem:
     said: str = ""
 
     def say(self, problem: str) -> bool:
-        """Say it, or that there is none, where that changed; returns whether it did."""
+        """Log a problem, or its end, when it changes; returns whether it did."""
         if problem == self.said:
             return False
         self.said = problem

@@ -1,4 +1,4 @@
-"""The files that a command runs, as one digest: of what a server was when it was read, and of what is started now.
+"""The digest of the files that a command runs, to compare a server's program at its review with the one started now.
 
 Of a Python console script, or `python -m`, its distribution and all that this requires, as installed beside it, and
 what the environment runs at every start (`*.pth`, `sitecustomize`); of Node the package of a script; else the program
@@ -16,7 +16,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 _INTERPRETER = re.compile(r"(?:pythonw?|node|deno|bun|ruby|perl|sh|bash|dash|env)[0-9.]*", re.ASCII)
-# of what starts another program, which it fetches, or looks for in the working folder
+# launchers, which fetch another program or search it in the working folder
 LAUNCHERS = frozenset(
     {
         "bunx",
@@ -53,18 +53,18 @@ LAUNCHERS = frozenset(
     | {"direnv", "dotenv", "nice", "nohup", "setsid", "stdbuf", "sudo", "timeout", "xargs"}
 )
 _SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh")
-_OURS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})  # written by whoever installs
+_OURS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})  # written by the installer
 _STARTED = ("*.pth", "sitecustomize.py", "usercustomize.py")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST = 200_000  # files
 
 
 class ProgramChangedError(Exception):
-    """What would be started is not what was read."""
+    """The program differs from the reviewed one."""
 
 
 def program_digest(command: Sequence[str], folder: str) -> str:
-    """`sha256:HEX` of what `command` runs when it is started in `folder`. Raises OSError for what cannot be read."""
+    """`sha256:HEX` of the files that `command` runs in `folder`. Raises OSError for unreadable ones."""
     whole = hashlib.sha256()
     for label, path in sorted(_files(command, Path(folder)).items()):
         whole.update(f"{_content(path)} {label}\n".encode(errors="surrogateescape"))
@@ -72,8 +72,8 @@ def program_digest(command: Sequence[str], folder: str) -> str:
 
 
 def program_paths(command: Sequence[str], folder: str) -> tuple[str, ...]:
-    """The program, or an interpreter and its script, as absolute paths: with the digest they say what is started, in
-    whatever folder. Empty where they do not: a launcher, a module, code among the arguments."""
+    """The program, or an interpreter and its script, as absolute paths, which with the digest identify the program in
+    any folder. () where they do not: a launcher, a module, code among the arguments."""
     program = _program(command, Path(folder)).absolute()
     if program.name in LAUNCHERS:
         return ()
@@ -90,7 +90,7 @@ def npm_packages(command: Sequence[str], folder: str) -> Path | None:
 
 
 def compare(read: str, command: Sequence[str], folder: str) -> None:
-    """Raises ProgramChangedError where `read` is not the digest of what the command runs, or that cannot be read."""
+    """Raises ProgramChangedError where `read` is not the digest of the command's files, or they are unreadable."""
     try:
         same = program_digest(command, folder) == read
     except OSError:
@@ -132,7 +132,7 @@ def _content(path: Path) -> str:
 
 
 def _environment(program: Path, name: str, *, module: bool) -> dict[str, Path]:
-    """What of a Python environment a console script, or a module, is of."""
+    """The files of a console script's or module's distribution in a Python environment."""
     files: dict[str, Path] = {}
     for packages in sorted(program.parent.parent.glob("lib/python*/site-packages")):
         installed = {_normal(each.metadata["Name"]): each for each in distributions(path=[str(packages)])}
@@ -152,7 +152,7 @@ def _provides(distribution: Distribution, name: str, *, module: bool) -> bool:
 
 
 def _required(installed: Mapping[str, Distribution], first: Sequence[str]) -> Sequence[str]:
-    """With all that these require, whatever the condition, as far as it is installed."""
+    """The distributions with all installed requirements, whatever their conditions."""
     closure = dict.fromkeys(first)
     for each in (queue := list(first)):
         for required in installed[each].requires or ():
@@ -174,7 +174,7 @@ def _of_distribution(distribution: Distribution, packages: Path) -> Iterator[tup
 
 
 def _package(script: Path) -> dict[str, Path]:
-    """Of Node: all files of the package of a script, with what is installed in it."""
+    """For Node: all files of a script's package, with its installed packages."""
     if script.suffix not in (".js", ".mjs", ".cjs", ".ts"):
         return {}
     root = next((folder for folder in script.parents if (folder / "package.json").is_file()), None)

@@ -1,4 +1,4 @@
-"""Private keys, certificates and public keys that a running process takes anew when their files change."""
+"""Private keys, certificates and public keys that a running process reloads when their files change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RenewedFiles:
 
         async def taken() -> None:
             await take()
-            self._seen, self._fault = now, None  # as before the reading: what changed meanwhile is read once more
+            self._seen, self._fault = now, None  # from before the reading: a concurrent change is read once more
 
         return taken
 

@@ -44,16 +44,16 @@ class ServerCommand:
 
     @asynccontextmanager
     async def started(self, *, told: str = "", errors: TextIO | None = None) -> AsyncIterator[Process]:
-        """A process, in a group of its own, which ends with this, and all that it started. What it does is `told` at
-        a Unix socket, where one is named. What it says on standard error is not ours to print; it goes into
-        `errors`, if given. Raises ProgramChangedError; OSError where it cannot be started."""
+        """The started process, in a group of its own; it and its descendants end with this context. Its effects are
+        reported at the Unix socket `told`, if given. Its standard error is not printed; it goes into `errors`, if
+        given. Raises ProgramChangedError; OSError where it cannot be started."""
         begun, self._begun = self._begun, None
         process, running = await self._start(told, errors) if begun is None else begun
         async with running:
             yield process
 
     async def _start(self, told: str, errors: TextIO | None) -> tuple[Process, AsyncExitStack]:
-        """A process, and what ends it."""
+        """The started process, and the stack that ends it."""
         folder = self.folder or os.curdir
         if self.program:
             await anyio.to_thread.run_sync(compare, self.program, self.words, folder)

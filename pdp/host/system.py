@@ -1,4 +1,4 @@
-"""What this system gives a process: randomness, a clock for durations, memory."""
+"""The system's randomness, clock for durations, and memory."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MAX_ENTRIES = 10_000
 
 
 class Folder:
-    """Reads files below `root`. `name` is what messages call it; they never show the path of the root."""
+    """Reads files below `root`. `name` names it in messages, which never show the path of the root."""
 
     def __init__(self, root: Path, name: str) -> None:
         """Raises BundleFault (`bundle.layout`, `bundle.permissions`) when the folder cannot be trusted."""
@@ -80,7 +80,7 @@ class Folder:
         self._stat(path)
         try:
             with (self.root / path).open("rb") as file:
-                _check(os.fstat(file.fileno()), path)  # what was opened, not what lay there a moment ago
+                _check(os.fstat(file.fileno()), path)  # of the opened file, not of a path that may have changed
                 data = file.read(MAX_FILE + 1)
         except OSError as error:
             raise BundleFault("bundle.layout", f"{path}: cannot be read.", detail=repr(error)) from None

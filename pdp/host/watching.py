@@ -1,9 +1,9 @@
-"""What a confined process does: files written and deleted, addresses reached, programs started.
+"""Observation of a confined process: files written and deleted, addresses reached, programs started.
 
-The kernel holds each such system call until the process beside it has read what it is about, and told the proxy
-(seccomp user notification, Linux 5.5): so whatever came before a server's answer is known when the answer is. A call
-that the confinement refuses is not told. What another thread changes in memory meanwhile is not seen: a server that
-means to deceive can, so this shows what a server does, and holds it to nothing; the confinement does.
+The kernel holds each such system call until the watching process has read its arguments and reported it to the proxy
+(seccomp user notification, Linux 5.5): so every effect before a server's answer is known with the answer. Calls that
+the confinement refuses are not reported. A malicious server can change the arguments in memory from another thread:
+this observes and does not enforce; the confinement does.
 
 As `confinement.py`, whose program uses it, it imports the standard library only.
 """
@@ -25,8 +25,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 KINDS = ("file.delete", "file.write", "network.connect", "process.start")
-MISSED = "missed"  # in place of a kind: something could not be told
-MAX_OBJECT = 2_048  # characters; a longer one is told as missed
+MISSED = "missed"  # in place of a kind: an effect that could not be reported
+MAX_OBJECT = 2_048  # characters; a longer one is reported as missed
 
 _SECCOMP, _SET_FILTER, _NEW_LISTENER, _KILLABLE = {"x86_64": 317, "aarch64": 277}, 1, 8, 32
 _PIDFD_OPEN, _PIDFD_GETFD = 434, 438  # the same on every architecture
@@ -37,7 +37,7 @@ _NR, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data, little-endi
 _WRITES = 0x1 | 0x2 | 0x40 | 0x200  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _PATH, _ADDRESS, _HEADER, _MESSAGE, _MESSAGES = 4_096, 28, 12, 64, 64
-_SECONDS = 1.0  # that a call waits until it can be told
+_SECONDS = 1.0  # longest wait of a call for its report
 
 _TABLE: Mapping[str, Sequence[int]] = tomllib.loads(
     Path(__file__).with_name("syscalls.toml").read_text(encoding="utf-8")
@@ -94,8 +94,7 @@ def _kind(name: str) -> str:
 
 
 class Watched:
-    """The watched process's side, of two: made before the fork; the child is `held`, and then `watch` of the other
-    one tells what it does."""
+    """A watched child, made before the fork; in the child `held` begins it, in the parent `watch` reports."""
 
     def __init__(self, arch: int, place: int, machine: str) -> None:
         self._arch, self._place, self._machine = arch, place, machine
@@ -124,8 +123,8 @@ class Watched:
             os.close(each)
 
     def watch(self, child: int, teller: Teller) -> None:
-        """Answer for the child, in a thread, for as long as it and what it starts lives. Where that cannot be, the
-        child does not start."""
+        """Handle the child's notifications in a thread, for the life of the child and its descendants. Where that is
+        impossible, the child does not start."""
         for each in (self._tells, self._heard):
             os.close(each)
         pid_bytes = os.read(self._told, 4)
@@ -146,7 +145,7 @@ class Watched:
             try:
                 fcntl.ioctl(listener, _RECEIVE, notice)
             except OSError as error:
-                if error.errno in (errno.EINTR, errno.ENOENT):  # the caller is gone
+                if error.errno in (errno.EINTR, errno.ENOENT):  # the calling process has ended
                     continue
                 return
             id_, process, _, number, _, _, *arguments = struct.unpack("=QIIiIQ6Q", notice)
@@ -159,8 +158,8 @@ class Watched:
 
 
 class Teller:
-    """Tells what calls do, at the Unix socket `path`. Of files what is below `written` and not below `own` (the home
-    that goes with the server); with None everything."""
+    """Reports effects of calls at the Unix socket `path`. Files only below `written` and not below `own` (the
+    server's temporary home); None: all."""
 
     def __init__(self, path: str, written: Collection[str] | None, own: str) -> None:
         self._written = None if written is None else tuple(map(os.path.realpath, written))
@@ -169,7 +168,7 @@ class Teller:
         self._socket.connect(path)
 
     def tell(self, name: str, process: int, arguments: Sequence[int]) -> None:
-        """Tell of one call that is about to happen. Raises what a process that is not as it should be provokes."""
+        """Report a call before it happens. Raises the errors of a process in an unexpected state."""
         with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:  # noqa: PTH123 - often
             if name in _PATHS:
                 for folder, place, kind in _PATHS[name]:
@@ -182,7 +181,7 @@ class Teller:
                     self._say("network.connect", address)
 
     def missed(self) -> None:
-        """Something happened that could not be told."""
+        """Report an effect that could not be read."""
         self._say(MISSED, "")
 
     def _counts(self, path: str) -> bool:

@@ -1,13 +1,12 @@
-"""The load gate of one's own decision point, whose report about the bundle that passed last is kept.
+"""The load gate of a user's own decision point, with the kept report of the last bundle that passed.
 
-The gate takes longer than all else of a start, and an agent's first call waits for it. Of the same bytes the same
-gate says the same, so a report is taken for a bundle that is, byte for byte, the one that it is about, as long as
-nothing changed of what makes the report: our code, the engine, the interpreter, the list of builtins. In all other
-cases the gate is run: no report, one that is not whole, of another bundle or program. Only what passed is kept.
+The gate is the longest part of a start, and an agent's first call waits for it. The gate is deterministic, so a
+report is reused for exactly the same bundle bytes, as long as its makers are unchanged: our code, the engine, the
+interpreter, the list of builtins. In all other cases the gate is run: no report, a damaged one, or one of another
+bundle or program. Only passing reports are kept.
 
-Nobody vouches for the report but the folder that it lies in: who writes there writes the policy and the keys as
-well, and need not forge what is said of them. A decision point that others serve has no such folder, and keeps none;
-`pdp config check` and `pdp policy check` run the gate, whatever is kept.
+The report is as trusted as its folder: whoever writes there can write the policy and the keys too. A shared decision
+point has no such folder, and keeps none; `pdp config check` and `pdp policy check` always run the gate.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ log = logging.getLogger("pdp.policy")
 
 
 class KeptReport(Closed):
-    """A report about a bundle that passed, as JSON; `about` is what it rests on, `sha256` is of both."""
+    """The report of a bundle that passed, as JSON; `about` is the digest of its inputs, `sha256` is over both."""
 
     about: str
     report: str
@@ -89,8 +88,8 @@ class KeepingGate:
 
 
 def rests_on(bundle: Bundle) -> str:
-    """SHA-256 (hex) of all that a report follows from: the bundle's bytes as the gate gets them, and what makes the
-    report of them. Raises ConfigurationFault `engine.distribution`, as the gate does."""
+    """SHA-256 (hex) over all inputs of a report: the bundle's bytes for the gate, and the makers of the report.
+    Raises ConfigurationFault `engine.distribution`, as the gate does."""
     return digest(
         [
             sha256_hex(bundle.to_bytes()),

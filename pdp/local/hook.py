@@ -1,10 +1,10 @@
-"""The command that agents start before a tool runs: `python -I -S hook.py AGENT --state FOLDER --within SECONDS`,
-and with a prompt, where a last word `prompt` says so.
+"""The command that agents start before a tool runs, or, with a last word `prompt`, with a prompt:
+`python -I -S hook.py AGENT --state FOLDER --within SECONDS`.
 
-It hands what it reads to the resident process behind it (`pdp hook serve`), starts that where there is none, and
-says what that answers. Whatever goes wrong ends with exit code 2 and a message on standard error, which blocks the
-call for every agent that is supported; so does the end of its time, which is before the agent's, since some go on
-without an answer. People feel each start, so it imports nothing of ours, and little of anything.
+It passes its input to the resident process (`pdp hook serve`), starts that where none runs, and prints its answer.
+Any error ends with exit code 2 and a message on standard error, which blocks the call in every supported agent; so
+does the end of its time, which is before the agent's, since some agents continue without an answer. Each start is
+noticeable, so it imports nothing of ours, and little else.
 
 Asked: one line with the agent's name, then the event, to the end of the stream. Answered: one line `CODE LENGTH`,
 then exactly so many bytes, for standard output with code 0, else for standard error. A prompt is not read here: its
@@ -84,7 +84,7 @@ def ask(folder: str, agent: str, event: bytes) -> tuple[int, bytes]:
 
 
 def _handed(folder: str, agent: str) -> int:
-    """Hand a prompt over, and say what the agent is answered."""
+    """Hand a prompt over, and print the answer for the agent."""
     with contextlib.suppress(Exception):
         with contextlib.suppress(OSError):
             return _hand(folder, agent)
@@ -138,9 +138,9 @@ def unreadable() -> None:
 
 
 def _start(folder: str) -> subprocess.Popen[bytes]:
-    """Start the resident process, which ends by itself when another one serves already.
+    """Start the resident process, which ends by itself when another one is serving.
 
-    What the agent's environment says does not reach it: a project's settings may hold variables for hooks.
+    It does not get the agent's environment, since a project's settings may set variables for hooks.
     """
     import subprocess  # noqa: PLC0415 - slow, and rarely needed
 

@@ -1,6 +1,6 @@
 """An installation in one folder, for development: keys made at run time, a registry, a directory, a configuration.
 
-The sandbox of demo, tests and bench is one, and so is what `pdp proxy` keeps for its user. A production
+The sandbox of demo, tests and bench is one, and so is a user's installation of `pdp proxy`. A production
 configuration refuses its keys.
 """
 
@@ -118,7 +118,7 @@ def configuration(tenant: str, callers: Mapping[str, Mapping[str, Any]]) -> dict
                     "issuer": issuer,
                     "tenant": tenant,
                     "jwks_file": "issuer/jwks.json",
-                    "max_lifetime_seconds": 3600,  # so that what is tried by hand need not be fetched all the time
+                    "max_lifetime_seconds": 3600,  # so that tokens for trials by hand last a while
                     "development": True,
                 }
             ],

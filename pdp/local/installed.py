@@ -1,10 +1,10 @@
-"""A person's own installation: what `pdp proxy` decides with where nobody names a decision point.
+"""A user's own installation: the decision point of `pdp proxy` by default.
 
-One folder for each user of the machine (`state_folder`), shared by all proxies and hooks that the user's agents
-start. They vouch for the user, so every call is the user's; the user approves with a token that is made for the
-command at the time. No key lies here with which anything could be signed, for an agent may read files of its user:
-the one of tokens is in the memory of the process that decides (`pdp hook serve`), those of the registry are made for
-one signing and forgotten. Who writes into the folder decides, so it belongs to the user alone.
+One folder for each user of the machine (`state_folder`), shared by all proxies and hooks of the user's agents. They
+vouch for the user, so every call is the user's; the user approves with a token made for the command at the time. No
+signing key is stored here, for an agent may read its user's files: the key of tokens is in the memory of the deciding
+process (`pdp hook serve`), those of the registry are made for one signing and dropped. A writer of the folder
+controls the decisions, so it belongs to the user alone.
 
     pdp.yaml  directory.yaml                     made once; the configuration is the user's to change
     issuer/  keys/                               public keys: of the tokens of now, of what was signed last
@@ -63,12 +63,12 @@ from pdp.registry.keys import public_pem
 from pdp.registry.manifest import Closed, InterpreterEntry, ServerId, first_problem, name_of, render, without_meta
 from pdp.registry.signed import SigningTerm
 
-LOCAL_ISSUER = "urn:pdp:local"  # of whom the proxy vouches for
+LOCAL_ISSUER = "urn:pdp:local"  # issuer of accounts that the proxy vouches for
 TENANT = "local"
 PROXY, HOOK = "proxy", "hook"
 _SOCKET_BYTES = 107  # of a path that the kernel takes
-DAYS = 90  # for which what was read holds
-_RENEWED_NS = 7 * DAY_NS  # before its end it may be signed anew
+DAYS = 90  # validity of a review
+_RENEWED_NS = 7 * DAY_NS  # before its end; from then on it is signed again
 GROUPS: Mapping[str, str] = {"approvers": "You", "operators": "You", "security": "You"}
 CALLERS: Mapping[str, Mapping[str, Any]] = {
     PROXY: {
@@ -88,7 +88,7 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
     "auditor": {"roles": ["audit"]},
     "explainer": {"roles": ["explain"], "servers": ["*"]},
 }
-COMMANDS = frozenset(CALLERS) - {PROXY, HOOK}  # as whom the user's own commands ask
+COMMANDS = frozenset(CALLERS) - {PROXY, HOOK}  # callers of the user's own commands
 # words that are no server's name: of programs that start the one named in their arguments, and for them
 _LAUNCHERS = LAUNCHERS | {"python", "python3", "node", "deno", "bun", "run", "tool", "exec"}
 # What the baseline asks of everybody and nobody could answer here, and why it may rest.
@@ -103,7 +103,7 @@ Answer = Literal["reads", "asks", "never"]
 
 
 class LocalServer(Closed):
-    """How a server is started, as its user pinned it. Paths are absolute; what is not named it may not reach."""
+    """The start of a server, as its user pinned it. Paths are absolute; other paths are out of its reach."""
 
     id: ServerId
     command: Annotated[list[str], Field(min_length=1)]
@@ -116,16 +116,17 @@ class LocalServer(Closed):
     limits: dict[Literal["tasks", "memory", "cpu", "open_files", "file_size"], int] = Field(
         default_factory=dict
     )  # of `Confinement`, by its names
-    program: str  # digest of what the command ran when it was read
+    program: str  # digest of the command's program at the review
     paths: list[str]  # where that was; see `program_files.program_paths`
 
     @property
     def started(self) -> tuple[str, ...]:
-        """Its command, with the program that was read, whatever a PATH of now finds."""
+        """Its command with the reviewed program, independent of the present PATH."""
         return (self.paths[0], *self.command[1:]) if self.paths else tuple(self.command)
 
     def same_program(self, other: LocalServer) -> bool:
-        """Whether both start one program, from one place, and tell it the same but for what they work on."""
+        """Whether both start the same program from one place, with arguments that differ only in the paths to work
+        on."""
         same_program = bool(self.paths) and (self.paths, self.program, self.env) == (
             other.paths,
             other.program,
@@ -144,7 +145,7 @@ class LocalServer(Closed):
 
     @property
     def confinement(self) -> Confinement | None:
-        """What its process may reach; None for all."""
+        """The confinement of its process; None for none."""
         if self.unconfined:
             return None
         limits: Any = self.limits
@@ -152,7 +153,7 @@ class LocalServer(Closed):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Those of `pdp proxy --pin` by which it reaches the same, in whatever folder it works."""
+        """The options of `pdp proxy --pin` for the same reach, in any working folder."""
         paths = [("--allow-read", each) for each in self.read] + [("--allow-write", each) for each in self.write]
         given = [
             (name, os.path.relpath(p, self.folder) if Path(p).is_relative_to(self.folder) else p) for name, p in paths
@@ -199,13 +200,14 @@ class LocalInstallation(InstallationFolder):
         return callers
 
     def issued(self, seed: bytes) -> Installation:
-        """With a new key for tokens, which takes the place of the one before and is kept nowhere else."""
+        """The installation with a new key for tokens, in memory only, in place of the former one."""
         key = development.make_key(seed)
         development.publish(key, self.folder / "issuer")
         return Installation(self.folder, key)
 
     def claims(self, agent: str = "local-agent") -> dict[str, Json]:
-        """What is vouched for: a person, signed in to the machine, and an agent, of a proxy's no more is known."""
+        """The vouched claims: a person signed in to the machine, and an agent, which for a proxy is not known
+        further."""
         return {"sub": self.user, "client_id": agent, "amr": ["os"]}
 
     def servers(self) -> tuple[LocalServer, ...]:
@@ -229,7 +231,8 @@ class LocalInstallation(InstallationFolder):
             return False
 
     def answers(self, server: str) -> dict[str, tuple[str, Answer]]:
-        """What was said of all that is pinned of a server, by label: its definition's digest, and the answer."""
+        """The user's answers about a server's pinned definitions, by label: the definition's digest, and the
+        answer."""
         version = newest_version(self.registry)
         pinned: dict[str, tuple[str, Answer]] = {}
         for entry in version.draft.tools if version.draft is not None else ():
@@ -248,7 +251,7 @@ class LocalInstallation(InstallationFolder):
         return tuple(ScannedTool(server, m.definition, entry.target_kind) for entry, m in held if m is not None)
 
     def signed(self, at_ns: int) -> bool:
-        """Whether what was pinned last is signed, and holds for another week."""
+        """Whether the last pinned set is signed, and valid for another week."""
         held, last = signed_index(self.registry), newest_version(self.registry).draft
         return held is not None and of_index(held) == last and held.expires_ns > at_ns + _RENEWED_NS
 
@@ -266,9 +269,9 @@ class LocalInstallation(InstallationFolder):
         at_ns: int,
         readers: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ) -> Pinned:
-        """Pin and sign tools, prompts and resources as their user answered, by label, and write a starter policy
-        where there is none. What `outward` labels are told may leave the machine. `readers` are, by label, the kinds
-        of interpreters that read arguments; where it has none for a label, unknown ones do."""
+        """Pin and sign tools, prompts and resources by the user's answers (by label), and write a starter policy
+        where there is none. Arguments of `outward` labels may leave the machine. `readers` are the kinds of
+        interpreters of arguments by label, by default unknown ones."""
         pinned_server = PinnedServer(TENANT, server, f"{LOCAL_ISSUER}:{server}", self.user)
         reviews: dict[str, dict[str, ToolReview]] = {kind: {} for kind in TARGET_KINDS}
         for each in offered:
@@ -290,8 +293,8 @@ class LocalInstallation(InstallationFolder):
         return pinned
 
     def sign(self, at_ns: int) -> None:
-        """Sign all that is pinned and waived, by author and reviewer, with keys that nobody has afterwards. The new
-        public keys come last: until then a running decision point keeps what it has."""
+        """Sign all pins and waivers, as author and reviewer, with keys that are dropped afterwards. The new public
+        keys are written last: until then a running decision point keeps its last good set."""
         made, term = {name: Ed25519PrivateKey.generate() for name in SIGNERS}, SigningTerm(at_ns, DAYS * DAY_NS)
         for signing in (sign_set, sign_waivers):
             for name in SIGNERS:
@@ -300,7 +303,7 @@ class LocalInstallation(InstallationFolder):
             write_file(self.folder / "keys" / f"{name}.pub.pem", public_pem(made[name]))
 
     def startable(self, server: LocalServer) -> None:
-        """Keep how a server is started, once what it offers is kept: before, no proxy starts it."""
+        """Store the start of a server, after its definitions are pinned: before, no proxy starts it."""
         (self.folder / "servers").mkdir(mode=0o700, exist_ok=True)
         write_file(self._file(server.id), server.model_dump_json(indent=2).encode())
 
@@ -335,15 +338,15 @@ class LocalInstallation(InstallationFolder):
 
 
 def is_told(offered: ScannedTool) -> bool:
-    """Whether the server learns what an agent writes, and not only which of its prompts or resources it takes."""
+    """Whether the server receives text of the agent, beyond the choice of its prompts or resources."""
     if offered.kind == "prompt":
         return bool(offered.definition.get("arguments"))
     return offered.kind == "tool" or "uriTemplate" in offered.definition
 
 
 def _review(answer: Answer, readers: Mapping[str, str] | None, *, leaves: bool) -> ToolReview:
-    """What an answer comes to. Nobody was asked whether a tool that changes something also destroys, so it does.
-    Where the server has no network nothing leaves by a tool; else everything that it is told may."""
+    """The review of an answer. The user is not asked whether a changing tool also destroys, so it counts as
+    destructive. Without a network nothing leaves by a tool; with one all of its arguments may."""
     reads = answer == "reads"
     return ToolReview(
         risk="low" if reads else "medium",
@@ -370,7 +373,7 @@ def _read_server(path: Path) -> LocalServer:
 
 
 def pack_name(server: str) -> str:
-    """Of a server's starter policy."""
+    """The pack name of a server's starter policy."""
     return "on_" + re.sub(r"[^a-z0-9_]", "_", server.lower())[:50]
 
 
@@ -415,7 +418,7 @@ def create(folder: Path) -> LocalInstallation:
     new = folder.with_name(f".{folder.name}.{os.getpid()}")
     person = ListedPerson(user, user, f"{user}@localhost", tuple(GROUPS))
     settings = configuration(TENANT, CALLERS)
-    settings["policy"] |= {"workers": 1, "deadline_ms": 3_000}  # of a machine that does other things besides
+    settings["policy"] |= {"workers": 1, "deadline_ms": 3_000}  # for a machine with other work
     try:
         write(new, [person], GROUPS, settings)
         (new / "policy").mkdir(mode=0o755)

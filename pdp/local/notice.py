@@ -1,5 +1,5 @@
-"""What a person is told of a call that is denied or waits: why, and the command with which they go on. No model is
-shown any of it: an agent's shell could run the command."""
+"""Notices to the user about denied and pending calls: the reason, and the next command. Never shown to a model, since
+an agent's shell could run the command."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def own_command(state: Path | None, *words: str) -> str:
 
 
 def meanwhile(state: Path | None) -> str:
-    """What a person reads in the agent's window for as long as the hook decides or a call is held."""
+    """The text in the agent's window while the hook decides or a call is held."""
     return f"{own_command(state, 'approvals', 'list')} says what waits for you"
 
 
 def notices(name: str, decision: Decision, state: Path | None) -> Iterator[str]:
-    """One line for a denial, or for each request that waits, of the user's own decision point. What a server or an
-    agent calls something stands in quotes: it may look like a command, or like another line."""
+    """One line for a denial, or for each pending request, of the user's own decision point. Names of servers and
+    agents are quoted, since they may look like a command, or like another line."""
     called = name if _PLAIN.fullmatch(name) else json.dumps(visible(name[:_MOST]), ensure_ascii=False)
     if decision.effect == "deny":
         reason = decision.reasons[0] if decision.reasons else None

@@ -27,7 +27,7 @@ from pdp.runtime.environment import Environment
 log = logging.getLogger("pdp")
 START_SECONDS = 60.0
 TOKEN_SECONDS = 600  # of a caller's token
-ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
+ANSWER_SECONDS = 15.0  # of the decision point, on a machine with other work
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@
     deploy/  doctor.sh                           how it is run, and how its callers are examined
     ask.yaml                                     a first call, for `pdp decide`
 
-The folder appears whole, belongs to its user alone (0700, files 0600), and no folder that is there is touched.
+The folder appears atomically, belongs to its user alone (0700, files 0600), and an existing folder is never touched.
 """
 
 from __future__ import annotations
@@ -136,8 +136,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """What was made: whether the tools are signed, or why they are not, and whether there is a first call with all
-    that it needs."""
+    """The result: whether the tools are signed, or why not, and whether there is a complete first call."""
 
     signed: bool
     unsigned_because: str
@@ -194,8 +193,8 @@ def _written(folder: Path, answers: Answers, listed: Definitions, review: Review
 def _registry(
     folder: Path, answers: Answers, listed: Definitions, review: Review | None, at_ns: int
 ) -> tuple[Sequence[Manifest], str]:
-    """Pins what the server lists, and signs it where somebody reviewed it. Returns the manifests, and why it could
-    not be signed."""
+    """Pin the server's listed definitions, and sign reviewed ones. Returns the manifests, and the reason for a
+    missing signature."""
     registry = folder / "registry"
     pinned = pin(registry, answers.pinned, listed.tools, review or Review(), at_ns=at_ns, others=listed.others)
     _write(folder / "review" / f"{answers.server}.yaml", scaffold(newest_version(registry), answers.server))
@@ -290,7 +289,7 @@ def _own_token(person: str) -> str:
 
 
 def _profiles() -> str:
-    """Of each person at the desk, of the operator, and of `pdp proxy` for the user of the trial."""
+    """The profiles of each approver, the operator, and `pdp proxy` for the trial's user."""
     profiles = {name: (DESK, f'token_file = "trial/{_own_token(name)}"\n') for name in _PEOPLE}
     profiles |= {GATEWAY: (GATEWAY, 'token_file = "trial/user.token"\n')}
     return "\n".join(
@@ -301,7 +300,7 @@ def _profiles() -> str:
 
 
 def _ask(folder: Path, answers: Answers, manifests: Sequence[Manifest]) -> bool:
-    """A first call of the tool that only reads and wants the fewest arguments; false where there is none."""
+    """Write a first call of the read-only tool with the fewest arguments; False where there is none."""
     reading = [each for each in manifests if each.kind is None and each.annotations.read_only]
     if not reading:
         return False
@@ -346,7 +345,7 @@ def _value(schema: Mapping[str, Any]) -> Json:
 def _tokens(trial: Path, answers: Answers, manifests: Sequence[Manifest], at_ns: int) -> None:
     """The user's, as an agent holds it, and of each person the own one, which no agent holds."""
     key = development.write_keys(trial / "issuer", secrets.token_bytes(development.SEED_BYTES))
-    # before any review: what the form proposes, so that the token is good for what is reviewed by it
+    # before any review: the form's proposal, so that the token fits a review by it
     permitted = [each for each in manifests if each.version != UNREVIEWED] or manifests
     of_agent = development.claims(
         subject=_account(_USER),
@@ -368,7 +367,7 @@ def _tokens(trial: Path, answers: Answers, manifests: Sequence[Manifest], at_ns:
 
 
 def _deployment(folder: Path, answers: Answers) -> None:
-    """What runs it, from the deployments that come with pdp, with their hardening."""
+    """Write the deployment files, from those of pdp, with their hardening."""
     shipped, state = shipped_deployments(), _STATE if answers.database is None else {}
     if answers.platform == "kubernetes":
         for path in sorted((shipped / "kubernetes").glob("*.yaml")):

@@ -1,6 +1,6 @@
-"""The socket at which hooks hand prompts over: their standard input, and what the kernel says of who wrote it.
+"""The socket at which hooks hand prompts over: their standard input, with the kernel's evidence of its writer.
 
-A prompt that cannot be read, or is none that its agent documents, is nobody's words. Nothing here refuses a prompt.
+An unreadable prompt, or one in an undocumented form, counts as nobody's words. Nothing here refuses a prompt.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _MAX_NAME = 64
 
 
 class PromptSocket:
-    """Listens in a state folder, which is its user's alone, and notes in `tasks` what was said. Each prompt has a
-    thread for its seconds: descriptors are no matter of asyncio's streams."""
+    """Listens in a user's state folder and notes prompts in `tasks`. Each prompt is read in a thread, because
+    asyncio's streams do not pass descriptors."""
 
     def __init__(self, folder: Path, tasks: Tasks) -> None:
         self._tasks, self._path, self._lock = tasks, folder / PROMPTS, threading.Lock()
@@ -64,7 +64,7 @@ class PromptSocket:
                     log.exception("a prompt was not noted")
 
     def _heard(self, connection: socket.socket) -> bytes:
-        """What the agent is answered. Raises OSError, ValueError."""
+        """The answer for the agent. Raises OSError, ValueError."""
         name, descriptors, _, _ = socket.recv_fds(connection, _MAX_NAME, 1)
         try:
             agent = AGENTS.get(name.decode(errors="replace").strip())
@@ -89,11 +89,11 @@ class PromptSocket:
     def _sender(
         self, agent: Agent, prompt: HookPrompt, descriptor: int, lineage: tuple[Process, ...]
     ) -> Process | None:
-        """The agent's process, where a person's words come from it for sure; None for anything else.
+        """The agent's process, where the prompt provably comes from it; None otherwise.
 
-        By sockets: it made the pair, stands above the hook, and no debugger lets others into it. By a pipe, which no
-        agent with such a debugger uses: it started the hook itself, neither is in a sandbox, and nothing else is
-        known of it, so that no tool of its has run. Never one below another agent."""
+        With a socket pair: the agent made the pair, is an ancestor of the hook, and is not open to a debugger. With
+        a pipe, which no agent with such a debugger uses: the agent started the hook itself, neither is in a sandbox,
+        and no prompt or call of it is known, so that no tool of it has run. Never an agent below another one."""
         sender = provenance.writer(descriptor) if agent.sends == "sockets" else provenance.starter(lineage)
         if not prompt.by_person or sender is None or sender not in lineage[1:] or self._tasks.nested(sender, lineage):
             return None
@@ -106,7 +106,7 @@ class PromptSocket:
 
 
 def _whole(descriptor: int) -> bytes:
-    """What is read to its end. Raises ValueError for what is too long or too late."""
+    """The input read to its end. Raises ValueError for a too long or too late one."""
     if stat.S_ISCHR(os.fstat(descriptor).st_mode):
         raise ValueError("a prompt comes from no terminal")
     ends, prompt, ready = time.monotonic() + SECONDS, b"", select.poll()

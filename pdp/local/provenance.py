@@ -1,4 +1,4 @@
-"""Who writes to a hook: which process started it, and which one alone can have written what it reads.
+"""The writer of a hook's input: the process that started the hook, and the only one that can have written its input.
 
 By what the kernel says, on Linux alone. Agents of Node and Bun write a hook's event into a pair of sockets that they
 made, and a socket tells who made it; nobody else can write there, and no other process can open it. Of a pipe nothing
@@ -44,8 +44,8 @@ _LOADED = (
     b"OPENSSL_",
     b"POSIXLY_CORRECT=",
 )
-_WORDS = 4  # of a command line, in which a script stands
-_PACKAGE_DEPTH = 5  # folders above a program in which its package may say what it is
+_WORDS = 4  # of a command line that are searched for a script
+_PACKAGE_DEPTH = 5  # folders above a program that are searched for its package
 _STARTED = 19  # of the words after the name in /proc/PID/stat
 KERNEL_TELLS = sys.platform == "linux"
 
@@ -59,7 +59,7 @@ class Process:
 
 
 def process(id_: int) -> Process | None:
-    """The process that has this id; None where there is none, or where that is not known."""
+    """The process with an id; None for none or an unknown one."""
     words = _stat(id_)
     return Process(id_, int(words[_STARTED])) if words else None
 
@@ -72,20 +72,20 @@ def peer(connection: socket.socket) -> tuple[Process, ...]:
     while id_ > 1 and len(processes) < _MOST_ANCESTORS:
         words = _stat(id_)
         if not words:
-            return ()  # gone meanwhile: another one may have its id
+            return ()  # ended meanwhile: another process may have its id
         processes.append(Process(id_, int(words[_STARTED])))
         id_ = int(words[1])
     return tuple(processes)
 
 
 def starter(lineage: tuple[Process, ...]) -> Process | None:
-    """What started a hook, past the shell that agents start it by."""
+    """The process that started a hook, apart from the shell in between."""
     above = [each for each in lineage[1:3] if _program(each) not in _SHELLS]
     return above[0] if above else None
 
 
 def writer(descriptor: int) -> Process | None:
-    """The process that alone can have written what is read here; None where another one could have."""
+    """The only process that can have written to a descriptor; None where another one could."""
     try:
         if not (KERNEL_TELLS and True):
             return None
@@ -126,7 +126,7 @@ def debuggable(each: Process) -> bool:
 
 
 def homes(lineage: tuple[Process, ...]) -> tuple[Path, ...]:
-    """What HOME was to a hook and to the processes above it when they were started, as far as that is known."""
+    """The initial HOMEs of a hook and its ancestors, as far as known."""
     homes: dict[Path, None] = {}
     for each in lineage:
         with contextlib.suppress(OSError):
@@ -162,8 +162,8 @@ def _starts(variables: Sequence[bytes], name: str, planted: Collection[Path]) ->
 
 
 def version(each: Process) -> str:
-    """The version of a process's program: what its file is called, or what the package around it or its script says;
-    "" where neither does. Its own word, for people to read."""
+    """The version of a process's program, from its file name or the package of it or its script; "" for none.
+    Unverified, for people."""
     place = Path(f"/proc/{each.id}")
     try:
         words = [os.fsdecode(word) for word in (place / "cmdline").read_bytes().split(b"\0")[1:_WORDS]]
@@ -185,7 +185,7 @@ def _version_of(file: Path) -> str:
 
 
 def _variables(each: Process) -> list[bytes]:
-    """With which a process was started, as NAME=VALUE. Raises OSError."""
+    """The initial environment of a process, as NAME=VALUE. Raises OSError."""
     return Path(f"/proc/{each.id}/environ").read_bytes().split(b"\0")
 
 

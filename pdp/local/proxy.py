@@ -29,14 +29,14 @@ from pdp.local.own_point import ANSWER_SECONDS
 
 _TOKEN_SECONDS = 300.0  # after which another is asked for
 _END_SECONDS = 5.0  # that a server may take to end
-# codes of what is not, or no longer, as it was pinned
+# codes of definitions that are not, or no longer, as pinned
 _UNPINNED = frozenset({"tool.drifted", "tool.unknown", "target.drifted", "target.unknown", "registry.expired"})
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyUser:
-    """The person behind the agent: their decision point, for how long a call is held for them, in seconds, and what
-    they are told of a call that is denied or waits, and of one that is not what they read."""
+    """The agent's user: decision point, seconds that a call is held for the user, and notices about denied and
+    pending calls, and about changed definitions."""
 
     home: LocalInstallation
     patience: float
@@ -52,7 +52,7 @@ async def serve(
     connecting: Future[socket.socket] | None,
     stopped: asyncio.Event,
 ) -> None:
-    """Until the agent hangs up, or it is `stopped`. Raises whatever ends the server."""
+    """Serve until the agent hangs up, or until `stopped`. Raises the error that ends the server."""
     home = user.home
     claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
     resident = _Resident(home, server.id, connecting)
@@ -80,8 +80,8 @@ async def serve(
 
 
 class _Resident:
-    """The connection to the process that decides (`pdp hook serve`), which starts where none runs: it says which
-    session this start of the proxy has, and gives a token, which it alone can sign."""
+    """The connection to the deciding process (`pdp hook serve`), which is started where none runs: it gives the
+    session of this proxy's start, and a token, which only it can sign."""
 
     def __init__(self, home: LocalInstallation, server: str, connecting: Future[socket.socket] | None = None) -> None:
         self._home, self._server, self._connecting = home, server, connecting
@@ -96,7 +96,7 @@ class _Resident:
         return self.session
 
     async def token(self) -> str:
-        """With which the proxy asks. Raises ConfigurationFault `local.start`."""
+        """The token of the proxy's calls. Raises ConfigurationFault `local.start`."""
         async with self._turn:
             try:
                 if self._streams is None or self._streams[0].at_eof():
@@ -138,7 +138,7 @@ class _Resident:
 
 
 class _PatientClient(AsyncClient):
-    """The client of a user's own decision point: says what waits, and waits for the user as long as its patience."""
+    """The client of a user's own decision point: shows pending calls, and waits for the user within its patience."""
 
     def __init__(self, user: ProxyUser, resident: _Resident, server: LocalServer) -> None:
         super().__init__(user.home.socket, token=resident.token, timeout=ANSWER_SECONDS)
@@ -189,7 +189,7 @@ class _PatientClient(AsyncClient):
 
 
 def _stands(home: LocalInstallation, server: LocalServer) -> bool:
-    """Whether what runs is what its user is shown: in the folder, and with what it was allowed. Says otherwise."""
+    """Whether the running server is the one pinned in the folder, with its confinement; logs a difference."""
     try:
         here = str(Path.cwd()) == server.folder
     except OSError:  # its folder was removed

@@ -1,8 +1,7 @@
-"""Shell commands that only read: those of the table `reading.toml`, of files in the agent's repository.
+"""Read-only shell commands, by the table `reading.toml`, on files in the agent's repository.
 
-A text is taken that has one reading in every shell: words, quotes, and what joins commands. Each of the commands has
-to read alone, whichever of them run; none changes what a later one reads. Files are looked at by where they lead.
-What is not known to only read is not taken, so it is asked about.
+Only texts with one meaning in every shell are accepted: words, quotes, and command separators. Each command must be
+read-only by itself, whichever of them run. Files are resolved. Any other text is not accepted, so the user is asked.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ _GIT = ".git"  # its configuration may hold tokens
 def only_reads(
     command: object, at: str, lineage: tuple[Process, ...], apart: Collection[Path], homes: Collection[Path]
 ) -> list[str] | None:
-    """The files that a command is told to read, by where they lead; None where it may do more, or it is not known.
-    `at` is where the agent works, `apart` what it must not reach, `homes` what its user's home may be."""
+    """The resolved files that a command reads; None for one that may do more, or an unknown one. `at` is the agent's
+    working folder, `apart` are forbidden paths, `homes` the user's possible homes."""
     commands = _commands(command)
     if commands is None:
         return None
@@ -52,8 +51,8 @@ def only_reads(
 
 
 def _commands(text: object) -> list[tuple[list[str], bool]] | None:
-    """The words of each command of a text, and whether it stands right of a `|`; None for a text that shells may read
-    otherwise."""
+    """The words of each command of a text, and whether it is piped into; None for a text that shells may read
+    differently."""
     if not isinstance(text, str) or len(text) > _MOST or not text.isprintable():
         return None
     commands, start, join = list[tuple[list[str], bool]](), 0, ";"
@@ -81,7 +80,7 @@ def _read(name: str, words: list[str], piped: bool, at: str, repository: Path) -
 
 
 def _operands(program: Mapping[str, Any], words: list[str], piped: bool) -> list[str] | None:
-    """Those that name files, or are texts; None for options or operands that it is not known with."""
+    """The operands that name files or are texts; None for unknown options or operands."""
     operands, left = list[str](), iter(words)
     for word in left:
         if word in program.get("valued", {}):
@@ -101,7 +100,7 @@ def _operands(program: Mapping[str, Any], words: list[str], piped: bool) -> list
 
 
 def _repository(at: str, apart: Collection[Path]) -> Path | None:
-    """The one around a folder, unless it holds, or lies in, what it must stand apart from; a home may hold it."""
+    """The repository around a folder; None without one, and for one with a path of `apart` in it."""
     place = Path(at)
     if not place.is_absolute():
         return None

@@ -1,4 +1,4 @@
-"""`pdp hook serve`: the process behind the hooks and proxies of a user, which stays while they ask.
+"""`pdp hook serve`: the resident process behind a user's hooks and proxies, which stays while they are active.
 
 One for each state folder. It listens on a socket in that folder, which belongs to its user alone. Hooks are decided
 as the agent's profile says: by a named decision point, or by the user's own within this process. The key of that
@@ -120,13 +120,13 @@ class ProxySessions:
         return id_
 
     def leave(self, id_: str, start: ProxyStart | None = None) -> None:
-        """Nobody holds it any more; without its start, only who had it may go on with it."""
+        """Release a session; without its start, only its former holder may continue it."""
         self._held.discard(id_)
         place = None if start is None else (start.server, start.folder)
         self._kept[id_] = (place, asyncio.create_task(self._ended(id_)))
 
     def adopt(self, ids: Collection[str]) -> None:
-        """Those that a process before this one knew."""
+        """Take over the sessions of a former process."""
         for id_ in sorted(set(ids) - self._held - self._kept.keys()):
             self.leave(id_)
 
@@ -138,7 +138,7 @@ class ProxySessions:
 
 
 class ProxyStart(Closed):
-    """What a start of a proxy says of itself; `session` where it had one before this process began."""
+    """A proxy's statement at its start; `session` if it had one before this process began."""
 
     server: ServerId
     folder: str  # where it was started
@@ -159,7 +159,7 @@ class Resident:
     _waiting: dict[tuple[str, ...], tuple[Session, float]] = field(default_factory=dict)
     awaited: AwaitedResults = field(default_factory=AwaitedResults)
     tasks: Tasks = field(default_factory=Tasks)
-    _versions: dict[str, Process | None] = field(default_factory=dict)  # of whom an agent's version was noted last
+    _versions: dict[str, Process | None] = field(default_factory=dict)  # by agent: of the last noted version
     sessions: ProxySessions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -244,7 +244,7 @@ class Resident:
         return True
 
     def _notice(self, profile: HookProfile, call: HookCall, decision: Decision) -> str:
-        """What the user is told of a call that their own decision point does not let through."""
+        """The notice to the user about a call that their own decision point does not allow."""
         if profile.target is not None:
             return ""
         return "\n".join(f"pdp: {line}" for line in notices(call.tool, decision, unusual(self.folder)))
@@ -257,8 +257,8 @@ class Resident:
             note(self.folder, agent.id, version=provenance.version(started))
 
     def _own_call(self, profile: HookProfile, agent: Agent, call: HookCall, lineage: tuple[Process, ...]) -> ToolCall:
-        """As what a call of the agent's own tools is asked about. An organisation's decision point knows each by its
-        own name, or refuses it. Raises _RefusedError."""
+        """The decision request for a call of the agent's own tools. An organisation's decision point gets each by its
+        own name, or it is refused. Raises _RefusedError."""
         own_name = own_tool(agent.id, call.tool)
         if profile.target is not None:
             if own_name is None:
@@ -271,7 +271,7 @@ class Resident:
         homes_ = profile.homes(lineage)
         if (
             profile.target is None and call.tool not in profile.answers
-        ):  # what the user says of the shell holds for all
+        ):  # the user's answer about the shell holds for all
             tool, arguments = self._reading(agent, call, lineage, homes_) or (tool, arguments)
         if any(reaches(tool, arguments, call.folder, each, homes_) for each in (self.folder, *profile.secrets)):
             raise _RefusedError("This would reach where decisions are made, so it is blocked.")
@@ -285,7 +285,7 @@ class Resident:
     def _reading(
         self, agent: Agent, call: HookCall, lineage: tuple[Process, ...], homes_: Collection[Path]
     ) -> tuple[OwnTool, Mapping[str, Any]] | None:
-        """As what a command of the agent's shell is asked about that only reads; None for any other call."""
+        """The tool and arguments of a read-only shell command; None for any other call."""
         tool, command = shell_read(agent.id), shell_command(agent.id, call.tool, call.arguments)
         if tool is None or command is None:
             return None
@@ -293,7 +293,7 @@ class Resident:
         return None if files is None else (tool, {"command": command, "files": files})
 
     async def _shown(self, agent: Agent, result: HookResult) -> Shown:
-        """What the model may see of a result. Never raises: what goes wrong withholds it."""
+        """The part of a result for the model. Never raises: an error withholds it."""
         try:
             connected = await self._connection(agent)
             if result.call.server and result.call.server in connected.profile.proxied:
@@ -306,7 +306,7 @@ class Resident:
         return Shown(result.response, withheld=WITHHELD)
 
     async def _inspected(self, connected: _Connected, agent: Agent, hook_result: HookResult) -> Shown:
-        """What the decision point lets through of it."""
+        """The part of a result that the decision point passes."""
         kept = self.awaited.take(agent.id, hook_result.call.session, hook_result.call.id)
         if kept is None:
             log.warning("a result of %s is of no call that is known", agent.id)
@@ -362,7 +362,7 @@ class Resident:
         return decision, session
 
     async def _connection(self, agent: Agent) -> _Connected:
-        """As the profile says now."""
+        """The connection of the agent's current profile."""
         profile, before = read_profile(self.folder, agent.id), self._connected.get(agent.id)
         if before is not None and before.profile == profile:
             return before
@@ -405,8 +405,8 @@ class Resident:
         return 0, json.dumps({**tokens, "caller": own.tokens.caller_token(caller, now)}).encode()
 
     async def proxied(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a start of a proxy while it is connected. It says a `ProxyStart`, then an empty line for each further
-        answer, which is a line with its session and a token as JSON. Raises Fault, ValueError."""
+        """Serve a start of a proxy while it is connected. It sends a `ProxyStart`, then an empty line for each
+        further answer, which is a line with its session and a token as JSON. Raises Fault, ValueError."""
         own = self._point()
         async with asyncio.timeout(_EVENT_SECONDS):
             start = ProxyStart.model_validate_json(await reader.readline())
@@ -496,7 +496,7 @@ async def _listen(resident: Resident, idle: float) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     path = resident.folder / SOCKET
     path.unlink(missing_ok=True)  # the lock is ours, so nobody listens there
-    prompts = PromptSocket(resident.folder, resident.tasks)  # before the other, which says that both listen
+    prompts = PromptSocket(resident.folder, resident.tasks)  # before the other, which signals that both listen
     server = await asyncio.start_unix_server(resident.converse, path)
     path.chmod(0o600)
     ours = path.stat().st_ino

@@ -52,7 +52,7 @@ def new_pack(
 
 
 def intents() -> list[str]:
-    """What `pdp policy new --intent` can say: the names of templates."""
+    """The values of `pdp policy new --intent`: names of templates."""
     templates = resources.files("pdp.local").joinpath(_INTENTS).iterdir()
     return sorted(each.name.replace("_", "-") for each in templates if each.is_dir())
 

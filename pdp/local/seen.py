@@ -1,5 +1,5 @@
-"""What the process behind the hooks has seen of an agent (`hooks/<agent>.seen.json`): its version, by the word of its
-program's package, and tools of its own that were not known. To be told to the person; nothing is decided by it."""
+"""Observations of an agent by the resident process (`hooks/<agent>.seen.json`): its version, as stated by its
+program's package, and unknown tools of its own. Shown to the user; nothing is decided by it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_TOOLS = 50  # an agent may make up names
 
 
 class SeenAgent(Closed):
-    """What was seen of one agent."""
+    """The observations of one agent."""
 
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{0,64}$")] = ""
     unknown: Annotated[list[str], Field(max_length=_MOST_TOOLS)] = Field(default_factory=list)
@@ -27,7 +27,7 @@ def _file(folder: Path, agent: str) -> Path:
 
 
 def seen(folder: Path, agent: str) -> SeenAgent:
-    """What is known; nothing, where the file is missing or broken."""
+    """The stored observations; none where the file is missing or broken."""
     try:
         return SeenAgent.model_validate_json(_file(folder, agent).read_bytes())
     except (OSError, ValidationError):
@@ -35,10 +35,10 @@ def seen(folder: Path, agent: str) -> SeenAgent:
 
 
 def note(folder: Path, agent: str, *, version: str = "", unknown: str = "") -> None:
-    """Keep what is new."""
+    """Store new observations."""
     before = seen(folder, agent)
     tools = [*before.unknown, *({unknown} - {"", *before.unknown})][:_MOST_TOOLS]
     now = SeenAgent(version=version or before.version, unknown=tools)
     if now != before:
-        with contextlib.suppress(OSError):  # no call waits for what is only told
+        with contextlib.suppress(OSError):  # no call waits for a notice
             write_file(_file(folder, agent), now.model_dump_json().encode())

@@ -1,8 +1,8 @@
-"""Tasks of coding agents: what a person said to each conversation, and the session at the decision point that has it.
+"""Tasks of coding agents: a person's prompts to each conversation, and its session at the decision point.
 
-A prompt counts as the person's where the agent itself is known to have sent it, and then for the calls of that very
-process alone; any other is the agent's own word. Later prompts extend the task. A session's task never changes: an
-extended one is the task of a session that the first one started, so that it keeps what was read.
+A prompt counts as the person's where the agent's process provably sent it, and then for the calls of that very
+process alone; any other counts as the agent's own text. Later prompts extend the task. A session's task never
+changes: an extended one belongs to a session below the first one, so that it keeps the labels.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class _Conversation:
     handle: str = ""  # of the latest answer
 
     def extend(self, words: str) -> None:
-        """With more words, unless that is too much, which then count for nothing."""
+        """Extend the task by more words; too many of them count for nothing."""
         longer = f"{self.words}{_BETWEEN}{words}" if self.words else words
         if words and len(longer.encode()) <= MAX_TASK:
             self.words = longer
 
     def renew(self) -> None:
-        """With another session from the next call on, below the one that is left."""
+        """Use another session from the next call on, below the former one."""
         self.session = f"{self.session.partition('~')[0]}~{uuid.uuid4().hex[:12]}"
         self.parent, self.asked = self.handle, False
 
 
 @dataclass(slots=True)
 class Tasks:
-    """What was said in each conversation, by agent, the agent's id of it, and the process that sent it: None for the
-    agent's own word. Safe to share between threads."""
+    """The prompts of each conversation, by agent, the agent's conversation id, and the sending process (None: the
+    agent's own text). Safe to share between threads."""
 
     _known: OrderedDict[tuple[str, str, Process | None], _Conversation] = field(default_factory=OrderedDict)
     # processes that had calls or prompts, and whether a debugger could get in at one of them
@@ -56,7 +56,7 @@ class Tasks:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def note(self, agent: Process | None) -> None:
-        """A call came from this agent: what it starts is no person's from now on."""
+        """Note a call of an agent: processes that it starts from now on are no person's."""
         if agent is not None:
             with self._lock:
                 self._agents[agent] = self.debuggable(agent)
@@ -68,11 +68,12 @@ class Tasks:
         return agent in self._agents
 
     def debuggable(self, agent: Process) -> bool:
-        """Whether a debugger gets into this agent, or did at a call or prompt before: who got in may hide it."""
+        """Whether this agent is open to a debugger, or was at an earlier call or prompt, since an intruder may hide
+        it."""
         return self._agents.get(agent, False) or provenance.debuggable(agent)
 
     def nested(self, sender: Process, lineage: tuple[Process, ...]) -> bool:
-        """Whether an agent that is known stands above this one, and may have started it."""
+        """Whether a known agent is above this one, and may have started it."""
         above = lineage[lineage.index(sender) + 1 :] if sender in lineage else lineage
         return any(each in self._agents for each in above)
 
@@ -86,7 +87,7 @@ class Tasks:
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
             state.extend(words)
-            if state.asked and state.handle:  # without it nothing of what was read would be kept
+            if state.asked and state.handle:  # without a handle the labels would be lost
                 state.renew()
 
     def session(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> Session:
@@ -109,10 +110,10 @@ class Tasks:
                 return None
             codes = {reason.code for reason in decision.reasons}
             if session.task and CHANGED in codes:
-                return Session(conversation)  # which has what was read; the next call goes below it
+                return Session(conversation)  # which has the labels; the next call goes below it
             if session.parent and UNKNOWN in codes:
                 conversation_state.handle = ""
-                conversation_state.renew()  # the first one is over by time, and what was read with it
+                conversation_state.renew()  # the first session has ended by time, with its labels
                 conversation_state.asked = True
                 return Session(conversation_state.session, conversation_state.words)
             if decision.session_handle:
@@ -122,6 +123,6 @@ class Tasks:
             return None
 
     def _of(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> _Conversation | None:
-        """What was said to the process of a call by a person."""
+        """A person's conversation with the process of a call."""
         conversations = (self._known.get((agent, conversation, each)) for each in lineage)
         return next((each for each in conversations if each is not None), None)

@@ -1,8 +1,8 @@
 """cpex (cpex 0.1.4), the plugin framework of ContextForge: a plugin around each tool call of a gateway.
 
-It stands in a process of its own, which cpex's server for external plugins runs, or in the gateway's. cpex has no
-wait: a call that waits is refused, the violation's `details` are what to show, and the same call, made again, goes
-through once people have agreed.
+It runs in a process of its own, by cpex's server for external plugins, or in the gateway's. cpex has no wait: a
+pending call is refused, with the details to show in the violation's `details`, and the same call, made again, passes
+after the approval.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class UnenforcedPluginError(ValueError):
 
 
 class GatewayGuardPlugin(Plugin):
-    """Lets a guard decide each tool call, the last of the plugins: what a later one changes was not decided. A
-    subclass says which guard. Raises UnenforcedPluginError."""
+    """The plugin that has a guard decide each tool call. It must be the last plugin, since later changes are not
+    decided. A subclass gives the guard. Raises UnenforcedPluginError."""
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
@@ -63,7 +63,7 @@ class GatewayGuardPlugin(Plugin):
         """The guard, made once; `self.config.config` is the plugin's own part of the configuration."""
 
     def identify(self, payload: ToolPreInvokePayload, _context: PluginContext) -> RunIdentity:
-        """For whom a call is: by the access token with which the gateway is going to call the tool's server."""
+        """The identity of a call, by the access token with which the gateway will call the tool's server."""
         headers = payload.headers.root if payload.headers is not None else {}
         named = [value for name, value in headers.items() if name.lower() == "authorization"]
         scheme, _, token = (named[0] if len(named) == 1 else "").partition(" ")

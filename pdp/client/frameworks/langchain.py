@@ -22,8 +22,8 @@ from pdp.client.frameworks.tool_guard import CallVerdict, FrameworkCall, RunIden
 
 
 class ToolGuardMiddleware(AgentMiddleware):
-    """Lets `guard` decide each tool call. It stands last in the list of middleware, innermost: what another one
-    changes or runs inside of it is not what was decided.
+    """The middleware that has `guard` decide each tool call. It must be the last, innermost one: changes inside of it
+    are not decided.
 
     `identify` takes the run's context (`context=` of `invoke`) to its identity.
     """
@@ -100,7 +100,8 @@ def _refused(request: ToolCallRequest, verdict: CallVerdict) -> ToolMessage:
 
 
 def _content(result: Any) -> Any:
-    """What of a result the model reads. An update of the graph's state cannot be inspected, so it is withheld."""
+    """The content of a result for the model. An update of the graph's state cannot be inspected, so it is
+    withheld."""
     return result.content if isinstance(result, ToolMessage) else result
 
 

@@ -23,8 +23,8 @@ CALLS = frozenset({"mcp_call", "call_mcp_tool"})  # LiteLLM's words for a call o
 
 
 def incoming(data: Mapping[str, Any]) -> RunIdentity:
-    """The access token with which the client came to LiteLLM; the decision point verifies it. No task: what LiteLLM
-    calls the user's words are a model's arguments."""
+    """The identity by the client's access token to LiteLLM, which the decision point verifies. No task: LiteLLM's
+    user messages may be a model's arguments."""
     token = data.get("incoming_bearer_token")
     return RunIdentity(token if isinstance(token, str) and token else None, task=None)
 
@@ -41,7 +41,7 @@ class ToolGuardGuardrail(CustomGuardrail):
     """Lets `guard` decide each MCP tool call, the last of the guardrails. `identify` takes LiteLLM's data of a
     request to its identity."""
 
-    # LiteLLM is to call the hook below, whatever else it finds
+    # so that LiteLLM calls the hook below in any case
     use_native_lifecycle_hooks = True
 
     def __init__(
@@ -68,7 +68,7 @@ class ToolGuardGuardrail(CustomGuardrail):
 
     @override
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> Any:
-        """Raises GuardrailRaisedException for whatever is not allowed."""
+        """Decide a tool call. Raises GuardrailRaisedException unless it is allowed."""
         if call_type not in CALLS:
             return data
         name = f"{data.get('mcp_server_name') or ''}/{data.get('mcp_tool_name') or ''}"

@@ -40,7 +40,7 @@ class GuardedTools:
         return [self._guarded(tool) for tool in tools]
 
     def waits(self, item: ToolApprovalItem, context: Any) -> dict[str, Any] | None:
-        """What the application may show of an interruption; None where it waits for somebody else."""
+        """The details of an interruption for the application; None for another's interruption."""
         return self._guard.waits(getattr(item.raw_item, "call_id", ""), self._identify(context))
 
     async def settle(self, state: Any, context: Any) -> bool:
@@ -53,7 +53,7 @@ class GuardedTools:
             )
             verdict = await asyncio.to_thread(self._guard.ahead, call)
             if verdict.waiting is None:
-                state.approve(item)  # a denial too: the model is told right before the call would run
+                state.approve(item)  # a denial too: the model gets it right before the call would run
             waits = waits or verdict.waiting is not None
         return not waits
 
@@ -65,7 +65,7 @@ class GuardedTools:
         async def needs_approval(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
             call = FrameworkCall(tool.name, arguments, call_id, self._identify(context.context))
             verdict = await asyncio.to_thread(self._guard.ahead, call)
-            # a denial is no question to anybody: it is told right before the call would run
+            # a denial needs no answer: the model gets it right before the call would run
             return verdict.waiting is not None or (verdict.allowed and await _own(own, context, arguments, call_id))
 
         async def before(data: Any) -> ToolGuardrailFunctionOutput:
@@ -96,6 +96,6 @@ class GuardedTools:
 
 
 async def _own(own: Any, *given: Any) -> bool:
-    """What the tool says itself of whether it needs an approval."""
+    """The tool's own setting of whether it needs an approval."""
     answer = own(*given) if callable(own) else own
     return bool(await answer if inspect.isawaitable(answer) else answer)

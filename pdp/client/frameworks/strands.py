@@ -1,6 +1,6 @@
 """Strands Agents (strands-agents 1.62.0): an intervention around each tool.
 
-A call that waits interrupts the agent (`result.interrupts`). Whatever the `interruptResponse` says, the call is asked
+A pending call interrupts the agent (`result.interrupts`). Whatever the `interruptResponse`, the call is decided
 again.
 """
 
@@ -71,4 +71,4 @@ def _text(result: Any) -> Any:
     try:
         return json.dumps(content, ensure_ascii=False)
     except (TypeError, ValueError):
-        return content  # bytes, say: it is withheld
+        return content  # for example bytes: withheld

@@ -29,13 +29,12 @@ Outcome = Literal["done", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """For whom an agent runs. The application puts it into the framework's own run context, where neither the model
-    nor a tool can write. `run` tells calls of this run from calls of others that have the same id, and stays the same
+    """The identity of an agent's run. The application puts it into the framework's own run context, where neither the
+    model nor a tool can write. `run` distinguishes calls of this run from others with the same id, and stays the same
     when the run is resumed. `ends`: the session is this run's alone, and ends with it.
 
-    `task` is what a person asked for, in that person's words; None where nobody did, or where `session` says it. It
-    is said here and taken from no framework: what a run begins with are, for an agent below another, a model's words.
-    It goes with the identity to such an agent."""
+    `task` is the task in a person's own words; None without one, or where `session` has it. It is given here, never
+    taken from the framework, whose input of a sub-agent is a model's text. A sub-agent gets it with the identity."""
 
     token: Credential = field(default=None, repr=False)
     session: Session | None = None
@@ -49,11 +48,11 @@ class RunIdentity:
         return self.session if self.task is None else replace(self.session or Session(), task=self.task)
 
     def in_run(self, run: str) -> RunIdentity:
-        """The same with this run, for an application that names none: the framework's own id of it."""
+        """The identity with the framework's run id, for an application that gives none."""
         return self if self.run else replace(self, run=run)
 
 
-NOBODY = RunIdentity(task=None)  # the decision point denies what is asked for nobody
+NOBODY = RunIdentity(task=None)  # the decision point denies calls without a subject
 
 
 def identity(context: object) -> RunIdentity:
@@ -77,7 +76,7 @@ class FrameworkCall:
 
     @property
     def digest(self) -> str:
-        """Of tool and arguments; "" for arguments that are no JSON object, which nothing resumes."""
+        """The digest of tool and arguments; "" for arguments that are not a JSON object, which are never resumed."""
         try:
             value = json.loads(self.arguments) if isinstance(self.arguments, (str, bytes)) else self.arguments
             text = json.dumps([self.tool, value], sort_keys=True, allow_nan=False)
@@ -95,10 +94,10 @@ class FrameworkCall:
 
 @dataclass(frozen=True, slots=True)
 class CallVerdict:
-    """The answer about one call. Run it only if `allowed`, which asks the clock. `message` is all that a model may be
-    told of a refusal or a wait; `waiting` is for the application and its user, None for a call that does not wait.
+    """The verdict about one call. Run it only if `allowed`, which checks the clock. `message` is the only text of a
+    refusal or wait for the model; `waiting` is for the application and its user, None for a call that does not wait.
 
-    `digest` is the call's when it was asked: a framework may change the very arguments that it gave."""
+    `digest` is that of the decided call: a framework may change the arguments later."""
 
     call: FrameworkCall
     decision: Decision
@@ -116,8 +115,8 @@ class CallVerdict:
 
     @property
     def waiting(self) -> dict[str, Any] | None:
-        """What a framework's interrupt carries: JSON, without reasons and without rights. Answering it approves
-        nothing: it means that the call is to be asked again."""
+        """The content of a framework's interrupt: JSON, without reasons and rights. An answer to it approves nothing;
+        it makes the call be decided again."""
         pending = self.decision.pending
         if self.decision.effect != "pending" or pending is None:
             return None
@@ -166,8 +165,8 @@ class ToolGuard:
         return verdict
 
     def waits(self, call_id: str, identity: RunIdentity) -> dict[str, Any] | None:
-        """What the application may show its user of a call that this process asked about and that waits, for
-        frameworks whose interrupts carry nothing; None for any other."""
+        """The details of a pending call of this process for the application's user, for frameworks whose interrupts
+        carry nothing; None for any other call."""
         with self._lock:
             verdict = self._waiting.get(FrameworkCall("", {}, call_id, identity).execution)
         return verdict.waiting if verdict is not None and verdict.call.identity == identity else None
@@ -178,8 +177,8 @@ class ToolGuard:
         return self._kept(self._ahead, self._allowed(call) or self.ask(call))
 
     def begin(self, call: FrameworkCall) -> CallVerdict:
-        """As `ask`, right before the framework carries the call out, for frameworks that say later by `end` what came
-        of it."""
+        """As `ask`, right before the framework executes the call, for frameworks that report its result later by
+        `end`."""
         return self._kept(self._running, self._allowed(call) or self.ask(call))
 
     def end(self, call: FrameworkCall, result: Any, *, failed: bool = False) -> Any:
@@ -191,9 +190,8 @@ class ToolGuard:
         return self.ran(verdict, result, failed=failed)
 
     def ran(self, verdict: CallVerdict, result: Any, *, failed: bool = False) -> Any:
-        """What the model gets of the result of an allowed call: itself, or a text where something is cut out of it or
-        it is withheld. Reports the outcome, which of a failure is unknown, since it may have had its effect. Never
-        raises."""
+        """The result of an allowed call for the model: unchanged, or a text where it is redacted or withheld. Reports
+        the outcome, "unknown" for a failure, which may have had its effect. Never raises."""
         try:
             return self._passed(verdict, result, failed=failed)
         except Exception:
@@ -220,7 +218,7 @@ class ToolGuard:
         return verdict
 
     def _taken(self, kept: OrderedDict[str, CallVerdict], call: FrameworkCall) -> CallVerdict | None:
-        """What is kept of this execution, for one use."""
+        """The kept verdict of this execution, for one use."""
         with self._lock:
             verdict = kept.pop(call.execution, None)
         return verdict if verdict is not None and verdict.call.identity == call.identity else None

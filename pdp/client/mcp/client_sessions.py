@@ -1,7 +1,7 @@
 """Sessions of a server's clients, named by the server: MCP carries none that an agent could not choose.
 
-One begins with a client's first request. It is ended at the decision point when the client has been gone for a while,
-or when the server ends: then nothing that was bound to it, such as a grant, is left for what comes later.
+A session begins with a client's first request. It ends at the decision point when the client has been away for a
+while, or when the server ends: then nothing bound to it, such as a grant, is left for later clients.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pdp.core.caller.values import Credential
 logger = logging.getLogger(__name__)
 
 GONE_SECONDS = 1_800.0
-MAX_CLIENTS = 10_000  # of one server; the one that is gone for longest ends before another begins
-_END_SECONDS = 1.5  # for all sessions, when the server ends: who started it waits no longer than two
+MAX_CLIENTS = 10_000  # of one server; beyond, the session of the longest absent client ends
+_END_SECONDS = 1.5  # for all sessions, when the server ends; launchers wait no longer than two
 
 Context = ServerRequestContext[Any, Any]
 
@@ -52,8 +52,8 @@ class _Client:
 class ClientSessions:
     """`session` of `EnforcementOptions`: a session for each client, which is gone after `seconds` without a request.
 
-    `owner` says which client a request is of; None has no session. `credential` is what a session is ended with where
-    that is not the last one that its client came with.
+    `owner` names the client of a request; None: no session. `credential` ends sessions, by default the client's last
+    one.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ClientSessions:
 
     @contextmanager
     def during(self, ctx: Context, credential: Credential) -> Iterator[None]:
-        """A request of the client that is under way: it is not gone."""
+        """The context of a request in progress, during which the client counts as present."""
         if self.of(ctx, credential) is None:
             yield
             return
@@ -97,7 +97,7 @@ class ClientSessions:
             client.used = time.monotonic()
 
     async def watch(self, client: AsyncClient) -> None:
-        """End the sessions of those that are gone, for ever."""
+        """End the sessions of absent clients, until cancelled."""
         while True:
             now = time.monotonic()
             for owner in [owner for owner, each in self._clients.items() if self._gone(each, now)]:

@@ -1,7 +1,7 @@
-"""What the server behind a proxy was seen to do while a call was carried out (`pdp.host.watching`).
+"""Observed effects of the server behind a proxy during a call (`pdp.host.watching`).
 
-An effect belongs to a call where it was the only one that was under way. What cannot be told apart, came outside of
-every call or could not be told is said to be missed: a call is never said to have had no effect for want of a look.
+An effect belongs to a call that was the only one in progress. Effects during several calls, outside of calls, or
+unreadable ones are reported as missed: a call never counts as without effects for lack of observation.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _MESSAGE = 16_384
 
 @dataclass(slots=True)
 class Observation:
-    """What was looked at while one call was carried out: kinds of effects, none where nobody looked; which of them
-    were seen, as kind and object; and why others may have been `missed`, "" where none was."""
+    """The observation of one call: observed kinds of effects, none without observation; the effects seen, as kind and
+    object; and why others may be `missed`, "" for none."""
 
     kinds: tuple[str, ...] = ()
     effects: dict[tuple[str, str], None] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 """Enforcement in an MCP server: a middleware of the `mcp` SDK that asks the decision point about each request.
 
 It stands outermost (`attach`), where requests and results have the names of the wire. A call
-reaches the server only after an allow for exactly its arguments; a list leaves it only filtered. Whatever goes wrong
-on the way denies. Methods that no decision covers are denied unless the server's owner lets them pass.
+reaches the server only after an allow for exactly its arguments; a list leaves it only filtered. Any error
+denies. Methods without a decision are denied unless the server's owner lets them pass.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from pdp.core.caller.values import Credential, Elicited, Inspected, Outcome
 logger = logging.getLogger(__name__)
 
 CALL, LIST = TOOL_CALL, TOOL_LIST
-# what a connection needs; it carries neither the server's data nor its actions
+# needed by a connection, without the server's data and actions
 HARMLESS = frozenset({"initialize", "server/discover", "ping", "logging/setLevel"})
 NOTES = frozenset(
     {
@@ -74,19 +74,19 @@ def no_session(_ctx: Context) -> Session | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnforcementOptions:
-    """What a server's owner may set.
+    """Options of a server's owner.
 
-    `credential` and `session` say for whom and in which session a request is; never from what the agent sends. With
-    `ClientSessions` each client has one, which ends when it is gone; one that a function names, its owner ends.
-    `passes` are further methods, and notifications of its own, that pass without a decision. `state_keys` seal what a
-    client carries from round to round, 32 bytes of chance each, the first one seals; replicas share them. Without,
-    they are made at start and good for this process alone. `patience` is the time in seconds for which one request
-    waits for people, `listen_seconds` that after which an open `subscriptions/listen` is decided anew. `search` are
-    the tools that find and call others, where the server is no FastMCP, which tells by itself. `inspects_results`: no
-    result, error or question of the server leaves before it was inspected. `exchange` carries out the obligation
-    `exchange_token`, which the decision point's client has to declare: a call then runs with its token
-    (`token_exchange.exchanged_token`), or not at all. `working_folder` is where the server works, for people to
-    see; "" where that says nothing of its calls.
+    `credential` and `session` give the subject's credential and the session of a request, never from the agent's
+    input. With `ClientSessions` each client has a session, which ends with its absence; a session from a function is
+    ended by its owner. `passes` are further methods, and notifications of its own, that pass without a decision.
+    `state_keys` seal a client's state between rounds, 32 random bytes each; the first one seals, and replicas share
+    them. By default they are made at start, for this process alone. `patience` is the time in seconds that one
+    request waits for people, `listen_seconds` the interval of deciding an open `subscriptions/listen` again. `search`
+    are the tools that find and call others, for a server other than FastMCP, which reports them itself.
+    `inspects_results`: every result, error and question of the server is inspected before it leaves. `exchange`
+    fulfils the obligation `exchange_token`, which the decision point's client has to declare: a call then runs with
+    its token (`token_exchange.exchanged_token`), or not at all. `working_folder` is the server's, shown to people; ""
+    where it does not matter for its calls.
     """
 
     credential: Callable[[Context], Credential] = bearer
@@ -104,7 +104,7 @@ class EnforcementOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What the client carries from one round of a call to the next, sealed. `call_id` names the execution."""
+    """The client's sealed state between rounds of a call. `call_id` names the execution."""
 
     call_id: str
     resume: str = ""
@@ -127,7 +127,7 @@ class _Round:
 
 class Enforcement:
     """A `ServerMiddleware` for one server. `server` is its id in the registry; `connect` makes the client, within the
-    running loop, when the first request comes. Raises UnsafeServerError for `passes` that name what is decided."""
+    running loop, at the first request. Raises UnsafeServerError for decided methods in `passes`."""
 
     def __init__(
         self, server: str, connect: Callable[[], AsyncClient], options: EnforcementOptions | None = None
@@ -139,7 +139,7 @@ class Enforcement:
         self.searches = True  # tool search is seen on the wire; False where the server itself asks about each tool
         self._connect = connect
         self._client: AsyncClient | None = None
-        self._watching: asyncio.Task[None] | None = None  # for clients that are gone
+        self._watching: asyncio.Task[None] | None = None  # ends sessions of absent clients
         self._found: dict[str, bytes] = {}  # definitions by name, as the last search showed them
         keys, seconds = self.options.state_keys, self.options.state_seconds
         security = (
@@ -181,7 +181,7 @@ class Enforcement:
         return session.of(ctx, self.options.credential(ctx)) if isinstance(session, ClientSessions) else session(ctx)
 
     def _during(self, ctx: Context) -> AbstractContextManager[None]:
-        """A request that is under way: its client is not gone."""
+        """The context of a request in progress, during which its client counts as present."""
         session = self.options.session
         return (
             session.during(ctx, self.options.credential(ctx))
@@ -190,7 +190,7 @@ class Enforcement:
         )
 
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """See `ServerMiddleware`. Raises MCPError for what is not allowed; without an id that is dropped."""
+        """As `ServerMiddleware`. Raises MCPError for a refused request; a refused notification is dropped."""
         if ctx.request_id is None:
             return await self._noted(ctx, call_next)
         if ctx.method in HARMLESS or ctx.method in self.options.passes:
@@ -209,8 +209,8 @@ class Enforcement:
         return await self._boundary(ctx, sealed)
 
     async def _noted(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """What has no id, or one that is none in JSON-RPC: notifications that may pass do, all else is dropped, since
-        nobody could be told of a denial."""
+        """A message without a valid JSON-RPC id: permitted notifications pass, all others are dropped, since a denial
+        has no receiver."""
         if ctx.method.startswith(_NOTE) and (ctx.method in NOTES or ctx.method in self.options.passes):
             return await call_next(ctx)
         logger.warning("a message without an id is dropped: no notification that may reach %s", self.server)
@@ -219,7 +219,7 @@ class Enforcement:
     # lists
 
     async def _list(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """The server's whole list in one page, without what the subject may not see."""
+        """The server's whole list in one page, without hidden definitions."""
         definitions = await self._definitions(ctx, call_next, ctx.method)
         shown = await self.visible(definitions, ctx, ctx.method)
         if not shown.allowed or shown.valid_until is None:
@@ -230,7 +230,7 @@ class Enforcement:
         return mcp_answers.listed(tools, _mcp_client(ctx), left, method=ctx.method)
 
     async def visible(self, definitions: Sequence[bytes], ctx: Context, method: str = LIST) -> ToolList:
-        """Which of these tools, or of what else `method` lists, the subject of `ctx` may see."""
+        """The definitions of a list `method` that the subject of `ctx` may see."""
         listing = Listing(self.server, definitions, ctx.protocol_version, method=method)
         return await self.client.filter_tools(listing, self.options.credential(ctx), session=self.session(ctx))
 
@@ -255,7 +255,8 @@ class Enforcement:
         raise _denied({"status": "deny"})
 
     async def _page(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Raises MCPError, the server's own, which says something only where nothing is inspected."""
+        """One page of the server's list. Raises the server's MCPError, with its text only where nothing is
+        inspected."""
         try:
             return await call_next(ctx)
         except MCPError as error:
@@ -267,7 +268,7 @@ class Enforcement:
             raise _denied({"status": "deny"}) from None
 
     async def _definition(self, ctx: Context, call_next: CallNext, call: CallParameters) -> bytes | None:
-        """The definition of what is asked for, as the server lists it; None if it lists none, or several."""
+        """The server's listed definition of a call's target; None for none or several."""
         if call.kind != "resource":
             method = "prompts/list" if call.kind == "prompt" else LIST
             return _one(await self._definitions(ctx, call_next, method), lambda one: one.get("name") == call.name)
@@ -286,8 +287,8 @@ class Enforcement:
     # calls
 
     async def _listened(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """The stream of what a modern client hears of, which is of the session that opened it: decided anew for as
-        long as it is open. Raises MCPError, which ends it, once it is not allowed any more."""
+        """The notification stream of a modern client, in the session that opened it, decided again while open. Raises
+        MCPError, which ends it, once it is no longer allowed."""
         refusal = _denied({"status": "deny"})
 
         async def watch() -> None:
@@ -334,7 +335,7 @@ class Enforcement:
         params = ctx.params or {}
         with _readable():
             call = mcp_answers.call_parameters(params, ctx.method)
-        # of another method the state came as the client wrote it: it is none
+        # for another method the state is the client's own text, so none
         before = _Round.read(params.get("requestState") if call.method in ROUNDS else None)
         decision = await self._closed(self._decided(ctx, call_next, call, before))
         if not decision.allowed:
@@ -357,7 +358,7 @@ class Enforcement:
             raise _denied({"status": "deny"})
         done, seen = False, Observation()
         inspect = partial(self._inspected, ctx, decision, seen) if self.options.inspects_results else None
-        # a completion or subscription enters nothing itself; whatever it calls, gets or reads is nested
+        # a completion or subscription enters nothing itself; its calls, gets and reads are nested
         decided = snapshot(call.kind, call.name, call.stated)
         entered = decided if call.method in ROUNDS else None
         listed = partial(self._definition, ctx, call_next)
@@ -392,7 +393,8 @@ class Enforcement:
         return inspected
 
     async def searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
-        """The result of a search, without what the subject may not see. Raises MCPError for one in another form."""
+        """The result of a search without tools hidden from the subject. Raises MCPError for one in an unknown
+        form."""
         try:
             tools = tool_search.found(result)
         except UnreadableResultError:
@@ -424,8 +426,8 @@ class Enforcement:
             raise _denied(mcp_answers.data(decision), decision.safe_message)
 
     async def _exchanged(self, ctx: Context, decision: Decision) -> str | None:
-        """The token that the call goes with, where it was allowed for one. Raises MCPError where there is none to be
-        had: no call is made, and its outcome says so."""
+        """The exchanged token of the call, if its allow requires one. Raises MCPError where the exchange fails: no
+        call is made, and the outcome is reported so."""
         try:
             wanted = Wanted.of(decision)
             if wanted is None or self.options.exchange is None:
@@ -437,7 +439,7 @@ class Enforcement:
             raise _denied({"status": "deny"}) from None
 
     async def _reported(self, decision: Decision, outcome: Outcome) -> None:
-        """Of a call that used up an answer, or with which something was to be carried out."""
+        """Report the outcome of a call with a redemption or an obligation."""
         if decision.redemption_id or decision.obligations:
             with anyio.CancelScope(shield=True):
                 await self.client.report_outcome(decision.decision_id, outcome, redemption_id=decision.redemption_id)
@@ -503,8 +505,8 @@ class Enforcement:
         return decision
 
     async def decide(self, asked: ToolCall, ctx: Context, *, duties: bool = False) -> Decision:
-        """The decision as it stands now; its reasons go to the log. `duties`: what it obliges to can be carried out
-        with this call."""
+        """The current decision; its reasons go to the log. `duties`: its obligations can be fulfilled with this
+        call."""
         asked = replace(asked, working_folder=self.options.working_folder)
         asking = self.client.decide(asked, self.options.credential(ctx), session=self.session(ctx))
         exchanges = duties and self.options.exchange is not None
@@ -526,7 +528,7 @@ class Enforcement:
         return False
 
     async def _elicited(self, ctx: Context, params: Mapping[str, Any]) -> Elicited | None:
-        """What the user answers to a request of the server, within our patience; None for no answer."""
+        """The user's answer to a server's request, within our patience; None for none."""
         result: ElicitResult | None = None
         with anyio.move_on_after(self.options.patience):
             try:
@@ -554,12 +556,12 @@ class Enforcement:
         raise _denied(mcp_answers.data(decision), decision.safe_message)
 
     async def _closed(self, answer: Awaitable[_Answer]) -> _Answer:
-        """The same, or a denial for every fault on the way."""
+        """The answer, or a denial for any fault."""
         try:
             return await answer
         except MCPError:
             raise
-        except Exception:  # whatever a server or our own code does, nothing passes
+        except Exception:  # any error of the server or our own code: nothing passes
             logger.exception("enforcement for %s failed", self.server)
             raise _denied({"status": "deny"}) from None
 
@@ -595,8 +597,8 @@ def attach(server: Any, enforcement: Enforcement) -> None:
 
 
 def _compared(handlers: Callable[[str], Any], method: str) -> Any:
-    """The server's handler of this method, which carries out no other call than the one that was decided: whatever a
-    middleware further in made of it."""
+    """The server's handler of a method, guarded to execute only the decided call, whatever an inner middleware made
+    of it."""
     entry = handlers(method)
     if entry is None or method not in (*CALLS, LISTEN):
         return entry
@@ -612,8 +614,7 @@ def _compared(handlers: Callable[[str], Any], method: str) -> Any:
 
 
 def _asked(ctx: Context) -> tuple[str, Call | None]:
-    """The request's method with what it asks for: one call, or all that a listener wants to hear of. Raises
-    MCPError."""
+    """The request's method with its target: one call, or a listener's subscriptions. Raises MCPError."""
     if ctx.method == LISTEN:
         return LISTEN, snapshot(LISTEN, "", (ctx.params or {}).get("notifications"))
     with _readable():
@@ -635,7 +636,7 @@ def _denied(data: Mapping[str, Any], message: str = mcp_answers.SAFE_MESSAGE) ->
 
 
 def _one(definitions: Sequence[bytes], meant: Callable[[dict[str, Any]], bool]) -> bytes | None:
-    """The one definition that is meant; None if there is none, or several."""
+    """The only definition that matches; None for none or several."""
     matching = [raw for raw in definitions if meant(json.loads(raw))]
     return matching[0] if len(matching) == 1 else None
 

@@ -1,6 +1,6 @@
-"""Calls and lists that arise within a FastMCP server and those that it mounts: its tool search lists and calls other
-tools behind one tool's name, and so do its tools that read resources and get prompts. The wire shows `call_tool`, and
-not what is meant."""
+"""Calls and lists within a FastMCP server and its mounted servers: its tool search lists and calls other tools behind
+one tool's name, and some of its tools read resources and get prompts. The wire shows `call_tool`, not the actual
+target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pdp.core.caller.mcp_answers import CallParameters
 from pdp.core.caller.tool_search import ToolSearch
 
 _attached: WeakKeyDictionary[FastMCP, Decides] = WeakKeyDictionary()
-# the execution for which FastMCP itself finds a component or collects a list: what it sees then reaches no agent
+# the execution for which FastMCP itself finds a component or collects a list, which never reaches the agent
 _finding: ContextVar[Execution | None] = ContextVar("pdp_finding", default=None)
 _LISTING = {
     "list_tools": "tools/list",
@@ -41,7 +41,8 @@ _LISTING = {
 
 
 def cover_fastmcp(server: FastMCP, enforcement: Decides) -> None:
-    """Have all that arises within `server`, and within whatever it mounts, now or later, ask `enforcement`."""
+    """Have `enforcement` decide all calls and lists within `server` and its mounted servers, present and later
+    ones."""
     _cover()
     _attached[server] = enforcement
 
@@ -66,7 +67,7 @@ def _cover() -> None:
         setattr(FastMCP, name, _listed(getattr(FastMCP, name), list_method))
 
 
-# components: what enters them, and by which call one of a mounted or remote server is entered from here
+# components: their entry methods, and the onward call into a mounted or remote server
 
 
 def _tool(tool: Any, arguments: dict[str, Any], *_: Any, **__: Any) -> Entry:
@@ -156,7 +157,7 @@ def _called(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
         running, own = executing.get(), _attached.get(server)
         if running is None:
             if any(each is server for root in list(_attached) for each in _servers(root)):
-                raise ToolError(mcp_answers.SAFE_MESSAGE)  # nobody knows for whom
+                raise ToolError(mcp_answers.SAFE_MESSAGE)  # no known subject
             return await method(server, *args, **kwargs)
         if own is not None and own is not running.enforcement:  # mounted, and attached by itself: both decide
             running = Execution(own, running.ctx, running.listed, None)

@@ -1,6 +1,6 @@
-"""Calls within a call. A decision is for one call: what the code of a tool, prompt or resource calls, gets or reads
-in turn is decided where it is entered, at the component itself, so that none of a framework's many ways there leads
-around it. What a middleware makes of a decided call is another call.
+"""Nested calls. A decision is for one call: calls, gets and reads by the code of a tool, prompt or resource are
+decided where the component is entered, so that none of a framework's ways there leads around it. A decided call that
+a middleware changes is another call.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Method: TypeAlias = Callable[..., Awaitable[Any]]
 
 
 def snapshot(kind: str, name: str, arguments: Mapping[str, Any] | None) -> Call | None:
-    """The call as it is now, whatever becomes of its arguments; None for one that is no JSON."""
+    """A copy of the call with its present arguments; None for arguments that are not JSON."""
     try:
         return kind, name, json.dumps(arguments, sort_keys=True)
     except (TypeError, ValueError, RecursionError):
@@ -42,7 +42,7 @@ def snapshot(kind: str, name: str, arguments: Mapping[str, Any] | None) -> Call 
 
 
 class UnsafeServerError(ValueError):
-    """The server cannot be enforced as it is set up; the message says what to change."""
+    """The server's setup cannot be enforced; the message names the fix."""
 
 
 class Decides(Protocol):
@@ -56,11 +56,11 @@ class Decides(Protocol):
         ...
 
     async def decide(self, call: ToolCall, ctx: Context) -> Decision:
-        """The decision about a call as it stands now."""
+        """The current decision about a call."""
         ...
 
     async def visible(self, definitions: Sequence[bytes], ctx: Context, method: str) -> ToolList:
-        """Which of what `method` lists the subject of `ctx` may see."""
+        """The definitions of a list `method` that the subject of `ctx` may see."""
         ...
 
     async def meant(self, ctx: Context, call: CallParameters) -> None:
@@ -68,15 +68,15 @@ class Decides(Protocol):
         ...
 
     async def searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
-        """The result of a search, without what the subject may not see. Raises MCPError."""
+        """The result of a search without tools hidden from the subject. Raises MCPError."""
         ...
 
 
 @dataclass(slots=True)
 class Execution:
-    """What is carried out for a request. `call` is decided and may be entered once; `parts` are components that carry
-    out what is decided, each for one call, or for any (None). `listed` is the definition by which the server lists
-    what is meant. `asked` is the request's method, with its call, as it was decided on the wire."""
+    """The execution of a request. `call` is decided and may be entered once; `parts` are components that execute
+    decided calls, each for one call, or for any (None). `listed` gets the server's listed definition of a target.
+    `asked` is the request's method and call, as decided on the wire."""
 
     enforcement: Decides
     ctx: Context
@@ -100,7 +100,7 @@ executing: ContextVar[Execution | None] = ContextVar("pdp_executing", default=No
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a method's arguments call, and to whom the component hands it on: by which call, or to which parts."""
+    """The call that a component's method enters, and its forwarding: the onward call, or the parts."""
 
     kind: str
     name: str

@@ -1,4 +1,4 @@
-"""An MCP proxy: a server that carries out nothing itself and passes what is allowed on to another server."""
+"""An MCP proxy: a server that forwards allowed requests to another server."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ _REQUESTS: Mapping[str, type[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The server behind: what a command starts, or an address."""
+    """The server behind the proxy: started by a command, or at an address."""
 
     place: ServerCommand | str
     exchange: TokenExchange | None = None
-    watched: bool = False  # what the process of a command does is heard, where this machine can tell
-    stands: Callable[[], bool] = lambda: True  # whether what runs is still what is decided about; else nothing passes
+    watched: bool = False  # observe the command's process, where this machine can
+    stands: Callable[[], bool] = lambda: True  # whether it is still the reviewed server; else nothing passes
     resource: Wanted | None = None  # what every request to the address needs a token for; None: nothing
 
     @asynccontextmanager
@@ -73,9 +73,9 @@ class Upstream:
         credential: Callable[[], Credential] = lambda: None,
         watch: EffectWatch | None = None,
     ) -> AsyncIterator[Client]:
-        """A client of it, whose answers are bounded (`mcp_transport`). `ended` is called when nothing more is to be
-        expected of it. `credential` is the subject's, which is exchanged for what is sent; `watch` is told what its
-        process does. Raises ProgramChangedError, OSError."""
+        """A client of the server, with bounded answers (`mcp_transport`). `ended` is called at the server's end.
+        `credential` is the subject's, to be exchanged for the sent token; `watch` gets the process's effects. Raises
+        ProgramChangedError, OSError."""
         if isinstance(self.place, str):
 
             async def token(method: str) -> str | None:
@@ -100,7 +100,7 @@ class Upstream:
 
     @property
     def watchable(self) -> bool:
-        """Whether what the server does can be heard."""
+        """Whether the server can be observed."""
         rules = self.place.confinement if isinstance(self.place, ServerCommand) else None
         return self.watched and rules is not None and rules.watchable
 
@@ -113,8 +113,8 @@ class Upstream:
 
 
 class Connections:
-    """Connections to the server behind, one for each owner: made when it is first needed, anew after it has ended. A
-    call that was under way then is not made again: it may have been carried out."""
+    """Connections to the server behind, one for each owner: opened when first needed, and again after its end. A call
+    in progress at the end is not repeated, because it may have been executed."""
 
     def __init__(self, upstream: Upstream, tasks: TaskGroup) -> None:
         self._upstream, self._tasks = upstream, tasks
@@ -122,8 +122,8 @@ class Connections:
 
     @asynccontextmanager
     async def of(self, owner: str, credential: Credential = None) -> AsyncIterator[Client]:
-        """The client of an owner, who comes with this credential. Raises UpstreamError where there is none to be
-        had, or it does not stand any more."""
+        """The client of an owner with this credential. Raises UpstreamError where the server is unavailable or no
+        longer the reviewed one."""
         if not self._upstream.stands():
             raise UpstreamError("the server behind is not what is decided about")
         one = self._by_owner.get(owner)
@@ -152,8 +152,8 @@ class Connections:
             pass
 
     def _make_room(self) -> None:
-        """Forget what has ended. Where all that there may be are left, the one that was not used for longest ends;
-        raises UpstreamError where all are in use."""
+        """Drop ended connections; at the limit, end the least recently used one. Raises UpstreamError where all are
+        in use."""
         self._by_owner = {owner: one for owner, one in self._by_owner.items() if not one.ended}
         if len(self._by_owner) < MAX_CONNECTIONS:
             return
@@ -165,7 +165,7 @@ class Connections:
     async def _hold(self, one: _Connection) -> None:
         """The connection, in a task of its own, until it ends or is idle."""
         try:
-            with Carried(None):  # what a connection sends by itself is of no call
+            with Carried(None):  # messages of the connection itself belong to no call
                 await self._held(one)
         except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
             logger.warning("a connection to the server behind ended: %s", type(error).__name__)
@@ -194,8 +194,8 @@ class UpstreamError(Exception):
 
 
 class _Connection:
-    """One connection, or an attempt at one. Entered, it is in use. It is `ended` when nobody is to use it any more,
-    and `over` when nobody does."""
+    """One connection, or an attempt at one. In use while entered. `ended`: not to be used any more; `over`: no longer
+    in use."""
 
     def __init__(self) -> None:
         self.client: Client | None = None
@@ -233,7 +233,7 @@ _HANDLERS = (
 
 
 def _has(capabilities: ServerCapabilities, method: str) -> bool:
-    """Whether the server says that it has such. Tools are always asked for."""
+    """Whether the server states the capability; tools count as stated."""
     of = {
         "prompts": capabilities.prompts,
         "resources": capabilities.resources,
@@ -243,14 +243,14 @@ def _has(capabilities: ServerCapabilities, method: str) -> bool:
 
 
 def _empty(method: str) -> dict[str, Any]:
-    """The list of a server that has none of its kind. Raises MCPError for what is no list."""
+    """The empty result of a list method. Raises MCPError for another method."""
     if method not in LISTS:
         raise MCPError(METHOD_NOT_FOUND, "Method not found")
     return {LISTS[method].member: []}
 
 
 class _Result(BaseModel, extra="allow"):
-    """A result as the server wrote it: the SDK's models drop what they do not know."""
+    """A result with all of the server's members; the SDK's models drop unknown ones."""
 
 
 def proxy(
@@ -281,7 +281,7 @@ def relay(name: str, upstream: Callable[[Context], AbstractAsyncContextManager[C
         raise MCPError(METHOD_NOT_FOUND, "Method not found")
 
     async def raw(ctx: Context, call_next: CallNext) -> HandlerResult:
-        """What has been decided, and pages for the enforcement, which makes the client's list of them."""
+        """Forward a decided request, or a page of a list for the enforcement."""
         request_type = _REQUESTS.get(ctx.method)
         if request_type is None or ctx.request_id is None:
             return await call_next(ctx)

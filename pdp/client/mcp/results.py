@@ -1,5 +1,5 @@
-"""What a server answers to an allowed call, on its way to the client: inspected, cut, or withheld. A result,
-an error, and a question to the user alike: a model may read each of them."""
+"""A server's answers to allowed calls, on their way to the client: inspected, redacted, or withheld. Results, errors
+and questions to the user alike, since a model may read each of them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _STATE = "requestState"  # the server's own, which is sealed before it leaves
 
 
 async def passed_on(method: str, result: dict[str, Any], inspect: Inspect | None) -> dict[str, Any]:
-    """What the client gets of the result of an allowed call, or of the server's question in a round of it.
+    """The client's part of an allowed call's result, or of the server's question in a round of it.
 
-    A tool's result that is withheld is replaced by an error that the model can read; of another method raises
-    MCPError. Without `inspect` every result passes as it is.
+    A withheld tool's result is replaced by an error that the model can read; for another method it raises MCPError.
+    Without `inspect` every result passes unchanged.
     """
     if inspect is None:
         return result
@@ -64,7 +64,7 @@ async def answered(ctx: Context, server: str, call_next: CallNext, inspect: Insp
 
 
 def _told(ctx: Context, server: str, raised: Exception) -> ErrorData:
-    """What the SDK makes of an exception: versions with a handshake tell its text, newer ones do not."""
+    """The SDK's error for an exception: versions with a handshake include its text, newer ones do not."""
     error = handler_exception_to_error_data(raised)
     if error is not None:
         return error

@@ -55,8 +55,8 @@ class Wanted:
 
     @classmethod
     def of(cls, decision: Decision) -> Wanted | None:
-        """What an allow obliges to exchange for; None where it does not. Raises ExchangeError for an obligation of
-        another kind, or that cannot be read."""
+        """The audience and scopes of an allow's token exchange; None without one. Raises ExchangeError for an
+        obligation of another kind, or an unreadable one."""
         if not decision.obligations:
             return None
         try:
@@ -127,7 +127,7 @@ class TokenExchange:
         return token
 
     async def _posted(self, form: Mapping[str, str]) -> Mapping[str, Any]:
-        """What the issuer answers. Raises ExchangeError."""
+        """The issuer's response. Raises ExchangeError."""
         try:
             basic = httpx2.BasicAuth(quote_plus(self.client_id), quote_plus(self.secret()))
             async with (
@@ -193,7 +193,7 @@ def _exceeds(granted: Mapping[str, Any], wanted: Wanted) -> bool:
 
 
 def _until(response: Mapping[str, Any], *tokens: str) -> float:
-    """Until when the token may be used again, by what the issuer says and both tokens say themselves."""
+    """The end of the token's reuse, by the issuer's response and both tokens' own expiries."""
     seconds = response.get("expires_in")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return 0.0
