@@ -118,8 +118,8 @@ class OperatorRequests:
     def request(
         self, person: Person, matter: OperatorMatter, call: Call, about: Sequence[Json], at_ns: int
     ) -> Approval:
-        """A new request. `call` says who has no vote, and what stands for the tool; `about` what no two open ones of
-        a tenant are about. Raises Outdated `approval.unsatisfiable`."""
+        """A new request. `call` has the parties without a vote, and the stand-in for the tool; `about` is the key of
+        which a tenant has at most one open request. Raises Outdated `approval.unsatisfiable`."""
         call = replace(call, server=matter.server)
         assert self.terms is not None  # noqa: S101 - `admit` has looked
         element, approval_id, policy = self.terms.element(), self.recorder.new_id(at_ns), self.running.policy
@@ -152,7 +152,7 @@ class OperatorRequests:
         )
 
     def shown(self, approval: Approval, matter: OperatorMatter, content: Json) -> Shown:
-        """What people see of a request."""
+        """The shown content of a request."""
         return Shown(
             approval_id=approval.id,
             tenant=approval.tenant,

@@ -1,10 +1,10 @@
 """The counterfactual search of explanations: the smallest sets of facts whose change would allow a
 denied call. Pure.
 
-The evaluation is an argument. The search is bounded, in size and in evaluations, and says when it gives up.
+The evaluation is an argument. The search is bounded, in size and in evaluations, and reports an incomplete result.
 
-Alternative values of a fact are taken from the document itself, the organisation's data and the
-literals of its packs: values that policy knows, not all that there are.
+Alternative values of a fact come from the document itself, the organisation's data and the literals of its packs, not
+from all possible values.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from pdp.core.outcome.policy import Bundle
 
 MAX_SIZE = 3
 MAX_SETS = 8
-CHUNK = 32  # documents that are evaluated together
-HELD_NS = 3_600_000_000_000  # how long an answer or a waiver would hold
-_CALL = "what-if"  # stands for the digest of a call whose checks did not pass
-Document = Mapping[str, Any]  # an input document that matched its schema
+CHUNK = 32  # documents evaluated together
+HELD_NS = 3_600_000_000_000  # assumed validity of an answer or a waiver
+_CALL = "what-if"  # in place of the digest of a call with failed checks
+Document = Mapping[str, Any]  # a valid input document
 _IDENTIFIED: tuple[tuple[str, Json], ...] = (
     ("/subject/source", "verified"),
     ("/subject/kind", "human"),
@@ -44,8 +44,8 @@ _NUMBER = re.compile(r"(?<![\w.\"])(\d{1,15})(?![\w.\"])")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of one fact: set it, or add an item to a list, or drop items from it. `also` are the facts that
-    follow from it (path, value)."""
+    """One change of one fact: set it, or add an item to a list, or drop items from it. `also` are dependent facts
+    (path, value)."""
 
     how: str  # "set" | "add" | "drop"
     path: str
@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class FactChange:
-    """One changed fact, as it was and as it would allow."""
+    """One changed fact, with its values before and after."""
 
     path: str
     before: Json
@@ -79,9 +79,9 @@ Evaluate = Callable[[list[dict[str, Any]]], Awaitable[Sequence[Outcome | None]]]
 async def search(
     document: Document, base: Outcome, steps: Sequence[Step], budget: int, evaluate: Evaluate, together: int = CHUNK
 ) -> SearchResult:
-    """Look for sets of at most MAX_SIZE steps, smallest first, within `budget` evaluations, of which some are made
-    `together`. Of larger sets those of steps that alone took a reason away come first. An evaluation that fails ends
-    the search: the next ones might cost a policy worker each."""
+    """The smallest sets of at most MAX_SIZE steps that allow, within `budget` evaluations, some of them `together`.
+    Among larger sets those of steps that remove a reason by themselves come first. A failed evaluation ends the
+    search, since the next ones might cost a policy worker each."""
     helpful, rest, tried = list[Step](), list(steps), 0
     waits: dict[int, list[tuple[Step, ...]]] = defaultdict(list)  # sets that end a wait, by size
     for size in range(1, MAX_SIZE + 1):
@@ -111,7 +111,7 @@ def _reasons(outcome: Outcome) -> set[tuple[str, str]]:
 
 
 def _sets(size: int, helpful: Sequence[Step], rest: Sequence[Step]) -> Iterator[tuple[Step, ...]]:
-    """Every set of that size; those of steps that alone took a reason away come first."""
+    """Every set of a size, those with helpful steps first."""
     for others in range(size + 1):
         for chosen in combinations(helpful, size - others):
             for more in combinations(rest, others):
@@ -119,7 +119,7 @@ def _sets(size: int, helpful: Sequence[Step], rest: Sequence[Step]) -> Iterator[
 
 
 def _compatible(sets: Iterable[tuple[Step, ...]]) -> Iterator[tuple[Step, ...]]:
-    """Without sets that change one fact in two ways."""
+    """The sets that change no fact twice."""
     for chosen in sets:
         written = [step.path for step in chosen if step.how == "set"]
         if len(set(written)) == len(written):
@@ -132,8 +132,8 @@ def _chunks(sets: Iterator[tuple[Step, ...]], size: int) -> Iterator[list[tuple[
 
 
 def _answered(document: Document, chosen: tuple[Step, ...], outcome: Outcome) -> tuple[Step, ...]:
-    """A call that would wait is allowed when what it waits for is answered: that is a fact too. Nothing where none
-    waits, or only a judge can answer: its verdict is not a fact that a person sets."""
+    """The set with evidence that meets a pending outcome's requirements. () for another outcome, and where a judge
+    would have to answer: its verdict is not a fact that a person sets."""
     judged = any(requirement.get("kind") == "judge" for requirement in outcome.requirements)
     if outcome.effect is not Effect.PENDING or judged:
         return ()
@@ -150,7 +150,7 @@ def _answered(document: Document, chosen: tuple[Step, ...], outcome: Outcome) ->
 
 
 def apply(document: Document, steps: Iterable[Step]) -> dict[str, Any]:
-    """The document with the steps taken. Parts that no step touches are shared with it: neither may be changed."""
+    """The document with the steps applied. Untouched parts are shared with it, so neither may be changed."""
     changed: Any = document
     for step in steps:
         for path, value in step.also:
@@ -164,7 +164,7 @@ def apply(document: Document, steps: Iterable[Step]) -> dict[str, Any]:
 
 
 def _shown(document: Document, sets: Sequence[tuple[Step, ...]]) -> tuple[tuple[FactChange, ...], ...]:
-    """The sets to show: of those that differ only in the value of a fact, the first, which is the nearest."""
+    """The sets to show; of those that differ only in a fact's value the first, which is the nearest."""
     several = {
         canonical([[s.how, s.path, None if s.how == "set" else s.value] for s in c]): c for c in reversed(sets)
     }
@@ -187,7 +187,7 @@ def _get(value: Any, path: str) -> Any:
 
 
 def _with(value: Any, path: Sequence[str], new: Json) -> Any:
-    """A copy of the value with another one at the path."""
+    """A copy of the value with `new` at the path."""
     first, *rest = path
     copied: Any = list(value) if isinstance(value, list) else dict(value)
     place: Any = int(first) if isinstance(value, list) else first
@@ -198,11 +198,11 @@ def _with(value: Any, path: Sequence[str], new: Json) -> Any:
 def alternatives(
     document: Document, bundle: Bundle, most: int, codes: Collection[str] = frozenset()
 ) -> tuple[Step, ...]:
-    """Single changes worth trying, the likeliest first and no more than `most`: checks that pass, rights that are
-    granted, arguments within limits, a session without history, a waiver, a tool of less risk. `codes` are those of
-    the answer's reasons: nothing else is worth a waiver.
+    """Candidate changes, likeliest first and at most `most`: passed checks, granted rights, arguments within limits,
+    a session without history, a waiver, a tool of less risk. `codes` are those of the answer's reasons, the only ones
+    to waive.
 
-    Documents and data may hold many thousands of names and numbers, so no more is looked at than is asked for.
+    Documents and data may hold many thousands of names and numbers, so candidates are made lazily.
     """
     vocabulary = _PolicyVocabulary.of(bundle)
     steps = chain(
@@ -223,7 +223,7 @@ def alternatives(
 
 @dataclass(frozen=True, slots=True)
 class _PolicyVocabulary:
-    """Names and numbers that the policy itself mentions; the numbers sorted."""
+    """Names and sorted numbers in the policy itself."""
 
     groups: tuple[str, ...]
     scopes: tuple[str, ...]
@@ -249,7 +249,7 @@ def _code(text: str) -> str:
 
 
 def _named(value: Any, keys: tuple[str, ...]) -> Iterator[str]:
-    """Texts under these keys, at any depth."""
+    """Texts under `keys`, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in keys:
@@ -269,7 +269,7 @@ def _numbers(value: Any) -> Iterator[int]:
 
 
 def _checks(document: Document) -> Iterator[Step]:
-    """Every check that failed, passed."""
+    """Each failed check as passed."""
     anonymous = document["checks"]["subject"]["status"] != "ok"
     for part in ("checks", "call_checks"):
         for name, check in document[part].items():
@@ -295,7 +295,7 @@ def _passed(document: Document, part: str, name: str) -> tuple[tuple[str, Json],
 
 
 def _rights(document: Document, vocabulary: _PolicyVocabulary) -> Iterator[Step]:
-    """Scopes that the tool asks for, groups that policy knows, a shorter chain, a person who is there."""
+    """The tool's scopes, the policy's groups, a shorter actor chain, a verified human."""
     subject = document["subject"]
     permissions = [p for target in document["targets"] for p in target["permissions"]]
     for scope in (*permissions, *vocabulary.scopes):
@@ -313,7 +313,7 @@ def _rights(document: Document, vocabulary: _PolicyVocabulary) -> Iterator[Step]
 
 
 def _arguments(document: Document, vocabulary: _PolicyVocabulary) -> Iterator[Step]:
-    """Without a kind of finding; numbers at limits that policy knows, the nearest first; switches the other way."""
+    """Arguments without a kind of finding; numbers at the policy's limits, nearest first; inverted booleans."""
     arguments = document["arguments"]
     for finding in arguments["findings"]:
         rest = [f for f in arguments["findings"] if f["kind"] != finding["kind"]]
@@ -328,14 +328,14 @@ def _arguments(document: Document, vocabulary: _PolicyVocabulary) -> Iterator[St
 
 
 def _nearest(numbers: Sequence[int], value: float) -> list[int]:
-    """The sorted numbers nearest to a value, and other than it."""
+    """The numbers nearest to a value, without itself."""
     low, high = bisect_left(numbers, value), bisect_right(numbers, value)
     near = [*numbers[max(0, low - _MAX_NUMBERS) : low], *numbers[high : high + _MAX_NUMBERS]]
     return sorted(near, key=lambda n: (abs(n - value), n))[:_MAX_NUMBERS]
 
 
 def _history(document: Document) -> Iterator[Step]:
-    """A session that has seen less."""
+    """A session with fewer labels and counts."""
     session = document["session"]
     for label in session["labels"]:
         yield Step("drop", "/session/labels", label)
@@ -347,7 +347,7 @@ def _history(document: Document) -> Iterator[Step]:
 
 
 def _waivers(document: Document, bundle: Bundle, codes: Collection[str]) -> Iterator[Step]:
-    """A signed waiver of what the baseline says may be waived: sooner had than another tool."""
+    """A signed waiver of a waivable code of the baseline, which is easier to get than another tool."""
     texts = (module.text for module in bundle.live if module.shipped)
     waivable = {code for text in texts for code in _WAIVABLE.findall(text)}
     for code in sorted(waivable.intersection(codes)):
@@ -363,7 +363,7 @@ def _waivers(document: Document, bundle: Bundle, codes: Collection[str]) -> Iter
 
 
 def _tool(document: Document) -> Iterator[Step]:
-    """A tool whose manifest says less of it."""
+    """A tool with a manifest of less risk."""
     for i, target in enumerate(document["targets"]):
         if target["risk_level"] > 1:
             yield Step("set", f"/targets/{i}/risk", "low", ((f"/targets/{i}/risk_level", 1),))

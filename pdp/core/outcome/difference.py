@@ -1,4 +1,4 @@
-"""The difference that another policy makes to one call: two answers, as far as they are compared. Pure."""
+"""The difference of two policies' answers to one call. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _COMPARED = ("effect", "requirements", "obligations", "reasons")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a policy answers to a call. Compared are effect, reasons (code and rule), requirements and obligations.
+    """A policy's answer to a call, compared by effect, reasons (code and rule), requirements and obligations.
 
-    Besides: `visible` are the targets that it shows of a list, `stages` the requirements of people that it would open
-    one after the other, None where nobody wanted to know; `judge`: it would then ask a judge that was not asked, and
-    what follows is not known. `problem` says why there is no answer, as a code.
+    Not compared: `visible` are the shown targets of a list, `stages` the requirements of people in the order of
+    opening (None: not computed); `judge`: it would ask a judge that was not asked, so its final answer is unknown.
+    `problem` is the code of a missing answer.
     """
 
     effect: str = ""
@@ -52,9 +52,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A decision that another policy answers otherwise. `part` is the first of effect, requirements, obligations and
-    reasons that differs; `reasons`: code and rule of what says so, or of an allow of what no longer keeps it from
-    being one."""
+    """A decision with another answer by another policy. `part` is the first differing one of effect, requirements,
+    obligations and reasons; `reasons` are (code, rule) of the new answer's causes, or for a new allow of the former
+    reasons that are gone."""
 
     decision: str
     part: str
@@ -83,7 +83,7 @@ class Difference:
 
     @property
     def rules(self) -> list[str]:
-        """What says so, in words."""
+        """The causes of the change, in words."""
         return [f"{rule} {code}" for code, rule in self.reasons] or ["the same rules"]
 
 

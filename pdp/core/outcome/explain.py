@@ -1,6 +1,6 @@
 """The parts of an explanation: facts with their trust, and requirements with their state. Pure.
 
-Everything is read from the input document that was evaluated; `decide` says who may see an explanation.
+Everything comes from the evaluated input document; `decide` controls who may see an explanation.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class FiredRule:
-    """One element that a rule gave. `file` is relative to the bundle, `line` from 1 or 0 where it is not known;
-    `waived_by` is the id of the waiver that softened it; `asserted` as of `SaidElement`. `pack` is empty for the
-    gate."""
+    """One element of a rule. `file` is relative to the bundle, `line` counts from 1, 0: unknown; `waived_by` is the
+    id of the waiver that softened it; `asserted` as in `SaidElement`. `pack` is "" for the gate."""
 
     pack: str
     rule: str
@@ -48,7 +47,7 @@ class FiredRule:
 @dataclass(frozen=True, slots=True)
 class LabelSource:
     """The call that put a label on subject and agent. `server`, `target` and `arguments` (canonical JSON) are empty
-    where they are not known, or not for this caller."""
+    where unknown, or not for this caller."""
 
     label: str
     code: str
@@ -62,7 +61,7 @@ class LabelSource:
 
 @dataclass(frozen=True, slots=True)
 class RequirementStory:
-    """One requirement as policy wants it; `state` is `open`, `met`, `refused`, `failed` or `expired`."""
+    """One requirement of the policy; `state` is `open`, `met`, `refused`, `failed` or `expired`."""
 
     element: Mapping[str, Json]
     state: str
@@ -70,8 +69,8 @@ class RequirementStory:
 
 
 def facts(document: Mapping[str, Json], schema: Mapping[str, Json]) -> tuple[Fact, ...]:
-    """Every fact of the document, by path. `schema` is the input schema of the bundle: `x-pdp-trust` says how far a
-    part is trusted; what a caller vouched for says so itself."""
+    """Every fact of the document, by path. `schema` is the bundle's input schema, whose `x-pdp-trust` is the trust in
+    a part; vouched facts are marked in the document."""
     caller = _text(document, "caller", "name")
     secrets = _secret_paths(document)
     collected = []
@@ -79,14 +78,14 @@ def facts(document: Mapping[str, Json], schema: Mapping[str, Json]) -> tuple[Fac
         top = path.split("/")[1]
         trust = _trust(document, schema, path)
         source = _source(document, top, trust, caller)
-        # findings are counted up to a limit, and made of arguments only; so what is shown is looked at itself
+        # findings are limited, and of arguments only, so the shown value is searched itself
         erased = any(_meets(path, secret) for secret in secrets) or withheld(value) != value
         collected.append(Fact(withheld_in(path), None if erased else value, trust, source, erased))
     return tuple(collected)
 
 
 def label_sources(document: Mapping[str, Json]) -> tuple[LabelSource, ...]:
-    """What put the session's labels there, as the document says."""
+    """The sources of the session's labels in the document."""
     session = document.get("session")
     rows = session.get("label_sources") if isinstance(session, Mapping) else None
     return tuple(
@@ -99,14 +98,14 @@ def label_sources(document: Mapping[str, Json]) -> tuple[LabelSource, ...]:
 
 
 def shown_arguments(document: Mapping[str, Json]) -> bytes:
-    """A call's arguments as canonical JSON; nothing where a credential was found in them, or stands there."""
+    """A call's arguments as canonical JSON; b"" where they hold a credential."""
     arguments = document.get("arguments")
     value = arguments.get("value") if isinstance(arguments, Mapping) else None
     return b"" if value is None or _secret_paths(document) or withheld(value) != value else canonical(value)
 
 
 def withheld_text(text: str) -> str:
-    """The text, unless a credential stands in it."""
+    """The text, or WITHHELD for one with a credential."""
     return WITHHELD if secret_in(text) else text
 
 
@@ -115,7 +114,7 @@ def withheld(value: Mapping[str, Json]) -> Mapping[str, Json]: ...
 @overload
 def withheld(value: Json) -> Json: ...
 def withheld(value: Json) -> Json:
-    """The value, without texts and names in which a credential stands."""
+    """The value with WITHHELD in place of texts and names with a credential."""
     if isinstance(value, str):
         return withheld_text(value)
     if isinstance(value, Mapping):
@@ -124,18 +123,18 @@ def withheld(value: Json) -> Json:
 
 
 def withheld_in(path: str) -> str:
-    """A JSON Pointer without names in which a credential stands."""
+    """A JSON Pointer with WITHHELD in place of names with a credential."""
     return "/".join(map(withheld_text, path.split("/")))
 
 
 def _meets(path: str, secret: str) -> bool:
-    """Whether one pointer leads to or through the other. A finding writes `*` for a name that it does not show."""
+    """Whether one pointer is the other or above it. A finding has `*` for a hidden name."""
     steps = zip(path.split("/"), secret.split("/"), strict=False)
     return all(other in (step, "*") for step, other in steps)
 
 
 def _leaves(value: Json, path: str) -> Iterator[tuple[str, Json]]:
-    """Objects are walked into, lists of objects too; a list of plain values is one fact."""
+    """The facts of a value: leaves of objects and of lists of objects; a list of plain values is one fact."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves(inner, f"{path}/{json_pointer.step(key)}")
@@ -157,7 +156,7 @@ def _trust(document: Mapping[str, Json], schema: Mapping[str, Json], path: str) 
     properties = schema.get("properties")
     described = properties.get(top) if isinstance(properties, Mapping) else None
     declared = described.get("x-pdp-trust") if isinstance(described, Mapping) else None
-    if declared == "service":  # the service's own: as sure as what it saw
+    if declared == "service":  # the service's own
         return "observed"
     return declared if isinstance(declared, str) and declared in TRUSTS else "asserted"
 
@@ -173,7 +172,7 @@ def _source(document: Mapping[str, Json], top: str, trust: str, caller: str) -> 
 
 
 def _secret_paths(document: Mapping[str, Json]) -> tuple[str, ...]:
-    """The paths of arguments that findings call secrets."""
+    """The paths of arguments with a finding of a secret."""
     arguments = document.get("arguments")
     findings = arguments.get("findings") if isinstance(arguments, Mapping) else None
     return tuple(
@@ -189,10 +188,9 @@ def stories(
     opened: Sequence[Mapping[str, Json]],
     effect: str,
 ) -> tuple[RequirementStory, ...]:
-    """Every requirement that policy wants and no waiver softened, in the order in which they are opened.
+    """Every unwaived requirement of the policy, in the order of opening.
 
-    `opened` is the stage that the answer shows; one that is there but gave no element of its own stands in for
-    another that failed.
+    `opened` is the answer's stage; one of its elements without a rule replaces a failed requirement.
     """
     elements = [
         {**rule.element, "pack": rule.pack} for rule in fired if rule.rule == "require" and not rule.waived_by
@@ -203,7 +201,7 @@ def stories(
 
 
 def _turn(element: Mapping[str, Json]) -> tuple[bool, int, str, str]:
-    """Its place in the order of `rego/pdp/decision.rego`: judges before people, then by stage."""
+    """The sort key by the order of `rego/pdp/decision.rego`: judges before people, then by stage."""
     stage = _number(element, "stage")
     return element.get("kind") != "judge", stage, str(element.get("pack")), str(element.get("id"))
 
@@ -246,8 +244,8 @@ def _wanted(element: Mapping[str, Json]) -> str:
 
 
 def _state(document: Mapping[str, Json], element: Mapping[str, Json]) -> tuple[str, bool]:
-    """Its state by the evidence that was weighed, the worst live answer first; and whether one has expired.
-    Says the same as `rego/pdp/evidence.rego`, for people only: nothing is decided by it."""
+    """The state by the weighed evidence, the worst live answer first; and whether all answers have expired. The same
+    as `rego/pdp/evidence.rego`, for people only: nothing is decided by it."""
     call, time, evidence = document.get("call"), document.get("time"), document.get("evidence")
     digest = call.get("digest") if isinstance(call, Mapping) else None
     now = time.get("ns") if isinstance(time, Mapping) else 0

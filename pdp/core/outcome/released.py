@@ -1,6 +1,6 @@
-"""A release of policy as reviewers read it: who signed it, what was proved of its change, and the votes it costs.
+"""A release of policy for reviewers: signers, proof of its change, and forecast votes.
 
-Its texts are the release's author's. None of them is looked into here.
+Its texts are the release author's, uninterpreted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ Standing: TypeAlias = Literal["in_force", "waiting", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class ReleaseProof:
-    """What its signers say was proved. `of_it`: it begins at the policy and data that the release before named.
-    `forecast` is that of votes, as the release has it, with the instants of its time as `first_ns` and `last_ns`."""
+    """The proof as its signers state it. `of_it`: it begins at the policy and data of the former release.
+    `forecast` is the release's forecast of votes, with its time from `first_ns` to `last_ns`."""
 
     verdict: Literal["proved", "widens", "not proved"]
     found: tuple[str, ...]  # codes
@@ -26,16 +26,16 @@ class ReleaseProof:
 
     @property
     def open(self) -> tuple[str, ...]:
-        """What was found and is not accepted."""
+        """Findings that are not accepted."""
         accepted = frozenset(self.accepted)
         return tuple(code for code in self.found if code not in accepted)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRelease:
-    """One release. `signers` are roles and ids of configured keys whose signature is good; `before` is the serial of
-    the one that was in force before (0: none that is known), `same`: with the same policy and data; `problem` is the
-    code for which it is refused."""
+    """One release. `signers` are roles and ids of configured keys with a good signature; `before` is the serial of
+    the former release in force (0: unknown), `same`: with the same policy and data; `problem` is the code of its
+    refusal."""
 
     standing: Standing
     serial: int
@@ -52,8 +52,7 @@ class ReadRelease:
 
 @dataclass(frozen=True, slots=True)
 class ReadReleases:
-    """The releases that a server has, the newest first; `problem` is the code of what is wrong with the file that is
-    there."""
+    """The releases of a server, newest first; `problem` is the code of the present file's problem."""
 
     releases: tuple[ReadRelease, ...] = ()
     problem: str = ""
