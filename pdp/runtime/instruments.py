@@ -129,16 +129,6 @@ class Losses:
         self.telemetry.count("pdp.policy.workers.lost", {"pdp.cause": why})
 
 
-@dataclass(frozen=True, slots=True)
-class KeptCounts:
-    """Counts what became of the search for kept results; a callback of `KeptAnswers`."""
-
-    telemetry: Telemetry
-
-    def __call__(self, outcome: str) -> None:
-        self.telemetry.count("pdp.policy.kept", {"pdp.outcome": outcome})
-
-
 @dataclass(slots=True)
 class Levels:
     """Gauges, set periodically on the event loop: no other thread reads the parts."""

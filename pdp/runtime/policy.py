@@ -15,7 +15,7 @@ from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, deciding_host, released_parts, replaying_host
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.foundation import Foundation
-from pdp.runtime.instruments import KeptCounts, Losses
+from pdp.runtime.instruments import Losses
 from pdp.runtime.secrets.reference import secret
 
 
@@ -36,9 +36,13 @@ def wire_policy(process: Foundation, losses: Losses, admits: Admits | None) -> W
     opa, engines, entropy = options.opa, options.embedded(), environment.entropy
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
     host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
+
+    def count(outcome: str) -> None:
+        telemetry.count("pdp.policy.kept", {"pdp.outcome": outcome})
+
     # whether an OPA is there, and still holds this bundle, only its answers tell
-    counting = None if telemetry is SILENT else KeptCounts(telemetry)
-    answers = KeptAnswers(0 if opa else options.kept_mb << 20, entropy, on_find=counting)
+    kept_bytes = 0 if opa else options.kept_mb << 20
+    answers = KeptAnswers(kept_bytes, entropy, on_find=None if telemetry is SILENT else count)
     folders = (shipped_rego(), options.folder)
     source = FolderSource(host, *folders, environment.gate, options.packs, answers=answers, admits=admits)
     return WiredPolicy(host, replaying_host(host, opa, engines), source, answers)

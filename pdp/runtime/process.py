@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdp import __version__
 from pdp.content import ArgumentContent
+from pdp.core.bytes.digest import former_keys, keyed_index
 from pdp.core.call.registered import Admits
 from pdp.core.check import NS
 from pdp.core.outcome.answer import Terms
@@ -47,7 +48,7 @@ from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
 from pdp.operate.reload import Reloads
 from pdp.operate.runs import Runs
-from pdp.policy.source import Host, KeptBundles
+from pdp.policy.source import KeptBundles
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
 from pdp.registry.keys import renewed_keys
@@ -64,7 +65,7 @@ from pdp.runtime.instruments import Levels, Losses, Ports, fact_builder, observe
 from pdp.runtime.log_process import LogProcess, PublishedBeside
 from pdp.runtime.policy import WiredPolicy, shadows, wire_policy
 from pdp.runtime.secrets.reference import secret
-from pdp.runtime.shared_sessions import shared_sessions
+from pdp.sessions.options import redis_missing
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
@@ -134,7 +135,29 @@ class Process(Foundation):
 
     @cached_property
     def redis(self) -> RedisSessions | None:
-        return shared_sessions(self)
+        """Sessions of the store's processes on Redis, where they lie there; its driver is an extra."""
+        options = self.settings.sessions.redis
+        if options is None:
+            return None
+        try:
+            from pdp.sessions.on_redis import RedisSessions  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError:
+            raise redis_missing() from None
+        reference, where = options.password, "sessions.redis.password"
+
+        def namespace(key: bytes) -> str:
+            return keyed_index(key, "redis", self.store.origin)[:16]
+
+        sessions = RedisSessions(
+            options,
+            namespace(self.index_key),
+            self.environment.entropy,
+            password=secret(reference, self.settings.vault, where=where, at_least=1) if reference else b"",
+            former=tuple((namespace(key), later) for key, later in former_keys(self.index_key)),
+            on_loss=lambda: self.telemetry.count("pdp.sessions.lost", {}),
+        )
+        self.store.keep_sessions(sessions)
+        return sessions
 
     @cached_property
     def sessions(self) -> StoredSessions:
@@ -163,10 +186,6 @@ class Process(Foundation):
     @cached_property
     def policy(self) -> WiredPolicy:
         return wire_policy(self, self.losses, self.admits)
-
-    @cached_property
-    def host(self) -> Host:
-        return self.policy.host
 
     @cached_property
     def shadows(self) -> ShadowPolicies:
@@ -464,7 +483,7 @@ class Process(Foundation):
             background.clock_part(clock, self.runs),
             *(() if self.redis is None else (self.redis.part,)),
             Part("identity", close=self.identity.close),
-            Part("engines", close=self.host.close),
+            Part("engines", close=self.policy.host.close),
             self.state.part,
             self.kinds.part,
             *background.watching(self.reloads, watch_seconds),

@@ -280,7 +280,8 @@ async def test_a_decision_under_an_older_policy_is_replayed_under_it(world: Worl
         assert (await decided(world, ALICE, "git_log", {"max_count": 90})).effect == DENY
         found = await explain(world, decision_id=answer.decision_id)
         assert (found.effect, found.reproduced, found.policy.digest) == (ALLOW, True, digest)
-        assert [e.closed for e in world.process.host._engines].count(False) <= 2  # what was opened for it is closed
+        closed = [e.closed for e in world.process.policy.host._engines]
+        assert closed.count(False) <= 2  # what was opened for it is closed
         db = world.process.store._opened.writer
         db.execute("DELETE FROM artefacts WHERE digest = ?", (digest,))
         gone = await explain(world, decision_id=answer.decision_id)

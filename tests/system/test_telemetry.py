@@ -396,6 +396,6 @@ async def test_policy_that_is_refused_is_counted_once(tmp_path: Path) -> None:
 
 async def test_lost_worker_is_counted(tmp_path: Path) -> None:
     async with watched(tmp_path) as (world, watch):
-        on_kill = world.process.host._on_kill
+        on_kill = world.process.policy.host._on_kill
         on_kill("timeout")
         assert watch.points("pdp.policy.workers.lost") == [({"pdp.cause": "timeout"}, 1)]

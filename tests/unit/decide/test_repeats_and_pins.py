@@ -214,17 +214,17 @@ async def test_a_policy_whose_reload_was_cut_short_becomes_active_later(world: W
 async def test_a_policy_whose_activation_could_not_be_recorded_becomes_active_later(world: World) -> None:
     reloads, pack = world.process.reloads, world.sandbox.policy / "packs/acme/acme.rego"
     pack.write_text(pack.read_text() + "\n# stricter\n")
-    before, commit = world.process.state.policy.digest, world.process.recorder._entry
+    before, commit = world.process.state.policy.digest, world.process.recorder.entry
 
     def unavailable(*_args: Any, **_named: Any) -> None:
         raise Unavailable("record.unavailable", "the disk is full")
 
-    world.process.recorder._entry = unavailable
+    world.process.recorder.entry = unavailable
     with pytest.raises(Unavailable):
         await reloads(("policy",), by="")
     assert world.process.state.policy.digest == before
-    assert [e.closed for e in world.process.host._engines] == [False, True]
-    world.process.recorder._entry = commit
+    assert [e.closed for e in world.process.policy.host._engines] == [False, True]
+    world.process.recorder.entry = commit
     await world.reload()
     assert world.process.state.policy.digest != before
 
