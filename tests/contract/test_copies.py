@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, Table, delete, func, insert, select
+from sqlalchemy import Connection, Table, delete, func, insert, select, text
 from support import dictionary
 from support.lives import ISSUER, KEY, MARA, OPERATOR, OTHER, OTTO, VICTIM, WHY, erasures, everything, lived
 from support.stored import AT, a_grant, an_approval, an_id, entry, shown_of
@@ -26,9 +26,10 @@ from pdp.core.call.sessions import UNOBSERVED, observed
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.core.record.stored import CallKeys, PairChange, RaiseMark, ReplyRow, SessionRow
 from pdp.decide.commit import CLOCK
-from pdp.store import sealed
+from pdp.store import carrying_over, sealed
 from pdp.store import tables as t
 from pdp.store.approvals import tables as answers
+from pdp.store.approvals.tables import to_row
 from pdp.store.copies import NOT_RECORDED, CopiedStore, CopyReader, fill_from, write_copy
 from pdp.store.copying import fill_empty, snapshot
 from pdp.store.opening import AnyStore
@@ -111,6 +112,57 @@ async def test_a_copy_brings_back_all_records_and_no_permission(
     assert again.switch_epoch() > store.switch_epoch()
     await again.commit(entry(6000))  # it goes on, with the numbers after those of the copy
     assert again.size() == size + 1
+
+
+async def test_of_a_build_before_the_first_release_what_denies_is_carried_over(
+    place: Any, where: dict[str, Any], there: dict[str, Any]
+) -> None:
+    """The tables of such a build are these, with one of its own and without their number in `meta`."""
+    store = place.open()
+    await store.commit(entry(0))
+    fixed = {"scope": "quarantine", "engaged": True, "at_ns": AT, "until_ns": 0}
+    rows: list[tuple[Table, dict[str, Any]]] = [
+        (t.switches, {**dict.fromkeys(t.switches.c.keys(), "x"), **fixed}),
+        (t.calls, {"idx": "c", "tenant": "acme", "subject": "s", "salt": b"s", "digest": "d", "created_ns": AT}),
+    ]
+    for seq, state in enumerate((State.DENIED, State.PENDING)):
+        rows.append((answers.approvals, {**to_row(an_approval(seq, state=state)), "seq": seq}))
+    verdicts = ({"call_digest": str(refuses), "refused": refuses} for refuses in (False, True))
+    rows += [(answers.evidence, {**_EVIDENCE, **verdict}) for verdict in verdicts]
+    with pytest.raises(ConfigurationFault) as refused:
+        snapshot(StoreOptions(**where), b"", lambda db: carrying_over.read(db, lambda _origin, _rows: None))
+    assert refused.value.code == "store.carried"
+
+    def make_old(db: Connection) -> int:
+        for table, row in rows:
+            db.execute(insert(table).values(**row))
+        db.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
+        db.execute(text("INSERT INTO alembic_version VALUES ('0025')"))
+        return db.execute(delete(t.meta).where(t.meta.c.name == "tables")).rowcount
+
+    await store.transact(make_old)
+    await store.close()
+    with pytest.raises(ConfigurationFault) as old:
+        place.open()
+    assert old.value.code == "store.prerelease"
+    logs: dict[str, list[Any]] = {}
+    taken = snapshot(
+        StoreOptions(**where),
+        b"",
+        lambda db: carrying_over.read(db, lambda origin, found: logs.update({origin: list(found())})),
+    )
+    assert [index for index, _, _ in logs[store.origin]] == [0]
+    begin = (1, "new.example/log", LATER, "begin")
+    fill_empty(StoreOptions(**there), b"", lambda db: carrying_over.fill_from(db, taken, *begin))
+    place.where = there
+    again = place.open(seed="again")
+    assert (again.origin, again.size()) == ("new.example/log", 0)
+    assert {(row.scope, row.engaged) for row in again.switches()} == {("quarantine", True), ("everything", True)}
+    assert again.high_water(t.RESTORED) >= LATER
+    assert await read(again, answers.approvals.c.state) == [(State.DENIED,)]
+    assert await read(again, answers.evidence.c.call_digest) == [("True",)]
+    assert await read(again, t.calls.c.idx) == [("c",)]
+    assert (await again.commit(entry(1))).index == 0
 
 
 _SESSION = {
