@@ -8,7 +8,7 @@ import pytest
 from support.stored import AT, an_id, entry
 
 from pdp.core.errors import Unavailable
-from pdp.store import feed as feeds
+from pdp.store import log_reads as feeds
 from pdp.store.followed import FollowedLog
 from pdp.store.opening import AnyStore
 from pdp.store.options import StoreOptions
