@@ -21,7 +21,8 @@ Read = Callable[[int, int], Awaitable[Sequence[tuple[bytes, bytes]]]]
 
 class LogFeed:
     """The log as its consumers read it, one behind the other: each row is read, hashed and parsed once for all of
-    them. `records` and `leaves` read from an index on, archived records too; `archived` is how many of them there are.
+    them. `records` and `leaves` read from an index on, archived records too; `archived` is how many of these there
+    are.
 
     Records alone are held, which nobody's erasure concerns, and so many bytes of them. A consumer that is further
     behind reads again. Archived records are not held: who wants their bytes has them from the archive.
