@@ -120,7 +120,7 @@ async def test_records_with_their_values(store: Any, where: dict[str, Any], monk
             one = reader.decision(entries[2].record_id)
             assert one is not None
             assert one[0] == entries[2].record
-            assert one[1] == {row.path: (row.salt, row.data) for row in entries[2].values}
+            assert one[1] == {row.path: (row.salt, row.data) for row in entries[2].of(ValueRow)}
             assert reader.decision("unknown") is None
             assert (reader.artefact("d" * 64), reader.artefact("e" * 64)) == (b"{}", None)
             assert reader.marks().items() >= {"release": 3, "release.org.d": 2}.items()
