@@ -59,7 +59,7 @@ class Channel:
     async def call(self, name: str, /, **given: Any) -> Any:
         """The result of a call to the other end. Raises its fault, or `away`."""
         if not self._open():
-            raise self._gone()
+            raise self._away_fault()
         ident = next(self._ids)
         answer = self._waiting[ident] = asyncio.get_running_loop().create_future()
         try:
@@ -101,7 +101,7 @@ class Channel:
                 self._writer.transport.abort()
             for answer in self._waiting.values():
                 if not answer.done():
-                    answer.set_exception(self._gone())
+                    answer.set_exception(self._away_fault())
 
     def _received(self, message: Mapping[str, Any]) -> None:
         if "tell" in message:
@@ -125,7 +125,7 @@ class Channel:
             log.exception("%s: internal error", name)
             self._send({"id": ident, "fault": [Unavailable.__name__, *self._away, ""]})
 
-    def _gone(self) -> Fault:
+    def _away_fault(self) -> Fault:
         return Unavailable(*self._away)
 
 

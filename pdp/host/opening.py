@@ -37,8 +37,8 @@ class ClientStreams:
         )
         self._info = {"name": name, "version": version}
         with Path(os.devnull).open("rb") as nothing:
-            self._stdin = _taken(0, nothing.fileno())
-        self.stdout = _taken(1, 2)
+            self._stdin = _moved(0, nothing.fileno())
+        self.stdout = _moved(1, 2)
         self._ready = threading.Event()
         self._hear: Callable[[bytes], None] = lambda _line: None
         # a daemon: nothing ends a read but the client
@@ -79,9 +79,9 @@ class ClientStreams:
             return
         if not all(isinstance(params.get(name), kind) for name, kind in _TEXTS):
             return
-        wanted = params["protocolVersion"]
+        protocol_version = params["protocolVersion"]
         result = {
-            "protocolVersion": wanted if wanted in HANDSHAKES else HANDSHAKES[-1],
+            "protocolVersion": protocol_version if protocol_version in HANDSHAKES else HANDSHAKES[-1],
             "capabilities": CAPABILITIES,
             "serverInfo": self._info,
         }
@@ -92,7 +92,7 @@ class ClientStreams:
                 left = left[os.write(self.stdout, left) :]
 
 
-def _taken(standard: int, instead: int) -> int:
+def _moved(standard: int, instead: int) -> int:
     """A descriptor of our own for a standard stream, in whose place there is another one."""
     own = fcntl.fcntl(standard, fcntl.F_DUPFD_CLOEXEC, 3)
     os.dup2(instead, standard)

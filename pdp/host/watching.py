@@ -74,8 +74,8 @@ def _program(arch: int, place: int, *, files: bool, network: bool) -> Sequence[t
     lines = [(_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, arch), (_RETURN, 0, 0, _ALLOW), (_LOAD, 0, 0, _NR)]
     notify, allow = (_RETURN, 0, 0, _NOTIFY), (_RETURN, 0, 0, _ALLOW)
     for name, row in _TABLE.items():
-        wanted = {"file": files, "network": network, "process": True}[_kind(name)]
-        if not wanted or place >= len(row):
+        reported = {"file": files, "network": network, "process": True}[_kind(name)]
+        if not reported or place >= len(row):
             continue
         if name in ("open", "openat"):
             flags = _ARGUMENTS + 8 * (1 if name == "open" else 2)

@@ -86,8 +86,8 @@ class Signals:
                 raise Overloaded("signal.full", "Too many revocations are in force; send it again later.")
             reply = ReplyRow(key, content, KIND, "", signal.event.encode(), "", 0, at_ns)
             await self.recorder.find_accounts(stream.tenant, signal.subjects)
-            made = partial(events.signal, stream=stream, signalled=signal, index=key)
-            entry = self.recorder.event(stream.tenant, KIND, made, (*rows, reply), at_ns)
+            record = partial(events.signal, stream=stream, signalled=signal, index=key)
+            entry = self.recorder.event(stream.tenant, KIND, record, (*rows, reply), at_ns)
             try:
                 await self._durable(entry)
             except InvalidRequest:  # the id came with other content at the same time

@@ -64,7 +64,7 @@ class WatchedFile(Generic[T]):
             self._good_ns = at_ns  # the constructor has just read it
         if now or self._looked_ns is None or not 0 <= at_ns - self._looked_ns < _LOOK_AGAIN_NS:
             self._looked_ns = at_ns
-            self._look(at_ns)
+            self._read_if_changed(at_ns)
         return self._content if at_ns - self._good_ns <= self._max_stale_ns else None
 
     @property
@@ -76,7 +76,7 @@ class WatchedFile(Generic[T]):
         """Time since the file was last seen good."""
         return 0 if self._good_ns is None else max(0, at_ns - self._good_ns)
 
-    def _look(self, at_ns: int) -> None:
+    def _read_if_changed(self, at_ns: int) -> None:
         try:
             if self._confirmed and _stamp(self._path.stat()) == self._stamp and not self.problem:
                 self._good_ns = at_ns

@@ -67,19 +67,19 @@ class VerdictCache:
         """The opinion that is kept, or that of the session under way, or that of a new one (`run`). A caller that
         joins waits for its own `within_s` only. Raises TimeoutError, TooManySessionsError."""
         if (kept := self._kept.get(key)) is not None:
-            return _again(kept)
+            return _from_cache(kept)
         task = self._under_way.get(key)
         if task is not None:
             done, _ = await asyncio.wait((task,), timeout=within_s)
             if not done or task.cancelled():
                 raise TimeoutError
-            return _again(task.result())
+            return _from_cache(task.result())
         if len(self._under_way) >= self._sessions or self._tenants[key.tenant] >= self._own_sessions:
             raise TooManySessionsError
         task = asyncio.ensure_future(self._run(key, run))
         self._under_way[key] = task
         self._tenants[key.tenant] += 1
-        task.add_done_callback(lambda _: self._over(key))
+        task.add_done_callback(lambda _: self._ended(key))
         return await asyncio.shield(task)  # it goes on for other waiting calls, and for the cache
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class VerdictCache:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _over(self, key: VerdictKey) -> None:
+    def _ended(self, key: VerdictKey) -> None:
         del self._under_way[key]
         self._tenants[key.tenant] -= 1
         if not self._tenants[key.tenant]:
@@ -102,7 +102,7 @@ class VerdictCache:
         return opinion
 
 
-def _again(opinion: Opinion) -> Opinion:
+def _from_cache(opinion: Opinion) -> Opinion:
     """A cached opinion, without its cost."""
     return replace(opinion, cached=True, tokens_in=0, tokens_out=0, latency_ms=0)
 

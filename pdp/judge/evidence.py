@@ -47,7 +47,7 @@ class VerdictRecorder(Protocol):
         self,
         tenant: str,
         kind: str,
-        made: Callable[[Stamp], bytes],
+        record: Callable[[Stamp], bytes],
         steps: tuple[Step, ...],
         at_ns: int,
         *,
@@ -104,7 +104,7 @@ class Judging:
                 elements.append(SourcedEvidence(element, answered))
                 continue
             prompt = str(element["for"].get("prompt", ""))
-            seen = seen or await self._seen(context)
+            seen = seen or await self._input(context)
             if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
                 elements.append(SourcedEvidence(element, answered))
         return tuple(elements)
@@ -113,17 +113,17 @@ class Judging:
         self, context: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Ask the judge about each requirement for it, all at once, and wait as long as the caller can."""
-        wanted = [element for element in opened if element["kind"] == "judge"]
-        if not wanted:
+        judge_elements = [element for element in opened if element["kind"] == "judge"]
+        if not judge_elements:
             return ()
-        seen = await self._seen(context)
+        seen = await self._input(context)
         # refusals during the evaluation, which may have been long, count
         stored = await self.store.for_call(context.keys)
         refused = _refused(stored, at_ns) if _same_call(context, stored) else {}
-        if standing := tuple(filter(None, (_standing(refused, element) for element in wanted))):
+        if standing := tuple(filter(None, (_standing(refused, element) for element in judge_elements))):
             return standing
         running: dict[asyncio.Task[SourcedEvidence | None], str] = {}  # with the basis that an allow must have
-        for element in wanted:
+        for element in judge_elements:
             basis = self._basis(seen, str(element.get("prompt", "")))
             if (task := self._ask(context, seen, element, basis, at_ns)) is not None:
                 running[task] = basis
@@ -141,7 +141,7 @@ class Judging:
             return tuple(held for held in counts if held.element["verdict"] != "allow")
         return counts
 
-    async def _seen(self, context: CallContext) -> JudgeInput:
+    async def _input(self, context: CallContext) -> JudgeInput:
         """The judge's input, with earlier calls from the records that bear on the call."""
         return judge_input(context, await self.store.read(lambda: earlier_calls(self.store, context.facts)))
 
@@ -192,28 +192,28 @@ class Judging:
             log.exception("judge: internal error; no verdict")
             opinion = Opinion("unavailable")
         expires_ns = max(self.clock.paced_ns(), at_ns) + int(seconds * NS)
-        made = self._answered(context, element, basis, opinion, _verdict(opinion, seen), expires_ns)
-        held = SourcedEvidence(json.loads(made.element), made)
+        answered = self._answered(context, element, basis, opinion, _verdict(opinion, seen), expires_ns)
+        held = SourcedEvidence(json.loads(answered.element), answered)
         try:
-            await self._commit(made, opinion, context.fresh)
+            await self._commit(answered, opinion, context.fresh)
         except Conflict:  # a stored refusal, or another process of the fleet gave the call another digest first
-            if not made.refused:
+            if not answered.refused:
                 return None
-            await self._refuse_again(context, made, opinion)
+            await self._refuse_again(context, answered, opinion)
         except Fault as fault:
             _lost(fault)
         else:
             return held
-        return held if made.refused else None
+        return held if answered.refused else None
 
-    async def _refuse_again(self, context: CallContext, made: Answered, opinion: Opinion) -> None:
+    async def _refuse_again(self, context: CallContext, answered: Answered, opinion: Opinion) -> None:
         """Store the refusal again, for the call's final digest."""
         row = (await self.store.for_call(context.keys)).row
-        if row is None or row.digest == made.call_digest:
+        if row is None or row.digest == answered.call_digest:
             return
-        element = canonical({**json.loads(made.element), "call": row.digest})
+        element = canonical({**json.loads(answered.element), "call": row.digest})
         try:
-            await self._commit(replace(made, call_digest=row.digest, element=element), opinion, None)
+            await self._commit(replace(answered, call_digest=row.digest, element=element), opinion, None)
         except Conflict:
             return  # one is stored already
         except Fault as fault:
@@ -228,20 +228,20 @@ class Judging:
         verdict: Verdict,
         expires_ns: int,
     ) -> Answered:
-        made = judged(element, context.call.digest, verdict, expires_ns)
+        element_evidence = judged(element, context.call.digest, verdict, expires_ns)
         return Answered(
             call_digest=context.call.digest,
             requirement_sha256=digest(element),
             tenant=context.tenant,
             kind="judge",
-            element=canonical(made),
+            element=canonical(element_evidence),
             expires_ns=expires_ns,
             created_ns=self.clock.paced_ns(),
             basis=basis,
             asker=context.keys.asker,
             refused=opinion.verdict == "deny",
             subject_index=context.subject_index,
-            opinion=canonical(_told(opinion)),
+            opinion=canonical(_for_approvers(opinion)),
         )
 
     async def _commit(self, answered: Answered, opinion: Opinion, fresh: CallRow | None) -> None:
@@ -361,7 +361,7 @@ def _lost(fault: Fault) -> None:
     log.error("judge: a verdict could not be recorded and is lost: %s", fault.code)
 
 
-def _told(opinion: Opinion) -> dict[str, Json]:
+def _for_approvers(opinion: Opinion) -> dict[str, Json]:
     """The part of a verdict that approvers may read."""
     return {
         "status": opinion.status,

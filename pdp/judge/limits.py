@@ -191,9 +191,11 @@ class Budgets:
 
     def reserve(self, tenant: str, tokens_in: int, tokens_out: int) -> Reservation | None:
         """Reserve a session's possible cost; None when it could exceed the budget."""
-        used, budget = self._of(tenant), self._own.get(tenant, self._default)
+        used, budget = self._usage(tenant), self._own.get(tenant, self._default)
         tokens, cost = tokens_in + tokens_out, self.cost_micros(tokens_in, tokens_out)
-        if _over(budget, used.tokens + used.reserved_tokens + tokens, used.cost_micros + used.reserved_micros + cost):
+        if _exceeds(
+            budget, used.tokens + used.reserved_tokens + tokens, used.cost_micros + used.reserved_micros + cost
+        ):
             return None
         used.reserved_tokens += tokens
         used.reserved_micros += cost
@@ -210,22 +212,22 @@ class Budgets:
 
     def status(self) -> Mapping[str, Json]:
         """The usage of today, of the tenants with the most."""
-        self._turn()
+        self._begin_day()
         most = sorted(self._used.items(), key=lambda entry: -entry[1].tokens)[:_SHOWN]
         return {t: {"tokens": used.tokens, "cost": used.cost_micros / MICROS} for t, used in most}
 
-    def _of(self, tenant: str) -> TenantUsage:
-        self._turn()
+    def _usage(self, tenant: str) -> TenantUsage:
+        self._begin_day()
         return self._used.setdefault(tenant, TenantUsage())
 
-    def _turn(self) -> None:
+    def _begin_day(self) -> None:
         """Begin a new day. A session under way at midnight counts for the day on which it began."""
         day = self._wall() // DAY_NS
         if day != self._day:
             self._day, self._used = day, {}
 
 
-def _over(budget: JudgeBudget, tokens: int, cost_micros: int) -> bool:
+def _exceeds(budget: JudgeBudget, tokens: int, cost_micros: int) -> bool:
     if budget.tokens_per_day is not None and tokens > budget.tokens_per_day:
         return True
     return budget.cost_per_day is not None and cost_micros > budget.cost_per_day * MICROS

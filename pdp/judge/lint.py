@@ -110,7 +110,7 @@ def _lines(file: AnyFile) -> Iterator[tuple[int, str]]:
 def _section(file: SectionFile, prompts: set[str]) -> Iterator[PromptProblem]:
     for prompt in file.head.prompts or ():
         if prompt not in prompts:
-            yield file.problem(2, "unknown_prompt", f"there is no prompt {prompt}; there is {_all(prompts)}.")
+            yield file.problem(2, "unknown_prompt", f"there is no prompt {prompt}; there is {_listing(prompts)}.")
     for rule, line in file.body.rules:
         if not rule.startswith(f"{file.head.id}."):
             text = f"the rule {rule} does not begin with the section's id; call it {file.head.id}.<name>."
@@ -202,11 +202,11 @@ def _unknown_rules(file: AnyFile, rules: set[str], families: set[str]) -> Iterat
     shown = {rule: example.line for example in file.body.examples for rule in example.rules}
     for rule, at in (named | shown).items():
         if rule not in rules and (rule in shown or rule.partition(".")[0] in families):
-            text = f"there is no rule {rule} in this file or in the base prompt; there is {_all(rules)}."
+            text = f"there is no rule {rule} in this file or in the base prompt; there is {_listing(rules)}."
             yield file.problem(at, "unknown_rule", text)
 
 
-def _all(names: set[str]) -> str:
+def _listing(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 

@@ -60,7 +60,7 @@ class KeepingGate:
     def check(self, bundle: Bundle) -> GateReport:
         """As `process.check`, which is not asked again about what passed last. Blocks."""
         about = rests_on(bundle)
-        report = self._kept(about)
+        report = self._kept_report(about)
         if report is not None:
             log.info("the policy is the one that passed the load gate at an earlier start")
             return report
@@ -69,7 +69,7 @@ class KeepingGate:
             self._keep(about, report)
         return report
 
-    def _kept(self, about: str) -> GateReport | None:
+    def _kept_report(self, about: str) -> GateReport | None:
         try:
             kept = KeptReport.model_validate_json(Folder(self.folder, "the state folder").read(FILE))
             if kept != KeptReport.of(about, kept.report):

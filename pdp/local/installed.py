@@ -295,12 +295,12 @@ class LocalInstallation(InstallationFolder):
     def sign(self, at_ns: int) -> None:
         """Sign all pins and waivers, as author and reviewer, with keys that are dropped afterwards. The new public
         keys are written last: until then a running decision point keeps its last good set."""
-        made, term = {name: Ed25519PrivateKey.generate() for name in SIGNERS}, SigningTerm(at_ns, DAYS * DAY_NS)
+        keys, term = {name: Ed25519PrivateKey.generate() for name in SIGNERS}, SigningTerm(at_ns, DAYS * DAY_NS)
         for signing in (sign_set, sign_waivers):
             for name in SIGNERS:
-                signing(self.registry, made[name], term, renew=name == SIGNERS[0])
+                signing(self.registry, keys[name], term, renew=name == SIGNERS[0])
         for name in SIGNERS:
-            write_file(self.folder / "keys" / f"{name}.pub.pem", public_pem(made[name]))
+            write_file(self.folder / "keys" / f"{name}.pub.pem", public_pem(keys[name]))
 
     def startable(self, server: LocalServer) -> None:
         """Store the start of a server, after its definitions are pinned: before, no proxy starts it."""

@@ -40,12 +40,12 @@ def notices(name: str, decision: Decision, state: Path | None) -> Iterator[str]:
         match = _ID.fullmatch(decision.decision_id)
         more = f" Why: {own_command(state, 'explain', decision.decision_id)}" if match else ""
         yield f"{called} was denied{why}{more}"
-    for wanted in decision.pending.requirements if decision.pending is not None else ():
-        page = f", or at {visible(wanted.url)}" if wanted.url else ""
-        if wanted.kind == "consent" and _ID.fullmatch(wanted.approval_id):
+    for each in decision.pending.requirements if decision.pending is not None else ():
+        page = f", or at {visible(each.url)}" if each.url else ""
+        if each.kind == "consent" and _ID.fullmatch(each.approval_id):
             yield f"{called} waits for you: {own_command(state, 'consent', 'list')}{page}"
-        elif _SHORT_CODE.fullmatch(wanted.short_code):
-            yield f"{called} waits for you: {own_command(state, 'approvals', 'approve', wanted.short_code)}{page}"
+        elif _SHORT_CODE.fullmatch(each.short_code):
+            yield f"{called} waits for you: {own_command(state, 'approvals', 'approve', each.short_code)}{page}"
 
 
 def say(text: str) -> None:

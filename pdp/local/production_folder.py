@@ -154,7 +154,7 @@ def found(folder: Path, answers: Answers, listed: Definitions, review: Review | 
     except OSError as error:
         raise ConfigurationFault("init.folder", f"The folder cannot be made ({error.strerror}).") from None
     try:
-        made = _written(draft, answers, listed, review, at_ns)
+        result = _written(draft, answers, listed, review, at_ns)
         for place in draft.rglob("*"):
             place.chmod(0o700 if place.is_dir() else 0o600)
         folder.mkdir(mode=0o700)  # of two at once, one
@@ -163,7 +163,7 @@ def found(folder: Path, answers: Answers, listed: Definitions, review: Review | 
         raise ConfigurationFault("init.folder", f"The folder cannot be written ({error.strerror}).") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return made
+    return result
 
 
 def _written(folder: Path, answers: Answers, listed: Definitions, review: Review | None, at_ns: int) -> Founded:
@@ -304,7 +304,7 @@ def _ask(folder: Path, answers: Answers, manifests: Sequence[Manifest]) -> bool:
     reading = [each for each in manifests if each.kind is None and each.annotations.read_only]
     if not reading:
         return False
-    tool = min(reading, key=lambda each: len(_wanted(each)))
+    tool = min(reading, key=lambda each: len(_required_arguments(each)))
     _write(folder / "ask.json", json.dumps(tool.definition, ensure_ascii=False))
     content = {
         "target": ADDRESS,
@@ -314,7 +314,7 @@ def _ask(folder: Path, answers: Answers, manifests: Sequence[Manifest]) -> bool:
         "bearer_file": "trial/user.token",
         "server": answers.server,
         "tool": tool.name,
-        "arguments": _wanted(tool),
+        "arguments": _required_arguments(tool),
         "definition_file": "ask.json",
     }
     head = "# A first call, for `pdp decide`: the values of the arguments are made up.\n"
@@ -322,7 +322,7 @@ def _ask(folder: Path, answers: Answers, manifests: Sequence[Manifest]) -> bool:
     return True
 
 
-def _wanted(tool: Manifest) -> dict[str, Json]:
+def _required_arguments(tool: Manifest) -> dict[str, Json]:
     """The arguments that the schema demands, with values of their types."""
     schema: Any = tool.input_schema
     properties = schema.get("properties") or {}

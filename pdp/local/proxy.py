@@ -63,7 +63,7 @@ async def serve(
         inspects_results=True,
         working_folder=server.folder,
     )
-    upstream = Upstream(behind, stands=lambda: _stands(home, server))
+    upstream = Upstream(behind, stands=lambda: _is_as_pinned(home, server))
     beginning = asyncio.create_task(resident.begun())  # it takes seconds, as the server may
     beginning.add_done_callback(lambda task: None if task.cancelled() else task.exception())
     enforcement = Enforcement(server.id, lambda: _PatientClient(user, resident, server), options)
@@ -188,7 +188,7 @@ class _PatientClient(AsyncClient):
         return decision
 
 
-def _stands(home: LocalInstallation, server: LocalServer) -> bool:
+def _is_as_pinned(home: LocalInstallation, server: LocalServer) -> bool:
     """Whether the running server is the one pinned in the folder, with its confinement; logs a difference."""
     try:
         here = str(Path.cwd()) == server.folder

@@ -368,9 +368,9 @@ class Resident:
             return before
         if before is not None:
             await before.client.close()
-        made = self._named(profile) if profile.target is not None else await self._own(agent, profile)
-        self._connected[agent.id] = made
-        return made
+        connected = self._named(profile) if profile.target is not None else await self._own_point(agent, profile)
+        self._connected[agent.id] = connected
+        return connected
 
     def _named(self, profile: HookProfile) -> _Connected:
         caller, bearer = profile.caller_token_file, profile.bearer_file
@@ -378,7 +378,7 @@ class Resident:
         client = AsyncClient(str(profile.target), tls=profile.tls(), token=token, observe=profile.observe)
         return _Connected(profile, client, lambda: None if bearer is None else profile.token(bearer))
 
-    async def _own(self, agent: Agent, profile: HookProfile) -> _Connected:
+    async def _own_point(self, agent: Agent, profile: HookProfile) -> _Connected:
         own = self._point()
         await own.ready()
         claims = Claims(local.LOCAL_ISSUER, own.home.user, own.home.claims(agent.id))

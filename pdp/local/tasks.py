@@ -93,7 +93,7 @@ class Tasks:
     def session(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> Session:
         """The session of a call, with the task that its process was given."""
         with self._lock:
-            if (state := self._of(agent, conversation, lineage)) is not None:
+            if (state := self._conversation(agent, conversation, lineage)) is not None:
                 state.asked = True
                 return Session(state.session, state.words, parent=state.parent)
             word = self._known.get((agent, conversation, None))
@@ -105,7 +105,7 @@ class Tasks:
         """Take note of an answer. Where the decision point knows that session otherwise, as after a restart of ours,
         the one in which to ask again."""
         with self._lock:
-            conversation_state = self._of(agent, conversation, lineage)
+            conversation_state = self._conversation(agent, conversation, lineage)
             if conversation_state is None or session.task_by_agent:
                 return None
             codes = {reason.code for reason in decision.reasons}
@@ -122,7 +122,7 @@ class Tasks:
                     conversation_state.renew()
             return None
 
-    def _of(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> _Conversation | None:
+    def _conversation(self, agent: str, conversation: str, lineage: tuple[Process, ...]) -> _Conversation | None:
         """A person's conversation with the process of a call."""
         conversations = (self._known.get((agent, conversation, each)) for each in lineage)
         return next((each for each in conversations if each is not None), None)

@@ -165,8 +165,8 @@ class Admin:
             content = keyed_index(self.index_key, "switch content", *fields_of_ask)
             kept = await self.store.read(lambda: self.store.reply(key)) if ask.request_id else None
             if kept is not None:
-                return await self._again(kept, content, row)
-            checked = self._known(row, at) if row.engaged and not ask.unlisted else not row.engaged
+                return await self._kept_result(kept, content, row)
+            checked = self._is_known(row, at) if row.engaged and not ask.unlisted else not row.engaged
             epoch = self.store.switch_epoch() + 1
 
             def reply(record_id: str) -> ReplyRow:
@@ -175,7 +175,7 @@ class Admin:
             ref = await self.recorder.switch(row, at, reply if ask.request_id else None)
             return SwitchResult(row, epoch, ref, checked)
 
-    async def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> SwitchResult:
+    async def _kept_result(self, kept: ReplyRow, content: str, row: SwitchRow) -> SwitchResult:
         """The kept answer to this id. Raises InvalidRequest for other content, or when that is no longer true."""
         if kept.content != content:
             raise InvalidRequest(
@@ -194,7 +194,7 @@ class Admin:
         """The engaged switches, without those that released themselves, swept or not."""
         return tuple(row for row in self.store.switches() if not ended(row.until_ns, at_ns))
 
-    def _known(self, row: SwitchRow, at_ns: int) -> bool:
+    def _is_known(self, row: SwitchRow, at_ns: int) -> bool:
         """Whether the name of a switch is known to exist. A misspelt name would stop nothing unnoticed, so it raises
         InvalidRequest with the nearest known one. While a set is unreadable an unknown name is accepted, and
         False."""

@@ -50,7 +50,7 @@ class QuorumRecords:
         if state.missing_ns:
             await self._missing(state)
         else:
-            await self._there(state)
+            await self._note_present(state)
 
     async def _missing(self, state: Cosigning) -> None:
         now, since_ns = self.clock.now_ns(), self._since_ns()
@@ -67,7 +67,7 @@ class QuorumRecords:
             await self.store.put_in_force({_SINCE: str(since_ns)})
             self._noted_ns = now
 
-    async def _there(self, state: Cosigning) -> None:
+    async def _note_present(self, state: Cosigning) -> None:
         self._noted_ns, since_ns = None, self._since_ns()
         if since_ns:  # first, so that a process that ends here leaves nothing to count from
             await self.store.put_in_force({_SINCE: ""})

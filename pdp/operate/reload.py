@@ -236,7 +236,7 @@ class Reloads:
             return Reloaded("directory", False, {})
         changes = await source.reload(at)
         for change in changes:
-            made = partial(
+            record = partial(
                 records.directory,
                 revision=change.revision,
                 members=change.people,
@@ -244,7 +244,7 @@ class Reloads:
                 changed=change.changed,
                 problem=change.problem,
             )
-            await self.recorder.commit_event(change.tenant, "directory", made, (), at)
+            await self.recorder.commit_event(change.tenant, "directory", record, (), at)
             source.activate(change)
             self.state.fleet.note("directory", {change.tenant: source.of(change.tenant).revision})
             self._people.pop(change.tenant, None)
@@ -286,8 +286,8 @@ class Reloads:
         if (outcome := (read, refused)) == self._secrets_said:
             return
         if read or refused:
-            made = partial(events.secrets, read=read, refused=refused)
-            await self.recorder.commit_event("", "secrets", made, (), at_ns)
+            record = partial(events.secrets, read=read, refused=refused)
+            await self.recorder.commit_event("", "secrets", record, (), at_ns)
         self._secrets_said = outcome
 
     def _say_unfillable(self) -> None:

@@ -53,8 +53,8 @@ class GatewayGuardPlugin(Plugin):
             or config.conditions
             or set(config.hooks) != HOOKS
         ):
-            wanted = f"mode: sequential, on_error: fail, hooks: {sorted(HOOKS)} and no conditions"
-            raise UnenforcedPluginError(f"plugin {config.name!r}: say {wanted}")
+            required_mode = f"mode: sequential, on_error: fail, hooks: {sorted(HOOKS)} and no conditions"
+            raise UnenforcedPluginError(f"plugin {config.name!r}: say {required_mode}")
         self._guard = self.guard()
         self._running: OrderedDict[str, CallVerdict] = OrderedDict()
 

@@ -66,7 +66,9 @@ class GuardedTools:
             call = FrameworkCall(tool.name, arguments, call_id, self._identify(context.context))
             verdict = await asyncio.to_thread(self._guard.ahead, call)
             # a denial needs no answer: the model gets it right before the call would run
-            return verdict.waiting is not None or (verdict.allowed and await _own(own, context, arguments, call_id))
+            return verdict.waiting is not None or (
+                verdict.allowed and await _needs_approval(own, context, arguments, call_id)
+            )
 
         async def before(data: Any) -> ToolGuardrailFunctionOutput:
             verdict = await asyncio.to_thread(self._guard.begin, self._call(tool, data.context))
@@ -95,7 +97,7 @@ class GuardedTools:
         )
 
 
-async def _own(own: Any, *given: Any) -> bool:
+async def _needs_approval(own: Any, *given: Any) -> bool:
     """The tool's own setting of whether it needs an approval."""
     answer = own(*given) if callable(own) else own
     return bool(await answer if inspect.isawaitable(answer) else answer)

@@ -174,16 +174,16 @@ class ToolGuard:
     def ahead(self, call: FrameworkCall) -> CallVerdict:
         """As `ask`, for frameworks that want to know whether a call waits before they begin it: `begin` takes what
         is allowed here, once. Asking twice would use up an approval and then find it used."""
-        return self._kept(self._ahead, self._allowed(call) or self.ask(call))
+        return self._keep(self._ahead, self._allowed(call) or self.ask(call))
 
     def begin(self, call: FrameworkCall) -> CallVerdict:
         """As `ask`, right before the framework executes the call, for frameworks that report its result later by
         `end`."""
-        return self._kept(self._running, self._allowed(call) or self.ask(call))
+        return self._keep(self._running, self._allowed(call) or self.ask(call))
 
     def end(self, call: FrameworkCall, result: Any, *, failed: bool = False) -> Any:
         """As `ran`, of a call that was begun. The result of another one is withheld."""
-        verdict = self._taken(self._running, call)
+        verdict = self._take(self._running, call)
         if verdict is None:
             logger.error("a call of %r was carried out without an allow", call.tool)
             return WITHHELD
@@ -209,7 +209,7 @@ class ToolGuard:
         if not done.noted and done.server_code != "session.unknown":  # of one in which nothing was decided
             logger.warning("a session could not be ended, and ends by time: %s", done.code)
 
-    def _kept(self, kept: OrderedDict[str, CallVerdict], verdict: CallVerdict) -> CallVerdict:
+    def _keep(self, kept: OrderedDict[str, CallVerdict], verdict: CallVerdict) -> CallVerdict:
         if verdict.allowed:
             with self._lock:
                 kept[verdict.call.execution] = verdict
@@ -217,7 +217,7 @@ class ToolGuard:
                     kept.popitem(last=False)
         return verdict
 
-    def _taken(self, kept: OrderedDict[str, CallVerdict], call: FrameworkCall) -> CallVerdict | None:
+    def _take(self, kept: OrderedDict[str, CallVerdict], call: FrameworkCall) -> CallVerdict | None:
         """The kept verdict of this execution, for one use."""
         with self._lock:
             verdict = kept.pop(call.execution, None)
@@ -225,7 +225,7 @@ class ToolGuard:
 
     def _allowed(self, call: FrameworkCall) -> CallVerdict | None:
         """An allow that was asked ahead for this very call, and still holds."""
-        verdict = self._taken(self._ahead, call)
+        verdict = self._take(self._ahead, call)
         return verdict if verdict is not None and verdict.digest == call.digest and verdict.allowed else None
 
     def _question(self, call: FrameworkCall) -> ToolCall:

@@ -73,7 +73,7 @@ class ClientSessions:
         if owner is None:
             return None
         client = self._clients.pop(owner, None)
-        if client is None or self._gone(client, now):
+        if client is None or self._is_absent(client, now):
             self._over += [] if client is None else [client]
             client = _Client(Session(f"mcp-{uuid.uuid4()}"), credential, now)
         client.credential, client.used = credential, now
@@ -100,7 +100,7 @@ class ClientSessions:
         """End the sessions of absent clients, until cancelled."""
         while True:
             now = time.monotonic()
-            for owner in [owner for owner, each in self._clients.items() if self._gone(each, now)]:
+            for owner in [owner for owner, each in self._clients.items() if self._is_absent(each, now)]:
                 self._over.append(self._clients.pop(owner))
             await self._end(client)
             due = min((each.used for each in self._clients.values() if not each.requests), default=now)
@@ -113,7 +113,7 @@ class ClientSessions:
         with anyio.move_on_after(_END_SECONDS, shield=True):
             await self._end(client)
 
-    def _gone(self, client: _Client, now: float) -> bool:
+    def _is_absent(self, client: _Client, now: float) -> bool:
         return not client.requests and now - client.used >= self._seconds
 
     async def _end(self, client: AsyncClient) -> None:

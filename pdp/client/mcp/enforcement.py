@@ -271,10 +271,10 @@ class Enforcement:
         """The server's listed definition of a call's target; None for none or several."""
         if call.kind != "resource":
             method = "prompts/list" if call.kind == "prompt" else LIST
-            return _one(await self._definitions(ctx, call_next, method), lambda one: one.get("name") == call.name)
+            return _only(await self._definitions(ctx, call_next, method), lambda one: one.get("name") == call.name)
         if call.method != COMPLETE:
             listed = await self._definitions(ctx, call_next, "resources/list")
-            if definition := _one(listed, lambda one: one.get("uri") == call.name):
+            if definition := _only(listed, lambda one: one.get("uri") == call.name):
                 return definition
         try:
             templates = await self._definitions(ctx, call_next, "resources/templates/list")
@@ -282,7 +282,7 @@ class Enforcement:
             if error.code != METHOD_NOT_FOUND:
                 raise
             return None
-        return _one(templates, lambda one: _is_of(one.get("uriTemplate"), call))
+        return _only(templates, lambda one: _is_of(one.get("uriTemplate"), call))
 
     # calls
 
@@ -307,7 +307,7 @@ class Enforcement:
             await self._closed(self._subscribed(ctx, call_next, opened))
             watching = asyncio.create_task(watch())
             listed = partial(self._definition, ctx, call_next)
-            token = executing.set(Execution(self, ctx, listed, None, asked=_asked(ctx)))
+            token = executing.set(Execution(self, ctx, listed, None, asked=_decided_target(ctx)))
             try:
                 return await self._page(ctx, call_next)
             finally:
@@ -320,13 +320,13 @@ class Enforcement:
         """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed; for a
         client that wants to hear of lists alone, unless it may list; and in another session than the `opened` one."""
         with _readable():
-            wanted = mcp_answers.subscriptions(ctx.params)
+            subscribed = mcp_answers.subscriptions(ctx.params)
         if self.session(ctx) != opened:
             raise _denied({"status": "deny"})
-        if not wanted and not (shown := await self.visible((), ctx)).allowed:
+        if not subscribed and not (shown := await self.visible((), ctx)).allowed:
             raise _denied({"status": "deny"}, shown.safe_message)
-        for call in wanted:
-            decision = await self.decide(await self._asked(ctx, call_next, call, _Round.read(None)), ctx)
+        for call in subscribed:
+            decision = await self.decide(await self._tool_call(ctx, call_next, call, _Round.read(None)), ctx)
             if not decision.allowed:
                 raise _denied(mcp_answers.data(decision), decision.safe_message)
             await self._reported(decision, "done")
@@ -429,10 +429,10 @@ class Enforcement:
         """The exchanged token of the call, if its allow requires one. Raises MCPError where the exchange fails: no
         call is made, and the outcome is reported so."""
         try:
-            wanted = Wanted.of(decision)
-            if wanted is None or self.options.exchange is None:
+            terms = Wanted.of(decision)
+            if terms is None or self.options.exchange is None:
                 return None
-            return await self.options.exchange.token(self.options.credential(ctx), wanted)
+            return await self.options.exchange.token(self.options.credential(ctx), terms)
         except ExchangeError as error:
             logger.warning("no token is exchanged for a call of %s: %s %s", self.server, error, decision.decision_id)
             await self._reported(decision, "failed")
@@ -444,7 +444,7 @@ class Enforcement:
             with anyio.CancelScope(shield=True):
                 await self.client.report_outcome(decision.decision_id, outcome, redemption_id=decision.redemption_id)
 
-    async def _asked(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> ToolCall:
+    async def _tool_call(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> ToolCall:
         return ToolCall(
             self.server,
             call.name,
@@ -463,7 +463,7 @@ class Enforcement:
         """The decision, after people had their time where this round or this version lets us wait for them."""
         if self.searches and call.kind == "tool":
             await self.meant(ctx, call)
-        tool_call = await self._asked(ctx, call_next, call, before)
+        tool_call = await self._tool_call(ctx, call_next, call, before)
         params = ctx.params or {}
         action = mcp_answers.answered(params) if before.resume and not before.of_server else None
         confirmed = mcp_answers.answered(params, mcp_answers.CONFIRMATION) if before.confirmed else None
@@ -504,11 +504,11 @@ class Enforcement:
             decision = await self.decide(again, ctx, duties=True)
         return decision
 
-    async def decide(self, asked: ToolCall, ctx: Context, *, duties: bool = False) -> Decision:
+    async def decide(self, call: ToolCall, ctx: Context, *, duties: bool = False) -> Decision:
         """The current decision; its reasons go to the log. `duties`: its obligations can be fulfilled with this
         call."""
-        asked = replace(asked, working_folder=self.options.working_folder)
-        asking = self.client.decide(asked, self.options.credential(ctx), session=self.session(ctx))
+        call = replace(call, working_folder=self.options.working_folder)
+        asking = self.client.decide(call, self.options.credential(ctx), session=self.session(ctx))
         exchanges = duties and self.options.exchange is not None
         decision = mcp_answers.unobliging(await asking, (KIND,) if exchanges else ())
         if not decision.allowed:
@@ -605,7 +605,7 @@ def _compared(handlers: Callable[[str], Any], method: str) -> Any:
 
     async def handler(ctx: Context, params: Any) -> Any:
         running = executing.get()
-        if running is None or running.asked != _asked(replace(ctx, method=method)):
+        if running is None or running.asked != _decided_target(replace(ctx, method=method)):
             logger.error("a middleware changed a call after it had been decided; it is denied")
             raise _denied({"status": "deny"})
         return await entry.handler(ctx, params)
@@ -613,7 +613,7 @@ def _compared(handlers: Callable[[str], Any], method: str) -> Any:
     return replace(entry, handler=handler)
 
 
-def _asked(ctx: Context) -> tuple[str, Call | None]:
+def _decided_target(ctx: Context) -> tuple[str, Call | None]:
     """The request's method with its target: one call, or a listener's subscriptions. Raises MCPError."""
     if ctx.method == LISTEN:
         return LISTEN, snapshot(LISTEN, "", (ctx.params or {}).get("notifications"))
@@ -635,7 +635,7 @@ def _denied(data: Mapping[str, Any], message: str = mcp_answers.SAFE_MESSAGE) ->
     return MCPError(mcp_answers.DENIED, message, dict(data))
 
 
-def _one(definitions: Sequence[bytes], meant: Callable[[dict[str, Any]], bool]) -> bytes | None:
+def _only(definitions: Sequence[bytes], meant: Callable[[dict[str, Any]], bool]) -> bytes | None:
     """The only definition that matches; None for none or several."""
     matching = [raw for raw in definitions if meant(json.loads(raw))]
     return matching[0] if len(matching) == 1 else None

@@ -130,7 +130,7 @@ def _searching(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
         names = {tool.name, _onward(tool, "_original_name", "_backend_name", tool.name)} & (search.find | search.call)
         if running is None or not names:
             return await method(tool, arguments, *args, **kwargs)
-        with _told():
+        with _refusal_as_result():
             for name in names:
                 await running.enforcement.meant(running.ctx, CallParameters(name, arguments, {}))
         result = await method(tool, arguments, *args, **kwargs)
@@ -139,7 +139,7 @@ def _searching(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
         unfiltered = CallToolResult(
             content=result.content, structured_content=result.structured_content, is_error=result.is_error
         )
-        with _told():
+        with _refusal_as_result():
             shown = await running.enforcement.searched(
                 running.ctx, unfiltered.model_dump(by_alias=True, mode="json", exclude_none=True)
             )
@@ -197,7 +197,7 @@ def _servers(provider: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _refusal_as_result() -> Iterator[None]:
     """A refusal as the result of the tool, which the model reads."""
     try:
         yield

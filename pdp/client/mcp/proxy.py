@@ -166,7 +166,7 @@ class Connections:
         """The connection, in a task of its own, until it ends or is idle."""
         try:
             with Carried(None):  # messages of the connection itself belong to no call
-                await self._held(one)
+                await self._observed(one)
         except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
             logger.warning("a connection to the server behind ended: %s", type(error).__name__)
             one.failure = error
@@ -174,7 +174,7 @@ class Connections:
             one.end()
             one.ready.set()
 
-    async def _held(self, one: _Connection) -> None:
+    async def _observed(self, one: _Connection) -> None:
         with EffectWatch.opened() if self._upstream.watchable else nullcontext() as one.watch:
             await self._connected(one)
 

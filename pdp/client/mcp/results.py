@@ -53,7 +53,7 @@ async def answered(ctx: Context, server: str, call_next: CallNext, inspect: Insp
     except Exception as raised:
         if inspect is None:
             raise
-        error = _told(ctx, server, raised)
+        error = _sdk_error(ctx, server, raised)
     reported: dict[str, Any] = {"content": [{"type": "text", "text": error.message}], "isError": True}
     if error.data is not None:
         reported["data"] = error.data
@@ -63,7 +63,7 @@ async def answered(ctx: Context, server: str, call_next: CallNext, inspect: Insp
     raise MCPError(error.code, inspected.result["content"][0]["text"], inspected.result.get("data"))
 
 
-def _told(ctx: Context, server: str, raised: Exception) -> ErrorData:
+def _sdk_error(ctx: Context, server: str, raised: Exception) -> ErrorData:
     """The SDK's error for an exception: versions with a handshake include its text, newer ones do not."""
     error = handler_exception_to_error_data(raised)
     if error is not None:

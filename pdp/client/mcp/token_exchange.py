@@ -62,13 +62,13 @@ class Wanted:
         try:
             (duty,) = decision.obligations
             parameters = json.loads(duty.parameters)
-            wanted = cls(parameters["audience"], tuple(parameters["scopes"]))
+            terms = cls(parameters["audience"], tuple(parameters["scopes"]))
             supported = (duty.kind, parameters["grant_type"]) == (KIND, GRANT_TYPE)
         except (ValueError, LookupError, TypeError):
             raise ExchangeError("the obligation cannot be read") from None
-        if not supported or not all(isinstance(each, str) and each for each in (wanted.audience, *wanted.scopes)):
+        if not supported or not all(isinstance(each, str) and each for each in (terms.audience, *terms.scopes)):
             raise ExchangeError("the obligation cannot be read")
-        return wanted
+        return terms
 
 
 @dataclass(slots=True)
@@ -91,34 +91,34 @@ class TokenExchange:
         if url.scheme != "https" and not (url.scheme == "http" and _is_local(url.hostname)):
             raise ValueError("the token endpoint: give an https address; http is for this machine alone")
 
-    async def token(self, credential: Credential, wanted: Wanted) -> str:
+    async def token(self, credential: Credential, terms: Wanted) -> str:
         """A token of this audience alone, with these scopes at most, for the subject of `credential`. Raises
         ExchangeError."""
         if not isinstance(credential, str) or not credential:
             raise ExchangeError("there is no token of the subject")
-        key = hashlib.sha256(credential.encode()).digest(), wanted
+        key = hashlib.sha256(credential.encode()).digest(), terms
         cached = self._kept.get(key)
         if cached is not None and time.time() < cached[1]:
             self._kept.move_to_end(key)
             return cached[0]
         task = self._asked.get(key)
         if task is None:  # requests that need the same one share it
-            task = self._asked[key] = asyncio.create_task(self._exchange(key, credential, wanted))
+            task = self._asked[key] = asyncio.create_task(self._exchange(key, credential, terms))
             task.add_done_callback(lambda done: (self._asked.pop(key, None), done.cancelled() or done.exception()))
         return await asyncio.shield(task)
 
-    async def _exchange(self, key: tuple[bytes, Wanted], credential: str, wanted: Wanted) -> str:
+    async def _exchange(self, key: tuple[bytes, Wanted], credential: str, terms: Wanted) -> str:
         form = {
             "grant_type": GRANT_TYPE,
-            "audience": wanted.audience,
+            "audience": terms.audience,
             "subject_token": credential,
             "subject_token_type": _ACCESS_TOKEN,
             "requested_token_type": _ACCESS_TOKEN,
         }
-        if wanted.scopes:
-            form["scope"] = " ".join(wanted.scopes)
+        if terms.scopes:
+            form["scope"] = " ".join(terms.scopes)
         response = await self._posted(form)
-        token = _narrowed(response, credential, wanted)
+        token = _narrowed(response, credential, terms)
         until = _until(response, credential, token)
         if until > time.time():
             self._kept[key] = token, until
@@ -161,7 +161,7 @@ class Carried:
         _exchanged.reset(self._before)
 
 
-def _narrowed(response: Mapping[str, Any], credential: str, wanted: Wanted) -> str:
+def _narrowed(response: Mapping[str, Any], credential: str, terms: Wanted) -> str:
     """The token of an answer that gives no more than was asked for. Raises ExchangeError."""
     token = response.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
@@ -173,23 +173,23 @@ def _narrowed(response: Mapping[str, Any], credential: str, wanted: Wanted) -> s
         raise ExchangeError("the issuer gave a token of another type")
     try:
         claims = stated_claims(token)
-        if token == credential or _exceeds(response, wanted) or (claims and _exceeds(claims, wanted)):
+        if token == credential or _exceeds(response, terms) or (claims and _exceeds(claims, terms)):
             raise ExchangeError("the issuer gave a token with more rights")
         if claims is not None:  # of an opaque one the answer alone tells
             subject = text(stated_claims(credential) or {}, "sub")
             if subject is None or text(claims, "sub") != subject:
                 raise ExchangeError("the issuer gave a token that is not this subject's")
-            if audiences(claims) != (wanted.audience,):
+            if audiences(claims) != (terms.audience,):
                 raise ExchangeError("the issuer gave a token that is not for this audience alone")
     except MalformedClaim as malformed:
         raise ExchangeError(f"the issuer gave a token whose `{malformed.claim}` cannot be read") from None
     return token
 
 
-def _exceeds(granted: Mapping[str, Any], wanted: Wanted) -> bool:
+def _exceeds(granted: Mapping[str, Any], terms: Wanted) -> bool:
     """Whether an answer or claims state another right; details of one (RFC 9396) are never asked for. Raises
     MalformedClaim."""
-    return not set(scopes(granted)) <= set(wanted.scopes) or bool(granted.get("authorization_details"))
+    return not set(scopes(granted)) <= set(terms.scopes) or bool(granted.get("authorization_details"))
 
 
 def _until(response: Mapping[str, Any], *tokens: str) -> float:

@@ -99,13 +99,13 @@ def test_an_allow_that_was_asked_ahead_carries_out_one_call_as_it_was() -> None:
     with Client("unix:/nonexistent/pdp.sock", timeout=1) as client:
         guard = ToolGuard(client, "git")
         for other in (replace(CALL, arguments={}), replace(CALL, identity=replace(ALICE, token="bobs.token"))):
-            guard._kept(guard._ahead, CallVerdict(CALL, allow(), CALL.digest))
+            guard._keep(guard._ahead, CallVerdict(CALL, allow(), CALL.digest))
             assert not guard.begin(other).allowed
             assert not guard.begin(CALL).allowed
-        guard._kept(guard._ahead, CallVerdict(CALL, allow(), CALL.digest))
+        guard._keep(guard._ahead, CallVerdict(CALL, allow(), CALL.digest))
         assert guard.begin(CALL).allowed
         assert not guard.begin(CALL).allowed
-        guard._kept(guard._ahead, CallVerdict(CALL, allow(valid_until=time.time() - 1), CALL.digest))
+        guard._keep(guard._ahead, CallVerdict(CALL, allow(valid_until=time.time() - 1), CALL.digest))
         assert not guard.begin(CALL).allowed
 
 
@@ -114,7 +114,7 @@ def test_arguments_that_were_changed_where_they_lie_are_others() -> None:
     call = replace(CALL, arguments=arguments)
     with Client("unix:/nonexistent/pdp.sock", timeout=1) as client:
         guard = ToolGuard(client, "git")
-        guard._kept(guard._ahead, CallVerdict(call, allow(), call.digest))
+        guard._keep(guard._ahead, CallVerdict(call, allow(), call.digest))
         arguments["path"] = "/etc"
         assert not guard.begin(replace(CALL, arguments=arguments)).allowed
         waits = allow(allowed=False, effect="pending", pending=Pending((), "token", None))
