@@ -52,15 +52,15 @@ class AsyncClient:
     `target` is `unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`; anything but a Unix socket or a literal
     loopback address needs `tls`, else PlaintextRefusedError. `token` is this caller's own token, sent as
     `authorization`, or a function that returns it, called for every attempt; it is never the subject's.
-    `timeout` in seconds is for a whole question, its one retry included. `obligations` are the kinds that
-    this caller honours.
+    `timeout` in seconds is for a whole call, its one retry included. `obligations` are the kinds that this
+    caller fulfils.
 
-    `observe` is for a pilot: where an operator lets policy not bind this caller, for as long as that holds, what it
-    denies or holds is an allow here, whose `Decision.observed` says what it would have been; a list has what policy
-    alone hides.
+    `observe` is for a pilot: while an operator has policy not bind this caller, a denial or pending decision is an
+    allow here, with the policy's effect in `Decision.observed`; a list includes tools hidden by policy alone.
 
-    Waits have a connection of their own. `max_calls` bounds the calls on each: more wait for their turn within their
-    time, then are denied, `client.overloaded`. A server refuses what is beyond its `server.max_streams`.
+    Waits have a connection of their own. `max_calls` bounds the concurrent calls on each connection: further ones
+    wait within their timeout, then are denied with `client.overloaded`. A server refuses more than its
+    `server.max_streams`.
 
     `Client` is safe to share between threads. An `AsyncClient` is made and used within one running loop; its `token`
     may be a coroutine function, and a task that is cancelled during a call is cancelled.

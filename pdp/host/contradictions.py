@@ -17,7 +17,7 @@ TOLERANT: Mapping[str, bool] = {"contradictions": True}  # as the context of a v
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """`path` leads from a section to the setting; list items by index. `message` says what it must be."""
+    """`path` leads from a section to the setting; list items by index. `message` names the valid values."""
 
     path: tuple[str, ...]
     message: str

@@ -59,7 +59,7 @@ class Bounds:
 
 class HttpServer:
     """A bound address, and the ASGI application behind it. `start`, then `drain`; a new one for a new start.
-    `setting` is what messages call the address."""
+    `setting` names the address in messages."""
 
     bounds = Bounds()
 

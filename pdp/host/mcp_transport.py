@@ -134,10 +134,10 @@ async def to_process(
     in_all: bool = False,
     ended: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[TransportStreams]:
-    """The server that is a process (`ServerCommand.started`). `max_bytes` are of each message, `in_all` of all
-    together; more of them end the connection, so that nothing waits for an answer. The server is what was started:
-    what that leaves behind does not answer in its place. `ended` is called when the server has ended, or its
-    connection. Raises OSError for a process without pipes."""
+    """The server that is a process (`ServerCommand.started`). `max_bytes` bounds each message, `in_all` all together;
+    beyond, the connection ends, so that nothing waits for an answer. Only the started process is the server, not its
+    descendants after its end. `ended` is called at the end of the server or its connection. Raises OSError for a
+    process without pipes."""
     if process.stdin is None or process.stdout is None:
         raise OSError("no pipes to the server")
     send, incoming = anyio.create_memory_object_stream[_Incoming](0)
@@ -214,10 +214,10 @@ async def to_url(
     told: Callable[[int], None] = lambda _status: None,
     authorize: Callable[[str], Awaitable[str | None]] | None = None,
 ) -> AsyncGenerator[TransportStreams]:
-    """The server at a streamable HTTP endpoint; no redirect to another host is followed. `max_bytes` are of each
-    answer, of a stream of each message; `in_all` of all together. A longer one fails. `told` is given the status of
-    each answer to a message, which the SDK keeps to itself. `authorize` gives the token of each request, by
-    the method of its message ("" without one) and in its context; a request for which it raises is not sent."""
+    """The server at a streamable HTTP endpoint; no redirect to another host is followed. `max_bytes` bounds each
+    answer, or each message of a stream; `in_all` all together. A longer one fails. `told` gets the status of each
+    answer to a message, which the SDK hides. `authorize` gives the token of each request, by the method of its
+    message ("" without one) and in its context; a request for which it raises is not sent."""
     there = httpx2.URL(url)
 
     async def authorized(request: httpx2.Request) -> None:
@@ -230,7 +230,7 @@ async def to_url(
     bound = _Bound(max_bytes, in_all=in_all)
 
     async def status(response: httpx2.Response) -> None:
-        if response.request.method == "POST":  # not the stream for what the server says unasked
+        if response.request.method == "POST":  # not the stream of unsolicited messages
             told(response.status_code)
 
     headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {bearer}"} if bearer is not None else {})

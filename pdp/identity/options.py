@@ -202,7 +202,7 @@ class MayAssertOptions(Options):
 
 
 class ObserveOptions(Options):
-    """Observation of a caller: what policy answers is recorded and told, and does not bind it."""
+    """Observation of a caller: policy's answers are recorded and returned, and do not bind it."""
 
     until: AwareDatetime = Field(examples=["2027-03-01T00:00:00Z"])
     """When it ends by itself; from then on every answer binds."""

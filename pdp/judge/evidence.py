@@ -53,7 +53,7 @@ class VerdictRecorder(Protocol):
         *,
         values: Callable[[str], tuple[ValueRow, ...]],
     ) -> Commit:
-        """One event with the steps that it tells of, and what `values` makes to be kept beside it."""
+        """The commit of one event's record, with its steps and the erasable values of `values`."""
         ...
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:

@@ -6,12 +6,12 @@ Any error ends with exit code 2 and a message on standard error, which blocks th
 does the end of its time, which is before the agent's, since some agents continue without an answer. Each start is
 noticeable, so it imports nothing of ours, and little else.
 
-Asked: one line with the agent's name, then the event, to the end of the stream. Answered: one line `CODE LENGTH`,
-then exactly so many bytes, for standard output with code 0, else for standard error. A prompt is not read here: its
-standard input itself is handed over, at another socket, for the resident process sees who writes there. It never
-blocks: without it there is no task, and nothing is allowed for one. In place of an agent's name a
-command of the user's says `DESK` and as which caller it asks, and is answered tokens; what a start of `pdp proxy`
-says after `PROXY` stands with `proxied` in resident.py.
+The request is one line with the agent's name, then the event, to the end of the stream. The answer is one line `CODE
+LENGTH`, then exactly so many bytes, for standard output with code 0, else for standard error. A prompt is not read
+here: the standard input itself is handed over at another socket, so that the resident process can identify its
+writer. A prompt never blocks: without it there is no task, and nothing is allowed for one. In place of an agent's
+name a user's command sends `DESK` with its caller, and gets tokens; a start of `pdp proxy` sends `PROXY` (`proxied`
+in resident.py).
 """
 
 from __future__ import annotations

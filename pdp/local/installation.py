@@ -28,7 +28,7 @@ SIGNERS = ("author", "reviewer")
 
 @dataclass(frozen=True, slots=True)
 class ListedPerson:
-    """A person of the directory, who acts with tokens of the development issuer."""
+    """A person of the directory, with tokens of the development issuer."""
 
     id: str
     name: str

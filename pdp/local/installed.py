@@ -177,17 +177,18 @@ class LocalInstallation(InstallationFolder):
 
     @property
     def hooks_caller(self) -> str:
-        """As whom a hook asks; an installation made before hooks had a caller of their own has a proxy's."""
+        """The caller of hooks; an installation from before hooks had one of their own has the proxy's."""
         return HOOK if HOOK in self._callers else PROXY
 
     @property
     def vouches_for_tasks(self) -> bool:
-        """Whether what hooks say of the task counts; an installation made before they said it does not take it."""
+        """Whether hooks may vouch for tasks; false for an installation from before they did."""
         return bool(self._callers[self.hooks_caller].get("may_assert", {}).get("task"))
 
     @property
     def inspects_results(self) -> bool:
-        """Whether inspected results of hooks' calls say what a session has read; earlier installations do not."""
+        """Whether results of hooks' calls are inspected, so that sessions are observed; false for earlier
+        installations."""
         return bool(self._callers[self.hooks_caller].get("inspects_results"))
 
     def knows(self, caller: str) -> bool:

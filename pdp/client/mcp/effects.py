@@ -56,7 +56,7 @@ def observed(seen: Observation) -> Iterator[None]:
 
 
 class EffectWatch:
-    """Hears what one server does. `path` is where it is told."""
+    """The receiver of one server's effects. `path` is its Unix socket."""
 
     def __init__(self, listener: socket.socket, path: str) -> None:
         self._listener, self.path = listener, path
@@ -84,7 +84,7 @@ class EffectWatch:
                     watch._told.close()
 
     def started(self) -> None:
-        """The server is ready: what it did to get there is of no call."""
+        """The server is ready: its effects so far belong to no call."""
         self._hear()
         self._before = ""
 
@@ -104,7 +104,7 @@ class EffectWatch:
             self._under_way.remove(seen)
 
     def _hear(self) -> None:
-        """Take in what was told so far."""
+        """Read the effects reported so far."""
         try:
             if self._told is None:
                 self._told, _ = self._listener.accept()

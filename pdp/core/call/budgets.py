@@ -125,8 +125,8 @@ class BudgetFact:
 
 
 def standing_of(budgets: Sequence[BudgetFact]) -> dict[str, Json]:
-    """The budgets of a call, as a fact. The status says all that most policies read, so that an answer by it alone
-    can be cached whatever the figures."""
+    """The budgets of a call, as a fact. The status stays the same while the figures move, so that an evaluation that
+    reads no more can be cached."""
     status = "ok"
     if any(each.used + each.in_flight + each.amount > each.key.budget.limit for each in budgets):
         status = "exceeded"
