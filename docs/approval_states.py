@@ -1,11 +1,11 @@
 # ruff: noqa: INP001 - imported by generate.py
-"""Draws docs/img/approval-states.svg from the table that the code follows (`pdp/core/approvals/states.py`)."""
+"""Draws docs/img/approval-states.svg from the table that the code follows (`pdp/core/rows/states.py`)."""
 
 from __future__ import annotations
 
 from html import escape
 
-from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, State
+from pdp.core.rows.states import OPEN, TRANSITIONS, Event, State
 
 WIDTH, HEIGHT = 960, 500
 _BOX = (150, 52)

@@ -17,8 +17,9 @@ from devtools.bench.measure import Bench
 from devtools.bench.scenarios import World
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
+from pdp.core.ports.commit import Commit, CommitStep, RaiseMark
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
-from pdp.core.record.stored import CallRow, Commit, CommitStep, PersonRow, RaiseMark, ReplyRow, ValueRow
+from pdp.core.rows.log import CallRow, PersonRow, ReplyRow, ValueRow
 from pdp.proof import archiving
 from pdp.proof.archive import ArchiveFolder
 from pdp.runtime import bootstrap

@@ -16,8 +16,8 @@ from devtools.bench import scenarios
 from devtools.bench.figures import Figure, Goal, Spread, percentile
 from devtools.bench.harness import BenchFault
 from devtools.bench.measure import Bench
+from pdp.core.ports.commit import Commit
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
-from pdp.core.record.stored import Commit
 from pdp.proof.publisher import Publisher
 from pdp.proof.tiles import LogFolder
 from pdp.proof.verification import read_checkpoint, verify_folder

@@ -24,8 +24,9 @@ from pdp.core.bytes.digest import Json
 from pdp.core.caller.values import Listing, Session, ToolCall
 from pdp.core.check import NS
 from pdp.core.ports import Entropy
+from pdp.core.ports.commit import Commit
 from pdp.core.record.encoding import uuid7
-from pdp.core.record.stored import CallRow, Commit, ReplyRow, ValueRow
+from pdp.core.rows.log import CallRow, ReplyRow, ValueRow
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 from pdp.local.installation import CALLER_AUDIENCE

@@ -17,7 +17,8 @@ from pdp.core.call.origins import traced
 from pdp.core.call.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.call.task import of_task
 from pdp.core.outcome import conclude, question
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import RecordRef
 from pdp.decide.decision import Decision
 from pdp.host import event_loop
 from pdp.runtime import bootstrap

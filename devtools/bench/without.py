@@ -17,7 +17,8 @@ from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.facts import ArgumentsFact, Identity
 from pdp.core.call.request import Credential
 from pdp.core.check import OK
-from pdp.core.record.stored import Commit, ValueRow
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import ValueRow
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Decision
 from pdp.decide.idempotency import Idempotency

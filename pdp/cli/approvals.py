@@ -22,7 +22,7 @@ from pdp.cli.connection import (
 from pdp.cli.render import requests, statistics
 from pdp.client import ApprovalClient, Ballot, Filter, Terms
 from pdp.core.approvals.queries import meant_code
-from pdp.core.approvals.requirement import KINDS, PEOPLE
+from pdp.core.outcome.requirement import KINDS, PEOPLE
 from pdp.core.text.safety import visible
 from pdp.people.statistics import figures
 from pdp.v1 import approval_pb2

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pdp.core.call.request import Ask, Caller, SessionAsk
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
 from pdp.core.outcome.answer import Answer
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.decide.admission import RECORDED
 from pdp.decide.decide import Decide, overtaken
 from pdp.decide.decision import Decision

@@ -11,8 +11,8 @@ from pdp.core.call.budgets import Budget, BudgetFact, BudgetKey, BudgetReservati
 from pdp.core.call.facts import Facts, SessionFact
 from pdp.core.call.methods import label_of
 from pdp.core.call.sessions import session_index
+from pdp.core.call.stored import CallKeys
 from pdp.core.check import OK, failed
-from pdp.core.record.stored import CallKeys
 from pdp.decide.decision import Decision
 
 _AMOUNT = failed(

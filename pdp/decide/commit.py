@@ -14,31 +14,20 @@ from pdp.core.call.facts import Facts, Identity
 from pdp.core.call.registered import RegistryChange
 from pdp.core.call.request import Caller, ListAsk
 from pdp.core.call.sessions import BY_TIME, SETTLED_NS, end_of, narrowed
+from pdp.core.call.stored import StoredCall
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.outcome.answer import ListAnswer
 from pdp.core.outcome.elements import elements_of
 from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
+from pdp.core.ports.commit import ANSWER_STEPS, Commit, CommitStep, RaiseMark, SettleRefusals
 from pdp.core.record import encoding as record
 from pdp.core.record import events
-from pdp.core.record.artefact import Artefact
 from pdp.core.record.encoding import RANDOM_BYTES, Sealed, Stamp, uuid7
-from pdp.core.record.stored import (
-    ANSWER_STEPS,
-    Commit,
-    CommitStep,
-    RaiseMark,
-    RecordRef,
-    RefusalCount,
-    ReplyRow,
-    SessionOpening,
-    SessionOver,
-    SettleRefusals,
-    StoredCall,
-    SwitchRow,
-    ValueRow,
-)
+from pdp.core.rows.log import Artefact, RecordRef, RefusalCount, ReplyRow, ValueRow
+from pdp.core.rows.sessions import SessionOpening, SessionOver
+from pdp.core.rows.switches import SwitchRow
 from pdp.decide.decision import Decision
 from pdp.decide.facts import SALT_BYTES
 from pdp.decide.mandates import mandate_steps

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any, TypeAlias
 
-from pdp.core.approvals.requirement import PEOPLE
 from pdp.core.bytes.digest import commitment
 from pdp.core.check import NS
 from pdp.core.errors import EngineFault
 from pdp.core.outcome import Effect, Outcome, conclude, denied, evidence, read
 from pdp.core.outcome.difference import Answer, Difference
 from pdp.core.outcome.elements import EngineQuery, decision_of
+from pdp.core.outcome.requirement import PEOPLE
 from pdp.core.ports import LoadedPolicy
 from pdp.core.record.encoding import cut
 from pdp.decide.evaluate import MAX_ROUNDS

@@ -6,15 +6,17 @@ import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pdp.core.approvals.rows import Answered
 from pdp.core.call.request import Ask, Caller
+from pdp.core.call.stored import StoredCall
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, DeadlineTooShort
 from pdp.core.outcome import Effect, Outcome, denied, observable
 from pdp.core.outcome.answer import ENFORCED, OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.ports import Clock, EvidenceSource
+from pdp.core.ports.commit import Commit
 from pdp.core.record.encoding import RecordTooLargeError
-from pdp.core.record.stored import Commit, RecordRef, StoredCall
+from pdp.core.rows.approvals import Answered
+from pdp.core.rows.log import RecordRef
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Approvals, Decision

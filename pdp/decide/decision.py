@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.approvals.call import CallContext
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetKey
 from pdp.core.call.facts import ArgumentsFact, Facts, Identity, TargetFact
 from pdp.core.call.request import Ask, Caller
 from pdp.core.call.sessions import SessionEffects
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.outcome import Outcome
 from pdp.core.outcome.answer import Answer
+from pdp.core.outcome.evidence import SourcedEvidence
+from pdp.core.ports.commit import Commit
 from pdp.core.record.atoms import AtomHashes, AtomQuery, KnownAtoms
-from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
+from pdp.core.rows.log import CallRow, ReplyRow
+from pdp.core.rows.sessions import SessionRow
 from pdp.decide.idempotency import Claim
 from pdp.decide.kind import CallKind
 from pdp.decide.pseudonyms import RecordStamp

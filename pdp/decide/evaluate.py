@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping
 from operator import attrgetter
 
-from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.approvals.call import CallContext
 from pdp.core.bytes.digest import Json
 from pdp.core.call.facts import Facts
 from pdp.core.errors import EngineFault, Unavailable
 from pdp.core.outcome import Effect, Outcome, SharedFacts, conclude, denied, question
-from pdp.core.outcome.evidence import Evidence, well_formed
+from pdp.core.outcome.evidence import Evidence, SourcedEvidence, well_formed
 from pdp.core.ports import EvidenceSource, LoadedPolicy
 from pdp.decide.decision import Decision
 

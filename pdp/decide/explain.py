@@ -29,7 +29,7 @@ from pdp.core.outcome.explain import FiredRule, withheld, withheld_in, withheld_
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
 from pdp.core.record.events import Explained
-from pdp.core.record.stored import RecordRef, StoredRecord
+from pdp.core.rows.log import RecordRef, StoredRecord
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.comparison import ALTERED, ComparedCall, evaluated, opened

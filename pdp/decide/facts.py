@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import WINDOW_NS
-from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.bytes.digest import (
     Json,
     canonical,
@@ -53,23 +52,18 @@ from pdp.core.call.request import (
     ToolTarget,
 )
 from pdp.core.call.sessions import since
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.call.task import StatedTask, vouched_task
 from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import SharedFacts
 from pdp.core.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.core.ports.telemetry import TARGET_NAMES, Telemetry
-from pdp.core.record.atoms import (
-    AtomHashes,
-    AtomQuery,
-    atom_hashes,
-    atom_query,
-    known_atoms,
-    lookup_keys,
-    origins,
-)
+from pdp.core.record.atoms import AtomHashes, AtomQuery, atom_hashes, atom_query, known_atoms, lookup_keys, origins
 from pdp.core.record.encoding import of_subject, shared
-from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
+from pdp.core.rows.approvals import REFUSALS_NS, Account, Call
+from pdp.core.rows.log import CallRow
+from pdp.core.rows.sessions import SessionRow
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.budgets import keyed, standing_for
 from pdp.decide.decision import Decision

@@ -17,7 +17,7 @@ from pdp.core.errors import Conflict
 from pdp.core.outcome import Hidden, Outcome, denied, observable
 from pdp.core.outcome.answer import OBSERVED, ListAnswer, PolicyRef, Terms
 from pdp.core.ports import Clock
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import ListRecording, Recorder
 from pdp.decide.decide import TRIES, overtaken

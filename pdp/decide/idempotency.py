@@ -25,7 +25,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.frozen import frozen
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
-from pdp.core.record.stored import ReplyRow
+from pdp.core.rows.log import ReplyRow
 from pdp.decide.kind import ARGUMENTS, OWN, CallKind
 from pdp.decide.state import Snapshot
 

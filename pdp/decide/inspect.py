@@ -20,6 +20,7 @@ from pdp.core.call.mandates import left_for_slots
 from pdp.core.call.origins import EXTERNAL, OWN, leads, of_result
 from pdp.core.call.request import Caller, ResultAsk
 from pdp.core.call.sessions import indexes_in_records
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.check import NS, failed
 from pdp.core.errors import NotFound, Outdated, Overloaded
 from pdp.core.outcome import QUARANTINE, Effect, Outcome
@@ -28,7 +29,7 @@ from pdp.core.outcome.elements import SaidElement, elements_of
 from pdp.core.ports import Clock, Store
 from pdp.core.record.atoms import AtomHashes, SightingRecorder, atom_query, known_atoms, lookup_keys
 from pdp.core.record.inspection import Inspection, carried_out
-from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow, StoredCall
+from pdp.core.rows.log import RecordRef, ReplyRow
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.decide import overtaken

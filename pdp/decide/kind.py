@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeVar, get_args
 
 from cachetools import LRUCache
 
-from pdp.core.approvals.rows import Call
 from pdp.core.bytes.digest import json_text
 from pdp.core.call.facts import Facts, Identity, TargetFact
 from pdp.core.call.methods import label_of
@@ -26,6 +25,7 @@ from pdp.core.outcome.elements import SHORT, SaidElement
 from pdp.core.ports import KeptStatus
 from pdp.core.record.atoms import AtomHashes
 from pdp.core.record.encoding import Texts, Told
+from pdp.core.rows.approvals import Call
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.state import Snapshot
 from pdp.host.part import Part

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from pdp.core.approvals import records
-from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.call.request import Caller
 from pdp.core.errors import Conflict, NotFound, Outdated
 from pdp.core.outcome import Effect
 from pdp.core.ports import Clock, Store
-from pdp.core.record.stored import RecordRef, StoredRecord
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import ReportedOutcome
+from pdp.core.rows.log import RecordRef, StoredRecord
 from pdp.decide.commit import Recorder
 
 OUTCOMES = frozenset({"done", "failed", "unknown"})

@@ -24,12 +24,15 @@ from pdp.core.call.mandates import (
 from pdp.core.call.playbooks import Playbook
 from pdp.core.call.request import Caller, Credential, SessionAsk
 from pdp.core.call.sessions import SETTLED_NS, narrowed
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.call.task import VOUCHED, of_task
 from pdp.core.check import NS, OK
 from pdp.core.errors import NotFound, Outdated
 from pdp.core.ports import Clock, Sessions, Store, Subjects
+from pdp.core.ports.commit import CommitStep
 from pdp.core.record import events
-from pdp.core.record.stored import CallKeys, CommitStep, RecordRef, SessionOpening, SessionRow, StoredCall, ValueRow
+from pdp.core.rows.log import RecordRef, ValueRow
+from pdp.core.rows.sessions import SessionOpening, SessionRow
 from pdp.decide.admission import require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.facts import FactBuilder

@@ -16,10 +16,12 @@ from itertools import chain, filterfalse
 from operator import attrgetter
 
 from pdp.core.bytes.digest import keyed_index, lasting_index
+from pdp.core.call.stored import PEOPLE_AT_ONCE, CallKeys, StoredCall
 from pdp.core.frozen import frozen
 from pdp.core.ports import Entropy, Store
+from pdp.core.ports.commit import Commit
 from pdp.core.record.encoding import Stamp
-from pdp.core.record.stored import PEOPLE_AT_ONCE, CallKeys, Commit, PersonRow, StoredCall
+from pdp.core.rows.log import PersonRow
 
 ERASURES = "erasures"  # high-water mark: how often somebody was erased
 RANDOM_BYTES = 16

@@ -16,8 +16,10 @@ from pdp.core.call.switches import QUARANTINE as SCOPE
 from pdp.core.call.switches import Switches
 from pdp.core.outcome import QUARANTINE
 from pdp.core.outcome.elements import SaidElement
+from pdp.core.ports.commit import Commit
 from pdp.core.record import events
-from pdp.core.record.stored import Commit, SwitchRow, ValueRow
+from pdp.core.rows.log import ValueRow
+from pdp.core.rows.switches import SwitchRow
 from pdp.decide.commit import Recorder
 
 log = logging.getLogger("pdp.registry")

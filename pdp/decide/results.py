@@ -25,6 +25,7 @@ from pdp.core.call.origins import call_values
 from pdp.core.call.registered import PinnedTool
 from pdp.core.call.request import Caller, ResultAsk
 from pdp.core.call.sessions import inspected
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.call.task import StatedTask, vouched_task
 from pdp.core.check import OK
 from pdp.core.outcome import Outcome, denied
@@ -33,7 +34,8 @@ from pdp.core.outcome.elements import SaidElement
 from pdp.core.ports import Content, Sessions
 from pdp.core.record import encoding as record
 from pdp.core.record.encoding import Sealed
-from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
+from pdp.core.rows.log import RecordRef, ReplyRow, ValueRow
+from pdp.core.rows.sessions import SeenText
 from pdp.core.text.verbatim import Scalar
 from pdp.decide.commit import Recorder, token_of
 from pdp.decide.facts import FactBuilder, caller_fact, switch_check

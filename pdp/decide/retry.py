@@ -12,7 +12,8 @@ from pdp.core.approvals.directory import Person
 from pdp.core.bytes.digest import Json, canonical, keyed_index
 from pdp.core.errors import Conflict, InvalidRequest
 from pdp.core.ports import Store
-from pdp.core.record.stored import Commit, RecordRef, ReplyRow
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import RecordRef, ReplyRow
 from pdp.decide.commit import Recorder
 
 TRIES = 5

@@ -7,22 +7,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 
-from pdp.core.approvals import records
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
-from pdp.core.approvals.rows import Account, Approval, Grant
-from pdp.core.approvals.states import OPEN, Event, GrantState
 from pdp.core.approvals.steps import EndGrant, EndMandates, Move
 from pdp.core.call.facts import Identity, TargetFact
 from pdp.core.call.mandates import MandateEvent
 from pdp.core.call.request import Caller, Credential, SessionAsk
 from pdp.core.call.sessions import SessionEffects, allowed, end_of, ended, over_by_time, took_part
+from pdp.core.call.stored import CallKeys
 from pdp.core.check import OK
 from pdp.core.errors import Conflict, NotFound, Unavailable
 from pdp.core.outcome import END_SESSION, Effect
 from pdp.core.ports import Clock, Sessions, Store, Subjects
+from pdp.core.record import approvals as records
 from pdp.core.record.atoms import OVERFLOW, SightingRecorder, supplied_atoms
-from pdp.core.record.stored import CallKeys, PairChange, RecordRef, SessionOpening
+from pdp.core.rows.approvals import Account, Approval, Grant
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.sessions import PairChange, SessionOpening
+from pdp.core.rows.states import OPEN, Event, GrantState
 from pdp.decide.budgets import reserved
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Decision

@@ -17,11 +17,11 @@ from functools import partial
 from pdp.core.errors import Fault
 from pdp.core.outcome.difference import Answer, Difference
 from pdp.core.ports import Clock, LoadedPolicy, PolicySource
+from pdp.core.ports.commit import Commit
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record import events
-from pdp.core.record.artefact import Artefact
 from pdp.core.record.encoding import Stamp
-from pdp.core.record.stored import Commit, ValueRow
+from pdp.core.rows.log import Artefact, ValueRow
 from pdp.decide.commit import Recorder
 from pdp.decide.comparison import ComparedCall, answers_of, parsed
 from pdp.host.part import Part

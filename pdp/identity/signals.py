@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.call.request import Caller
 from pdp.core.call.revocation import TokenMark
 from pdp.core.errors import Fault, InvalidRequest, Overloaded
 from pdp.core.ports import Clock, Store
+from pdp.core.ports.commit import Commit
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record import events
 from pdp.core.record.security_events import Signal, SignalRefusal, Stream
-from pdp.core.record.stored import Commit, ReplyRow, RevocationRow
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import ReplyRow
+from pdp.core.rows.switches import RevocationRow
 from pdp.decide.commit import Recorder
 from pdp.identity.revocations import Revocations
 

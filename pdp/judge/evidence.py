@@ -16,18 +16,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from pdp.core.approvals.call import CallContext, SourcedEvidence
-from pdp.core.approvals.rows import Answered
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.steps import Step
 from pdp.core.bytes.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.call.facts import Facts
+from pdp.core.call.stored import StoredCall
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, Fault
 from pdp.core.judge.judge_input import ALLOW, OK, CallContent, EarlierCall, JudgeInput, Opinion
-from pdp.core.outcome.evidence import ASSERTED, Verdict, judged, named, well_formed
+from pdp.core.outcome.evidence import ASSERTED, SourcedEvidence, Verdict, judged, named, well_formed
 from pdp.core.ports import Clock, Judge, Store
+from pdp.core.ports.commit import Commit
 from pdp.core.record.encoding import Fields, Stamp, cut, encode
-from pdp.core.record.stored import CallRow, Commit, RecordRef, StoredCall, ValueRow
+from pdp.core.rows.approvals import Answered
+from pdp.core.rows.log import CallRow, RecordRef, ValueRow
 from pdp.host.fair_limiter import FairLimiter
 
 log = logging.getLogger("pdp.judge")

@@ -14,7 +14,8 @@ from pdp.core.call.request import ANY_TENANT, Caller, Role
 from pdp.core.call.switches import QUARANTINE, SCOPES, ended
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.ports import Clock, Judge, KeptStatus, LoadedPolicy, Registry, Store, Subjects
-from pdp.core.record.stored import RecordRef, ReplyRow, SwitchRow
+from pdp.core.rows.log import RecordRef, ReplyRow
+from pdp.core.rows.switches import SwitchRow
 from pdp.decide.commit import Recorder
 from pdp.decide.shadow import ShadowStatus
 from pdp.decide.state import Difference, ServiceState

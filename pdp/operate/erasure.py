@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import canonical, commitment, keyed_index
 from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.call.switches import ended
 from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Clock, Store
+from pdp.core.ports.commit import Commit
 from pdp.core.record import events
 from pdp.core.record.search import PSEUDONYM
-from pdp.core.record.stored import Commit, PersonRow, RecordRef, ValueRow
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import PersonRow, RecordRef, ValueRow
 from pdp.decide.commit import Recorder
 
 NOBODY = "(erased)"  # in place of the id of a person without a record

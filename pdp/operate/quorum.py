@@ -15,7 +15,7 @@ from pdp.core.approvals.steps import Advance
 from pdp.core.errors import Conflict
 from pdp.core.ports import Clock, SignedLog, Store
 from pdp.core.record import events
-from pdp.core.record.stored import Cosigning
+from pdp.core.rows.log import Cosigning
 from pdp.decide.commit import Recorder
 from pdp.host.part import Part
 

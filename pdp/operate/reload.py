@@ -12,13 +12,14 @@ from functools import partial
 from itertools import starmap
 from typing import Literal
 
-from pdp.core.approvals import records
 from pdp.core.bytes.digest import Json
 from pdp.core.call.registered import RegistryChange, ReleaseChange
 from pdp.core.errors import BundleFault, Fault, Overloaded, Unavailable
 from pdp.core.ports import Clock, DirectorySource, PolicySource, Registry, Releases, RenewedSecret, Subjects
+from pdp.core.ports.commit import RaiseMark
+from pdp.core.record import approvals as records
 from pdp.core.record import events
-from pdp.core.record.stored import RaiseMark, RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.decide.commit import Recorder
 from pdp.decide.state import ServiceState
 

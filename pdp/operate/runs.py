@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pdp.core.bytes.digest import Json, canonical, commitment
 from pdp.core.ports import Clock, Store
 from pdp.core.record import events
-from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import RecordRef, ValueRow
+from pdp.core.rows.log import Artefact, RecordRef, ValueRow
 from pdp.decide.commit import Recorder
 from pdp.host.part import Part
 

@@ -9,10 +9,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.rows import Approval, Vote
-from pdp.core.approvals.states import Event, State
 from pdp.core.check import NS
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.rows.approvals import Approval, Vote
+from pdp.core.rows.states import Event, State
 
 MAX_LOOKS = 10_000
 MAX_GROUPS = 200  # values of the label; policy names the groups, so there are few

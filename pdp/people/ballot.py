@@ -21,11 +21,11 @@ from pdp.core.approvals.quorum import (
     tally,
     wanted_by,
 )
-from pdp.core.approvals.requirement import Requirement
-from pdp.core.approvals.rows import Approval, Grant, LastClaims, Shown, Vote
-from pdp.core.approvals.states import OPEN, Event, State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
+from pdp.core.outcome.requirement import Requirement
+from pdp.core.rows.approvals import Approval, Grant, LastClaims, Shown, Vote
+from pdp.core.rows.states import OPEN, Event, State, follow
 from pdp.core.tables import tables
 
 MAX_REASON = 1_000  # characters

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from pdp.core.approvals.call import CallContext
-from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.task import StatedTask, of_task, vouched_task
+from pdp.core.rows.approvals import Approval, Shown
 
 
 def bound(arguments: Json, binds: Sequence[str] | None, task: StatedTask) -> Mapping[str, bytes | None]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
-from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import Approval, Shown
-from pdp.core.approvals.states import State
 from pdp.core.approvals.steps import Open
 from pdp.core.bytes.digest import canonical, keyed_index, sha256_hex
 from pdp.core.bytes.strict_json import parse, parse_object
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.outcome.requirement import Requirement, read
 from pdp.core.ports import Clock, Store
-from pdp.core.record.stored import RecordRef
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Approval, Shown
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.states import State
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits, retry_on_conflict
 from pdp.decide.state import ServiceState

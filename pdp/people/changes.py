@@ -15,11 +15,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.rows import Approval
-from pdp.core.approvals.states import State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import Fault, OutOfRange, Overloaded
 from pdp.core.ports import Answers, Clock
+from pdp.core.rows.approvals import Approval
+from pdp.core.rows.states import State
 from pdp.people.visibility import ApprovalFilter, Visibilities
 
 log = logging.getLogger("pdp.people")

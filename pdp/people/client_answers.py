@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.rows import Account, Approval
-from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import presented
 from pdp.core.call.request import ClientAnswer
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.outcome.answer import open_requirement
 from pdp.core.ports import Directories, Store
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.approvals import Account, Approval
+from pdp.core.rows.states import OPEN
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Decision
 from pdp.people.approver_metrics import ApproverMetrics

@@ -6,21 +6,22 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from pdp.core.approvals import records
 from pdp.core.approvals.consents import given as consent_given
 from pdp.core.approvals.consents import lasts
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, Page
 from pdp.core.approvals.quorum import binds_of
-from pdp.core.approvals.rows import Account, Approval, Consent
-from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import EndConsent
 from pdp.core.approvals.view import ApprovalView, ArgumentRow, argument_rows
 from pdp.core.bytes.digest import Json, keyed_index, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.ports import Answers, Clock
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.ports.commit import Commit
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Account, Approval, Consent
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.states import OPEN, Event, State
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.people.visibility import Visibilities, Visibility, as_of

@@ -13,17 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery
-from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.bytes.digest import Json
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.core.record.stored import Commit, RecordRef, Supersede
+from pdp.core.ports.commit import Commit, Supersede
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Account, Approval
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.sessions import LabelRow
 from pdp.decide.retry import retry_on_conflict
 from pdp.people.ballot import Cast
 from pdp.people.operator_requests import OperatorRequests, matter

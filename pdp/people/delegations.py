@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.quorum import deputised
-from pdp.core.approvals.rows import Delegation
 from pdp.core.approvals.steps import EndDelegation
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from pdp.core.ports import Answers, Clock, Directories
-from pdp.core.record.stored import RecordRef
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Delegation
+from pdp.core.rows.log import RecordRef
 from pdp.decide.commit import Recorder
 from pdp.people.votes import NUL
 

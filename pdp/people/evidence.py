@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core.approvals import consents, grants
-from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import binds_of, tally, wanted_by
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import Approval, Call, Consent, Grant, Vote
 from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.revocation import Revocable
 from pdp.core.call.sessions import narrowed
+from pdp.core.call.stored import StoredCall
 from pdp.core.check import NS
-from pdp.core.outcome.evidence import answer
+from pdp.core.outcome.evidence import SourcedEvidence, answer
+from pdp.core.outcome.requirement import Requirement, read
 from pdp.core.ports import Directories, Store
-from pdp.core.record.stored import StoredCall
+from pdp.core.rows.approvals import Approval, Call, Consent, Grant, Vote
 from pdp.people import binding
 from pdp.people.persons import Revoked, never
 
@@ -53,7 +54,7 @@ class Counting:
 
     def revoked(self, votes: Iterable[Vote], at_ns: int) -> frozenset[str]:
         """Ids of votes whose sign-in is revoked."""
-        return frozenset(vote.id for vote in votes if self.is_revoked(vote.tenant, vote.sign_in, at_ns))
+        return frozenset(vote.id for vote in votes if self.is_revoked(vote.tenant, _sign_in(vote), at_ns))
 
     def active(self, context: CallContext) -> bool:
         """Whether the directory has not disabled the call's subject."""
@@ -185,3 +186,7 @@ class ApprovalEvidence:
         votes = votes_for(grant, self._store)
         standing = self._counting.standing(context.tenant, votes, at_ns)
         return requirement is not None and tally(requirement, votes, context.call, standing).met
+
+
+def _sign_in(vote: Vote) -> Revocable:
+    return Revocable(vote.account.issuer, vote.account.id, vote.signed_in_ns)

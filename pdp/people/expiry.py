@@ -7,18 +7,18 @@ import itertools
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 
-from pdp.core.approvals import records
 from pdp.core.approvals.grants import lasts, upheld
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.quorum import last_votes
-from pdp.core.approvals.rows import Account, Approval, Grant
-from pdp.core.approvals.states import OPEN, Event, GrantState
 from pdp.core.approvals.steps import EndGrant, Move
 from pdp.core.call.switches import Switches
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.ports import Store
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Account, Approval, Grant
+from pdp.core.rows.states import OPEN, Event, GrantState
 from pdp.decide.commit import Recorder
 from pdp.decide.state import ServiceState
 from pdp.people.approver_metrics import ApproverMetrics

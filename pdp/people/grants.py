@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.grants import lasts
 from pdp.core.approvals.queries import GrantQuery, Page
-from pdp.core.approvals.rows import Account, Grant
-from pdp.core.approvals.states import GrantState
 from pdp.core.approvals.steps import EndGrant
 from pdp.core.errors import Forbidden, NotFound, Outdated
 from pdp.core.ports import Answers, Clock
-from pdp.core.record.stored import RecordRef
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Account, Grant
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.states import GrantState
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits, retry_on_conflict
 from pdp.people.visibility import Visibilities, Visibility

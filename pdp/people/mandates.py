@@ -13,7 +13,7 @@ from pdp.core.call.sessions import named_session_index
 from pdp.core.errors import Forbidden, NotFound, Outdated
 from pdp.core.ports import Answers, Clock
 from pdp.core.record import events
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits, retry_on_conflict
 from pdp.people.visibility import Visibilities, Visibility

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.hourly_limits import Questioned, satisfiable
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.quorum import wanted_by
-from pdp.core.approvals.rows import Account, Approval, Call, Shown
-from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open
 from pdp.core.bytes.digest import Json, canonical, keyed_index, lasting_index, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import Forbidden, Outdated
 from pdp.core.ports import Clock, Directories, Store
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Account, Approval, Call, Shown
+from pdp.core.rows.states import OPEN, Event, State
 from pdp.core.tables import tables
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits

@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pdp.core.approvals import notices, records
+from pdp.core.approvals import notices
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import wanted_by
-from pdp.core.approvals.rows import Approval, Delegation, Notice
 from pdp.core.approvals.steps import Mark
 from pdp.core.errors import Conflict, Fault
 from pdp.core.ports import Channel, Clock, Directories, Entropy, Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Approval, Delegation, Notice
 from pdp.decide.commit import Recorder
 from pdp.host.part import Part
 

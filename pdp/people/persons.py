@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.rows import Account
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Caller, Credential
 from pdp.core.call.revocation import Revocable
 from pdp.core.errors import Forbidden, Unauthenticated
 from pdp.core.ports import Clock, Directories, Subjects
+from pdp.core.rows.approvals import Account
 
 Revoked = Callable[[str, Revocable, int], bool]  # (tenant, sign-in, now)
 _NO_CLIENT = "agent.missing"  # of a token without a client, and so without an agent

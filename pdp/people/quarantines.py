@@ -15,13 +15,15 @@ from typing import Any
 
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery
-from pdp.core.approvals.rows import Account, Approval
 from pdp.core.bytes.digest import Json
 from pdp.core.call.switches import QUARANTINE
 from pdp.core.check import NS
 from pdp.core.errors import NotFound, Outdated
+from pdp.core.ports.commit import Commit
 from pdp.core.record import events
-from pdp.core.record.stored import Commit, RecordRef, SwitchRow
+from pdp.core.rows.approvals import Account, Approval
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.switches import SwitchRow
 from pdp.decide.quarantine import PATH
 from pdp.decide.retry import retry_on_conflict
 from pdp.people.ballot import Cast

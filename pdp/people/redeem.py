@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pdp.core.approvals import records
-from pdp.core.approvals.call import CallContext, SourcedEvidence
-from pdp.core.approvals.records import Spent
-from pdp.core.approvals.rows import Answered, Approval, Consent, Grant
-from pdp.core.approvals.states import Event
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.steps import Expect, Move, Step, TakeAnswer, Use, UseConsent
+from pdp.core.outcome.evidence import SourcedEvidence
 from pdp.core.ports import Entropy
+from pdp.core.ports.commit import Commit
+from pdp.core.record import approvals as records
+from pdp.core.record.approvals import Spent
 from pdp.core.record.encoding import RANDOM_BYTES, Stamp, uuid7
-from pdp.core.record.stored import Commit
+from pdp.core.rows.approvals import Answered, Approval, Consent, Grant
+from pdp.core.rows.states import Event
 from pdp.decide.commit import Recorder
 
 

@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdp.core.approvals import records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import (
     APPROVER,
     WINDOW_NS,
     HourlyLimits,
-    Question,
     Questioned,
     counted,
     satisfiable,
@@ -27,21 +25,23 @@ from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
 from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.quorum import binds_of, wanted_by
 from pdp.core.approvals.redeem import Resume
-from pdp.core.approvals.requirement import PEOPLE, Requirement
-from pdp.core.approvals.rows import Approval, Shown
-from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.turned_down import USUAL, Backoff
 from pdp.core.approvals.view import effects, stages
 from pdp.core.bytes.digest import canonical, digest, keyed_index
 from pdp.core.call.questions import UNREAD, QuestionsFact
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Outcome, denied
 from pdp.core.outcome.answer import OpenRequirement, PolicyRef, open_requirement
+from pdp.core.outcome.requirement import PEOPLE, Requirement
 from pdp.core.ports import Entropy, ResumeTokens
+from pdp.core.ports.commit import Commit
+from pdp.core.record import approvals as records
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
-from pdp.core.record.stored import CallKeys, Commit, StoredCall
+from pdp.core.rows.approvals import Approval, Question, Shown
+from pdp.core.rows.states import OPEN, Event, State
 from pdp.core.text.credentials import SECRET_KINDS
 from pdp.decide.commit import Recorder
 from pdp.decide.facts import SALT_BYTES

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.redeem import Resume
-from pdp.core.approvals.rows import Approval
-from pdp.core.approvals.states import OPEN, State
 from pdp.core.call.sessions import since
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
@@ -20,6 +18,8 @@ from pdp.core.outcome import Outcome, denied
 from pdp.core.outcome.answer import Answer, within
 from pdp.core.ports import Clock, ResumeTokens, Store
 from pdp.core.record.encoding import RecordTooLargeError
+from pdp.core.rows.approvals import Approval
+from pdp.core.rows.states import OPEN, State
 from pdp.decide.decision import Decision
 from pdp.decide.facts import call_id_of
 from pdp.decide.idempotency import Idempotency

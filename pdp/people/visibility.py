@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.queries import ApprovalQuery, Folded, Page, meant_code
 from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
-from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, LastClaims, Shown, Vote
-from pdp.core.approvals.states import OPEN, State
-from pdp.core.approvals.turned_down import NEVER, Earlier
+from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import ApprovalView, advice_in, argument_rows, told_apart, view, with_also
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.core.ports import Answers, Clock
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import NEVER, REFUSALS_NS, Account, Approval, LastClaims, Shown, Vote
+from pdp.core.rows.states import OPEN, State
 from pdp.decide.commit import Recorder
 from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.people.approver_metrics import ApproverMetrics

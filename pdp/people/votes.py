@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from pdp.core.approvals import records
 from pdp.core.approvals.assertion import evidence, fresh, kept, read
 from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
-from pdp.core.approvals.rows import Account, Approval, Grant, Vote
-from pdp.core.approvals.states import FINAL, Event, GrantState, State
 from pdp.core.approvals.steps import EndGrant, EndMandates, Sign
 from pdp.core.approvals.view import ApprovalView, presented
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
@@ -19,7 +16,11 @@ from pdp.core.call.mandates import MandateEvent
 from pdp.core.call.sessions import named_session_index
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.ports import Answers, Clock, Passkeys
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.ports.commit import Commit
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Account, Approval, Grant, Vote
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.states import FINAL, Event, GrantState, State
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.people.approver_metrics import ApproverMetrics

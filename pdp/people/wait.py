@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.redeem import Resume
-from pdp.core.approvals.rows import Account, Answered, Approval
-from pdp.core.approvals.states import State
 from pdp.core.call.request import Caller, Credential
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
 from pdp.core.outcome.answer import OpenRequirement, open_requirement
 from pdp.core.ports import Clock, ResumeTokens, Store
+from pdp.core.rows.approvals import Account, Answered, Approval
+from pdp.core.rows.states import State
 from pdp.decide.admission import require_server
 from pdp.decide.facts import FactBuilder
 from pdp.decide.state import ServiceState

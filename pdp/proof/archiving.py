@@ -16,8 +16,8 @@ from pathlib import Path
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Unavailable
 from pdp.core.ports import Archive, Store
+from pdp.core.ports.commit import RaiseMark
 from pdp.core.record import events
-from pdp.core.record.stored import RaiseMark
 from pdp.decide.commit import Recorder
 from pdp.proof.merkle import Frontier
 from pdp.proof.note import Checkpoint, NoteFault

@@ -25,7 +25,7 @@ from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Log
 from pdp.core.ports.telemetry import Telemetry
 from pdp.core.record.search import RecordQuery, terms
-from pdp.core.record.stored import LogRow
+from pdp.core.rows.log import LogRow
 from pdp.host.part import Part
 from pdp.host.problem import Problem
 

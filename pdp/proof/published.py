@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from pdp.core.errors import NotFound, OutOfRange, Unavailable
-from pdp.core.record.stored import Cosigning, Proof, SignedCheckpoint
+from pdp.core.rows.log import Cosigning, Proof, SignedCheckpoint
 from pdp.proof import merkle
 from pdp.proof.tiles import LogFolder
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Log
-from pdp.core.record.stored import Cosigning, SignedCheckpoint
+from pdp.core.rows.log import Cosigning, SignedCheckpoint
 from pdp.host.durable import SyncFailed
 from pdp.host.problem import Problem
 from pdp.proof import merkle

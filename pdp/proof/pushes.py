@@ -19,7 +19,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Clock, Entropy, Log
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.core.record.stored import LogRow
+from pdp.core.rows.log import LogRow
 from pdp.host.part import Part
 from pdp.proof.receivers import Receiver, RecordBatch, Selection
 

@@ -16,7 +16,7 @@ from pdp.core.call.methods import TOOL_CALL
 from pdp.core.errors import Unavailable
 from pdp.core.ports.telemetry import TARGET_NAMES
 from pdp.core.record.search import codes, value_of
-from pdp.core.record.stored import LogRow
+from pdp.core.rows.log import LogRow
 from pdp.host.options import header_value
 from pdp.host.outgoing import Post, SignedPost, signing_key, trusted
 from pdp.proof.export import jsonl, ocsf

@@ -11,7 +11,7 @@ from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Fault, NotFound, Unsupported
 from pdp.core.ports import SignedLog, Store
 from pdp.core.record.events import AccessReview
-from pdp.core.record.stored import Proof, RecordRef, SignedCheckpoint, StoredRecord
+from pdp.core.rows.log import Proof, RecordRef, SignedCheckpoint, StoredRecord
 from pdp.proof.search import ARCHIVED, Reader, Readings, RecordPage, Search, SearchAsk
 
 RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint

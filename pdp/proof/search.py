@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import canonical, commitment, keyed_index
 from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.call.sessions import indexes_in_records
@@ -20,7 +19,8 @@ from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.ports import Clock, RecordIndex, Store
 from pdp.core.record import events
 from pdp.core.record.search import OF_NONE, PSEUDONYM, RecordQuery
-from pdp.core.record.stored import PersonRow, RecordRef, StoredRecord, ValueRow
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import PersonRow, RecordRef, StoredRecord, ValueRow
 from pdp.decide.commit import Recorder
 from pdp.host.part import Part
 

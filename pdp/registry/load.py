@@ -12,7 +12,7 @@ from pdp.core.call.registered import RegistryChange
 from pdp.core.call.term import Term
 from pdp.core.check import NS
 from pdp.core.errors import Fault
-from pdp.core.record.artefact import Artefact
+from pdp.core.rows.log import Artefact
 from pdp.registry.keys import KeySet, load_keys
 from pdp.registry.marks import Floors
 from pdp.registry.observation import ConfiguredWatchers, Observations

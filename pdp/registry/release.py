@@ -23,7 +23,7 @@ from pdp.core.call.term import Term
 from pdp.core.check import OK, Check
 from pdp.core.errors import RegistryFault
 from pdp.core.outcome.released import ReadRelease, ReadReleases, ReleaseProof, Standing
-from pdp.core.record.artefact import Artefact
+from pdp.core.rows.log import Artefact
 from pdp.registry import dsse, files
 from pdp.registry.documents import Serial
 from pdp.registry.keys import KeySet, load_keys

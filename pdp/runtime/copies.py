@@ -17,7 +17,7 @@ from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault
 from pdp.core.record import events
 from pdp.core.record.search import PSEUDONYM
-from pdp.core.record.stored import ValueRow
+from pdp.core.rows.log import ValueRow
 from pdp.decide.commit import CLOCK, Recorder
 from pdp.proof.archive import ArchiveFolder
 from pdp.proof.archiving import archive_whole

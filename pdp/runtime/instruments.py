@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pdp.core.approvals.hourly_limits import WINDOW_NS, HourlyLimits, groups_asked
 from pdp.core.approvals.queries import ApprovalQuery, Page
-from pdp.core.approvals.states import OPEN
 from pdp.core.call.questions import NOT_ASKED
 from pdp.core.call.switches import QUARANTINE, ended
 from pdp.core.call.term import Term
 from pdp.core.check import NS
-from pdp.core.ports import (
-    Callers,
-    Content,
-    DirectorySource,
-    PolicySource,
-    Registry,
-    Store,
-    Subjects,
-)
+from pdp.core.ports import Callers, Content, DirectorySource, PolicySource, Registry, Store, Subjects
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
+from pdp.core.rows.states import OPEN
 from pdp.decide.facts import FactBuilder, ObservedFacts
 from pdp.decide.state import COMMON
 from pdp.host.part import Part

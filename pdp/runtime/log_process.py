@@ -18,7 +18,7 @@ from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.core.record.search import RecordQuery
-from pdp.core.record.stored import Cosigning, SignedCheckpoint
+from pdp.core.rows.log import Cosigning, SignedCheckpoint
 from pdp.decide.commit import CLOCK, Recorder
 from pdp.host import channel, child
 from pdp.host.channel import Channel

@@ -9,7 +9,7 @@ from pathlib import Path
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.record import events
-from pdp.core.record.stored import ValueRow
+from pdp.core.rows.log import ValueRow
 from pdp.decide.commit import CLOCK, Recorder
 from pdp.decide.facts import SALT_BYTES
 from pdp.proof.publisher import Publisher, RolledBack

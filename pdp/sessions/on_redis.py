@@ -37,20 +37,13 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 from redis.exceptions import TimeoutError as Slow
 
 from pdp.core.bytes.digest import rekeyed
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import Conflict, InvalidRequest
 from pdp.core.ports import Entropy
-from pdp.core.record.stored import (
-    CallKeys,
-    Commit,
-    CommitStep,
-    PairChange,
-    RecordRef,
-    SeenText,
-    SessionRow,
-    StoredCall,
-)
+from pdp.core.ports.commit import Commit, CommitStep
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.sessions import LabelRow, PairChange, SeenText, SessionRow
 from pdp.host.part import Part
 from pdp.sessions.options import RedisAddress, RedisOptions
 

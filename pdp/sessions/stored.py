@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pdp.core.bytes.digest import canonical, first_secret, keyed_index, lasting_index
 from pdp.core.call.facts import WORST_LABELS, Identity, SessionFact, TargetFact
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.request import Caller, SessionAsk
 from pdp.core.call.sessions import ELSEWHERE, HANDLE, UNOBSERVED, is_handle, observed, pair_index, session_index
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.check import NS, OK, Check, failed
-from pdp.core.record.stored import CallKeys, SessionRow, StoredCall
+from pdp.core.rows.sessions import LabelRow, SessionRow
 from pdp.sessions.options import SessionOptions
 
 # One message for all, so that a caller learns neither the owner of a session nor whether it exists.

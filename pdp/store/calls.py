@@ -13,20 +13,13 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
-from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.call.budgets import BudgetRow
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow
 from pdp.core.call.sessions import MOST_LABELS, not_in_copy, ordered
-from pdp.core.record.stored import (
-    PEOPLE_AT_ONCE,
-    AtomRow,
-    CallKeys,
-    CallRow,
-    ReplyRow,
-    SessionRow,
-    StoredCall,
-)
+from pdp.core.call.stored import PEOPLE_AT_ONCE, CallKeys, StoredCall
+from pdp.core.rows.approvals import NEVER, TurnedDown
+from pdp.core.rows.log import CallRow, ReplyRow
+from pdp.core.rows.sessions import AtomRow, LabelRow, SessionRow
 from pdp.store.rows import LABELS, SESSIONS
 from pdp.store.tables import RESET
 

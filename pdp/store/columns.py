@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeDecorator
 from typing_extensions import override
 
-from pdp.core.approvals.rows import Account
+from pdp.core.rows.approvals import Account
 
 Integer = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Bytes = LargeBinary()

@@ -29,11 +29,11 @@ from sqlalchemy import (
     update,
 )
 
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.bytes.digest import canonical, former_keys, keyed_hex, leaf_hash
 from pdp.core.call.mandates import MandateState
 from pdp.core.errors import ConfigurationFault
-from pdp.core.record.stored import PersonRow
+from pdp.core.rows.log import PersonRow
+from pdp.core.rows.states import GrantState, State
 from pdp.store import tables as t
 from pdp.store.approvals import tables as answers
 from pdp.store.clock import MARK as CLOCK_MARK

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, Text, Update, cast, delete, insert, literal, or_, select, update
 
-from pdp.core.approvals.rows import Account
 from pdp.core.record.atoms import OVERFLOW
-from pdp.core.record.stored import PersonRow
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import PersonRow
 from pdp.store.approvals import tables as t
 from pdp.store.tables import atoms, calls, people, places, switches, values
 

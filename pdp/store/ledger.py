@@ -12,20 +12,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.call.switches import ended
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import (
-    ANSWER_STEPS,
-    MARKING,
-    SUPERSEDING,
-    Commit,
-    RecordRef,
-    SessionRow,
-    SettleRefusals,
-)
+from pdp.core.ports.commit import ANSWER_STEPS, MARKING, SUPERSEDING, Commit, SettleRefusals
+from pdp.core.rows.approvals import REFUSALS_NS
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.sessions import SessionRow
 from pdp.store import shared
 from pdp.store.clock import MARK
 from pdp.store.options import StoreOptions

@@ -11,25 +11,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, RowMapping, Select, func, select, update
 from typing_extensions import override
 
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import InvalidRequest, Unavailable
+from pdp.core.ports.commit import Commit
 from pdp.core.ports.store import SessionState
-from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import (
-    CallKeys,
-    CallRow,
-    Commit,
-    PersonRow,
-    RecordRef,
-    RefusalCount,
-    ReplyRow,
-    RevocationRow,
-    SessionOpening,
-    SessionRow,
-    StoredCall,
-    StoredRecord,
-    SwitchRow,
-    ValueRow,
-)
+from pdp.core.rows.log import Artefact, CallRow, PersonRow, RecordRef, RefusalCount, ReplyRow, StoredRecord, ValueRow
+from pdp.core.rows.sessions import SessionOpening, SessionRow
+from pdp.core.rows.switches import RevocationRow, SwitchRow
 from pdp.store import tables as t
 from pdp.store.approvals import tables as approvals
 from pdp.store.clock import MARK

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, select
 
-from pdp.core.record.stored import LogRow
+from pdp.core.rows.log import LogRow
 from pdp.store import tables as t
 from pdp.store.approvals.answers import PeopleReads
 from pdp.store.cursors import cursor_key, position_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from threading import Lock
 
 from pdp.core.check import NS
-from pdp.core.record.stored import RefusalCount
+from pdp.core.rows.log import RefusalCount
 
 Key = tuple[str, str, str]  # tenant, caller, code
 

@@ -18,30 +18,11 @@ from sqlalchemy import Connection, select
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.call.budgets import BudgetReservation
-from pdp.core.call.labels import LabelRow
 from pdp.core.errors import Conflict, Fault, InvalidRequest
-from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import (
-    ANSWER_STEPS,
-    SUPERSEDING,
-    CallRow,
-    Commit,
-    PairChange,
-    PersonRow,
-    RaiseMark,
-    RecordRef,
-    RefusalCount,
-    ReplyRow,
-    RevocationRow,
-    SeenText,
-    SessionOpening,
-    SessionOver,
-    SessionRow,
-    SettleRefusals,
-    Supersede,
-    SwitchRow,
-    ValueRow,
-)
+from pdp.core.ports.commit import ANSWER_STEPS, SUPERSEDING, Commit, RaiseMark, SettleRefusals, Supersede
+from pdp.core.rows.log import Artefact, CallRow, PersonRow, RecordRef, RefusalCount, ReplyRow, ValueRow
+from pdp.core.rows.sessions import LabelRow, PairChange, SeenText, SessionOpening, SessionOver, SessionRow
+from pdp.core.rows.switches import RevocationRow, SwitchRow
 from pdp.store import tables as t
 from pdp.store.approvals.steps import carry_out
 from pdp.store.atoms import EXPIRE, FLUSH, RECALL, SEE

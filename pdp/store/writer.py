@@ -23,7 +23,8 @@ from threading import Condition, Thread
 from typing import Any, Protocol, TypeVar
 
 from pdp.core.errors import Fault, Overloaded, Unavailable
-from pdp.core.record.stored import SUPERSEDING, Commit, RecordRef
+from pdp.core.ports.commit import SUPERSEDING, Commit
+from pdp.core.rows.log import RecordRef
 from pdp.store.alchemy import ours, said
 from pdp.store.ledger import Ledger
 from pdp.store.options import StoreOptions

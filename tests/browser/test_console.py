@@ -21,7 +21,7 @@ from support.waiting import until
 
 from devtools.sandbox import ALICE, TENANT
 from pdp.core.approvals.queries import FOLDED_FROM
-from pdp.core.approvals.states import State
+from pdp.core.rows.states import State
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.proof.receipt import verify
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY, EFFECT_PENDING

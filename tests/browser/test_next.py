@@ -14,7 +14,7 @@ from support.for_each import for_each
 from support.waiting import until
 
 from devtools.sandbox import TENANT
-from pdp.core.approvals.states import State
+from pdp.core.rows.states import State
 
 pytestmark = [
     pytest.mark.browser,

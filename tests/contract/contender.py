@@ -21,12 +21,12 @@ from support import approvals as make
 from support.stored import Entropy
 
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.rows import Approval, Vote
-from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Activate, Expect, Move, Open, Step
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.approvals import Approval, Vote
+from pdp.core.rows.states import Event, State
 from pdp.people.ballot import Ballot, Cast, cast
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.options import StoreOptions

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.stored import AT, Entropy, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.steps import Open
-from pdp.core.record.stored import Commit, RaiseMark, ValueRow
+from pdp.core.ports.commit import Commit, RaiseMark
+from pdp.core.rows.log import ValueRow
 from pdp.store.opening import open_store
 from pdp.store.options import StoreOptions
 

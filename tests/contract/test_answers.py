@@ -25,11 +25,10 @@ from support.stored import (
 
 from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.queries import FOLDED_FROM, ApprovalQuery, ConsentQuery, GrantQuery, Page
-from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, ReportedOutcome
-from pdp.core.approvals.states import OPEN, Event, GrantState, State
 from pdp.core.approvals.steps import EndConsent, Move, Open, Step
-from pdp.core.approvals.turned_down import TurnedDown
-from pdp.core.record.stored import CallRow, ValueRow
+from pdp.core.rows.approvals import Account, Answered, Delegation, Notice, ReportedOutcome, TurnedDown
+from pdp.core.rows.log import CallRow, ValueRow
+from pdp.core.rows.states import OPEN, Event, GrantState, State
 from pdp.store.approvals import tables
 from pdp.store.approvals.tables import from_row, to_row
 from pdp.store.opening import AnyStore

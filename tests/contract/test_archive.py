@@ -20,7 +20,8 @@ from support.stored import AT, Entropy, an_approval, an_id, shown_of
 from pdp.core.approvals.steps import Open
 from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.record.stored import Commit, ValueRow
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import ValueRow
 from pdp.decide.commit import Recorder
 from pdp.proof import archiving
 from pdp.proof.archive import ArchiveFolder

@@ -19,7 +19,7 @@ from pdp.cli.main import cli
 from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, Unsupported
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
 from pdp.decide.commit import Recorder
 from pdp.host.log_files import LogFiles
 from pdp.proof import archiving, receipt

@@ -12,8 +12,10 @@ from support.foretold import after
 from support.stored import AT, an_id, entry
 
 from pdp.core.call.sessions import SessionEffects
+from pdp.core.call.stored import CallKeys
+from pdp.core.ports.commit import RaiseMark
 from pdp.core.record.atoms import OVERFLOW
-from pdp.core.record.stored import AtomRow, CallKeys, PairChange, RaiseMark, SeenText, SessionRow
+from pdp.core.rows.sessions import AtomRow, PairChange, SeenText, SessionRow
 from pdp.store import atoms as bounds
 
 SECOND = 10**9

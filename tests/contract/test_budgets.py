@@ -16,10 +16,12 @@ from support import spender
 from support.spender import INDEX, UNTIL_NS, amount
 from support.stored import AT, an_id, entry
 
-from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
+from pdp.core.call.stored import CallKeys
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import CallKeys, Commit, RaiseMark, SessionRow
+from pdp.core.ports.commit import Commit, RaiseMark
+from pdp.core.rows.approvals import ReportedOutcome
+from pdp.core.rows.sessions import SessionRow
 from pdp.store.budgets import KEPT_NS
 
 SPENDS, LIMIT = 1_000, 900  # of some 2,000 that are wanted; a quarter of the calls does not run

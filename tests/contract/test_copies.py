@@ -18,13 +18,16 @@ from support import dictionary
 from support.lives import ISSUER, KEY, MARA, OPERATOR, OTHER, OTTO, VICTIM, WHY, erasures, everything, lived
 from support.stored import AT, a_grant, an_approval, an_id, entry, shown_of
 
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.steps import Open
 from pdp.core.bytes.digest import chained
 from pdp.core.call.mandates import MandateState
 from pdp.core.call.sessions import UNOBSERVED, observed
+from pdp.core.call.stored import CallKeys
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.core.record.stored import CallKeys, PairChange, RaiseMark, ReplyRow, SessionRow
+from pdp.core.ports.commit import RaiseMark
+from pdp.core.rows.log import ReplyRow
+from pdp.core.rows.sessions import PairChange, SessionRow
+from pdp.core.rows.states import GrantState, State
 from pdp.decide.commit import CLOCK
 from pdp.store import carrying_over, sealed
 from pdp.store import tables as t

@@ -16,7 +16,7 @@ from support.signed_log import publisher, reading, verified, write
 from support.stored import AT
 from support.witnesses import FRESH, cosigning, watching
 
-from pdp.core.record.stored import Cosigning
+from pdp.core.rows.log import Cosigning
 from pdp.proof.publisher import RolledBack
 from pdp.store.opening import AnyStore
 

@@ -32,10 +32,10 @@ from support.stored import (
     entry,
 )
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import commitment
 from pdp.core.errors import InvalidRequest
-from pdp.core.record.stored import ValueRow
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import ValueRow
 from pdp.proof.index import SearchIndex
 from pdp.proof.publisher import Publisher
 from pdp.proof.search import Search, SearchAsk

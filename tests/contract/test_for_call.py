@@ -9,12 +9,13 @@ import pytest
 from support.erasing import erase_subject
 from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approval, entry, shown_of
 
-from pdp.core.approvals.rows import Account, Answered, Delegation, LastClaims, ReportedOutcome
-from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Move, Open, Step
-from pdp.core.approvals.turned_down import TurnedDown
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import Unavailable
-from pdp.core.record.stored import CallKeys, CallRow, PersonRow, SessionRow, StoredCall
+from pdp.core.rows.approvals import Account, Answered, Delegation, LastClaims, ReportedOutcome, TurnedDown
+from pdp.core.rows.log import CallRow, PersonRow
+from pdp.core.rows.sessions import SessionRow
+from pdp.core.rows.states import Event, State
 from pdp.store.opening import AnyStore
 
 ROW = CallRow("call-index", "acme", "alice-index", b"s" * 32, "digest", AT)

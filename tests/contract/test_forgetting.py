@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import func, select, text
 from support.stored import ALICE, AT, a_reply, a_vote, an_approval, an_id, entry, shown_of
 
-from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
-from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.check import NS
-from pdp.core.record.stored import RaiseMark
+from pdp.core.ports.commit import RaiseMark
+from pdp.core.rows.approvals import Answered, Approval, Notice, ReportedOutcome
+from pdp.core.rows.states import Event
 from pdp.store import ledger
 
 Place = Any  # of conftest, which cannot be imported

@@ -12,8 +12,10 @@ import pytest
 from support.stored import AT, a_reply, a_switch, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, InvalidRequest, Unavailable
-from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import CallRow, CommitStep, RaiseMark, RecordRef, SessionRow, SwitchRow, ValueRow
+from pdp.core.ports.commit import CommitStep, RaiseMark
+from pdp.core.rows.log import Artefact, CallRow, RecordRef, ValueRow
+from pdp.core.rows.sessions import SessionRow
+from pdp.core.rows.switches import SwitchRow
 from pdp.store.shared import Fingerprints
 from pdp.store.writer import COMPANY
 

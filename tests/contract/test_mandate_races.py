@@ -12,8 +12,8 @@ from support.stored import AT, entry
 
 from pdp.core.approvals.steps import BeginMandate, ChangeMandate, EndMandates, Step
 from pdp.core.call.mandates import MandateEvent, MandateRow, MandateState, MandateUse
+from pdp.core.call.stored import CallKeys
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import CallKeys
 
 HOUR = 3600 * 10**9
 ROUNDS = 200

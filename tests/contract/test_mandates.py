@@ -13,8 +13,10 @@ from support.stored import AT, entry
 
 from pdp.core.approvals.steps import BeginMandate, ChangeMandate, EndMandates, Step
 from pdp.core.call.mandates import MandateEvent, MandateRow, MandateState, MandateUse
+from pdp.core.call.stored import CallKeys
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import CallKeys, CommitStep, SessionRow
+from pdp.core.ports.commit import CommitStep
+from pdp.core.rows.sessions import SessionRow
 
 KEYS = CallKeys("acme", AT, AT, session="s")
 HOUR = 3600 * 10**9

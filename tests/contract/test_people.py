@@ -9,8 +9,8 @@ from support.erasing import erase_subject
 from support.stored import AT, Entropy
 
 from pdp.core.bytes.digest import keyed_index
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.record.encoding import Stamp, encode
-from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.decide.commit import Recorder
 from pdp.decide.pseudonyms import ERASURES, Key, Pseudonyms
 from pdp.store.opening import AnyStore

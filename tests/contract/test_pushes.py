@@ -18,7 +18,7 @@ from support.waiting import until
 
 from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.check import NS
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
 from pdp.proof.options import OtlpReceiver, ReceiverOptions, WebhookReceiver
 from pdp.proof.pushes import EVERY, LEASE_NS, Push, Pushes
 from pdp.proof.receivers import Selection, receiver

@@ -13,8 +13,8 @@ from support.stored import AT, entry
 
 from pdp.cli.tools import tools
 from pdp.core.errors import Unavailable
-from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import RaiseMark, ValueRow
+from pdp.core.ports.commit import RaiseMark
+from pdp.core.rows.log import Artefact, ValueRow
 from pdp.store import reading
 from pdp.store.options import StoreOptions
 

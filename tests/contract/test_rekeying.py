@@ -17,26 +17,18 @@ from sqlalchemy import Connection, delete, select
 from support.postgres import Postgres
 from support.stored import AT, a_consent, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
-from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.steps import BeginMandate, Open
 from pdp.core.bytes.digest import chained, keyed_index
 from pdp.core.call.budgets import BudgetReservation
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import MandateRow, MandateState
+from pdp.core.call.stored import CallKeys
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
+from pdp.core.ports.commit import Commit
 from pdp.core.record.atoms import OVERFLOW, AtomHashes
-from pdp.core.record.stored import (
-    CallKeys,
-    CallRow,
-    Commit,
-    PairChange,
-    PersonRow,
-    RevocationRow,
-    SeenText,
-    SessionOpening,
-    SessionRow,
-    ValueRow,
-)
+from pdp.core.rows.approvals import Answered
+from pdp.core.rows.log import CallRow, PersonRow, ValueRow
+from pdp.core.rows.sessions import LabelRow, PairChange, SeenText, SessionOpening, SessionRow
+from pdp.core.rows.switches import RevocationRow
 from pdp.store.options import PostgresAddress
 from pdp.store.rekeying import INDEXED, rekey
 from pdp.store.shared import Fingerprints

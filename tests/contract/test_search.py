@@ -16,12 +16,13 @@ import pytest
 from support.stored import AT, Entropy, an_id
 from support.waiting import until
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import canonical, chained, keyed_index
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest, Unavailable
+from pdp.core.ports.commit import Commit
 from pdp.core.record.search import RecordQuery
-from pdp.core.record.stored import Commit, PersonRow
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import PersonRow
 from pdp.decide.commit import Recorder
 from pdp.proof import index as searching
 from pdp.proof.index import BLOCK, FILE, SearchIndex

@@ -15,7 +15,7 @@ from support.waiting import until
 
 from pdp.core.call.sessions import SETTLED_NS, end_of, ended
 from pdp.core.check import NS
-from pdp.core.record.stored import SessionOpening, SessionRow
+from pdp.core.rows.sessions import SessionOpening, SessionRow
 from pdp.decide.commit import Recorder
 from pdp.decide.sessions import SessionSweep
 from pdp.store.clock import StoreClock

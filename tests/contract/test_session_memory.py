@@ -17,20 +17,12 @@ from support.stored import AT, a_reply, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.call.budgets import BudgetReservation
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import MOST_LABELS
+from pdp.core.call.stored import CallKeys
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.record.stored import (
-    CallKeys,
-    CallRow,
-    CommitStep,
-    PairChange,
-    PersonRow,
-    RaiseMark,
-    SeenText,
-    SessionOpening,
-    SessionRow,
-)
+from pdp.core.ports.commit import CommitStep, RaiseMark
+from pdp.core.rows.log import CallRow, PersonRow
+from pdp.core.rows.sessions import LabelRow, PairChange, SeenText, SessionOpening, SessionRow
 from pdp.store.clock import MARK
 from pdp.store.shared import Fingerprints
 from pdp.store.sqlite import memory

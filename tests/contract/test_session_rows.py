@@ -11,10 +11,11 @@ from support.foretold import after
 from support.stored import AT, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import SessionEffects
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import CallKeys, PairChange, RaiseMark, SessionRow, StoredCall
+from pdp.core.ports.commit import RaiseMark
+from pdp.core.rows.sessions import LabelRow, PairChange, SessionRow
 
 SECOND = 10**9
 IDLE = 10 * SECOND

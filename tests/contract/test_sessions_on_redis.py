@@ -17,10 +17,12 @@ from support.redis_server import running as redis_running
 from support.stored import AT, an_id, entry
 
 from pdp.core.bytes.digest import chained, keyed_index
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import ELSEWHERE, observed
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import CallKeys, Commit, CommitStep, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.core.ports.commit import Commit, CommitStep
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.sessions import LabelRow, PairChange, SessionRow
 from pdp.sessions import on_redis
 from pdp.sessions.on_redis import AWAY, INDEXES, LOST, RedisSessions
 from pdp.store.rekeying import INDEXED, rekey

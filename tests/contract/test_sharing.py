@@ -14,11 +14,13 @@ from support.stored import ALICE, AT, a_grant, a_reply, a_switch, an_approval, a
 
 from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.queries import ApprovalQuery, Page
-from pdp.core.approvals.requirement import Seat
-from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Move, Open
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
-from pdp.core.record.stored import CallKeys, CallRow, RaiseMark, StoredCall
+from pdp.core.outcome.requirement import Seat
+from pdp.core.ports.commit import RaiseMark
+from pdp.core.rows.log import CallRow
+from pdp.core.rows.states import Event, State
 from pdp.store.migrations import VERSION
 from pdp.store.opening import AnyStore
 from pdp.store.options import PostgresAddress

@@ -18,7 +18,7 @@ from support.stored import AT, Entropy, an_id
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import NotFound, OutOfRange, Unsupported
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
 from pdp.decide.commit import Recorder
 from pdp.proof.note import Checkpoint, NoteFault
 from pdp.proof.publisher import RolledBack

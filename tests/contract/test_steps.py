@@ -24,9 +24,6 @@ from support.stored import (
 
 from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.open_limits import HeldRequests
-from pdp.core.approvals.requirement import Seat
-from pdp.core.approvals.rows import Answered, Delegation, LastClaims, Notice, ReportedOutcome
-from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.core.approvals.steps import (
     Activate,
     Advance,
@@ -45,7 +42,10 @@ from pdp.core.approvals.steps import (
 )
 from pdp.core.bytes.digest import canonical, digest
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import CommitStep, RaiseMark
+from pdp.core.outcome.requirement import Seat
+from pdp.core.ports.commit import CommitStep, RaiseMark
+from pdp.core.rows.approvals import Answered, Delegation, LastClaims, Notice, ReportedOutcome
+from pdp.core.rows.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.store.opening import AnyStore
 
 

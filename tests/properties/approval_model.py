@@ -19,19 +19,19 @@ from support.invariants import Redeemed, Rows
 from support.memory import Memory, commit
 from support.pseudonyms import person
 
-from pdp.core.approvals import records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, Person, Standing
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import Approval, Shown, Vote
-from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Activate, Expect, Move, Open, Step
 from pdp.core.approvals.view import presented
 from pdp.core.bytes.digest import canonical, digest
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
+from pdp.core.outcome.requirement import Requirement, read
+from pdp.core.record import approvals as records
 from pdp.core.record.encoding import Stamp
+from pdp.core.rows.approvals import Approval, Shown, Vote
+from pdp.core.rows.states import OPEN, Event, State
 from pdp.people.ballot import Ballot, Cast, VoteRefusal, cast
 
 TTL = 10  # seconds

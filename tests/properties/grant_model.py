@@ -12,14 +12,14 @@ from support.invariants import Redeemed, Rows
 from support.memory import Memory, commit
 from support.pseudonyms import person
 
-from pdp.core.approvals import records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.grants import GrantTerms, covers, issue
-from pdp.core.approvals.states import GrantState
 from pdp.core.approvals.steps import EndGrant, Step, Use
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
+from pdp.core.record import approvals as records
 from pdp.core.record.encoding import Stamp
+from pdp.core.rows.states import GrantState
 
 USES, MINUTES = 2, 1
 STATES = 92

@@ -20,9 +20,9 @@ from support.rebuilding import parsed
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.rows import Approval, Vote
-from pdp.core.approvals.states import FINAL, TRANSITIONS, Event, State
 from pdp.core.approvals.view import presented
+from pdp.core.rows.approvals import Approval, Vote
+from pdp.core.rows.states import FINAL, TRANSITIONS, Event, State
 from pdp.people.ballot import Ballot, VoteRefusal, cast
 
 # whatever needs the same states runs in one process

@@ -29,7 +29,7 @@ from support.stored import Entropy
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.steps import Activate, Open, Step
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
 from pdp.store.opening import open_store
 from pdp.store.options import StoreOptions
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from support.judge import NONCE, answer, blocks, matter, rendered
 
 from pdp.core.judge.judge_input import JudgeInput, Traits
-from pdp.core.judge.redact import redacted
 from pdp.core.judge.render import shown, unmarked
 from pdp.core.judge.verdict import read_opinion
 from pdp.core.text.credentials import secret_in
+from pdp.core.text.redact import redacted
 from pdp.core.text.safety import hidden
 
 END = f"=== {NONCE} end ==="

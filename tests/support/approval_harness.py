@@ -33,15 +33,15 @@ from support.approvals import (
 from support.pseudonyms import revealed
 from support.stored import Entropy
 
-from pdp.core.approvals import records
 from pdp.core.approvals.directory import Directory, Member, Person
-from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.steps import Open, Step
 from pdp.core.bytes.digest import digest
 from pdp.core.call.facts import AgentFact, Identity, SubjectFact
 from pdp.core.call.request import Bearer, Caller, Role
 from pdp.core.check import NS, OK
 from pdp.core.ports.telemetry import SILENT
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Approval
 from pdp.decide.commit import Recorder
 from pdp.decide.state import ServiceState
 from pdp.people.assembly import ApprovalServices, Bounds, assemble

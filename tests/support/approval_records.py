@@ -21,14 +21,14 @@ from support.approvals import (
     wanted,
 )
 
-from pdp.core.approvals import records
 from pdp.core.approvals.consents import given
 from pdp.core.approvals.grants import GrantTerms, issue
-from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
-from pdp.core.approvals.states import Event, GrantState, State
 from pdp.core.approvals.steps import Move
-from pdp.core.call.labels import LabelRow
+from pdp.core.record import approvals as records
 from pdp.core.record.encoding import Stamp
+from pdp.core.rows.approvals import Answered, Approval, Notice, ReportedOutcome
+from pdp.core.rows.sessions import LabelRow
+from pdp.core.rows.states import Event, GrantState, State
 from pdp.people.ballot import Cast, cast
 
 HEX = "0123456789abcdef" * 4

@@ -15,24 +15,17 @@ from support.facts import bare_call, good_target
 
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
-from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Call, Delegation, LastClaims, Shown, Vote
-from pdp.core.approvals.states import State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.bytes.digest import canonical, digest, sha256_hex
-from pdp.core.call.facts import (
-    Actor,
-    AgentFact,
-    ArgumentsFact,
-    CallerFact,
-    Identity,
-    ServerFact,
-    SubjectFact,
-)
+from pdp.core.call.facts import Actor, AgentFact, ArgumentsFact, CallerFact, Identity, ServerFact, SubjectFact
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.check import NS, OK
+from pdp.core.outcome.requirement import Requirement, read
 from pdp.core.record.encoding import uuid7
-from pdp.core.record.stored import CallKeys, CallRow, StoredCall
+from pdp.core.rows.approvals import REFUSALS_NS, Account, Approval, Call, Delegation, LastClaims, Shown, Vote
+from pdp.core.rows.log import CallRow
+from pdp.core.rows.states import State, follow
 from pdp.people.ballot import Ballot, Cast
 
 AT = 1_800_000_000 * NS

@@ -17,13 +17,13 @@ from support.environment import SeededEntropy
 
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.queries import Folded
-from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import Advice, Novelty, view
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
+from pdp.core.rows.approvals import Account, Approval, Call, Grant, Shown
+from pdp.core.rows.states import GrantState, State
 from pdp.people.consents import ConsentView
 from pdp.people.console.app import application
 from pdp.people.console.oidc import Provider

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from support.consumers import in_process
 from support.gate import gate_once
 
-from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.approvals.call import CallContext
 from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
-from pdp.core.outcome.evidence import Evidence
+from pdp.core.outcome.evidence import Evidence, SourcedEvidence
 from pdp.core.ports import Judge
 from pdp.runtime.environment import Environment
 

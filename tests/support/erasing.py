@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdp.core.record.stored import PersonRow
+from pdp.core.rows.log import PersonRow
 
 
 async def erase_subject(store: Any, tenant: str, subject: str) -> int:

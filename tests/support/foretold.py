@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pdp.core.call.sessions import SessionEffects, ordered, together
-from pdp.core.record.stored import AtomRow, CallKeys, SessionRow, StoredCall
+from pdp.core.call.stored import CallKeys, StoredCall
+from pdp.core.rows.sessions import AtomRow, SessionRow
 
 
 def _joined(session: SessionRow, row: SessionRow) -> SessionRow:

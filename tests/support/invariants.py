@@ -17,7 +17,7 @@ from typing import Any
 from support.rebuilding import FINAL, parsed, plain, rebuild
 
 from pdp.core.approvals.directory import Standing
-from pdp.core.approvals.rows import Account, Approval, Call, Consent, Grant, Vote
+from pdp.core.rows.approvals import Account, Approval, Call, Consent, Grant, Vote
 
 
 @dataclass(frozen=True, slots=True)

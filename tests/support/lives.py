@@ -10,13 +10,14 @@ from support.files import files_of
 from support.postgres import Postgres
 from support.stored import AT, Entropy, a_consent, a_grant, a_vote, an_approval, an_id, entry, shown_of
 
-from pdp.core.approvals.rows import Account, Delegation, LastClaims
-from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.bytes.digest import canonical, commitment, keyed_index
 from pdp.core.call.request import Caller, Role
 from pdp.core.record.encoding import Stamp, encode
-from pdp.core.record.stored import CallRow, SwitchRow, ValueRow
+from pdp.core.rows.approvals import Account, Delegation, LastClaims
+from pdp.core.rows.log import CallRow, ValueRow
+from pdp.core.rows.states import Event
+from pdp.core.rows.switches import SwitchRow
 from pdp.decide.commit import Recorder
 from pdp.operate.erasure import Erasures
 from pdp.store.clock import StoreClock

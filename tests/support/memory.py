@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from support.invariants import Rows
 
-from pdp.core.approvals.rows import Approval, Consent, Grant, Vote
-from pdp.core.approvals.states import OPEN, Event, GrantState, follow
 from pdp.core.approvals.steps import Activate, EndConsent, EndGrant, Expect, Move, Open, Step, Use, UseConsent
 from pdp.core.errors import Conflict
+from pdp.core.rows.approvals import Approval, Consent, Grant, Vote
+from pdp.core.rows.states import OPEN, Event, GrantState, follow
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from support.pseudonyms import revealed
 
-from pdp.core.approvals.rows import Account, Call, Grant
+from pdp.core.rows.approvals import Account, Call, Grant
 
 FINAL = {"denied", "expired", "cancelled", "revoked", "redeemed"}
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
 from support.stored import AT, an_id
 
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
 from pdp.proof.publisher import Publisher
 from pdp.proof.tiles import LogFolder
 from pdp.store.opening import AnyStore

@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.stored import AT, Entropy, an_id
 
-from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.approvals import ReportedOutcome
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.options import StoreOptions
 

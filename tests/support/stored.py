@@ -4,11 +4,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdp.core.approvals.rows import Account, Approval, Call, Consent, Grant, Shown, Vote
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.bytes.digest import canonical
+from pdp.core.ports.commit import Commit, CommitStep
 from pdp.core.record.encoding import uuid7
-from pdp.core.record.stored import Commit, CommitStep, ReplyRow, SwitchRow
+from pdp.core.rows.approvals import Account, Approval, Call, Consent, Grant, Shown, Vote
+from pdp.core.rows.log import ReplyRow
+from pdp.core.rows.states import GrantState, State
+from pdp.core.rows.switches import SwitchRow
 
 AT = 1_800_000_000_000_000_000
 TTL = 60 * 10**9

@@ -28,7 +28,7 @@ from devtools.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault
-from pdp.core.record.stored import ValueRow
+from pdp.core.rows.log import ValueRow
 from pdp.identity import development
 from pdp.local.installation import CALLER_AUDIENCE
 from pdp.operate.admin import SwitchAsk

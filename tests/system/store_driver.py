@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 
 from pdp.core.errors import Unavailable
+from pdp.core.ports.commit import Commit, RaiseMark
 from pdp.core.record.encoding import uuid7
-from pdp.core.record.stored import CallRow, Commit, RaiseMark, ReplyRow, ValueRow
+from pdp.core.rows.log import CallRow, ReplyRow, ValueRow
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import opening as schema
 from pdp.store.sqlite.store import SqliteStore

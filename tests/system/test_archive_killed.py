@@ -22,7 +22,7 @@ from support.signed_log import publisher, record
 from support.stored import Entropy, an_id
 
 from pdp.core.bytes.digest import leaf_hash
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
 from pdp.proof.archive import ArchiveFolder
 from pdp.proof.tiles import bundle, tile_path
 from pdp.store.options import StoreOptions

@@ -16,11 +16,11 @@ from support.bank import budget, call, figures, pay, plan, report, stage
 from support.world import WEDNESDAY_NS, DecideAnswer, World, answered, codes, create, running, serving
 
 from devtools.sandbox import ALICE, BOB
-from pdp.core.approvals.rows import Account
 from pdp.core.call.request import Role
 from pdp.core.check import NS, WORST_COUNT
 from pdp.core.errors import Conflict, Fault
 from pdp.core.outcome import Effect
+from pdp.core.rows.approvals import Account
 from pdp.decide.explain import ExplainRequest
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.proof.check import check

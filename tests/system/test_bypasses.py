@@ -35,11 +35,11 @@ from pdp.cli.connection import to_json
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
 from pdp.core.approvals.quorum import tally
-from pdp.core.approvals.requirement import read
-from pdp.core.approvals.rows import Account, Approval, Shown
-from pdp.core.approvals.states import State
 from pdp.core.approvals.view import presented
 from pdp.core.errors import Forbidden, NotFound
+from pdp.core.outcome.requirement import read
+from pdp.core.rows.approvals import Account, Approval, Shown
+from pdp.core.rows.states import State
 from pdp.core.text.safety import visible
 from pdp.local.installation import DESK
 from pdp.people.persons import SignedIn

@@ -14,8 +14,8 @@ from support.environment import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, running
 
 from devtools.sandbox import ALICE, BOB, TENANT, SandboxPerson
-from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
+from pdp.core.rows.approvals import Account
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

@@ -20,7 +20,7 @@ from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serv
 from devtools.sandbox import ALICE, CAROL, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.states import State
+from pdp.core.rows.states import State
 from pdp.local.installation import DESK
 from pdp.people.visibility import ApprovalFilter
 from pdp.policy.bundle import shipped_rego

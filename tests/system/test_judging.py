@@ -22,11 +22,11 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answ
 from test_inspection import inspect, stream, text
 
 from devtools.sandbox import ALICE, CAROL
+from pdp.core.call.stored import StoredCall
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
-from pdp.core.record.stored import StoredCall
 from pdp.host.fair_limiter import FairLimiter
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.judge.prompts import read_prompts, shipped_prompts

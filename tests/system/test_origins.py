@@ -22,10 +22,10 @@ from test_inspection import TOKEN, inspect, stream, text
 from test_sessions import end
 
 from devtools.sandbox import ALICE, BOB, SandboxPerson
-from pdp.core.approvals.rows import Account
 from pdp.core.call.origins import EXTERNAL, NONE, OWN, TASK
 from pdp.core.call.request import Caller, Role
 from pdp.core.record.atoms import OVERFLOW, AtomHashes
+from pdp.core.rows.approvals import Account
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY

@@ -21,10 +21,10 @@ from support.waiting import Held, meanwhile, until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
 from devtools.sandbox import ALICE, BOB, CAROL, DAVE
-from pdp.core.approvals.rows import Answered
-from pdp.core.approvals.states import State
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound, Outdated, Unavailable
+from pdp.core.rows.approvals import Answered
+from pdp.core.rows.states import State
 from pdp.decide.batch import Batch
 from pdp.decide.outcomes import OutcomeReport
 from pdp.judge.evidence import Judging

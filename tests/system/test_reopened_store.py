@@ -14,8 +14,8 @@ from support.approvers import Approvers, waiting
 from support.world import WEDNESDAY_NS, DecideAnswer, World, answered, codes
 
 from devtools.sandbox import ALICE, DAVE
-from pdp.core.approvals.states import State
 from pdp.core.check import NS
+from pdp.core.rows.states import State
 from pdp.v1 import types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -22,9 +22,9 @@ from support.world import WAYS, Plan, World, answered, codes, resource, running
 
 from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
-from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.call.facts import WORST_LABELS
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.states import GrantState, State
 from pdp.policy.bundle import shipped_rego
 from pdp.sessions.options import SessionOptions
 from pdp.v1 import decision_pb2, types_pb2

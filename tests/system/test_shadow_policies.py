@@ -26,8 +26,8 @@ from devtools.sandbox import ALICE, Sandbox
 from pdp.cli.operations import _shadows
 from pdp.core.call.request import Caller, Role
 from pdp.core.outcome.policy import Bundle
+from pdp.core.ports.commit import Commit
 from pdp.core.record.search import RecordQuery
-from pdp.core.record.stored import Commit
 from pdp.decide import shadow
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate.report import GateReport

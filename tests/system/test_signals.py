@@ -29,12 +29,12 @@ from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, ru
 from devtools.sandbox import ALICE, BOB, CAROL, DAVE
 from devtools.sandbox import SandboxPerson as Person
 from pdp.core.approvals.queries import GrantQuery, Page
-from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import Event, GrantState
 from pdp.core.approvals.steps import Move, Open
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.states import Event, GrantState
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
 from pdp.people.persons import SignedIn

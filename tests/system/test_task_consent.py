@@ -17,7 +17,7 @@ from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, se
 from devtools.sandbox import ALICE
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.rows import Account
+from pdp.core.rows.approvals import Account
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.people.consents import Agreement, ConsentView
 from pdp.v1 import types_pb2

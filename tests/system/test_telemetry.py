@@ -20,7 +20,7 @@ from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serv
 
 from devtools.sandbox import ALICE, BOB
 from pdp.core.check import NS
-from pdp.core.record.stored import Cosigning
+from pdp.core.rows.log import Cosigning
 from pdp.local.installation import DAY_NS
 from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.runtime.telemetry.logs import JsonFormatter

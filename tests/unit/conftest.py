@@ -10,7 +10,8 @@ import pytest
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import RecordRef
 from pdp.decide.commit import Recorder
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, TypeAlias
+from typing import Any
 
-from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
 from pdp.core.call.facts import Facts
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.frozen import frozen
-from pdp.core.outcome.evidence import Evidence
-from pdp.core.record.stored import CallKeys, CallRow, StoredCall
-
-Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
+from pdp.core.rows.approvals import Call
+from pdp.core.rows.log import CallRow
 
 
 @frozen
@@ -43,11 +41,3 @@ class CallContext:
     def value(self) -> Mapping[str, Any]:
         """The arguments, parsed."""
         return self.facts.arguments.value
-
-
-@frozen
-class SourcedEvidence:
-    """Evidence and its source, the row that an allow redeems."""
-
-    element: Evidence
-    source: Source = None

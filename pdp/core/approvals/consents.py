@@ -6,9 +6,8 @@ A consent is for one agent and one purpose; neither an approval nor another cons
 from __future__ import annotations
 
 from pdp.core.approvals.call import CallContext
-from pdp.core.approvals.directory import ASSURANCES
-from pdp.core.approvals.requirement import Requirement
-from pdp.core.approvals.rows import Approval, Consent
+from pdp.core.outcome.requirement import Requirement
+from pdp.core.rows.approvals import ASSURANCES, Approval, Consent
 
 
 def covers(consent: Consent, requirement: Requirement, context: CallContext, at_ns: int) -> bool:

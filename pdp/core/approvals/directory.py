@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import repeat
 
-from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.bytes.digest import digest
 from pdp.core.call.revocation import NOT_REVOCABLE, Revocable
+from pdp.core.rows.approvals import Account, Delegation, LastClaims
 from pdp.core.text.safety import skeleton
 
 UNLISTED = "account:"  # prefix of the id of a human outside the directory
-ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory
-from pdp.core.approvals.requirement import GrantOffer
-from pdp.core.approvals.rows import Approval, Grant
-from pdp.core.approvals.states import GrantState
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
+from pdp.core.outcome.requirement import GrantOffer
+from pdp.core.rows.approvals import Approval, Grant
+from pdp.core.rows.states import GrantState
 
 # Whether arguments satisfy a JSON Schema (2020-12). False for an invalid schema; never raises.
 Valid: TypeAlias = Callable[[bytes, Mapping[str, Json]], bool]

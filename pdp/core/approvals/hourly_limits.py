@@ -21,10 +21,10 @@ from typing import TypeAlias
 
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.quorum import Parties, seated
-from pdp.core.approvals.requirement import Requirement, Seat
-from pdp.core.approvals.rows import Account, Call
 from pdp.core.call.questions import QuestionCount, QuestionsFact
 from pdp.core.check import NS
+from pdp.core.outcome.requirement import Requirement, Seat
+from pdp.core.rows.approvals import Account, Call, Question
 
 WINDOW_NS = 3600 * NS
 APPROVER, REQUESTER = "approver", "requester"
@@ -41,17 +41,6 @@ class HourlyLimits:
     @property
     def any(self) -> bool:
         return bool(self.per_approver or self.per_requester)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request as it counts. `groups` have its seats; without groups the subject answers."""
-
-    opened_ns: int
-    subject: Account
-    agent: str
-    groups: frozenset[str]
-    canary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

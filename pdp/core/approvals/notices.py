@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals.directory import Directory, Standing
 from pdp.core.approvals.quorum import deputised
-from pdp.core.approvals.requirement import PEOPLE, Requirement
-from pdp.core.approvals.rows import Approval, Notice
-from pdp.core.approvals.states import OPEN, Event, State, follow
 from pdp.core.check import NS
+from pdp.core.outcome.requirement import PEOPLE, Requirement
+from pdp.core.rows.approvals import Approval, Notice
+from pdp.core.rows.states import OPEN, Event, State, follow
 from pdp.core.text.safety import visible
 
 OPENED, RESOLVED = "opened", "resolved"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pdp.core.approvals.rows import Account, Approval
-from pdp.core.approvals.states import GrantState, State
+from pdp.core.rows.approvals import Account, Approval
+from pdp.core.rows.states import GrantState, State
 
 WORST_FIRST = ("critical", "high", "medium", "low")  # an unknown risk ranks with the worst
 FOLDED_FROM = 6  # open requests of one subject that are shown as one row

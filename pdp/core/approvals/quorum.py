@@ -13,19 +13,10 @@ from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 
-from pdp.core.approvals.directory import (
-    ASSURANCES,
-    UNLISTED,
-    Directory,
-    Member,
-    Person,
-    Standing,
-    readings,
-    reads_alike,
-)
-from pdp.core.approvals.requirement import Requirement, Seat, read
-from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Vote
-from pdp.core.approvals.states import OPEN
+from pdp.core.approvals.directory import UNLISTED, Directory, Member, Person, Standing, readings, reads_alike
+from pdp.core.outcome.requirement import Requirement, Seat, read
+from pdp.core.rows.approvals import ASSURANCES, Account, Approval, Call, Delegation, Vote
+from pdp.core.rows.states import OPEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import tally
-from pdp.core.approvals.requirement import Requirement
-from pdp.core.approvals.rows import Account, Approval, Call, Vote
-from pdp.core.approvals.states import State
+from pdp.core.outcome.requirement import Requirement
+from pdp.core.rows.approvals import Account, Approval, Call, Vote
+from pdp.core.rows.states import State
 
 Standpoint: TypeAlias = Literal["met", "refused", "open", "expired"]
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
-from pdp.core.approvals.rows import (
+from pdp.core.bytes.digest import INT64_MAX
+from pdp.core.call.mandates import MandateEvent, MandateRow, MandateUse
+from pdp.core.rows.approvals import (
     Answered,
     Approval,
     Consent,
@@ -25,12 +27,10 @@ from pdp.core.approvals.rows import (
     Shown,
     Vote,
 )
-from pdp.core.approvals.states import Event, GrantState
-from pdp.core.bytes.digest import INT64_MAX
-from pdp.core.call.mandates import MandateEvent, MandateRow, MandateUse
+from pdp.core.rows.states import Event, GrantState
 
 if TYPE_CHECKING:  # a commit holds steps
-    from pdp.core.call.labels import LabelRow
+    from pdp.core.rows.sessions import LabelRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.core.approvals.rows import Vote
 from pdp.core.check import NS
+from pdp.core.rows.approvals import TurnedDown, Vote
 
 # Resolutions that count; an end by a switch or by the clock says nothing of the call.
 REFUSED = ("approval.denied", "approval.revoked")
@@ -18,18 +18,6 @@ WITHDRAWN = "approval.cancelled"
 
 LONGEST_NS = 4 * 3600 * NS
 _DOUBLINGS = 16  # far beyond the longest
-
-
-@dataclass(frozen=True, slots=True)
-class TurnedDown:
-    """Counts of refused and withdrawn like calls, and the last instant (Unix nanoseconds; 0: never)."""
-
-    refusals: int = 0
-    withdrawals: int = 0
-    last_ns: int = 0
-
-
-NEVER = TurnedDown()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ from typing import Any
 
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.quorum import Tally, last_votes, may_vote, tally, wanted_by
-from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json, canonical, commitment, sha256_hex
 from pdp.core.call.facts import TargetFact
 from pdp.core.call.registered import SINKS
-from pdp.core.judge.redact import redacted_text
 from pdp.core.outcome.evidence import well_formed
+from pdp.core.outcome.requirement import Requirement, read
+from pdp.core.rows.approvals import Answered, Approval, Shown, Vote
 from pdp.core.text.credentials import secret_in
+from pdp.core.text.redact import redacted_text
 
 _MAX_TOLD_APART = 16_384  # bytes of arguments that are compared for a list
 _MOST_TOLD_APART = 5

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetFact, standing_of
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.mandates import NO_MANDATE, MandateFact
 from pdp.core.call.origins import OriginsFact
 from pdp.core.call.questions import UNREAD, QuestionsFact
@@ -22,6 +21,7 @@ from pdp.core.call.revocation import Revocable
 from pdp.core.call.vetting import NOT_VETTED, PackageVetting
 from pdp.core.check import NS, OK, WORST_COUNT, Check, missing
 from pdp.core.frozen import frozen
+from pdp.core.rows.sessions import LabelRow
 
 
 @frozen

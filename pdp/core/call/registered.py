@@ -10,7 +10,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.call.effects import PermittedEffect
 from pdp.core.call.facts import Waiver
 from pdp.core.check import OK, Check
-from pdp.core.record.artefact import Artefact
+from pdp.core.rows.log import Artefact
 from pdp.core.tables import tables
 
 SINKS: Mapping[str, Mapping[str, str]] = tables(__file__, "sinks.toml")

@@ -15,20 +15,12 @@ from operator import attrgetter
 from pdp.core.bytes.digest import every_index, lasting_index
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.call.facts import SessionFact, TargetFact
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.request import Caller
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.check import NS
 from pdp.core.frozen import frozen
-from pdp.core.record.stored import (
-    CallKeys,
-    PairChange,
-    ReplyRow,
-    SeenText,
-    SessionOpening,
-    SessionOver,
-    SessionRow,
-    StoredCall,
-)
+from pdp.core.rows.log import ReplyRow
+from pdp.core.rows.sessions import LabelRow, PairChange, SeenText, SessionOpening, SessionOver, SessionRow
 
 MOST_LABELS = 64  # of one call; more count as the worst
 MOST_AWAITED = 64  # results of one pair; one more counts as never inspected

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pdp.core.bytes.digest import Json
 from pdp.core.call.facts import Annotations, SessionFact, TargetFact
 from pdp.core.call.origins import OriginsFact
-from pdp.core.judge.redact import redacted
+from pdp.core.text.redact import redacted
 
 ALLOW = "allow"
 VERDICTS = (ALLOW, "deny", "escalate")

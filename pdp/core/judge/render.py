@@ -32,8 +32,8 @@ from pdp.core.call.origins import ORIGINS
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import VERDICTS, JudgeInput, Rendered
 from pdp.core.judge.prompt import FORMAT, MARKER, SECTIONS, PromptSet
-from pdp.core.judge.redact import redacted_text
 from pdp.core.text.control_tokens import spelled_out
+from pdp.core.text.redact import redacted_text
 from pdp.core.text.safety import visible
 
 _TOKEN = re.compile(

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
-from pdp.core.approvals.requirement import KINDS
 from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.call.facts import VARYING, Facts, common, of_subject, own
 from pdp.core.errors import EngineFault
@@ -27,9 +26,7 @@ from pdp.core.frozen import frozen
 from pdp.core.outcome.codes import control_of
 from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, Members, decision_of
 from pdp.core.outcome.evidence import Evidence
-
-if TYPE_CHECKING:
-    from pdp.core.ports import LoadedPolicy
+from pdp.core.outcome.requirement import KINDS
 
 T = TypeVar("T")
 NOT_GRANTED = "policy.not_granted"
@@ -109,12 +106,27 @@ class SharedFacts:
     members: Members | None = None
 
 
+class InputPolicy(Protocol):
+    """The parts of a loaded policy that its input documents depend on."""
+
+    @property
+    def revision(self) -> str: ...
+
+    @property
+    def packs(self) -> tuple[str, ...]: ...
+
+    @property
+    def valid_members(self) -> Callable[[Mapping[str, Json]], bool]:
+        """Whether members of a document match the schema."""
+        ...
+
+
 def question(
     shared: SharedFacts,
     facts: Facts,
     evidence: tuple[Evidence, ...],
     at_ns: int,
-    policy: LoadedPolicy,
+    policy: InputPolicy,
 ) -> EngineQuery:
     """The engine's query about facts, some of them `shared` with other calls under the same policy.
 
@@ -133,7 +145,7 @@ def question(
     return EngineQuery(shared.members.joined(Members.of(own_facts)), _advice(facts), fresh=facts.phase == "result")
 
 
-def _require(policy: LoadedPolicy, members: Mapping[str, Json]) -> None:
+def _require(policy: InputPolicy, members: Mapping[str, Json]) -> None:
     if not policy.valid_members(members):
         raise EngineFault("policy.input", "The input document does not match its schema.")
 

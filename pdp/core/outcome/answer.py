@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from pdp.core.approvals.call import SourcedEvidence
 from pdp.core.bytes.digest import Json, digest, text_encoder
 from pdp.core.call.facts import Facts, TargetFact
 from pdp.core.check import NS
 from pdp.core.frozen import frozen
 from pdp.core.outcome import END_SESSION, EXCHANGE, Effect, Hidden, Outcome, Reason
 from pdp.core.outcome.codes import shown_control
+from pdp.core.outcome.evidence import SourcedEvidence
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"  # RFC 8693, section 2.1
 # Messages fit for a model. Denied, hidden and unknown tools have the same, so that nothing can be probed. Where only

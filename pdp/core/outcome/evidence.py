@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from pdp.core.approvals.requirement import KINDS
 from pdp.core.bytes.digest import Json
+from pdp.core.frozen import frozen
+from pdp.core.outcome.requirement import KINDS
+from pdp.core.rows.approvals import Answered, Approval, Consent, Grant
 
 Evidence = Mapping[str, Json]
 State = Literal["met", "refused", "failed"]
@@ -90,3 +92,14 @@ def judged(requirement: Mapping[str, Json], call: str, verdict: Verdict, expires
         "model": verdict.model,
         "expires_ns": expires_ns,
     }
+
+
+Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
+
+
+@frozen
+class SourcedEvidence:
+    """Evidence and its source, the row that an allow redeems."""
+
+    element: Evidence
+    source: Source = None

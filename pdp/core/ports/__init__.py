@@ -23,6 +23,7 @@ from pdp.core.call.facts import (
 from pdp.core.call.playbooks import Playbook
 from pdp.core.call.registered import PinnedTool, RegistryChange, RegistryPins, ReleaseChange
 from pdp.core.call.request import Caller, Credential, Peer, ServerPeer, SessionAsk
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.call.term import Term
 from pdp.core.check import Check
 from pdp.core.judge.judge_input import JudgeInput, Opinion
@@ -41,7 +42,8 @@ from pdp.core.ports.approvals import (
 from pdp.core.ports.store import Archive, Log, Store
 from pdp.core.record.inspection import Inspection
 from pdp.core.record.search import RecordQuery
-from pdp.core.record.stored import CallKeys, Cosigning, Proof, SessionRow, SignedCheckpoint, StoredCall
+from pdp.core.rows.log import Cosigning, Proof, SignedCheckpoint
+from pdp.core.rows.sessions import SessionRow
 from pdp.core.text.credentials import OwnToken
 
 __all__ = [

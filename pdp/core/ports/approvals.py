@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ParamSpec, Protocol, TypeVar
 
-from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, DirectoryChange, Person
-from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.notices import Message
 from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page, Queued
 from pdp.core.approvals.redeem import Resume
-from pdp.core.approvals.rows import (
+from pdp.core.bytes.digest import Json
+from pdp.core.call.mandates import MandateRow
+from pdp.core.outcome.evidence import SourcedEvidence
+from pdp.core.rows.approvals import (
     Account,
     Answered,
     Approval,
@@ -22,14 +24,13 @@ from pdp.core.approvals.rows import (
     Grant,
     LastClaims,
     Notice,
+    Question,
     ReportedOutcome,
     Shown,
+    TurnedDown,
     Vote,
 )
-from pdp.core.approvals.turned_down import TurnedDown
-from pdp.core.bytes.digest import Json
-from pdp.core.call.labels import LabelRow
-from pdp.core.call.mandates import MandateRow
+from pdp.core.rows.sessions import LabelRow
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

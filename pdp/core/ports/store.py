@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.ports.approvals import Answers
-from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import (
-    CallKeys,
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import (
+    Artefact,
     CallRow,
-    Commit,
     LogRow,
     PersonRow,
     RecordRef,
     RefusalCount,
     ReplyRow,
-    RevocationRow,
-    SessionOpening,
-    SessionRow,
-    StoredCall,
     StoredRecord,
-    SwitchRow,
     ValueRow,
 )
+from pdp.core.rows.sessions import SessionOpening, SessionRow
+from pdp.core.rows.switches import RevocationRow, SwitchRow
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -30,7 +30,8 @@ from pdp.core.call.origins import (
     traced,
 )
 from pdp.core.call.sessions import MEMORY, places_of
-from pdp.core.record.stored import CallKeys, SeenText, StoredCall
+from pdp.core.call.stored import CallKeys, StoredCall
+from pdp.core.rows.sessions import SeenText
 from pdp.core.text.verbatim import Scalar
 
 OVERFLOW = 0  # the hash of no atom: more was seen than is kept, so that no result traces a value

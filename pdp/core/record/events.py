@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import Json, commitment
 from pdp.core.call.mandates import Mandate
 from pdp.core.call.registered import ReleaseChange
 from pdp.core.outcome.difference import Difference
 from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
 from pdp.core.record.security_events import Signal, Stream
+from pdp.core.rows.approvals import Account
 
 KEPT_REASONS = 32  # of one record of a shadow
 

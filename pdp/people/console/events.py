@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from pdp.core.approvals.states import State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import Fault, Overloaded
+from pdp.core.rows.states import State
 from pdp.people.console.visit import Visit, person_of
 from pdp.people.visibility import ApprovalFilter
 

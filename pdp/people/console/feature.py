@@ -7,7 +7,7 @@ from functools import partial
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Directories, Passkeys
-from pdp.core.record.stored import Proof
+from pdp.core.rows.log import Proof
 from pdp.host.feature import Feature, Ports, Setup
 from pdp.host.part import Part
 from pdp.people.console.options import ConsoleOptions

@@ -13,13 +13,13 @@ from starlette.responses import RedirectResponse, Response
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.queries import Folded, Page
 from pdp.core.approvals.quorum import wanted_by
-from pdp.core.approvals.requirement import PEOPLE
-from pdp.core.approvals.rows import Account, Approval, Delegation
-from pdp.core.approvals.states import FINAL, OPEN, GrantState, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.bytes.digest import INT64_MAX
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
+from pdp.core.outcome.requirement import PEOPLE
+from pdp.core.rows.approvals import Account, Approval, Delegation
+from pdp.core.rows.states import FINAL, OPEN, GrantState, State
 from pdp.people.console import wording
 from pdp.people.console.visit import Visit
 from pdp.people.grants import GrantFilter

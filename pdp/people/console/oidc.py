@@ -15,13 +15,13 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.compact import Refusal
 from pdp.core.call import claims as read
 from pdp.core.call.claims import Claims, MalformedClaim
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unauthenticated, Unavailable
 from pdp.core.ports import Clock
+from pdp.core.rows.approvals import Account
 from pdp.identity import claims as stated
 from pdp.identity.options import Algorithm, IssuerOptions
 from pdp.identity.sources import DenyList, HttpFetch, UrlKeys, endpoint, metadata_of, metadata_urls

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from pdp.core.approvals.rows import Account
 from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unsupported
 from pdp.core.record.search import codes, subject_of, value_of
-from pdp.core.record.stored import StoredRecord
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import StoredRecord
 from pdp.people.console import lists
 from pdp.people.console.visit import Visit
 from pdp.proof.records import Records

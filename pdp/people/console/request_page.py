@@ -14,13 +14,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.requirement import PEOPLE, Requirement
-from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import ApprovalView, ArgumentRow, is_stage
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unauthenticated
 from pdp.core.outcome.codes import shown_control
+from pdp.core.outcome.requirement import PEOPLE, Requirement
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.states import OPEN, State
 from pdp.people.console import wording
 from pdp.people.console.drawn import html, pieces
 from pdp.people.console.lists import Line, line

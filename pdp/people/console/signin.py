@@ -14,9 +14,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.core.errors import Forbidden, NotFound, Unauthenticated
+from pdp.core.rows.approvals import Account
 from pdp.people.console.oidc import Provider, SignInAttempt
 from pdp.people.console.options import LocalAccountOptions
 from pdp.people.console.session import ConsoleSession

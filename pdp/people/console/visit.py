@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from pdp.core.approvals.directory import Person
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.ports import Clock, Entropy, Releases
-from pdp.core.record.stored import Proof
+from pdp.core.rows.log import Proof
 from pdp.core.text.safety import abridged, isolated, visible
 from pdp.host.fair_limiter import FairQueue
 from pdp.people.assembly import ApprovalServices

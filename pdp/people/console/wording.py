@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from pdp.core.approvals.requirement import PEOPLE, GrantOffer
-from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
+from pdp.core.outcome.requirement import PEOPLE, GrantOffer
+from pdp.core.rows.approvals import Account
 from pdp.core.tables import tables
 
 _TABLES = tables(__file__)

@@ -26,10 +26,10 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pdp.core.approvals.directory import UNLISTED, Member, Passkey
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import ConfigurationFault, InvalidRequest
+from pdp.core.rows.approvals import Account
 
 CODE = "directory.malformed"
 Read: TypeAlias = "Callable[[str, str], Mapping[str, Any]]"  # (text, file name) → mapping; raises ConfigurationFault

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from typing_extensions import override
 
-from pdp.core.approvals.requirement import ApprovalKind
+from pdp.core.outcome.requirement import ApprovalKind
 from pdp.host.contradictions import Contradiction
 from pdp.host.options import Options, Sections, post_url_problem
 from pdp.people.console.options import ConsoleOptions

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pdp.core.approvals.redeem import Resume
-from pdp.core.approvals.rows import Account
 from pdp.core.ports import Entropy
+from pdp.core.rows.approvals import Account
 from pdp.people.seal import Seal
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pdp.core.approvals.directory import UNLISTED, Member
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import ConfigurationFault, InvalidRequest
+from pdp.core.rows.approvals import Account
 from pdp.people.reach.listed import CODE, Listed
 
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"

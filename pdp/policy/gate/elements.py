@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from pdp.core.approvals.directory import ASSURANCES
-from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.call.methods import PINNED_KINDS
 from pdp.core.call.names import did_you_mean
 from pdp.core.outcome import EXCHANGE
 from pdp.core.outcome.codes import is_service_code
 from pdp.core.outcome.policy import Pack
+from pdp.core.outcome.requirement import FIELDS, KINDS
+from pdp.core.rows.approvals import ASSURANCES
 from pdp.core.tables import tables
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding

@@ -15,8 +15,9 @@ from pdp.core.errors import BundleFault
 from pdp.core.outcome.elements import EngineQuery
 from pdp.core.ports import Callers, Content, Engine, LoadedPolicy, PolicySource, Store
 from pdp.core.ports import Subjects as SubjectsPort
+from pdp.core.ports.commit import Commit
 from pdp.core.ports.telemetry import SEVERAL, Attributes, Telemetry
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.core.text.credentials import OwnToken
 
 _P = TypeVar("_P")

@@ -25,7 +25,6 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from typing_extensions import override
 
-from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.open_limits import HeldRequests
 from pdp.core.approvals.queries import (
     FOLDED_FROM,
@@ -37,7 +36,11 @@ from pdp.core.approvals.queries import (
     Page,
     Queued,
 )
-from pdp.core.approvals.rows import (
+from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN
+from pdp.core.call.mandates import MandateRow
+from pdp.core.call.stored import CallKeys, StoredCall
+from pdp.core.errors import Unavailable
+from pdp.core.rows.approvals import (
     Account,
     Answered,
     Approval,
@@ -47,16 +50,14 @@ from pdp.core.approvals.rows import (
     Grant,
     LastClaims,
     Notice,
+    Question,
     ReportedOutcome,
     Shown,
+    TurnedDown,
     Vote,
 )
-from pdp.core.approvals.states import OPEN
-from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN, TurnedDown
-from pdp.core.call.labels import LabelRow
-from pdp.core.call.mandates import MandateRow
-from pdp.core.errors import Unavailable
-from pdp.core.record.stored import CallKeys, StoredCall
+from pdp.core.rows.sessions import LabelRow
+from pdp.core.rows.states import OPEN
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import asked_since, from_row, questions, waiting_like

@@ -30,8 +30,13 @@ from pdp.core.approvals import steps as s
 from pdp.core.approvals.assertion import fresh
 from pdp.core.approvals.hourly_limits import WINDOW_NS, too_many
 from pdp.core.approvals.open_limits import HeldRequests
-from pdp.core.approvals.requirement import read
-from pdp.core.approvals.rows import (
+from pdp.core.call.mandates import MandateEvent, MandateState
+from pdp.core.call.mandates import follow as follow_mandate
+from pdp.core.check import NS
+from pdp.core.errors import Conflict
+from pdp.core.outcome.evidence import named
+from pdp.core.outcome.requirement import read
+from pdp.core.rows.approvals import (
     Answered,
     Approval,
     Consent,
@@ -41,13 +46,8 @@ from pdp.core.approvals.rows import (
     Notice,
     ReportedOutcome,
 )
-from pdp.core.approvals.states import FINAL, Event, GrantState, follow
-from pdp.core.call.labels import LabelRow
-from pdp.core.call.mandates import MandateEvent, MandateState
-from pdp.core.call.mandates import follow as follow_mandate
-from pdp.core.check import NS
-from pdp.core.errors import Conflict
-from pdp.core.outcome.evidence import named
+from pdp.core.rows.sessions import LabelRow
+from pdp.core.rows.states import FINAL, Event, GrantState, follow
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import asked_since, questions, to_row, waiting_like
 from pdp.store.budgets import settle

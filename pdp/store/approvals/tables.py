@@ -1,5 +1,5 @@
 """Tables for what people answer, and their rows as values. A column is a field of the row's type in
-`core.approvals.rows`; the fields of an account or call within it have its name in front (`subject_issuer`,
+`core.rows.approvals`; the fields of an account or call within it have its name in front (`subject_issuer`,
 `call_digest`). The migrations make them."""
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import Any, TypeAlias, TypeVar, get_type_hints
 from sqlalchemy import Column, ColumnElement, Index, Select, Table, TextClause, and_, case, func, literal, select
 from sqlalchemy import text as words
 
-from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.queries import WORST_FIRST
-from pdp.core.approvals.rows import Account, Call
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.call.mandates import MandateState
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
+from pdp.core.rows.approvals import Account, Call, Question
+from pdp.core.rows.states import GrantState, State
 from pdp.store.columns import Accounts, Flag, Integer, OneOf, Texts, account, data, key, number, prose, text
 from pdp.store.tables import metadata
 

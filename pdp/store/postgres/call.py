@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
-from pdp.core.approvals.rows import Answered, Approval, Delegation, LastClaims, Vote
-from pdp.core.record.stored import CallKeys, StoredCall
+from pdp.core.call.stored import CallKeys, StoredCall
+from pdp.core.rows.approvals import Answered, Approval, Delegation, LastClaims, Vote
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.answers import ABOUT_ONE_CALL
 from pdp.store.approvals.tables import from_row

@@ -15,7 +15,9 @@ from typing import Any
 from sqlalchemy.dialects import postgresql
 
 from pdp.core.call.sessions import together
-from pdp.core.record.stored import CallRow, Commit, PersonRow, ReplyRow, SessionOpening, SessionRow
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import CallRow, PersonRow, ReplyRow
+from pdp.core.rows.sessions import SessionOpening, SessionRow
 from pdp.store.rows import (
     CALLS,
     OLD,

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, delete, update
 from typing_extensions import override
 
 from pdp.core.bytes.digest import leaf_hash
-from pdp.core.record.stored import Commit, RecordRef, RefusalCount
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import RecordRef, RefusalCount
 from pdp.store.postgres.opening import others
 from pdp.store.postgres.plain import statement_arguments
 from pdp.store.postgres.transactions import PostgresTransactions, Written, lock

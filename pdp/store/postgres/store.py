@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from sqlalchemy import RowMapping, Select, func, select
 from typing_extensions import override
 
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import Unavailable
 from pdp.core.ports import Entropy
-from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore

@@ -17,9 +17,9 @@ from operator import attrgetter, itemgetter
 from threading import Lock
 from typing import Any, NamedTuple
 
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import MOST_LABELS, ordered
-from pdp.core.record.stored import CallKeys, StoredCall
+from pdp.core.call.stored import CallKeys, StoredCall
+from pdp.core.rows.sessions import LabelRow
 from pdp.store.rows import SESSIONS
 
 MOST_BYTES = 1 << 20  # of one tenant: some 1,500 sessions

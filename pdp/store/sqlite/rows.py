@@ -12,18 +12,9 @@ from sqlalchemy import Connection, event
 from typing_extensions import override
 
 from pdp.core.bytes.digest import leaf_hash
-from pdp.core.call.labels import LabelRow
-from pdp.core.record.stored import (
-    CallRow,
-    Commit,
-    PairChange,
-    PersonRow,
-    RecordRef,
-    RefusalCount,
-    ReplyRow,
-    SessionOpening,
-    SessionRow,
-)
+from pdp.core.ports.commit import Commit
+from pdp.core.rows.log import CallRow, PersonRow, RecordRef, RefusalCount, ReplyRow
+from pdp.core.rows.sessions import LabelRow, PairChange, SessionOpening, SessionRow
 from pdp.store.alchemy import plain_faults
 from pdp.store.rows import (
     CALLS,

@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 
 from typing_extensions import override
 
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import Unavailable
 from pdp.core.ports import Entropy
-from pdp.core.record.stored import CallKeys, SessionRow, StoredCall
+from pdp.core.rows.sessions import SessionRow
 from pdp.store.alchemy import on, said
 from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.calls import (

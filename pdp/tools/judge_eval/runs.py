@@ -22,10 +22,10 @@ from typing import BinaryIO, Protocol
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK, Opinion, Rendered
 from pdp.core.judge.prompt import PromptSet
-from pdp.core.judge.redact import redacted_text
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
 from pdp.core.ports import Entropy
+from pdp.core.text.redact import redacted_text
 from pdp.judge.protocol import SessionResult
 from pdp.pinning.review import Review
 from pdp.tools.judge_eval.cases import LabelledCase, judge_input_of, pinned

@@ -19,7 +19,7 @@ from typing_extensions import override
 from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.errors import DeadlineTooShort, InvalidRequest
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.core.record.stored import Proof
+from pdp.core.rows.log import Proof
 from pdp.decide.admission import Admission
 from pdp.decide.batch import Batch
 from pdp.decide.decide import Decide

@@ -17,10 +17,10 @@ from support.findings import findings
 from support.for_each import for_each
 
 from pdp.content.results import inspect
-from pdp.core.judge.redact import redacted_text
 from pdp.core.text.credentials import LAYERS, OwnToken, credentials, kinds_in
 from pdp.core.text.injection.patterns import secrets
 from pdp.core.text.patterns import PATTERNS
+from pdp.core.text.redact import redacted_text
 
 CORPUS = json.loads((Path(__file__).parents[2] / "corpora" / "credentials.json").read_text())
 ALPHABETS = {

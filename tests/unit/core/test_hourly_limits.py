@@ -15,16 +15,15 @@ from pdp.core.approvals.hourly_limits import (
     REQUESTER,
     WINDOW_NS,
     HourlyLimits,
-    Question,
     Questioned,
     counted,
     groups_asked,
     too_many,
 )
-from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import Account, Call
 from pdp.core.call.questions import NOT_ASKED, QuestionCount
 from pdp.core.check import WORST_COUNT
+from pdp.core.outcome.requirement import Requirement, read
+from pdp.core.rows.approvals import Account, Call, Question
 
 PEOPLE = {
     "ann": {"a", "b", "w"},

@@ -12,19 +12,17 @@ from support.facts import bare_call, good_target
 from support.for_each import for_each
 from support.kinds import kind_of
 
-from pdp.core.approvals.call import CallContext, SourcedEvidence
-from pdp.core.approvals.rows import Account, Call
-from pdp.core.call.facts import (
-    ArgumentsFact,
-    Facts,
-)
+from pdp.core.approvals.call import CallContext
+from pdp.core.call.facts import ArgumentsFact, Facts
 from pdp.core.call.request import Ask, Caller, NoCredential, SessionAsk, ToolTarget
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.call.switches import Switches
 from pdp.core.check import failed
 from pdp.core.errors import EngineFault, Overloaded
 from pdp.core.outcome import Effect
+from pdp.core.outcome.evidence import SourcedEvidence
 from pdp.core.ports import LoadedPolicy
-from pdp.core.record.stored import CallKeys, StoredCall
+from pdp.core.rows.approvals import Account, Call
 from pdp.decide.decision import Decision
 from pdp.decide.evaluate import MAX_ROUNDS, evaluate, settle
 from pdp.decide.state import Snapshot

@@ -9,7 +9,7 @@ from support.approval_harness import harness as opened
 from support.approvals import CONFIRMATION, element, person, seats
 from support.watching import Watch
 
-from pdp.core.approvals.rows import Vote
+from pdp.core.rows.approvals import Vote
 from pdp.people import approver_metrics
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.votes import BallotInput

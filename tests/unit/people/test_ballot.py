@@ -8,10 +8,10 @@ from support import approvals as make
 from support.for_each import for_each
 
 from pdp.core.approvals.grants import GrantTerms
-from pdp.core.approvals.rows import Account, LastClaims
-from pdp.core.approvals.states import Event, State
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
+from pdp.core.rows.approvals import Account, LastClaims
+from pdp.core.rows.states import Event, State
 from pdp.people.ballot import MAX_REASON, MESSAGES, Cast, VoteRefusal, cast
 
 REQUEST = make.approval()

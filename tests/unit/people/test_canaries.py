@@ -16,10 +16,10 @@ from support.watching import Watch
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.grants import GrantTerms, covers
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.rows import Approval
-from pdp.core.approvals.states import State
+from pdp.core.call.stored import StoredCall
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.core.record.stored import StoredCall
+from pdp.core.rows.approvals import Approval
+from pdp.core.rows.states import State
 from pdp.people.grants import GrantFilter
 from pdp.people.visibility import ApprovalFilter
 from pdp.people.votes import BallotInput

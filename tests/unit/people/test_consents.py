@@ -13,9 +13,9 @@ from support.approvals import ARGUMENTS, CONSENT, SECOND, asked, constant, eleme
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.rows import Consent
-from pdp.core.approvals.states import State
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.core.rows.approvals import Consent
+from pdp.core.rows.states import State
 from pdp.people import consents
 from pdp.people.consents import Agreement, ConsentTerms, ConsentView
 from pdp.people.evidence import ApprovalEvidence

@@ -13,12 +13,12 @@ from support.approvals import SUBJECT, TENANT, make_id, person
 from support.stored import entry
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.rows import Account, Approval
-from pdp.core.approvals.states import State
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.sessions import pair_index
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.core.record.stored import CommitStep, PairChange
+from pdp.core.ports.commit import CommitStep
+from pdp.core.rows.approvals import Account, Approval
+from pdp.core.rows.sessions import LabelRow, PairChange
+from pdp.core.rows.states import State
 from pdp.people.declassify import DeclassifyAsk
 from pdp.people.operator_requests import OperatorTerms
 from pdp.people.votes import BallotInput

@@ -11,9 +11,9 @@ from support.approvals import ARGUMENTS, SECOND, account, asked, constant, eleme
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.rows import Account, Call, Grant
-from pdp.core.approvals.states import GrantState
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.rows.approvals import Account, Call, Grant
+from pdp.core.rows.states import GrantState
 from pdp.people.evidence import ApprovalEvidence
 from pdp.people.grants import GrantFilter
 from pdp.people.votes import BallotInput

@@ -3,11 +3,11 @@
 from support.approval_harness import ApprovalHarness
 from support.approvals import CONFIRMATION, call, element, person, seats
 
-from pdp.core.approvals.records import moved
-from pdp.core.approvals.rows import Approval
-from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import NewFact, Novelty
+from pdp.core.record.approvals import moved
+from pdp.core.rows.approvals import Approval
+from pdp.core.rows.states import Event
 
 
 async def carried_out(harness: ApprovalHarness, asked: Approval, *voters: str) -> None:

@@ -10,10 +10,10 @@ from support.receiver import receiving
 from support.stored import Entropy
 from support.watching import Watch
 
-from pdp.core.approvals import records
 from pdp.core.approvals.notices import LEASE_NS, MAX_ATTEMPTS, MAX_DELAY_NS, Message
-from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.errors import Unavailable
+from pdp.core.record import approvals as records
+from pdp.core.rows.approvals import Approval, Notice
 from pdp.host.outgoing import Post, trusted
 from pdp.people import outbox as outboxes
 from pdp.people.outbox import AT_ONCE, Outbox

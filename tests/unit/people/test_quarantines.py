@@ -13,12 +13,12 @@ from support.approvals import TENANT, make_id, person
 from support.stored import entry
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.rows import Approval
-from pdp.core.approvals.states import State
 from pdp.core.bytes.digest import canonical
 from pdp.core.errors import Fault, Forbidden, NotFound, Outdated
 from pdp.core.outcome.elements import SaidElement
-from pdp.core.record.stored import ValueRow
+from pdp.core.rows.approvals import Approval
+from pdp.core.rows.log import ValueRow
+from pdp.core.rows.states import State
 from pdp.decide.quarantine import EffectReport, cause_of, quarantine
 from pdp.people.operator_requests import OperatorTerms
 from pdp.people.quarantines import LiftAsk

@@ -25,13 +25,13 @@ from support.approvals import (
 
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import Folded, Page
-from pdp.core.approvals.records import delegated, moved
-from pdp.core.approvals.records import outcome as noted
-from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
-from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
+from pdp.core.record.approvals import delegated, moved
+from pdp.core.record.approvals import outcome as noted
+from pdp.core.rows.approvals import Approval, ReportedOutcome, Shown
+from pdp.core.rows.states import Event, State
 from pdp.host.fair_limiter import FairQueue
 from pdp.people import visibility
 from pdp.people.visibility import ApprovalFilter, place_to_read

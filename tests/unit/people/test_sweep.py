@@ -12,10 +12,10 @@ from support.approval_harness import ALL_MEMBERS, NS, TENANT, ApprovalHarness
 from support.approvals import element
 
 from pdp.core.approvals.grants import GrantTerms
-from pdp.core.approvals.rows import Approval
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.errors import Unavailable
-from pdp.core.record.stored import SwitchRow
+from pdp.core.rows.approvals import Approval
+from pdp.core.rows.states import GrantState, State
+from pdp.core.rows.switches import SwitchRow
 from pdp.decide.commit import Recorder
 
 SCOPES = {

@@ -4,9 +4,9 @@ import pytest
 from support.approval_harness import ApprovalHarness
 from support.approvals import person
 
-from pdp.core.approvals.rows import Approval
-from pdp.core.approvals.states import State
 from pdp.core.errors import InvalidRequest, NotFound
+from pdp.core.rows.approvals import Approval
+from pdp.core.rows.states import State
 from pdp.people.votes import BallotInput
 
 

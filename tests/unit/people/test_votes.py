@@ -30,15 +30,15 @@ from support.stored import entry
 from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.records import delegated, moved
-from pdp.core.approvals.rows import Account, Approval
-from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import ApprovalView, view
 from pdp.core.approvals.view import presented as presented_of
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
+from pdp.core.record.approvals import delegated, moved
 from pdp.core.record.encoding import Stamp
-from pdp.core.record.stored import ReplyRow
+from pdp.core.rows.approvals import Account, Approval
+from pdp.core.rows.log import ReplyRow
+from pdp.core.rows.states import Event, State
 from pdp.people import votes
 from pdp.people.visibility import ApprovalFilter
 from pdp.people.votes import BallotInput, challenge

@@ -12,8 +12,8 @@ import pytest
 from support.approval_harness import ALL_MEMBERS, ApprovalHarness
 from support.approvals import member, person
 
-from pdp.core.approvals.states import State
 from pdp.core.errors import OutOfRange, Overloaded
+from pdp.core.rows.states import State
 from pdp.people import changes
 from pdp.people.changes import Changes
 from pdp.people.visibility import ApprovalFilter

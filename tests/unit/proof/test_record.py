@@ -17,7 +17,6 @@ from support.facts import bare_call
 from support.for_each import for_each
 from support.pseudonyms import person
 
-from pdp.core.approvals.rows import Account, Answered
 from pdp.core.bytes.digest import canonical, digest
 from pdp.core.call.facts import (
     Actor,
@@ -46,6 +45,7 @@ from pdp.core.record import encoding as record
 from pdp.core.record import events
 from pdp.core.record.encoding import uuid7
 from pdp.core.record.security_events import Signal, Stream
+from pdp.core.rows.approvals import Account, Answered
 from pdp.judge import evidence
 from pdp.proof.check import check
 

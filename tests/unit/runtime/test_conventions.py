@@ -13,7 +13,7 @@ from support.for_each import for_each
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.methods import CALLS, LISTS
 from pdp.core.ports.telemetry import TARGET_NAMES
-from pdp.core.record.stored import LogRow
+from pdp.core.rows.log import LogRow
 from pdp.proof.options import OtlpReceiver
 from pdp.proof.receivers import RecordBatch, receiver
 from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS

@@ -8,9 +8,7 @@ import pytest
 from support.for_each import for_each
 from support.foretold import after
 
-from pdp.core.approvals.rows import Answered
 from pdp.core.call.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
-from pdp.core.call.labels import LabelRow
 from pdp.core.call.request import Caller, MayAssert, Role, SessionAsk
 from pdp.core.call.sessions import (
     ELSEWHERE,
@@ -23,8 +21,11 @@ from pdp.core.call.sessions import (
     since,
     took_part,
 )
+from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.check import OK, WORST_COUNT, failed, missing
-from pdp.core.record.stored import CallKeys, PairChange, ReplyRow, SessionRow, StoredCall
+from pdp.core.rows.approvals import Answered
+from pdp.core.rows.log import ReplyRow
+from pdp.core.rows.sessions import LabelRow, PairChange, SessionRow
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import UNKNOWN, StoredSessions
 

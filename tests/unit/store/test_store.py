@@ -18,8 +18,8 @@ from support.for_each import for_each
 from support.stored import AT, Entropy, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
-from pdp.core.record.artefact import Artefact
-from pdp.core.record.stored import CallRow, RaiseMark, SettleRefusals, ValueRow
+from pdp.core.ports.commit import RaiseMark, SettleRefusals
+from pdp.core.rows.log import Artefact, CallRow, ValueRow
 from pdp.store.calls import _storable
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

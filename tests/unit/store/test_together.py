@@ -10,19 +10,10 @@ from typing import Any
 import pytest
 from support.stored import AT, Entropy, an_id, entry
 
-from pdp.core.call.labels import LabelRow
 from pdp.core.errors import Conflict, Fault, InvalidRequest
-from pdp.core.record.stored import (
-    CallRow,
-    Commit,
-    CommitStep,
-    PersonRow,
-    RaiseMark,
-    ReplyRow,
-    SessionOpening,
-    SessionRow,
-    ValueRow,
-)
+from pdp.core.ports.commit import Commit, CommitStep, RaiseMark
+from pdp.core.rows.log import CallRow, PersonRow, ReplyRow, ValueRow
+from pdp.core.rows.sessions import LabelRow, SessionOpening, SessionRow
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
 

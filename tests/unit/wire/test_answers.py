@@ -11,7 +11,7 @@ from support.for_each import for_each
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect, Hidden, Reason
 from pdp.core.outcome.answer import Answer, ListAnswer, OpenRequirement, PolicyRef
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.v1 import types_pb2 as t
 from pdp.wire.grpc.codec import decisions, fields
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from support.approvals import DIRECTORY, MEMBERS, approval, directory, element, person, standing
 
-from pdp.core.approvals.rows import Account
 from pdp.core.approvals.view import view
 from pdp.core.errors import InvalidRequest
+from pdp.core.rows.approvals import Account
 from pdp.v1 import types_pb2 as t
 from pdp.wire.grpc.codec import approvals
 

@@ -7,7 +7,8 @@ from support.for_each import for_each
 
 from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest, Unsupported
-from pdp.core.record.stored import RecordRef, SwitchRow
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.switches import SwitchRow
 from pdp.operate.admin import SwitchResult
 from pdp.v1 import admin_pb2 as a
 from pdp.wire.grpc.codec import admin, fields

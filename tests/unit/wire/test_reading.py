@@ -10,7 +10,7 @@ from pdp.client.results import ResultQuestion
 from pdp.core.caller import mcp_answers
 from pdp.core.outcome import Effect, Reason
 from pdp.core.outcome.answer import Answer, ListAnswer, OpenRequirement, PolicyRef, PutLabel, ResultAnswer
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.wire import reading
 from pdp.wire.grpc.codec import decisions, results
 

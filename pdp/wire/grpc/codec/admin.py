@@ -8,11 +8,12 @@ from dataclasses import asdict, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import Json
 from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
-from pdp.core.record.stored import RecordRef, StoredRecord, SwitchRow
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import RecordRef, StoredRecord
+from pdp.core.rows.switches import SwitchRow
 from pdp.operate.admin import ServiceStatus, SwitchAsk, SwitchResult
 from pdp.operate.erasure import Erased
 from pdp.operate.reload import Failure, ReleaseStatus, Reloadable, Reloaded

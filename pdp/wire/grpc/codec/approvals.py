@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Folded
-from pdp.core.approvals.rows import Account, Vote
-from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
 from pdp.core.call.request import Caller
 from pdp.core.call.sessions import MOST_LABELS
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome.answer import PolicyRef, open_requirement
+from pdp.core.rows.approvals import Account, Vote
+from pdp.core.rows.states import OPEN, State
 from pdp.people.declassify import DeclassifyAsk
 from pdp.people.quarantines import LiftAsk
 from pdp.people.visibility import ApprovalFilter

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from pdp.core.approvals.rows import Account
 from pdp.core.errors import InvalidRequest
 from pdp.core.record.events import AccessReview
 from pdp.core.record.search import codes, subject_of, value_of
-from pdp.core.record.stored import Proof, SignedCheckpoint
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.log import Proof, SignedCheckpoint
 from pdp.proof.search import Match, SearchAsk
 from pdp.v1 import audit_pb2, decision_pb2, types_pb2
 from pdp.wire.grpc.codec import fields, pages

@@ -32,7 +32,7 @@ from pdp.core.call.request import (
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect, Reason
 from pdp.core.outcome.answer import OBSERVED, SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import fields
 from pdp.wire.grpc.codec.enums import (

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 
-from pdp.core.approvals.requirement import KINDS, PEOPLE
-from pdp.core.approvals.states import GrantState, State
 from pdp.core.call.mandates import MandateState
 from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
+from pdp.core.outcome.requirement import KINDS, PEOPLE
 from pdp.core.record.events import REVIEW_DECISIONS
+from pdp.core.rows.states import GrantState, State
 from pdp.operate.reload import Reloadable
 from pdp.v1 import (
     admin_pb2,

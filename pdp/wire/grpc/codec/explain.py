@@ -10,7 +10,7 @@ from pdp.core.outcome.answer import open_requirement
 from pdp.core.outcome.changes import FactChange
 from pdp.core.outcome.codes import shown_control
 from pdp.core.outcome.explain import Fact, FiredRule, LabelSource, RequirementStory
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.decide.explain import ExplainRequest, Explanation
 from pdp.v1 import explain_pb2
 from pdp.wire.grpc.codec import decisions, enums, fields

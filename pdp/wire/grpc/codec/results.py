@@ -9,7 +9,7 @@ from pdp.core.call.request import ResultAsk
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import ResultAnswer
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.log import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import fields
 from pdp.wire.grpc.codec.decisions import credential_of, obligation, policy_ref, reason, record_ref, session

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pdp.core.approvals.directory import Directory
-from pdp.core.approvals.rows import Grant
-from pdp.core.approvals.states import GrantState
 from pdp.core.errors import InvalidRequest
-from pdp.core.record.stored import RecordRef
+from pdp.core.rows.approvals import Grant
+from pdp.core.rows.log import RecordRef
+from pdp.core.rows.states import GrantState
 from pdp.people.consents import Agreement, ConsentTerms, ConsentView
 from pdp.people.grants import GrantFilter
 from pdp.v1 import approval_pb2, consent_pb2

@@ -10,10 +10,10 @@ from support.invariants import Redeemed, Rows, invariant_quorum
 
 from pdp.core.approvals.hourly_limits import Questioned, satisfiable
 from pdp.core.approvals.quorum import last_votes, may_vote, tally, wanted_by
-from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import State
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.states import State
 
 CALL = make.call()
 RED = make.wanted()

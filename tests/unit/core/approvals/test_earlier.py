@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.approvals.turned_down import LONGEST_NS, NEVER, USUAL, Backoff, TurnedDown
+from pdp.core.approvals.turned_down import LONGEST_NS, USUAL, Backoff
 from pdp.core.check import NS
+from pdp.core.rows.approvals import NEVER, TurnedDown
 
 AT = 1_800_000_000 * NS
 MINUTE = 60 * NS

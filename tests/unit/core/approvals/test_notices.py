@@ -37,10 +37,10 @@ from pdp.core.approvals.notices import (
     taken,
     tried,
 )
-from pdp.core.approvals.requirement import PEOPLE
-from pdp.core.approvals.rows import Account, Notice
-from pdp.core.approvals.states import TRANSITIONS, Event, State
 from pdp.core.check import NS
+from pdp.core.outcome.requirement import PEOPLE
+from pdp.core.rows.approvals import Account, Notice
+from pdp.core.rows.states import TRANSITIONS, Event, State
 
 NOTICE = Notice(make_id(9), "acme", "team", "opened", make_id(1), AT)
 BOTH = frozenset({"opened", "resolved"})

@@ -6,12 +6,12 @@ import pytest
 from support import approvals as make
 from support.pseudonyms import person
 
-from pdp.core.approvals import records
-from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.bytes.digest import canonical, commitment
+from pdp.core.record import approvals as records
 from pdp.core.record.encoding import Stamp
+from pdp.core.rows.states import Event, State
 from pdp.proof.check import check
 
 STAMP = Stamp("example.org/log", make.make_id(1), make.AT, 0, "boot", make.TENANT, person)

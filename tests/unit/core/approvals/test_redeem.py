@@ -7,9 +7,9 @@ from support import approvals as make
 from support.for_each import for_each
 
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import State
 from pdp.core.check import NS
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.states import State
 
 APPROVED = make.approval(state=State.APPROVED, version=2)
 VOTES = (make.vote("bob"),)

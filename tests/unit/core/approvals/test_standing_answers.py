@@ -10,12 +10,12 @@ from support.for_each import for_each
 
 from pdp.core.approvals import consents, grants
 from pdp.core.approvals.grants import MAX_MINUTES, MAX_USES, GrantTerms, narrowest, within
-from pdp.core.approvals.requirement import GrantOffer
-from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import GrantState
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
+from pdp.core.outcome.requirement import GrantOffer
+from pdp.core.rows.approvals import Account
+from pdp.core.rows.states import GrantState
 
 NOW = make.AT + NS
 REQUEST = make.approval(make.element(grant={"minutes": 30, "uses": 5}))

@@ -4,7 +4,7 @@ import itertools
 
 from support.for_each import for_each
 
-from pdp.core.approvals.states import FINAL, OPEN, TRANSITIONS, Event, State, follow
+from pdp.core.rows.states import FINAL, OPEN, TRANSITIONS, Event, State, follow
 
 CELLS = {
     (State.PENDING, Event.VOTE): State.PENDING,

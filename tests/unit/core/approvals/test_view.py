@@ -7,13 +7,13 @@ from typing import Any
 from support import approvals as make
 from support.for_each import for_each
 
-from pdp.core.approvals.rows import Account, Answered
-from pdp.core.approvals.states import State
 from pdp.core.approvals.view import advice_in, argument_rows, effects, presented, view
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.facts import Annotations, Sink, TargetFact
 from pdp.core.check import OK, failed
 from pdp.core.outcome.evidence import Verdict, judged
+from pdp.core.rows.approvals import Account, Answered
+from pdp.core.rows.states import State
 
 REQUEST = make.approval()
 SHOWN = make.shown(REQUEST)

@@ -8,8 +8,8 @@ from support import approvals as make
 from support.for_each import for_each
 
 from pdp.core.approvals.quorum import tally
-from pdp.core.approvals.requirement import GrantOffer, Seat, read
 from pdp.core.check import NS
+from pdp.core.outcome.requirement import GrantOffer, Seat, read
 
 BAD_COUNTS = [None, 0, -1, 1.5, "1", True, []]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from support.for_each import for_each
 
-from pdp.core.judge.redact import redacted, redacted_text
+from pdp.core.text.redact import redacted, redacted_text
 
 TOKEN = "ghp_" + "a1B2" * 9
 JWT = "eyJ" + "hbGciOiJ" * 2 + ".eyJ" + "zdWIiOiJ" * 2 + ".c2lnbmF0" * 2

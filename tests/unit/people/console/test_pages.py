@@ -14,14 +14,14 @@ from support.deceiving import DECEPTIVE, chunks
 from support.for_each import for_each
 
 from pdp.core.approvals.queries import Folded
-from pdp.core.approvals.rows import Account, Delegation, Vote
-from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import Advice, stages
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.facts import RISKS
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
+from pdp.core.rows.approvals import Account, Delegation, Vote
+from pdp.core.rows.states import FINAL, GrantState, State
 from pdp.core.text.safety import isolated, visible
 from pdp.people.console import wording
 from pdp.people.declassify import DECLASSIFICATION, TOOL

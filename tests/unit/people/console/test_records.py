@@ -16,7 +16,7 @@ from support.stored import an_id
 from support.world import Plan, World, running
 
 from devtools.sandbox import ALICE, TENANT
-from pdp.core.record.stored import Commit
+from pdp.core.ports.commit import Commit
 from pdp.people.console.app import application
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.visit import ConsoleServices

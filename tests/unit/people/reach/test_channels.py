@@ -16,9 +16,9 @@ from support.for_each import for_each
 from support.receiver import Got, receiving
 
 from pdp.core.approvals.notices import Message, message
-from pdp.core.approvals.rows import Notice
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
+from pdp.core.rows.approvals import Notice
 from pdp.people.reach.channels import channel
 from pdp.people.reach.options import ChannelOptions
 from pdp.runtime.approvals import routes

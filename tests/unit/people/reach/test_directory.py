@@ -13,8 +13,8 @@ from support.approvals import call
 
 from pdp.core.approvals.directory import DirectoryChange
 from pdp.core.approvals.quorum import is_party
-from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
+from pdp.core.rows.approvals import Account
 from pdp.people.reach.directory import LoadedDirectories, files_digest
 from pdp.people.reach.options import DirectoryOptions
 from pdp.runtime.config.sources import read_yaml

@@ -13,8 +13,8 @@ from support.approvals import AT, approval, make_id
 from support.receiver import NAME, Postbox, Resolver, certified, post_office
 
 from pdp.core.approvals.notices import Message, message
-from pdp.core.approvals.rows import Notice
 from pdp.core.errors import Unavailable
+from pdp.core.rows.approvals import Notice
 from pdp.host.outgoing import OutgoingHost, trusted
 from pdp.people.reach import channels
 from pdp.people.reach.channels import Mail

@@ -12,7 +12,7 @@ from support.deceiving import DECEPTIVE
 from support.for_each import for_each
 
 from pdp.core.approvals.notices import MAX_NAME, Message, message
-from pdp.core.approvals.rows import Approval, Notice
+from pdp.core.rows.approvals import Approval, Notice
 from pdp.people.reach import messages
 
 URL = "https://approvals.example"

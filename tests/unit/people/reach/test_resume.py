@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.for_each import for_each
 
 from pdp.core.approvals.redeem import Resume
-from pdp.core.approvals.rows import Account
+from pdp.core.rows.approvals import Account
 from pdp.people.reach.resume import SealedResumeTokens
 from pdp.people.seal import MAX_CHARS, Seal
 

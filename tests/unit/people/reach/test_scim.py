@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.core.approvals.rows import Account
 from pdp.core.errors import ConfigurationFault
+from pdp.core.rows.approvals import Account
 from pdp.people.reach.directory import LoadedDirectories
 from pdp.people.reach.options import DirectoryOptions
 from pdp.people.reach.scim import read_export

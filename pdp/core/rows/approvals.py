@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from pdp.core.approvals.states import GrantState, State
-from pdp.core.call.revocation import Revocable
+from dataclasses import dataclass
+
 from pdp.core.check import NS
 from pdp.core.frozen import frozen
+from pdp.core.rows.states import GrantState, State
 
 
 @frozen
@@ -103,11 +104,6 @@ class Vote:
     passkey: bytes = b""  # the WebAuthn assertion and the key that it verifies with (`assertion.evidence`)
     grant: bytes = b""  # grant terms of this voter, canonical JSON; a grant needs those of every counted voter
     signed_in_ns: int = 0  # when the voter's sign-in was issued; 0: unknown
-
-    @property
-    def sign_in(self) -> Revocable:
-        """The voter's sign-in, as revocation names it."""
-        return Revocable(self.account.issuer, self.account.id, self.signed_in_ns)
 
 
 @frozen
@@ -236,3 +232,29 @@ class Notice:
     attempts: int = 0
     done_ns: int = 0
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as it counts. `groups` have its seats; without groups the subject answers."""
+
+    opened_ns: int
+    subject: Account
+    agent: str
+    groups: frozenset[str]
+    canary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedDown:
+    """Counts of refused and withdrawn like calls, and the last instant (Unix nanoseconds; 0: never)."""
+
+    refusals: int = 0
+    withdrawals: int = 0
+    last_ns: int = 0
+
+
+NEVER = TurnedDown()
+
+
+ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
-from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.check import NS
+from pdp.core.rows.approvals import ASSURANCES
 
 ApprovalKind = Literal["approval", "confirmation", "consent"]
 FIELDS: Mapping[str, frozenset[str]] = {

@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.rows import (
+from pdp.core.approvals.steps import Move
+from pdp.core.approvals.view import presented
+from pdp.core.bytes.digest import Json, canonical, commitment
+from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
+from pdp.core.rows.approvals import (
     Account,
     Answered,
     Approval,
@@ -25,13 +29,9 @@ from pdp.core.approvals.rows import (
     Shown,
     Vote,
 )
-from pdp.core.approvals.states import Event, GrantState, follow
-from pdp.core.approvals.steps import Move
-from pdp.core.approvals.view import presented
-from pdp.core.bytes.digest import Json, canonical, commitment
-from pdp.core.call.labels import LabelRow
-from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
-from pdp.core.record.stored import ValueRow
+from pdp.core.rows.log import ValueRow
+from pdp.core.rows.sessions import LabelRow
+from pdp.core.rows.states import Event, GrantState, follow
 
 _HAPPENED = {
     Event.VOTE: "voted",

@@ -1,0 +1,1 @@
+"""Rows of the store as values: the ground of the core. Times are Unix nanoseconds."""
