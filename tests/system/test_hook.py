@@ -29,7 +29,7 @@ from pdp.core.bytes.digest import digest
 from pdp.local import installed as local
 from pdp.local.gate import FILE, KeptReport, rests_on
 from pdp.local.hook import SOCKET, START_SECONDS
-from pdp.local.installation import DAY_NS, SIGNERS
+from pdp.local.installation import DAY_NS
 from pdp.pinning.diff import newest_version
 from pdp.pinning.scan.finding import ScannedTool
 from pdp.policy.bundle import read_bundle, shipped_rego
@@ -425,16 +425,11 @@ def test_a_program_of_the_user_finds_no_key(own: Hooked) -> None:
     """Neither in a file nor in the memory of the process that has it. What such a program can do is said."""
     code, screen = own.install()
     assert (code, "could ask it for your tokens" in screen) == (0, True), screen
-    former = [own.state / "issuer" / "key.json", *(own.state / "keys" / f"{name}.pem" for name in SIGNERS)]
-    for path in former:  # of a release that kept them
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("private")
     event = {"session_id": "s", "hook_event_name": "PreToolUse", "cwd": "/", "tool_name": "Read"}
     asked = json.dumps({**event, "tool_input": {"file_path": "/a"}})
     assert own.send(asked, [*PLAIN, *own.command])[0] == 0
     blocked(own.run("Bash", {"command": "make"}))
     assert own.types(["approvals", "list", *profile(own.folder, proxy_state=own.state)])[0] == 0
-    assert not any(path.exists() for path in former)
     store = {own.state / "store" / name for name in ("index.key", "log.pem")}  # they find rows, and sign checkpoints
     for path, held in files_of(own.state).items():
         if path in store:
