@@ -179,9 +179,11 @@ def create(
         _pin(replace(made, server=server), count, now, more)
     _pin(made, tools, now, more)
     organisation = made.policy / "data" / "org.json"
-    found = json.loads(organisation.read_text())
-    found["roles"][0]["grants"] += grants
-    organisation.write_text(json.dumps(found))
+    data = json.loads(organisation.read_text())
+    data["roles"][0]["grants"] += grants
+    # every hour: what a call comes to is no matter of when it is measured
+    data["business_hours"] = {"weekdays": [*range(1, 8)], "from_minute": 0, "to_minute": 24 * 60}
+    organisation.write_text(json.dumps(data))
     pack = made.policy / "packs" / "acme" / "acme.rego"
     pack.write_text(pack.read_text().replace('["git"]', json.dumps(["git", *(g["server"] for g in grants)]), 1))
     tokens = Tokens(made)

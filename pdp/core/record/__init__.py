@@ -1,1 +1,1 @@
-"""The record: what is written of each answer and event, byte by byte."""
+"""Records: the exact bytes of each answer and event."""

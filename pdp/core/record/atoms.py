@@ -42,7 +42,7 @@ SeenTexts = tuple[SeenText, ...]
 
 
 class AtomHashes:
-    """Keyed hashes of the atoms of one subject (tenant, issuer, id), as signed integers of 64 bits."""
+    """Keyed hashes of one subject's atoms (tenant, issuer, id), as signed integers of 64 bits."""
 
     __slots__ = ("_later", "_mac")
 
@@ -58,19 +58,19 @@ class AtomHashes:
         return rekeyed_atom(_number(mac.digest()), self._later)
 
     def all(self, atoms: Atoms) -> tuple[int, ...]:
-        """Those of one text, with the mark of one that is cut where that untraces."""
+        """The hashes of a text's atoms, with the mark of a cut text where that untraces."""
         hashes = [self.of(atoms.kind, atom) for atom in atoms.atoms]
         return tuple(dict.fromkeys((OVERFLOW, *hashes) if atoms.overflows else hashes))
 
 
 @lru_cache(1024)
 def atom_hashes(key: bytes, *subject: str | None) -> AtomHashes:
-    """Those of a subject, which asks again and again."""
+    """The hashes of a subject, kept for its next calls."""
     return AtomHashes(key, *subject)
 
 
 def rekeyed_atom(atom: int, secrets: Iterable[bytes]) -> int:
-    """A hash under further secrets of the index key; the mark of an overflow stays what it is."""
+    """A hash keyed again with further secrets of the index key; the mark of an overflow stays."""
     for secret in secrets if atom != OVERFLOW else ():
         atom = _number(hmac.digest(secret, f"atom {atom}".encode(), "sha256"))
     return atom
@@ -84,18 +84,19 @@ AtomQuery = Mapping[int, tuple[str, str]]  # by hash
 
 
 def atom_query(values: Iterable[Scalar], hashes: AtomHashes) -> AtomQuery:
-    """What the origins of values may depend on."""
+    """The atoms that the origins of a call's values may depend on."""
     every = {pair for value in values for pair in needed(value)}
     return {hashes.of(kind, atom): (kind, atom) for kind, atom in sorted(every)}
 
 
 def lookup_keys(query: AtomQuery) -> tuple[int, ...]:
-    """What to look for."""
+    """The hashes to look up."""
     return (OVERFLOW, *query)
 
 
 def known_atoms(query: AtomQuery, session: SessionFact, keys: CallKeys, stored: StoredCall) -> KnownAtoms:
-    """What of it the pair has seen, or its task's. What traces counts in its own session, as long as that goes on."""
+    """The seen atoms of a query, by the pair or its task's pair. An atom that traces counts in its own session
+    alone, while that goes on."""
     since = {name: since_ns for _, name, since_ns in _traced_in(session, keys, stored)}
     rows = [row for row in stored.atoms if not (session.reset and row.place == keys.pair)]
     whole = not overflown(session, keys, stored)
@@ -121,7 +122,7 @@ def overflown(session: SessionFact, keys: CallKeys, stored: StoredCall) -> bool:
 def origins(
     arguments: Json, target: TargetFact, task: Container[Scalar], session: SessionFact, seen: KnownAtoms
 ) -> OriginsFact:
-    """The fact. Results trace only where everything that was read is known."""
+    """The origins of a call's values, as a fact. Results trace only where everything that was read is known."""
     if not session.observed:
         seen = {pair: decision for pair, decision in seen.items() if pair[0] != OWN}
     return traced(arguments, target.binds, [sink.argument for sink in target.sinks], task, seen)
@@ -129,7 +130,7 @@ def origins(
 
 @dataclass(frozen=True, slots=True)
 class SightingRecorder:
-    """Whose a text is, and when it was seen with which decision."""
+    """Records what a call supplies or returns: the places of its texts, with decision and instant."""
 
     decision_id: str
     at_ns: int
@@ -139,8 +140,8 @@ class SightingRecorder:
     stored: StoredCall
 
     def supplied(self, said: Callable[[], tuple[int, ...]], target: TargetFact, *, inspects: bool) -> SeenTexts:
-        """What the agent says with an allowed call, to be kept: where results are inspected, and what goes into a
-        memory, of any caller."""
+        """The supplied texts of an allowed call: of callers whose results are inspected, and for memories of any
+        caller."""
         places = list(places_of(self.keys, self.session)) if inspects else []
         if self.keys.also and any(sink.kind == MEMORY for sink in target.sinks):
             places.append(self.keys.also)
@@ -148,7 +149,7 @@ class SightingRecorder:
         return tuple(self._text(place, atoms) for place in places if atoms)
 
     def returned(self, kind: str, atoms: tuple[int, ...]) -> SeenTexts:
-        """What an inspected result holds, to be kept."""
+        """The texts of an inspected result."""
         if kind == EXTERNAL:
             return tuple(self._text(place, atoms) for place in places_of(self.keys, self.session) if atoms)
         if not self.session.check.ok:
@@ -159,7 +160,7 @@ class SightingRecorder:
         )
 
     def filled(self, atoms: tuple[int, ...]) -> SeenTexts:
-        """What a result holds for the slots of its session's mandate, to be kept for that session alone."""
+        """The values of a result for the slots of its session's mandate, for that session alone."""
         session = self.session
         if not (atoms and session.check.ok and self.keys.session and session.started_ns):
             return ()
@@ -171,15 +172,16 @@ class SightingRecorder:
 
 
 def supplied_atoms(arguments: Json, task: Container[Scalar], seen: KnownAtoms, hashes: AtomHashes) -> tuple[int, ...]:
-    """What an agent supplies with a call; values that were the task's or the user's own before are not among it."""
+    """The hashed atoms that an agent supplies with a call, without values that were the task's or the user's own
+    before."""
     values = binding_values(arguments, None) or ()
     own_places = {at for at, value in values if origin_of(value, task, lambda *pair: pair in seen) in (TASK, OWN)}
     return hashes.all(of_arguments(arguments, frozenset(own_places)))
 
 
 def _traced_in(session: SessionFact, keys: CallKeys, stored: StoredCall) -> Iterator[tuple[str, str, int]]:
-    """The sessions that own results trace values in, with their pair and their begin: its own, and the first one of
-    its task."""
+    """The sessions in which own results trace values, with their pair and begin: the call's own, and the first one
+    of its task."""
     if not keys.session or not session.started_ns:
         return
     yield keys.pair, keys.session, session.started_ns

@@ -125,8 +125,7 @@ class Sealed:
 
 
 def shared(facts: Facts, pins: Pins) -> Texts:
-    """The members of a decision's record that all calls with these facts of caller, server and target have in
-    common."""
+    """The members of a decision's record that calls with equal facts of caller, server and target share."""
     target = facts.targets[0]
     return (
         *_shared(facts, pins),
@@ -148,13 +147,12 @@ def shared(facts: Facts, pins: Pins) -> Texts:
 
 
 def of_subject(facts: Facts) -> Texts:
-    """The same that rest on the subject and its agent; those with pseudonyms are a record's own."""
+    """The shared members about the subject and its agent; those with pseudonyms belong to the record."""
     return _texts({"agent": _agent(facts.identity.agent), "switch": facts.switch.as_json})
 
 
 class Told(NamedTuple):
-    """The members of a decision's record that say what it came to; where they take too much, with less of what packs
-    said besides."""
+    """The members of a decision's record about its outcome, and a shorter form of them with fewer elements."""
 
     outcome: Outcome
     texts: Texts
@@ -185,11 +183,9 @@ def decision(  # noqa: PLR0913 - what an answer is made of
     labels: Iterable[tuple[str, str, str, str]] = (),
     enforcement: str = "enforced",  # "enforced" | "observed"
 ) -> bytes:
-    """The record of one Decide, with what is `shared`. Raises RecordTooLargeError.
-
-    Like elements, `labels` names those that the answer newly puts on (on what, label, code, pack), and `budgets` what
-    an allow reserves; without any they are not there.
-    """
+    """The record of one Decide, with its `shared` members. Raises RecordTooLargeError. `labels` are those that the
+    answer newly puts on (on what, label, code, pack), `budgets` the reservations of an allow; both are absent
+    where empty."""
     arguments = facts.arguments
     put: list[Json] = list(starmap(_put, sorted(labels)))
     body: Fields = {
@@ -260,7 +256,8 @@ def inspection(  # noqa: PLR0913 - what an answer is made of
     effects: Fields | None = None,
 ) -> bytes:
     """The record of one InspectResult. Raises RecordTooLargeError. `labels` are (label, code, pack); `redactions`
-    counts the places that are cut out; `effects` says how much of what the tool did was seen, None: nobody looked."""
+    counts the places that are cut out; `effects`: the observed share of the tool's effects, None without an
+    observer."""
     target, result = facts.targets[0], facts.result
     said: list[Json] = list(map(_element, elements))
     put: list[Json] = [{"label": cut(label), "code": code, "pack": pack} for label, code, pack in sorted(labels)]
@@ -291,7 +288,7 @@ def inspection(  # noqa: PLR0913 - what an answer is made of
 
 
 def _shared(facts: Facts, pins: Pins) -> Texts:
-    """The members of an answer's record that rest on caller, server and versions."""
+    """The members of an answer's record about caller, server and versions."""
     return _texts(
         {
             "caller": facts.caller.name,
@@ -312,7 +309,7 @@ def _shared(facts: Facts, pins: Pins) -> Texts:
 
 
 def _told(outcome: Outcome) -> Fields:
-    """What an answer came to."""
+    """The members about the outcome."""
     return {
         "effect": outcome.effect.value,
         "decided_by": _decided_by(outcome),
@@ -322,7 +319,7 @@ def _told(outcome: Outcome) -> Fields:
 
 
 def _own(stamp: Stamp, facts: Facts, sealed: Sealed, valid_until_ns: int, enforcement: str) -> Fields:
-    """What else the record of an answer has in common with others."""
+    """The members of an answer's record that belong to the record alone."""
     identity = facts.identity
     return {
         "subject": _subject(stamp, identity.subject, sealed.token),
@@ -336,8 +333,8 @@ def _own(stamp: Stamp, facts: Facts, sealed: Sealed, valid_until_ns: int, enforc
 
 
 def _reason(reason: Reason) -> Fields:
-    """Packs of an organisation word their messages freely, arguments included, and a record cannot be erased: of
-    theirs the code and rule must do. The answer has the message, and the bundle, kept by digest, its wording."""
+    """A reason. Of an organisation's pack only code and rule: its messages may quote arguments, and a record
+    cannot be erased. The answer has the message, and the bundle, kept by digest, its wording."""
     _, _, rest = reason.rule.partition("packs.")
     pack, _, name = rest.partition(".")
     ours = not rest or pack == "baseline" or name == "require"  # what is said of a requirement is the composition's
@@ -375,8 +372,8 @@ def _agent(found: AgentFact) -> Fields:
 
 
 def _evidence(found: Evidence) -> Fields:
-    """An evidence element, naming its requirement by id and digest: the whole element stands in the record of
-    the answer that opened it."""
+    """An evidence element, with its requirement by id and digest: the record of the answer that opened the
+    requirement has the whole element."""
     wanted = found["for"]
     name = wanted.get("id") if isinstance(wanted, Mapping) else None
     rest = {key: value for key, value in found.items() if key not in ("for", "call")}
@@ -400,7 +397,7 @@ def _element(said: SaidElement) -> Fields:
 
 
 def fields_of(of: object, names: str) -> Fields:
-    """The fields of a record that are called as in the value that it is about; all of them stand in its schema."""
+    """The fields of a record that have the names of the value's fields; all of them are in the record's schema."""
     return {name: getattr(of, name) for name in names.split()}
 
 
@@ -417,7 +414,7 @@ def portion(items: Sequence[Json], room: int = LIST_BYTES) -> Fields:
 
 
 def _bounded(fields: Fields) -> Fields:
-    """The same with every text `cut`."""
+    """The value with every text `cut`."""
     for name, text in fields.items():
         if isinstance(text, str) and len(text) > UNCUT:
             fields[name] = cut(text)
@@ -425,7 +422,7 @@ def _bounded(fields: Fields) -> Fields:
 
 
 def cut(text: str) -> str:
-    """A text from outside, bounded in its encoded form; two different texts stay different."""
+    """A foreign text, bounded in its encoded form; two different texts stay different."""
     if len(text) <= UNCUT or len(canonical(text)) <= TEXT_BYTES:
         return text
     return f"{text[: TEXT_BYTES // 8]}... sha256:{sha256_hex(text.encode())}"
@@ -443,8 +440,8 @@ def _second(seconds: int) -> str:
 
 
 def encode(stamp: Stamp, kind: str, body: Fields, known: Texts = ()) -> bytes:
-    """The bytes of one record; `known` are members of it that were encoded before. Raises RecordTooLargeError;
-    InvalidRequest for what has no canonical form."""
+    """The bytes of one record; `known` are members that were encoded before. Raises RecordTooLargeError;
+    InvalidRequest for a value without canonical form."""
     fields: Fields = {
         "schema": SCHEMA,
         "kind": kind,

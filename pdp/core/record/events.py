@@ -22,7 +22,7 @@ KEPT_REASONS = 32  # of one record of a shadow
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """A kill switch was set or released; fields as in `ports.SwitchRow`."""
+    """A change of a kill switch; fields as in `SwitchRow`."""
 
     scope: str
     server: str
@@ -33,8 +33,8 @@ class Switched:
 
 
 def refusal(stamp: Stamp, *, caller: str, rpc: str, code: str, field: str = "") -> bytes:
-    """A request that was not answered at all: code and caller only. `caller` is "" when not
-    authenticated; `field` is a proto field path of our own schema, never text from the request."""
+    """A refused request: code and caller only. `caller` is "" for an unauthenticated one; `field` is a proto field
+    path of our own schema, never text from the request."""
     return encode(stamp, "refusal", {"caller": caller, "rpc": rpc, "code": code, "field": field})
 
 
@@ -59,8 +59,8 @@ def start(
 
 
 def secrets(stamp: Stamp, *, read: Iterable[str], refused: Mapping[str, str]) -> bytes:
-    """A running process read secrets again whose files had changed, by the names of their settings: those of `read`
-    are in force from here on, those of `refused` (with a code) are as they were."""
+    """Renewed secrets of a running process, by the names of their settings: those in `read` are in force from here
+    on, those in `refused` (with a code) stay as they were."""
     problems: list[Json] = [{"name": cut(name), "code": code} for name, code in sorted(refused.items())]
     return encode(stamp, "secrets", {"read": portion(_named(read)), "refused": portion(problems)})
 
@@ -70,20 +70,20 @@ def _named(settings: Iterable[str]) -> list[Json]:
 
 
 def stop(stamp: Stamp, *, reason: str) -> bytes:
-    """The process stops on purpose."""
+    """An intended stop of the process."""
     return encode(stamp, "stop", {"reason": cut(reason)})
 
 
 def policy(stamp: Stamp, *, digest: str, revision: str, packs: Sequence[str], problem: str = "") -> bytes:
-    """A bundle became active, or was refused for `problem` (a code). The digest is "" when unreadable."""
+    """An activated bundle, or a refused one with `problem` (a code). The digest is "" when unreadable."""
     fields: Fields = {"digest": digest, "revision": cut(revision), "packs": [cut(p) for p in packs]}
     return encode(stamp, "policy", {**fields, **_result("activated", problem)})
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowPolicy:
-    """A policy that is evaluated beside the active one: its configured name, and the bundle under it ("" where none
-    could be loaded)."""
+    """A policy that is evaluated beside the active one: its configured name and its bundle ("" where none could be
+    loaded)."""
 
     name: str
     digest: str
@@ -91,13 +91,13 @@ class ShadowPolicy:
 
 
 def shadow_loaded(stamp: Stamp, shadow: ShadowPolicy, packs: Sequence[str], problem: str = "") -> bytes:
-    """A shadow was loaded, or refused for `problem` (a code): then it says nothing, or what the former one says."""
+    """A loaded shadow, or a refused one with `problem` (a code): the former one goes on, if there is one."""
     fields: Fields = {**_shadow(shadow), "packs": [cut(p) for p in packs]}
     return encode(stamp, "shadow_policy", {**fields, **_result("loaded", problem)})
 
 
 def shadow_differs(stamp: Stamp, shadow: ShadowPolicy, decision: Mapping[str, Any], difference: Difference) -> bytes:
-    """A shadow would have answered a decision otherwise, by its record. Nobody's answer was another for it."""
+    """A decision that a shadow would have answered otherwise, by its record. No answer changed by it."""
     fields: Fields = {
         "decision_id": decision["id"],
         "caller": decision["caller"],
@@ -128,8 +128,8 @@ def registry(
 
 
 def release(stamp: Stamp, change: ReleaseChange) -> bytes:
-    """A release of policy came into force, or the newest one was refused for `change.problem`: then the one told of
-    is the one that stays ("" and 0: none). `parts` are listed as far as they fit."""
+    """A release of policy in force, or the refusal of the newest one with `change.problem`: the named one then
+    stays ("" and 0: none). `parts` are listed as far as they fit."""
     parts: list[Json] = [{"part": cut(part), "sha256": sha256} for part, sha256 in sorted(change.parts.items())]
     fields: Fields = {
         **fields_of(change, "digest serial rolls_back_to"),
@@ -142,8 +142,8 @@ def release(stamp: Stamp, change: ReleaseChange) -> bytes:
 def config(  # noqa: PLR0913 - what it says
     stamp: Stamp, *, sha256: str, before: str, keys: Sequence[str], changed: Sequence[str], changes: str, by: str
 ) -> bytes:
-    """The configuration in force changed: its digest, the one `before` ("" for the first), the names of settings that
-    are not at their defaults and of those that `changed`. `changes` is the commitment to what each was and is."""
+    """A changed configuration: its digest, the one `before` ("" for the first), the names of settings that are not
+    at their defaults and of the `changed` ones. `changes` is the commitment to their old and new values."""
     names: list[Json] = [cut(name) for name in sorted(changed)]
     key_names = portion([cut(key) for key in sorted(keys)])["items"]  # as many as fit
     fields: Fields = {"sha256": sha256, "keys": key_names, "by": cut(by), "before": before or None}
@@ -151,21 +151,21 @@ def config(  # noqa: PLR0913 - what it says
 
 
 def clock(stamp: Stamp, *, anomaly: str, wall_ns: int) -> bytes:
-    """The wall clock cannot be believed from here on (`anomaly`, a code), or can again (""). `wall_ns` is what it
-    says; the record's own time never runs back."""
+    """The wall clock is not trusted from here on (`anomaly`, a code), or is again (""). `wall_ns` is its reading;
+    the record's own time never runs back."""
     return encode(stamp, "clock", {"anomaly": anomaly or None, "wall_ns": max(0, wall_ns)})
 
 
 def witnesses(stamp: Stamp, *, quorum: str, since_ns: int, size: int, lacks: Sequence[str]) -> bytes:
     """The quorum of the log's witnesses is "missing" for longer than a cosignature counts, or "back". `since_ns`:
-    since when no checkpoint had it, 0 where that is not known; `size` is that of the newest one, which `lacks` the
+    the instant from which no checkpoint had it, 0 for unknown; `size` is that of the newest one, which `lacks` the
     cosignatures of these witnesses."""
     fields: Fields = {"quorum": quorum, "since_ns": max(0, since_ns) or None, "size": size}
     return encode(stamp, "witnesses", {**fields, "lacks": portion([cut(name) for name in lacks])})
 
 
 def log_key(stamp: Stamp, *, verifier: str, before: str) -> bytes:
-    """Another key signs the log's checkpoints from here on; both as verifier keys (C2SP signed-note)."""
+    """A change of the key that signs checkpoints; both as verifier keys (C2SP signed-note)."""
     return encode(stamp, "log_key", {"verifier": verifier, "before": before})
 
 
@@ -178,8 +178,8 @@ def rollback(
     witnesses: Mapping[str, int],
     reason: str,
 ) -> bytes:
-    """An operator accepts a store of `records` records that is not the one of which more, or others, were signed: by
-    a checkpoint of (size, root), by witnesses of these sizes. `reason` is the commitment to why."""
+    """An operator accepts a store of `records` records that lacks signed records: signed by a checkpoint of (size,
+    root), cosigned by witnesses at these sizes. `reason` is a commitment."""
     fields: Fields = {
         "by": cut(by),
         "records": records,
@@ -198,7 +198,7 @@ def archive(stamp: Stamp, *, by: str, first: int, until: int, root: bytes) -> by
 
 @dataclass(frozen=True, slots=True)
 class VoidedCopy:
-    """What a copy of a store brought back that counts no longer: requests, grants, consents and mandates."""
+    """The requests, grants, consents and mandates that a restored copy voids."""
 
     approvals: int
     grants: int
@@ -210,13 +210,13 @@ def restore(  # noqa: PLR0913 - the fields of its record
     stamp: Stamp, *, by: str, records: int, copied_ns: int, voided: VoidedCopy, erased: int, reason: str
 ) -> bytes:
     """The store is a copy of `records` records, made at `copied_ns`. Everything is switched off with it, `voided`
-    counts no longer, and `erased` people were erased again. `reason` is the commitment to why."""
+    counts no longer, and `erased` people were erased again. `reason` is a commitment."""
     fields: Fields = {"by": cut(by), "records": records, "copied_ns": copied_ns, "erased": erased, "reason": reason}
     return encode(stamp, "restore", {**fields, **fields_of(voided, "approvals grants consents mandates")})
 
 
 def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
-    """A kill switch was set or released. `reason` is the commitment to why."""
+    """A set or released kill switch. `reason` is a commitment."""
     value = stamp.person("name", "", change.value) if change.scope == "subject" else cut(change.value)
     return encode(
         stamp,
@@ -252,8 +252,8 @@ class Quarantined:
 
 
 def quarantine(stamp: Stamp, change: Quarantined, objects: str | None) -> bytes:
-    """A tool is quarantined, seen again at what it may not do, or lifted. `objects` is the commitment to kinds and
-    objects of the effects."""
+    """A tool quarantined, sighted again, or lifted. `objects` is the commitment to kinds and objects of the
+    effects."""
     return encode(
         stamp,
         "quarantine",
@@ -281,14 +281,16 @@ def reload(stamp: Stamp, *, by: str, results: Mapping[str, str]) -> bytes:
 
 
 def session(stamp: Stamp, *, caller: str, session: str, event: str, by: str, grants: int = 0) -> bytes:
-    """A session ended, or its agent's context was emptied. `session` is its keyed index, "" for a call without one;
-    `event` "ended" or "reset"; `by` is "caller" or the decision that it came with; so many `grants` ended with it."""
+    """The end of a session, or the reset of its agent's context. `session` is its keyed index, "" for a call
+    without one; `event` "ended" or "reset"; `by` is "caller" or the decision that it came with; `grants` is the
+    number of grants that ended with it."""
     fields: Fields = {"caller": caller, "session": session or None, "event": event, "by": by, "grants": grants}
     return encode(stamp, "session", fields)
 
 
 def mandate_begun(stamp: Stamp, mandate: Mandate, session: str, salt: bytes) -> bytes:
-    """A mandate began for a session, by its keyed index in records. Its document is kept beside, by commitment."""
+    """The begin of a session's mandate, by the session's keyed index in records. Its document is kept beside, by
+    commitment."""
     fields: Fields = {
         **fields_of(mandate, "source source_ref catalogue_sha256 expires_ns"),
         "steps": portion([{"tool": f"{step.server}/{step.tool}", "calls": step.max_calls} for step in mandate.steps]),
@@ -298,8 +300,8 @@ def mandate_begun(stamp: Stamp, mandate: Mandate, session: str, salt: bytes) -> 
 
 
 def mandate_ended(stamp: Stamp, mandate_id: str, caller: str | None, session: str | None, by: str) -> bytes:
-    """A mandate was ended on purpose, by its caller or a human, who names no session; the records of what ended it
-    tell of other ends."""
+    """The end of a mandate by its caller or a human, who names no session; other ends are in the records of their
+    causes."""
     return _mandate(stamp, mandate_id, caller, session, "ended", by, {})
 
 
@@ -311,8 +313,9 @@ def _mandate(  # noqa: PLR0913, PLR0917 - what it says
 
 
 def signal(stamp: Stamp, stream: Stream, signalled: Signal, index: str) -> bytes:
-    """A security event was taken: from whom, which, about whose tokens (kinds of marks), issued until when. `index`
-    is the keyed index of its `jti`. The accounts are those whose requests and grants end with it."""
+    """A received security event: transmitter, event, and the revoked tokens (kinds of marks, issued until an
+    instant). `index` is the keyed index of its `jti`. The accounts are those whose requests and grants end with
+    it."""
     return encode(
         stamp,
         "signal",
@@ -329,9 +332,9 @@ def signal(stamp: Stamp, stream: Stream, signalled: Signal, index: str) -> bytes
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """An explanation: its subject and its result. `decision` is the id of a recorded decision, "" for a request that
-    was only supposed; `reproduced` whether the replay gave the recorded answer, None for a request. `evaluations`
-    counts what the search for changes tried, 0 when none was asked for."""
+    """An explanation: its subject and its result. `decision` is the id of a recorded decision, "" for a supposed
+    request; `reproduced`: whether the replay gave the recorded answer, None for a request. `evaluations` counts
+    the tries of the search for changes, 0 without one."""
 
     caller: str
     decision: str
@@ -344,7 +347,7 @@ class Explained:
 
 
 def explain(stamp: Stamp, explained: Explained) -> bytes:
-    """An explanation was asked for. It holds neither facts nor values; a decision has them in its own record."""
+    """The record of an explanation, without facts and values: a decision has them in its own record."""
     return encode(
         stamp,
         "explain",
@@ -362,8 +365,8 @@ READS = ("GetRecord", "SearchRecords")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Readings of records of one tenant: of a caller, by an account where a person reads at the console, from when to
-    when, how many requests by name, and how many records they showed."""
+    """Readings of one tenant's records: caller, account of a person at the console, window, number of requests by
+    name, number of shown records."""
 
     caller: str
     account: Account | None
@@ -374,8 +377,8 @@ class Reading:
 
 
 def reading(stamp: Stamp, read: Reading, narrowed: Sequence[str], people: Sequence[str]) -> bytes:
-    """Somebody read records. `narrowed` are fields of searches, `people` the pseudonyms of those who were looked
-    for, as many as fit."""
+    """The record of readings. `narrowed` are fields of searches, `people` the pseudonyms that were searched for,
+    as many as fit."""
     account = read.account
     return encode(
         stamp,
@@ -395,8 +398,8 @@ REVIEW_DECISIONS = ("kept", "narrowed")
 
 @dataclass(frozen=True, slots=True)
 class AccessReview:
-    """A review of what a tenant is granted and what was used in a window, `until_ns` excluded: the digest of its
-    report, how much it found unused, and what became of that, one of `REVIEW_DECISIONS`."""
+    """A review of a tenant's grants against their use in a window, `until_ns` excluded: the digest of its report,
+    the number of unused items, and the decision on them, one of `REVIEW_DECISIONS`."""
 
     tenant: str
     report_sha256: str
@@ -407,14 +410,14 @@ class AccessReview:
 
 
 def review(stamp: Stamp, found: AccessReview, *, by: str, reason: str) -> bytes:
-    """An auditor reviewed access. `reason` is the commitment to why it was decided so."""
+    """The record of an access review. `reason` is a commitment."""
     reviewed = fields_of(found, "report_sha256 from_ns until_ns unused decided")
     return encode(stamp, "review", {**reviewed, "by": cut(by), "reason": reason})
 
 
 def erasure(stamp: Stamp, *, by: str, people: Sequence[str], reason: str, records: int) -> bytes:
-    """What was kept of somebody is deleted with this record: of whom these pseudonyms stood for, in a log of so many
-    records. `reason` is the commitment to why."""
+    """The erasure of people, by the pseudonyms that stand for nobody from here on, in a log of so many records.
+    `reason` is a commitment."""
     return encode(
         stamp,
         "erasure",

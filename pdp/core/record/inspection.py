@@ -1,4 +1,4 @@
-"""What a result holds and where, and how it is cut out. Pure."""
+"""Passages of a result, and their redaction. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ REDACT = "redact"  # the kind of obligation
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One passage of a result: what stands at `path`, or of that text only `spans` (start, before end; characters).
-    `named` is where a finding says it stands, if elsewhere."""
+    """One passage of a result: the value at `path`, or of its text only `spans` (start, before end; characters).
+    `named` is the place in a finding, where it differs."""
 
     kind: str
     detail: str
@@ -26,7 +26,7 @@ class Passage:
 
     @property
     def shown(self) -> Path:
-        """Where a finding says that it stands."""
+        """The place in a finding."""
         return self.path if self.named is None else self.named
 
 
@@ -42,10 +42,8 @@ class Inspection:
 def carried_out(
     obligations: Sequence[Mapping[str, Json]], passages: Sequence[Passage]
 ) -> tuple[Mapping[str, Json], ...]:
-    """The obligations as a caller carries them out: all that say which findings to cut out as one, with the places.
-
-    Of two replacements for one kind the first counts, in the order of pack and code.
-    """
+    """The obligations as a caller carries them out: all redactions as one, with their places. Of two replacements
+    for one kind the first counts, in the order of pack and code."""
     cutting = sorted((o for o in obligations if o["kind"] == REDACT), key=lambda o: (str(o["pack"]), str(o["code"])))
     wanted: dict[str, str] = {}
     for obligation in cutting:
@@ -58,8 +56,8 @@ def carried_out(
 
 
 def redactions(passages: Iterable[Passage], wanted: Mapping[str, str]) -> list[dict[str, Json]]:
-    """What to replace, for the kinds that are `wanted`, each with its replacement: JSON Pointers (RFC 6901), none
-    below another, with the spans of a text where not all of it is replaced."""
+    """The replacements for the kinds in `wanted`: JSON Pointers (RFC 6901), none below another, with the spans of
+    a text that is replaced in part."""
     places: dict[Path, tuple[str, list[tuple[int, int]] | None]] = {}
     for passage in passages:
         if passage.kind not in wanted:
@@ -77,7 +75,7 @@ def redactions(passages: Iterable[Passage], wanted: Mapping[str, str]) -> list[d
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans in order, those that touch as one."""
+    """Spans in order, touching ones joined."""
     out: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if out and start <= out[-1][1]:

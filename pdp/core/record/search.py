@@ -1,7 +1,7 @@
-"""What records are found by: the terms of a record, and queries over them. Pure.
+"""Search terms of records, and queries over them. Pure.
 
 A term is a field and a value, such as (`tool`, `git_push`). The same function gives the terms to the index and to the
-search, which looks at each record again before it shows it: the index finds, the record decides.
+search, which checks each record again before it shows it: the index finds, the record decides.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
-    """Records that have one of the values in each of the fields, at or after `since_ns` and before `until_ns`
-    (Unix nanoseconds; 0: whenever)."""
+    """Records with one of the values in each of the fields, at or after `since_ns` and before `until_ns` (Unix
+    nanoseconds; 0: no bound)."""
 
     wanted: Mapping[str, frozenset[str]]
     since_ns: int = 0
     until_ns: int = 0
 
     def matches(self, record: Mapping[str, Any], data: bytes) -> bool:
-        """Whether a record, given also as bytes, is one of them."""
+        """Whether a record, given also as bytes, matches."""
         at = record.get("time_ns", 0)
         if at < self.since_ns or (self.until_ns and at >= self.until_ns):
             return False
@@ -60,8 +60,8 @@ class RecordQuery:
 
 
 def terms(record: Mapping[str, Any], data: bytes) -> Iterator[Term]:
-    """The terms of a record, some of them several times. A code is found by its beginnings too, each with the point
-    that ends it."""
+    """The terms of a record, some of them several times. A code is also found by its prefixes, each with its final
+    point."""
     for name, value in _plain(record):
         if isinstance(value, str) and value:
             yield name, value
@@ -76,7 +76,7 @@ def terms(record: Mapping[str, Any], data: bytes) -> Iterator[Term]:
 
 
 def codes(record: Mapping[str, Any]) -> Iterator[str]:
-    """Its codes, most important first: of reasons, of a refusal, of a problem, of what was required."""
+    """The codes of a record, most important first: of reasons, a refusal, a problem, requirements."""
     for each in (*_list(record, "reasons"), *_list(record, "counts"), *_list(record, "requirements"), record):
         if isinstance(code := each.get("code"), str) and code:
             yield code
@@ -85,7 +85,7 @@ def codes(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def subject_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The subject of a record: of a decision or list, else of what people were asked, granted or agreed to."""
+    """The subject of a record: of a decision or list, else of a request, grant or consent."""
     call = _object(_object(record, "request"), "call")
     for place in (record, call, _object(record, "bounds"), _object(record, "terms")):
         if subject := _object(place, "subject"):
@@ -94,7 +94,7 @@ def subject_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def value_of(record: Mapping[str, Any], field: str) -> str:
-    """The value of a field with one value at most; empty without one."""
+    """The value of a field with at most one value; empty without one."""
     return next((value for name, value in _plain(record) if name == field and isinstance(value, str) and value), "")
 
 

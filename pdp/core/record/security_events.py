@@ -1,4 +1,4 @@
-"""Security events that a transmitter pushes: from the claims of a verified SET (RFC 8417) to what it revokes. Pure.
+"""Security events pushed by a transmitter: from the claims of a verified SET (RFC 8417) to the revocations. Pure.
 
 Events are those of CAEP 1.0 that end what was issued before them, and the two of SSF 1.0 about the stream itself.
 Subjects are identified as RFC 9493 and SSF say: `iss_sub`, `email`, `opaque`, `jwt_id`, `aliases` and `complex`.
@@ -32,8 +32,8 @@ _MAX_SECONDS = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one transmitter may say. `claims` are the token's claims that its identifiers are compared with, by mark
-    (`email`, `opaque`, `session`)."""
+    """The rights of one transmitter. `claims` are the token's claims that its identifiers are compared with, by
+    mark (`email`, `opaque`, `session`)."""
 
     transmitter: str
     audience: str
@@ -46,7 +46,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class SignalRefusal:
-    """Why a SET is not taken: the error code of RFC 8935 section 2.4, our own stable code, and how to mend it."""
+    """The refusal of a SET: the error code of RFC 8935 section 2.4, our own stable code, and the remedy."""
 
     err: str
     code: str
@@ -55,9 +55,9 @@ class SignalRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One event. `marks` are dead for tokens that were issued until `until_issued_ns`, those of a session and of one
-    token whenever they were issued. `subjects` are (issuer, sub) whose requests and grants end as well. An event of
-    the stream itself, or about somebody whom no claim identifies, has no marks."""
+    """One event. It revokes tokens with one of `marks` that were issued until `until_issued_ns`; those of a
+    session and of one token whenever they were issued. `subjects` are (issuer, sub) whose requests and grants end
+    as well. An event about the stream itself, or about a subject without a mapped claim, has no marks."""
 
     jti: str
     event: str
@@ -67,7 +67,7 @@ class Signal:
 
 
 class _Refused(Exception):
-    """A SET that is not taken."""
+    """The fault of a refused SET."""
 
     def __init__(self, err: str, code: str, message: str) -> None:
         super().__init__(code)
@@ -75,12 +75,12 @@ class _Refused(Exception):
 
 
 def malformed(message: str, code: str = "malformed") -> _Refused:
-    """What cannot be read as a SET of ours."""
+    """The refusal of an unreadable SET."""
     return _Refused("invalid_request", code, message)
 
 
 def signal(claims: Mapping[str, Any], stream: Stream, now_ns: int) -> Signal | SignalRefusal:
-    """What the claims of a SET say that this stream's transmitter has signed."""
+    """The event in the claims of a SET, which this stream's transmitter has signed."""
     try:
         return _signal(claims, stream, now_ns)
     except _Refused as refused:
@@ -103,7 +103,7 @@ def _signal(claims: Mapping[str, Any], stream: Stream, now_ns: int) -> Signal:
 
 
 def _envelope(claims: Mapping[str, Any], stream: Stream, now_ns: int) -> int:
-    """When the SET was issued, for us and not too long ago."""
+    """The time of issue of a SET that is addressed to us and recent enough."""
     audiences, issued_ns = claims.get("aud"), _instant(claims, "iat")
     if stream.audience not in (audiences if isinstance(audiences, list) else [audiences]):
         raise _Refused(
@@ -126,7 +126,7 @@ def _event(claims: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _marks(identified: Mapping[str, Any], stream: Stream) -> Iterator[TokenMark]:
-    """The marks of one subject identifier; none for what no claim is mapped to."""
+    """The marks of one subject identifier; none where no claim is mapped to it."""
     kind = _text(identified, "format")
     if kind == "complex":
         yield from _complex(identified, stream)
@@ -157,8 +157,8 @@ def _aliases(identified: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _complex(identified: Mapping[str, Any], stream: Stream) -> Iterator[TokenMark]:
-    """A user, of whom a session ends, or every one. What narrows it further (a device, a tenant, ...) no token tells:
-    then more ends than was meant, never less."""
+    """The marks of a user, or of one session of a user. No token carries what narrows it further (a device, a
+    tenant, ...): then more is revoked than meant, never less."""
     users = list(_marks(_object(identified, "user"), stream)) if "user" in identified else []
     sessions = list(_session(_object(identified, "session"), stream)) if "session" in identified else []
     if not sessions:  # of which session it is, no claim would tell
