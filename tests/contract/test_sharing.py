@@ -18,7 +18,7 @@ from pdp.core.approvals.steps import Move, Open
 from pdp.core.call.stored import CallKeys, StoredCall
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
 from pdp.core.outcome.requirement import Seat
-from pdp.core.ports.commit import RaiseMark
+from pdp.core.ports.commit import CommitStep, RaiseMark
 from pdp.core.rows.log import CallRow
 from pdp.core.rows.states import Event, State
 from pdp.store.migrations import VERSION
@@ -299,8 +299,8 @@ async def test_what_is_looked_for_is_what_was_written_last(cut: Cut) -> None:
     assert (await store.commit(entry(5))).index == 2
 
 
-PLAIN: dict[str, Any] = {}
-WITH_STEPS: dict[str, Any] = {"steps": (a_grant(2),)}
+PLAIN: tuple[CommitStep, ...] = ()
+WITH_STEPS: tuple[CommitStep, ...] = (a_grant(2),)
 
 
 async def test_a_plain_entry_takes_one_round_trip(cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +310,7 @@ async def test_a_plain_entry_takes_one_round_trip(cut: Cut, monkeypatch: pytest.
     before = proxy.asked
     await store.commit(entry(3, CallRow("idx", "acme", "a", b"s", "d", AT), a_reply("k")))
     assert proxy.asked == before + 1
-    await store.commit(entry(4, **WITH_STEPS))
+    await store.commit(entry(4, *WITH_STEPS))
     assert proxy.asked > before + 3
 
 
@@ -326,11 +326,11 @@ async def test_a_plain_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> Non
 
 
 @pytest.mark.parametrize("more", [PLAIN, WITH_STEPS])
-async def test_a_commit_that_did_not_arrive_is_not_told(cut: Cut, more: dict[str, Any]) -> None:
+async def test_a_commit_that_did_not_arrive_is_not_told(cut: Cut, more: tuple[CommitStep, ...]) -> None:
     proxy, store = cut
     proxy.cut = "before"
     with pytest.raises(Unavailable) as e:
-        await store.commit(entry(2, **more))
+        await store.commit(entry(2, *more))
     assert (proxy.cuts, e.value.code) == (1, "record.unavailable")
     await until(store.healthy)
     assert store.record(an_id(2)) is None
@@ -339,14 +339,14 @@ async def test_a_commit_that_did_not_arrive_is_not_told(cut: Cut, more: dict[str
 
 @pytest.mark.parametrize("more", [PLAIN, WITH_STEPS])
 async def test_a_commit_of_unknown_fate_is_refused(
-    cut: tuple[Line, AnyStore], monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+    cut: tuple[Line, AnyStore], monkeypatch: pytest.MonkeyPatch, more: tuple[CommitStep, ...]
 ) -> None:
     """The server cannot be asked for as long as a caller may wait."""
     monkeypatch.setattr("pdp.store.postgres.transactions.FIND_OUT_SECONDS", 0.05)
     proxy, store = cut
     proxy.cut = "for good"
     with pytest.raises(Unavailable):
-        await store.commit(entry(2, **more))
+        await store.commit(entry(2, *more))
     assert not store.healthy()
     with pytest.raises(Unavailable):
         store.record(an_id(1))
@@ -357,14 +357,14 @@ async def test_a_commit_of_unknown_fate_is_refused(
 
 @pytest.mark.parametrize("more", [PLAIN, WITH_STEPS])
 async def test_a_log_that_went_back_is_not_built_on(
-    place: Place, postgres: Postgres, name: str, more: dict[str, Any]
+    place: Place, postgres: Postgres, name: str, more: tuple[CommitStep, ...]
 ) -> None:
     store = place.open(probe_seconds=0.05)
     for n in range(3):
         await store.commit(entry(n))
     postgres.sql(*SHORTER, database=name)
     with pytest.raises(Unavailable):
-        await store.commit(entry(4, **more))
+        await store.commit(entry(4, *more))
     assert not store.healthy()
     with pytest.raises(Unavailable):
         await store.commit(entry(5))

@@ -48,7 +48,7 @@ class Drilled:
 
     def run(self, *options: str, **over: Any) -> Result:
         """The command, with parts of the plan replaced; None takes one away."""
-        few = {"calls": self.plan["calls"][:1]}
+        few = {"calls": [each for each in self.plan["calls"] if each["tool"] == "read_path"]}
         plan = {name: value for name, value in {**self.plan, **few, **over}.items() if value is not None}
         path = self.world.folder / "drill.yaml"
         path.write_text(yaml.safe_dump(plan))
