@@ -168,7 +168,7 @@ def test_the_timer_starts_its_unit(unit: str, command: click.Command, tmp_path: 
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     words = (DEPLOY / f"{unit}.service").read_text().partition("ExecStart=/opt/pdp/bin/pdp ")[2].splitlines()[0]
-    offered = {option for each in command.params for option in each.opts}
+    offered = {option for each in command.get_params(click.Context(command)) for option in each.opts}
     assert {word for word in words.split() if word.startswith("--")} <= offered
 
 
