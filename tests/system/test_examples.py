@@ -21,7 +21,8 @@ from devtools.demo.stage import DemoStage, RunningServer, prepare
 from devtools.sandbox import TENANT, definition_bytes
 
 ROOT = EXAMPLES.parent
-COMMANDS = re.findall(r"^    ((?:\.tools/|node ).*)$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+PAGE = re.sub(r"\\\n\s+", "", (EXAMPLES / "README.md").read_text())  # a command's lines are one
+COMMANDS = re.findall(r"^    ((?:\.tools/|node ).*)$", PAGE, re.MULTILINE)
 DEMO, PRODUCTION = COMMANDS[:2], COMMANDS[2:]
 IDS = ["go", "typescript"]
 
