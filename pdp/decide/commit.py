@@ -204,11 +204,9 @@ class Recorder:
         """A stamp of a record without tenant and people."""
         return self._event(self._clock.paced_ns())
 
-    async def commit(
-        self, stamp: RecordStamp, kind: str, data: bytes, *steps: CommitStep, epoch: int | None = None
-    ) -> RecordRef:
+    async def commit(self, stamp: RecordStamp, kind: str, data: bytes, *steps: CommitStep) -> RecordRef:
         """Commit a record with its steps."""
-        return await self._commit(self.entry(stamp, kind, data, *steps, epoch=epoch))
+        return await self._commit(self.entry(stamp, kind, data, *steps))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> None:
         """Record a refused request by code and caller, without content. Beyond the quota it is only counted."""

@@ -262,10 +262,9 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The entry that is written, the index of its record, and the clock's persisted mark."""
+    """The record of the entry that is written, and the clock's persisted mark."""
 
-    entry: Commit
-    index: int
+    record_id: str
     believed_ns: int
 
 
@@ -368,13 +367,16 @@ class Rows(ABC):
         """The run ends well."""
 
     def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
-        """Write one entry: its record, then its steps in their order. Raises InvalidRequest `request.id_reused` (the
-        reply's key is taken by other content), Conflict (a step's condition does not hold, a budget has not enough
-        left, another request drew a salt for the same call first, the session is another's and was not over by then,
-        or its end by time is recorded already), and what the database raises (for a duplicate id)."""
+        """Write one entry: its record with its values, then its other steps in their order. Raises InvalidRequest
+        `request.id_reused` (the reply's key is taken by other content), Conflict (a step's condition does not hold, a
+        budget has not enough left, another request drew a salt for the same call first, the session is another's and
+        was not over by then, or its end by time is recorded already), and what the database raises (for a duplicate
+        id)."""
         leaf = leaf_hash(entry.record)
         self._insert(RECORDS, *record_rows((entry,), (leaf,), index))
-        writing = Writing(entry, index, believed_ns)
+        if values := value_rows((entry,), index):
+            self._insert(VALUES, *values)
+        writing = Writing(entry.record_id, believed_ns)
         for (carry, _), steps in groupby(entry.steps, _carried_by):
             carry(self, writing, list(steps))
         if entry.has(SUPERSEDING):
@@ -388,10 +390,6 @@ class Rows(ABC):
     def carry_out(self, _: Writing, steps: Sequence[Any]) -> None:
         """Steps on what people and the judge answered."""
         self.on(lambda db: carry_out(db, tuple(steps)))
-
-    def write_values(self, writing: Writing, _: Sequence[ValueRow]) -> None:
-        """All values of the entry."""
-        self._insert(VALUES, *value_rows((writing.entry,), writing.index))
 
     def write_rows(self, _: Writing, rows: Sequence[Any]) -> None:
         """Rows of one type, which are written by the rule of their table alone."""
@@ -443,8 +441,7 @@ class Rows(ABC):
         for each in reservations:
             if not self._execute(self._reserved, budget_row(each)):
                 raise Conflict("store.conflict", "a budget has not enough left; send it again")
-        of = writing.entry.record_id
-        self._insert(RESERVATIONS, *(reservation_row(of, each) for each in reservations))
+        self._insert(RESERVATIONS, *(reservation_row(writing.record_id, each) for each in reservations))
 
     def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
         return self._execute(self._inserts[into.table], *rows)
@@ -502,7 +499,7 @@ Carry: TypeAlias = Callable[[Rows, Writing, list[Any]], None]
 _CARRIED: Mapping[type, Carry] = {
     **dict.fromkeys(ANSWER_STEPS, Rows.carry_out),
     **dict.fromkeys(_INTO, Rows.write_rows),
-    ValueRow: Rows.write_values,
+    ValueRow: lambda *_: None,  # `write` has written them with the record
     SessionRow: Rows.write_sessions,
     SessionOver: Rows.end_openings,
     PairChange: Rows.change_pairs,

@@ -156,6 +156,16 @@ async def test_entries_of_one_commit_may_renew_the_same_call_and_session(store: 
     assert store.call("idx").created_ns == AT + 3
 
 
+async def test_values_stand_anywhere_among_the_steps(store: Any) -> None:
+    """Each once, in one transaction with what is not plain and in one with what is."""
+    first, second = (ValueRow(an_id(n), "acme", "a", path, b"s", b"{}") for n, path in ((1, "input"), (1, "more")))
+    await store.commit(entry(1, first, RaiseMark("clock", AT), second))
+    assert [store.value(an_id(1), path) for path in ("input", "more")] == [first, second]
+    plain = [replace(each, record_id=an_id(2)) for each in (first, second)]
+    await store.commit(entry(2, plain[0], a_reply("k"), plain[1]))
+    assert [store.value(an_id(2), path) for path in ("input", "more")] == plain
+
+
 async def test_of_entries_that_come_together_only_those_in_conflict_are_refused(store: Any) -> None:
     """Whether the conflict is with what is there or among themselves."""
     call, session = CallRow("idx", "acme", "a", b"s", "d", AT), SessionRow("s", "o", AT)
