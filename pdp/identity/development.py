@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pdp.core.bytes.compact import strict_object
+from pdp.core.bytes.compact import base64url_text, strict_object
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
@@ -41,7 +41,7 @@ def make_key(seed: bytes) -> DevelopmentKey:
     if len(seed) != SEED_BYTES:
         raise ValueError(f"a seed has {SEED_BYTES} bytes")
     raw = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    required = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
+    required = {"crv": "Ed25519", "kty": "OKP", "x": base64url_text(raw)}
     kid = DEVELOPMENT_PREFIX + sha256_hex(canonical(required))[:16]
     return DevelopmentKey(kid, {**required, "kid": kid, "alg": "EdDSA", "use": "sig"}, seed)
 
@@ -94,9 +94,9 @@ def mint(content: Mapping[str, Json], key: DevelopmentKey, now_ns: int, *, lifet
 
 def sign(header: Mapping[str, Json], content: Mapping[str, Json], key: DevelopmentKey) -> str:
     """A compact JWS over exactly this header and content, always signed with Ed25519."""
-    parts = f"{_base64url(canonical(header))}.{_base64url(canonical(content))}"
+    parts = f"{base64url_text(canonical(header))}.{base64url_text(canonical(content))}"
     signature = Ed25519PrivateKey.from_private_bytes(key.seed).sign(parts.encode("ascii"))
-    return f"{parts}.{_base64url(signature)}"
+    return f"{parts}.{base64url_text(signature)}"
 
 
 def publish(key: DevelopmentKey, folder: Path) -> None:
@@ -114,7 +114,7 @@ def write_keys(folder: Path, seed: bytes) -> DevelopmentKey:
     Raises ConfigurationFault (`dev.keys_exist`, `dev.keys_unwritable`); never replaces a file.
     """
     key = make_key(seed)
-    private: dict[str, Json] = {**key.public, "d": _base64url(seed), DEVELOPMENT_MEMBER: True}
+    private: dict[str, Json] = {**key.public, "d": base64url_text(seed), DEVELOPMENT_MEMBER: True}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any((folder / name).exists() for name in (KEY_FILE, JWKS_FILE)):
@@ -157,7 +157,3 @@ def _write_new(path: Path, content: Mapping[str, Json]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2)
         file.write("\n")
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from pdp.core.bytes.compact import base64url_text
 from pdp.core.bytes.digest import Json
 from pdp.core.ports import Entropy
 
@@ -23,11 +24,6 @@ _ID, _NONCE = 4, 12  # bytes
 def derive(key: bytes, purpose: str) -> bytes:
     """A 32-byte key for one purpose (HKDF-SHA-256, RFC 5869)."""
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"pdp {purpose}".encode()).derive(key)
-
-
-def base64url(raw: bytes) -> str:
-    """Base64url without padding (RFC 7515)."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 class Seal:
@@ -42,7 +38,7 @@ class Seal:
         """The sealed content, base64url."""
         key_id, key = next(iter(self._keys.items()))
         nonce = self._entropy.bytes(_NONCE)
-        return base64url(key_id + nonce + key.encrypt(nonce, json.dumps(content).encode(), key_id))
+        return base64url_text(key_id + nonce + key.encrypt(nonce, json.dumps(content).encode(), key_id))
 
     def open(self, text: str) -> Any:
         """The content of a sealed text; None for an invalid one."""

@@ -9,6 +9,7 @@ import base64
 import json
 from dataclasses import dataclass
 
+from pdp.core.bytes.compact import base64url_text
 from pdp.core.bytes.digest import canonical
 
 _COUNTER = slice(33, 37)  # of the authenticator data, after 32 bytes of hash and one of flags
@@ -38,7 +39,7 @@ def read(assertion: bytes) -> PasskeySignature | None:
 def evidence(assertion: bytes, public_key: bytes) -> bytes:
     """The passkey evidence of a vote: the browser's JSON and its public key (COSE), so that a record verifies after
     the passkey has left the directory."""
-    key = base64.urlsafe_b64encode(public_key).rstrip(b"=").decode()
+    key = base64url_text(public_key)
     return canonical({"assertion": assertion.decode("utf-8", "replace"), "public_key": key})
 
 

@@ -108,6 +108,11 @@ def is_key_id(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable() and value != ""
 
 
+def base64url_text(raw: bytes) -> str:
+    """Base64url without padding (RFC 7515)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
 def base64url(part: str) -> bytes | None:
     """Base64url without padding; None unless `part` is the one encoding of its bytes."""
     try:

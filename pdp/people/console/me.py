@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.responses import RedirectResponse, Response
 
+from pdp.core.bytes.compact import base64url_text
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
-from pdp.people.console.passkeys import text
 from pdp.people.console.visit import Visit
 from pdp.people.delegations import StandIn
 
@@ -80,8 +80,8 @@ async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Respons
         again=visit.again("/me"),
         notice=notice,
         passkeys=visit.console.passkeys.of(visit.person),
-        challenge=text(challenge),
-        proof=visit.token(_making(text(challenge))),
+        challenge=base64url_text(challenge),
+        proof=visit.token(_making(base64url_text(challenge))),
         creation=visit.console.passkeys.creation(visit.person, challenge),
         today=datetime.fromtimestamp(services.clock.now_ns() // NS, UTC).date().isoformat(),
     )

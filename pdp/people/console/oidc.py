@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from pdp.core.bytes.compact import Refusal
+from pdp.core.bytes.compact import Refusal, base64url_text
 from pdp.core.call import claims as read
 from pdp.core.call.claims import Claims, MalformedClaim
 from pdp.core.check import NS
@@ -208,7 +207,7 @@ class Provider:
 
 def challenge(verifier: str) -> str:
     """The PKCE challenge of a verifier, method S256 (RFC 7636 section 4.2)."""
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
+    return base64url_text(hashlib.sha256(verifier.encode("ascii")).digest())
 
 
 def _text_secret(secret: bytes) -> str:

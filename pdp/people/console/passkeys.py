@@ -7,7 +7,6 @@ commits to the request and all shown content (`people.votes.challenge`).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from webauthn.helpers.exceptions import WebAuthnException
 
 from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.approvals.view import ApprovalView
+from pdp.core.bytes.compact import base64url_text
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Directories
@@ -80,7 +80,7 @@ class ConsolePasskeys:
         allowed: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in listed]
         return _json(
             {
-                "challenge": text(challenge_bytes),
+                "challenge": base64url_text(challenge_bytes),
                 "rpId": self._party,
                 "allowCredentials": allowed,
                 "userVerification": "required",
@@ -95,9 +95,9 @@ class ConsolePasskeys:
         algorithms: list[Json] = [{"type": "public-key", "alg": each} for each in _ALGORITHMS]
         return _json(
             {
-                "challenge": text(challenge_bytes),
+                "challenge": base64url_text(challenge_bytes),
                 "rp": {"id": self._party, "name": "Approvals"},
-                "user": {"id": text(user), "name": person.name, "displayName": person.name},
+                "user": {"id": base64url_text(user), "name": person.name, "displayName": person.name},
                 "pubKeyCredParams": algorithms,
                 "excludeCredentials": listed,
                 "authenticatorSelection": {"residentKey": "preferred", "userVerification": "required"},
@@ -118,12 +118,7 @@ class ConsolePasskeys:
             )
         except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError):
             raise InvalidRequest("credential", "is not a passkey made here just now; try again") from None
-        return Made(text(verified.credential_id), text(verified.credential_public_key))
-
-
-def text(raw: bytes) -> str:
-    """Base64url without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+        return Made(base64url_text(verified.credential_id), base64url_text(verified.credential_public_key))
 
 
 def _json(value: Mapping[str, Json]) -> str:

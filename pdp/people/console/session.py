@@ -15,11 +15,12 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pdp.core.bytes.compact import base64url_text
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Entropy
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.persons import SignedIn
-from pdp.people.seal import Seal, base64url, derive
+from pdp.people.seal import Seal, derive
 
 _MAX_COOKIE = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes
 SameSite: TypeAlias = Literal["lax", "strict"]
@@ -58,7 +59,7 @@ class ConsoleSessions:
 
     def open(self, response: Response, session: ConsoleSession) -> bool:
         """Begin a session with a new id on this answer. False when its groups are too many for a cookie."""
-        begun = replace(session, id=base64url(self._entropy.bytes(_ID_BYTES)))
+        begun = replace(session, id=base64url_text(self._entropy.bytes(_ID_BYTES)))
         sealed = self._seal.close(_SESSION.dump_python(begun, mode="json"))
         if len(sealed) > _MAX_COOKIE:
             return False
@@ -99,7 +100,7 @@ class ConsoleSessions:
 
     def token(self, session: ConsoleSession, form: str) -> str:
         """The CSRF token of one form in this session. `form` names the form and its subject matter."""
-        return base64url(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
+        return base64url_text(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
 
     def holds(self, session: ConsoleSession, form: str, token: str) -> bool:
         """Whether a posted token is the form's."""

@@ -6,7 +6,6 @@ provider's redirect a page of ours leads on (`onward.html`).
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from pdp.core.bytes.compact import base64url_text
 from pdp.core.check import NS
 from pdp.core.errors import Forbidden, NotFound, Unauthenticated
 from pdp.core.rows.approvals import Account
@@ -139,7 +139,7 @@ class SignIn:
         return provider
 
     def _random(self, count: int) -> str:
-        return base64.urlsafe_b64encode(self._entropy.bytes(count)).rstrip(b"=").decode("ascii")
+        return base64url_text(self._entropy.bytes(count))
 
 
 def onward(target: str) -> str:

@@ -26,6 +26,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pdp.core.approvals.directory import UNLISTED, Member, Passkey
+from pdp.core.bytes.compact import base64url
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import ConfigurationFault, InvalidRequest
@@ -71,11 +72,7 @@ class _Account(_Closed):
 
 def _base64url(value: str) -> str:
     """One encoding only: no padding, no stray bits."""
-    try:
-        raw = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        raw = b""
-    if not raw or base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != value:
+    if not base64url(value):
         raise ValueError("must be base64url without padding")
     return value
 
